@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limits.h: every limit of the program, with its unit and the reason for the number.
+ *
+ * Names are OAK_<NOUN>_<UNIT>_MAX. What may be set by a flag says so; the number here is then the
+ * default, and the flag's own row in the manual gives its ceiling.
+ */
+#ifndef OAK_BASE_LIMITS_H
+#define OAK_BASE_LIMITS_H
+
+#include "base/assert.h"
+
+#define OAK_KIB ((size_t)1024)
+#define OAK_MIB ((size_t)1024 * OAK_KIB)
+
+/* -- requests ---------------------------------------------------------------------------------- */
+/* A request as it goes to the log (--max-request-bytes; etcd's default). */
+#define OAK_REQUEST_BYTES_MAX (1536 * OAK_KIB)
+/* What a gRPC message may have beyond that: framing, metadata, base64 of a gateway (etcd's). */
+#define OAK_REQUEST_OVERHEAD_BYTES (512 * OAK_KIB)
+/* Operations in one branch of a transaction (--max-txn-ops; etcd's default). */
+#define OAK_TXN_OPS_MAX 128
+/* Nesting of messages when decoding. A Txn within a Txn costs two levels; etcd allows 100. */
+#define OAK_PROTO_DEPTH_MAX 100
+/* Memory that decoding one request may take: protobuf-c makes at most some ten times the wire
+ * size of pointers and headers out of tiny fields. */
+#define OAK_DECODE_BYTES_MAX (16 * OAK_REQUEST_BYTES_MAX)
+
+/* -- replication ------------------------------------------------------------------------------- */
+/* Voters and learners of one group. Seven voters is what is supported; the rest is room for change. */
+#define OAK_PEERS_MAX 16
+/* One log entry: a request, and its envelope. */
+#define OAK_ENTRY_BYTES_MAX (OAK_REQUEST_BYTES_MAX + OAK_KIB)
+/* Entries' bytes in one append message: large enough to amortise, small enough for a heartbeat
+ * not to wait long behind it on a 1 Gbit/s link (1 MiB = 8 ms). */
+#define OAK_APPEND_BYTES_MAX (1 * OAK_MIB)
+/* Bytes sent to one follower and not yet acknowledged: fills 1 Gbit/s at 60 ms round trip. */
+#define OAK_INFLIGHT_BYTES_MAX (8 * OAK_MIB)
+/* Bytes proposed and not committed: past it, proposals are refused with "too many requests". */
+#define OAK_UNCOMMITTED_BYTES_MAX (64 * OAK_MIB)
+/* Log kept in memory behind what is applied, for followers that lag: past it they get a snapshot. */
+#define OAK_LOG_TAIL_BYTES_MAX (16 * OAK_MIB)
+#define OAK_LOG_TAIL_ENTRIES_MAX 20000
+/* Requests of clients that wait in one node for their commit. */
+#define OAK_PENDING_REQUESTS_MAX 65536
+/* Bytes of one chunk of a snapshot on the wire and in its file. */
+#define OAK_SNAPSHOT_CHUNK_BYTES_MAX (256 * OAK_KIB)
+/* Snapshots being sent by one node at one time. */
+#define OAK_SNAPSHOT_SENDS_MAX 2
+
+/* -- log on disk ------------------------------------------------------------------------------- */
+/* One segment. Written once in full and recycled: fdatasync on blocks that were written before
+ * costs half of what it costs on a growing file. */
+#define OAK_WAL_SEGMENT_BYTES (16 * OAK_MIB)
+#define OAK_WAL_RECORD_BYTES_MAX (OAK_ENTRY_BYTES_MAX + OAK_KIB)
+/* Raft groups that share one log. */
+#define OAK_GROUPS_MAX 1024
+
+/* -- connections ------------------------------------------------------------------------------- */
+#define OAK_CONNECTIONS_MAX 16384
+/* Streams a peer may have open on one connection. etcd sets no limit; clients queue past ours. */
+#define OAK_STREAMS_MAX 4096
+/* Decoded request header list, bytes (SETTINGS_MAX_HEADER_LIST_SIZE). */
+#define OAK_HEADER_BYTES_MAX (64 * OAK_KIB)
+/* Bytes queued for a connection whose peer does not read: past it, no more of its requests are read. */
+#define OAK_OUTBOUND_BYTES_MAX (8 * OAK_MIB)
+/* HTTP/1.1: request line and headers, and a body for /api/v1/data (base of etcd's request limit). */
+#define OAK_HTTP_HEAD_BYTES_MAX (64 * OAK_KIB)
+#define OAK_HTTP_BODY_BYTES_MAX (4 * OAK_MIB)
+/* Nesting of JSON. */
+#define OAK_JSON_DEPTH_MAX 100
+
+OAK_STATIC_ASSERT(OAK_APPEND_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "a message fits the window");
+OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "the largest entry fits the window");
+OAK_STATIC_ASSERT(2 * OAK_WAL_RECORD_BYTES_MAX <= OAK_WAL_SEGMENT_BYTES, "records fit a segment");
+
+#endif
