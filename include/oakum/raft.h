@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft.h: a Raft consensus core that does no I/O.
+ *
+ * Time, messages, proposals and completions go in; work comes out as data. The core holds one member
+ * of one group. It never calls out, never blocks, never reads a clock, and takes its memory and its
+ * randomness from the caller, so that the same code runs in a server, in a simulator and in a test.
+ *
+ *     oak_raft_new(&options, &r);              // with what was recovered from disk
+ *     for (;;) {
+ *         ... oak_raft_tick(r, now_ms); oak_raft_step(r, &msg); oak_raft_propose(r, ...);
+ *         const struct oak_raft_output *out = oak_raft_take(r);
+ *         start writing out->persist;          // later: oak_raft_persisted(r, out->persist.token)
+ *         send out->send;                      // may leave now
+ *         apply out->apply;                    // later: oak_raft_applied(r, index)
+ *         answer out->reads, start out->snapshots
+ *     }
+ *
+ * The rule of durability is kept by the core, not by its host: a message that promises that something
+ * is on disk (a vote, an acknowledgement) is withheld inside until oak_raft_persisted() has reported
+ * the write it depends on, and comes out of a later take.
+ *
+ * Memory of outputs. Everything an output points to belongs to the core. `send`, `reads`, `snapshots`
+ * and all arrays are valid until the next call of any function of the core but the ones that take a
+ * const core. The payload bytes of `persist.entries` stay valid until oak_raft_persisted() has been
+ * called with that or a later token, those of `apply` until oak_raft_applied() covers them (payloads
+ * only: copy the entry structs if you keep them). Another thread may read the payloads meanwhile.
+ *
+ * Threads: none. One core, one thread at a time.
+ *
+ * Sources: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014);
+ * Ongaro's dissertation (2014), sections 4.2.3 (check quorum), 6.4 (read index), 9.6 (pre-vote),
+ * 10.2.1 (writing to the leader's disk in parallel).
+ */
+#ifndef OAKUM_RAFT_H
+#define OAKUM_RAFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OAK_RAFT_API __attribute__((visibility("default")))
+#else
+#define OAK_RAFT_API
+#endif
+
+/* Members of one group, voters and learners together. */
+#define OAK_RAFT_MEMBERS_MAX 16
+
+enum oak_raft_error {
+    OAK_RAFT_OK = 0,
+    OAK_RAFT_ENOMEM = -1,     /* no memory; nothing changed */
+    OAK_RAFT_EINVAL = -2,     /* bad options, or a message no member of this group would send */
+    OAK_RAFT_ENOTLEADER = -3, /* only a leader takes proposals; see oak_raft_status() for who leads */
+    OAK_RAFT_EBUSY = -4,      /* uncommitted bytes are at their limit; try again after a commit */
+    OAK_RAFT_ETOOLARGE = -5,  /* the entry is over entry_bytes_max */
+    OAK_RAFT_ENOLEADER = -6,  /* no leader is known to ask */
+    OAK_RAFT_ERANGE = -7,     /* an index that is compacted, or not yet applied */
+};
+
+enum oak_raft_role {
+    OAK_RAFT_FOLLOWER,
+    OAK_RAFT_PRE_CANDIDATE,
+    OAK_RAFT_CANDIDATE,
+    OAK_RAFT_LEADER,
+};
+
+enum oak_raft_entry_type {
+    OAK_RAFT_ENTRY_NOOP = 0, /* a new leader's first entry; nothing to apply */
+    OAK_RAFT_ENTRY_DATA = 1, /* what was proposed */
+};
+
+/* One entry of the log. `data` is the payload; the core does not look into it. */
+struct oak_raft_entry {
+    uint64_t index; /* from 1 */
+    uint64_t term;
+    enum oak_raft_entry_type type;
+    uint32_t size;
+    const void *data;
+};
+
+/* What must survive a crash beside the log, written as one. */
+struct oak_raft_hard_state {
+    uint64_t term;
+    uint64_t vote; /* whom this member voted for in `term`; 0 for nobody */
+    uint64_t commit; /* a hint that saves work at start; need not be synced by itself */
+};
+
+/* Who is in the group. Sorted by id, without repeats; ids are not 0. */
+struct oak_raft_config {
+    uint32_t voter_count;
+    uint32_t learner_count;
+    uint64_t voters[OAK_RAFT_MEMBERS_MAX];
+    uint64_t learners[OAK_RAFT_MEMBERS_MAX];
+};
+
+/* What a snapshot stands for: everything applied up to and with `index`. */
+struct oak_raft_snapshot {
+    uint64_t index; /* 0: none */
+    uint64_t term;
+    struct oak_raft_config config;
+};
+
+enum oak_raft_msg_type {
+    OAK_RAFT_MSG_PRE_VOTE = 1,   /* would you vote for me? index, log_term: my last entry */
+    OAK_RAFT_MSG_PRE_VOTE_REPLY, /* reject */
+    OAK_RAFT_MSG_VOTE,           /* index, log_term: the candidate's last entry */
+    OAK_RAFT_MSG_VOTE_REPLY,     /* reject */
+    OAK_RAFT_MSG_APPEND,         /* index, log_term: previous entry; commit; read_seq; entries (may be none) */
+    OAK_RAFT_MSG_APPEND_REPLY,   /* index: durable match, or (reject) the refused previous index with
+                                    hint_index, hint_term; read_seq echoed */
+    OAK_RAFT_MSG_HEARTBEAT,      /* commit (never beyond what the receiver acknowledged); read_seq */
+    OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed */
+    OAK_RAFT_MSG_SNAPSHOT,       /* the receiver's host holds all of `snapshot` durably: install it */
+    OAK_RAFT_MSG_READ,           /* a follower asks for a read index; read_seq: its own counter */
+    OAK_RAFT_MSG_READ_REPLY,     /* read_seq echoed; index; reject: ask again later */
+    OAK_RAFT_MSG_END_
+};
+
+/* A message between members. Fields that a type does not name are 0. The host encodes and decodes it;
+ * the core checks everything in it that it relies on. `entries` and their payloads are borrowed for
+ * the call (in) or valid as told above (out). Entries in a message follow each other from index + 1. */
+struct oak_raft_msg {
+    enum oak_raft_msg_type type;
+    uint64_t from;
+    uint64_t to;
+    uint64_t term;
+    uint64_t index;
+    uint64_t log_term;
+    uint64_t commit;
+    uint64_t read_seq;
+    uint64_t hint_index; /* a rejection: probe at or below this index ... */
+    uint64_t hint_term;  /* ... where the rejecter's log has this term */
+    bool reject;
+    const struct oak_raft_entry *entries;
+    size_t entry_count;
+    struct oak_raft_snapshot snapshot;
+};
+
+/* Memory handed in. As realloc: p NULL allocates; size 0 frees and returns NULL. */
+struct oak_raft_alloc {
+    void *(*resize)(void *user, void *p, size_t size);
+    void *user;
+};
+
+struct oak_raft_options {
+    uint64_t id;    /* this member, not 0 */
+    uint64_t group; /* for the host's own records; the core only carries it */
+    uint64_t seed;  /* of the generator that spreads election time-outs */
+    struct oak_raft_alloc alloc;
+
+    /* Milliseconds of the host's monotonic clock, as given to oak_raft_tick(). The election time-out is
+     * drawn anew each time from [election_ms, 2 * election_ms). election_ms >= 3 * heartbeat_ms. */
+    uint32_t heartbeat_ms; /* 0: 100 */
+    uint32_t election_ms;  /* 0: 1000 */
+
+    /* Limits in bytes and counts; 0 takes the default. */
+    size_t entry_bytes_max;       /* 2 MiB: one payload */
+    size_t append_bytes_max;      /* 1 MiB: payloads in one append message (one entry always fits) */
+    size_t append_entries_max;    /* 4096: entries in one append message */
+    size_t inflight_bytes_max;    /* 8 MiB: sent to one follower and not acknowledged */
+    size_t inflight_messages_max; /* 256: appends sent to one follower and not acknowledged */
+    size_t uncommitted_bytes_max; /* 64 MiB: proposed and not committed, on a leader */
+    size_t apply_bytes_max;       /* 4 MiB: payloads in one output's `apply` (one entry always fits) */
+
+    /* What was recovered from disk. On a first start: zeros, and `snapshot` {index 0, the group's
+     * bootstrap configuration}. `entries` follow each other from snapshot.index + 1; payloads are
+     * copied. `applied` >= snapshot.index: what the state machine has already applied durably.
+     * Everything given here counts as durable. */
+    struct oak_raft_hard_state hard_state;
+    struct oak_raft_snapshot snapshot;
+    const struct oak_raft_entry *entries;
+    size_t entry_count;
+    uint64_t applied;
+};
+
+/* Write all of this, in this order, then one sync, then oak_raft_persisted(token). Batches complete in
+ * the order of their tokens; several may be under way. A batch with nothing in it has token 0. */
+struct oak_raft_persist {
+    uint64_t token;
+    /* A snapshot to install first: the log up to its index is replaced by it (an older log is dropped,
+     * a longer one that matches is kept behind it), and the state machine must be restored from it. */
+    const struct oak_raft_snapshot *restore;
+    bool restore_keeps_log; /* the log continues behind the snapshot: its entries stay valid */
+    bool hard_state_changed;
+    struct oak_raft_hard_state hard_state;
+    /* An entry whose index is already in the log on disk replaces it and everything behind it. */
+    const struct oak_raft_entry *entries;
+    size_t entry_count;
+    bool must_sync; /* false: only the commit hint changed; it may be written with the next batch */
+};
+
+/* Reads that were asked for with oak_raft_read(). They complete in the order of their sequence numbers:
+ * one row stands for all numbers up to and with `seq` that were not answered before. */
+struct oak_raft_read_done {
+    uint64_t seq;
+    uint64_t index; /* serve the read once applied >= index */
+    bool lost;      /* leadership changed or no answer came: ask again */
+};
+
+/* A peer can't be served from the log. Send it a snapshot of the state machine at any index from
+ * `index_min` (what this core has applied will do), have its host make it durable and then step a
+ * OAK_RAFT_MSG_SNAPSHOT there; tell this core how it went with oak_raft_snapshot_sent(). */
+struct oak_raft_snapshot_want {
+    uint64_t peer;
+    uint64_t index_min;
+};
+
+struct oak_raft_output {
+    struct oak_raft_persist persist;
+    const struct oak_raft_msg *send; /* may leave now */
+    size_t send_count;
+    const struct oak_raft_entry *apply; /* committed, durable here, in order, each once */
+    size_t apply_count;
+    const struct oak_raft_read_done *reads;
+    size_t read_count;
+    const struct oak_raft_snapshot_want *snapshots;
+    size_t snapshot_count;
+};
+
+struct oak_raft_status {
+    uint64_t id;
+    uint64_t group;
+    enum oak_raft_role role;
+    uint64_t term;
+    uint64_t vote;
+    uint64_t leader; /* 0: unknown */
+    uint64_t commit;
+    uint64_t applied;    /* reported by oak_raft_applied() */
+    uint64_t first;      /* index of the oldest entry in memory; last + 1 when there is none */
+    uint64_t last;       /* index of the newest entry */
+    uint64_t last_term;
+    uint64_t durable;    /* index up to which this member's log is on disk */
+    size_t log_bytes;    /* payload bytes held in memory */
+    size_t uncommitted_bytes;
+};
+
+/* How a leader sees one peer. */
+struct oak_raft_peer_status {
+    uint64_t id;
+    uint64_t match; /* known to be durable there */
+    uint64_t next;  /* the next entry to send */
+    bool learner;
+    bool active;    /* heard from within the last election time-out */
+    enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
+    size_t inflight_bytes;
+};
+
+struct oak_raft;
+
+/* Make a core. `options` and all it points to are borrowed for the call.
+ * EINVAL: the recovered state contradicts itself; the core names no disk, so the host explains.
+ * ENOMEM. */
+OAK_RAFT_API int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out);
+OAK_RAFT_API void oak_raft_free(struct oak_raft *r);
+
+/* Time has come to `now_ms`. Call at least every heartbeat_ms / 2, with a clock that never goes back
+ * (a call with an older time changes nothing). The first call sets the start. A long gap (a paused
+ * process) counts as what it is: a leader that was away for an election time-out steps down by check
+ * quorum before it does anything else. */
+OAK_RAFT_API int oak_raft_tick(struct oak_raft *r, uint64_t now_ms);
+
+/* A message has come. EINVAL: it was malformed and is ignored. ENOMEM: it is ignored, as if lost. */
+OAK_RAFT_API int oak_raft_step(struct oak_raft *r, const struct oak_raft_msg *msg);
+
+/* Append to the log, if this member leads. The payload is copied. *index and *term (may be NULL) name the
+ * entry: it is committed when an entry of that index comes out of `apply`, provided it has that term.
+ * ENOTLEADER, EBUSY, ETOOLARGE, ENOMEM. */
+OAK_RAFT_API int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t *index,
+                                  uint64_t *term);
+
+/* Ask for a read index (linearizable read). *seq numbers the request; the answer comes in `reads`.
+ * Only reads asked for before a confirmation round began are answered by it. On a follower the leader
+ * is asked. ENOLEADER when none is known. A read asked of a leader that has not committed in its own
+ * term yet waits. */
+OAK_RAFT_API int oak_raft_read(struct oak_raft *r, uint64_t *seq);
+
+/* The work that has gathered. Valid as told at the top. Call it after every burst of inputs, and again
+ * while oak_raft_has_output() says so. */
+OAK_RAFT_API const struct oak_raft_output *oak_raft_take(struct oak_raft *r);
+OAK_RAFT_API bool oak_raft_has_output(const struct oak_raft *r);
+
+/* Everything up to and with the batch of `token` is durable. A token of a batch whose entries were
+ * replaced meanwhile is recognised: only what is still in the log counts. */
+OAK_RAFT_API void oak_raft_persisted(struct oak_raft *r, uint64_t token);
+
+/* The state machine has applied everything up to `index` (as given by `apply` or `restore`). */
+OAK_RAFT_API void oak_raft_applied(struct oak_raft *r, uint64_t index);
+
+/* Drop the log up to and with `index` from memory. The host calls it when a snapshot or the state machine
+ * holds that much durably, and keeps what slow followers may need. ERANGE: not applied yet, or gone. */
+OAK_RAFT_API int oak_raft_compact(struct oak_raft *r, uint64_t index);
+
+/* The term of the entry at `index`: true when it is known (in the log, or the last one compacted). */
+OAK_RAFT_API bool oak_raft_term_at(const struct oak_raft *r, uint64_t index, uint64_t *term);
+
+/* A snapshot at `index` has been sent to `peer` whole (ok) or the sending has failed. */
+OAK_RAFT_API void oak_raft_snapshot_sent(struct oak_raft *r, uint64_t peer, uint64_t index, bool ok);
+
+/* The connection to `peer` broke: what was in flight may be lost; go back to probing. */
+OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
+
+/* Start an election now, without waiting for the time-out (a single-member group at start; tests). */
+OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
+
+OAK_RAFT_API void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out);
+OAK_RAFT_API const struct oak_raft_config *oak_raft_config(const struct oak_raft *r);
+/* Fills up to `capacity` rows, sorted by id, on a leader (none elsewhere). Returns how many. */
+OAK_RAFT_API size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *rows,
+                                   size_t capacity);
+
+/* "follower", ... */
+OAK_RAFT_API const char *oak_raft_role_name(enum oak_raft_role role);
+OAK_RAFT_API const char *oak_raft_error_text(int error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

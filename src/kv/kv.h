@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv.h: the replicated state machine: commands in, results out, the same on every replica.
+ *
+ * Law: same commands, same contents and same answers everywhere: no clock, no hash order, no locale, no
+ * float. Every failure of a command is a result, never an assertion. The semantics are etcd's v3 KV.
+ *
+ *     oak_kv_begin(kv)
+ *     oak_kv_apply(kv, index, term, bytes, &arena, &result) ...   // one for each entry
+ *     oak_kv_end(kv)                                              // one store batch for all of them
+ *
+ * Threads: the replica's.
+ */
+#ifndef OAK_KV_H
+#define OAK_KV_H
+
+#include "port/port.h"
+#include "proto/proto.h"
+#include "store/store.h"
+
+struct oak_kv;
+
+/* What a command asks. Numbers are written to the log: never reuse one. */
+enum oak_kv_kind {
+    OAK_KV_PUT = 1,     /* etcdserverpb.PutRequest         -> PutResponse */
+    OAK_KV_DELETE = 2,  /* etcdserverpb.DeleteRangeRequest -> DeleteRangeResponse */
+    OAK_KV_TXN = 3,     /* etcdserverpb.TxnRequest         -> TxnResponse */
+    OAK_KV_COMPACT = 4, /* etcdserverpb.CompactionRequest  -> CompactionResponse */
+    OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: a member tells its name and client URLs; no response */
+    OAK_KV_KIND_END_
+};
+
+/* A command as it stands in a log entry: 24 bytes of header, then the request as it came.
+ *
+ *     0        1      2          8               16              24
+ *     +--------+------+----------+---------------+---------------+-----------
+ *     | version| kind | reserved | origin (LE)   | id (LE)       | request ...
+ *     +--------+------+----------+---------------+---------------+-----------
+ *
+ * `origin` is the member that proposed it and `id` its number there: the origin finds the waiting
+ * client by it. */
+#define OAK_KV_HEADER_BYTES 24
+struct oak_kv_command {
+    enum oak_kv_kind kind;
+    uint64_t origin;
+    uint64_t id;
+    struct oak_bytes request; /* borrowed */
+};
+/* Writes OAK_KV_HEADER_BYTES to `out`; the request goes behind it. */
+void oak_kv_command_encode(const struct oak_kv_command *c, uint8_t *out);
+/* OAK_EFORMAT when the bytes are no command. */
+OAK_MUST_USE int oak_kv_command_decode(struct oak_bytes bytes, struct oak_kv_command *out);
+
+struct oak_kv_options {
+    struct oak_store *store;   /* owned by the caller, used by kv alone */
+    const struct oak_log *log; /* may be NULL */
+    uint32_t txn_ops_max;      /* 0: OAK_TXN_OPS_MAX; the same on every member */
+    size_t request_bytes_max;  /* 0: OAK_REQUEST_BYTES_MAX */
+};
+
+OAK_MUST_USE int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out,
+                            struct oak_errbuf *e);
+void oak_kv_free(struct oak_kv *kv);
+/* The store was replaced (a snapshot was restored): read its state anew. */
+OAK_MUST_USE int oak_kv_reload(struct oak_kv *kv);
+
+/* -- before proposing -------------------------------------------------------------------------- */
+
+/* What can be refused by looking at the request alone, in etcd's order: empty keys, value or lease
+ * provided beside ignore_*, sort options, too many operations, duplicate keys in a transaction.
+ * `message` is the decoded request of that kind. */
+OAK_MUST_USE int oak_kv_check(const struct oak_kv *kv, enum oak_kv_kind kind,
+                              const ProtobufCMessage *message);
+OAK_MUST_USE int oak_kv_check_range(const Etcdserverpb__RangeRequest *request);
+/* A transaction of plain ranges only, which needs no log (etcd: "read-only"); *serializable when every
+ * range in it asks for that and there is at least one. */
+bool oak_kv_txn_is_read(const Etcdserverpb__TxnRequest *request, bool *serializable);
+
+/* -- applying ---------------------------------------------------------------------------------- */
+
+struct oak_kv_result {
+    struct oak_kv_command command;
+    int error; /* one of OAK_E...: what the client is told */
+    /* The response in the arena, its header filled but for cluster_id, member_id and raft_term; NULL on
+     * error, and where `want_response` was false. */
+    ProtobufCMessage *response;
+};
+
+OAK_MUST_USE int oak_kv_begin(struct oak_kv *kv);
+/* Apply one entry. An empty `entry` (a new leader's no-op) only moves the applied index. Decoding and the
+ * response use `arena`, which the caller resets. A nonzero return is fatal (the store failed): end the
+ * process. */
+OAK_MUST_USE int oak_kv_apply(struct oak_kv *kv, uint64_t index, uint64_t term, struct oak_bytes entry,
+                              bool want_response, struct oak_arena *arena,
+                              struct oak_kv_result *result);
+OAK_MUST_USE int oak_kv_end(struct oak_kv *kv);
+
+/* -- reading (between batches) ----------------------------------------------------------------- */
+
+/* As etcd's Range on the state as it is applied here. The response lives in the arena. */
+OAK_MUST_USE int oak_kv_range(struct oak_kv *kv, const Etcdserverpb__RangeRequest *request,
+                              struct oak_arena *arena, Etcdserverpb__RangeResponse **out);
+/* A read-only transaction. */
+OAK_MUST_USE int oak_kv_txn_read(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,
+                                 struct oak_arena *arena, Etcdserverpb__TxnResponse **out);
+
+/* State of what is applied, uncommitted batch included. */
+const struct oak_store_state *oak_kv_state(const struct oak_kv *kv);
+
+/* What members have published, in order of id; borrowed until the next apply. */
+struct oak_kv_member {
+    uint64_t id;
+    const char *name;
+    const char *const *client_urls;
+    size_t client_url_count;
+};
+size_t oak_kv_members(const struct oak_kv *kv, const struct oak_kv_member **out);
+
+struct oak_kv_counters {
+    uint64_t puts, deletes, ranges, txns, events;
+};
+void oak_kv_counters(const struct oak_kv *kv, struct oak_kv_counters *out);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rpc.h: gRPC over HTTP/2, server and client: bytes in, bytes out.
+ *
+ * A connection (struct oak_rpc_conn) does no I/O: feed it what came, take what is to be sent, tell it the
+ * time. It can be tested without sockets and run in a simulator. rpc_stream.c drives one over a byte
+ * stream of port.h: oak_rpc_serve() for an accepted stream, struct oak_rpc_channel for a client that
+ * connects and reconnects by itself.
+ *
+ * Calls. A call is one RPC on either side, all four kinds; messages are opaque bytes. Callbacks of the
+ * installed handler tell what happens; a callback may use every oak_rpc_call_* function (also finish or
+ * cancel its own call), but not the connection it came from. After `closed` the call's memory is gone.
+ *
+ * Flow control. Received bytes are credited back to the peer as the handler consumes them: by default when
+ * `message` returns; a handler that holds a call back (oak_rpc_call_pause) stops the peer by its window.
+ * Sent messages queue in the call; oak_rpc_call_queued() and `writable` tell a producer when to go on.
+ *
+ * Deadlines. grpc-timeout from the peer is counted from its arrival; a call past its deadline is closed
+ * with DEADLINE_EXCEEDED on both sides, whatever the handler does.
+ *
+ * Sources: gRPC "PROTOCOL-HTTP2" and "statuscodes" documents; RFC 9113; RFC 7541 by nghttp2.
+ *
+ * Threads: one loop each; nothing is shared.
+ */
+#ifndef OAK_RPC_H
+#define OAK_RPC_H
+
+#include "port/port.h"
+
+/* gRPC status codes (their numbers are the protocol's). */
+enum oak_rpc_code {
+    OAK_RPC_OK = 0,
+    OAK_RPC_CANCELLED = 1,
+    OAK_RPC_UNKNOWN = 2,
+    OAK_RPC_INVALID_ARGUMENT = 3,
+    OAK_RPC_DEADLINE_EXCEEDED = 4,
+    OAK_RPC_NOT_FOUND = 5,
+    OAK_RPC_ALREADY_EXISTS = 6,
+    OAK_RPC_PERMISSION_DENIED = 7,
+    OAK_RPC_RESOURCE_EXHAUSTED = 8,
+    OAK_RPC_FAILED_PRECONDITION = 9,
+    OAK_RPC_ABORTED = 10,
+    OAK_RPC_OUT_OF_RANGE = 11,
+    OAK_RPC_UNIMPLEMENTED = 12,
+    OAK_RPC_INTERNAL = 13,
+    OAK_RPC_UNAVAILABLE = 14,
+    OAK_RPC_DATA_LOSS = 15,
+    OAK_RPC_UNAUTHENTICATED = 16,
+};
+/* "Unavailable": as metrics and logs write it. */
+const char *oak_rpc_code_name(enum oak_rpc_code code);
+
+/* One pair of metadata; a name that ends in "-bin" carries raw bytes here (base64 is done inside). */
+struct oak_rpc_pair {
+    struct oak_bytes name; /* lower case */
+    struct oak_bytes value;
+};
+
+struct oak_rpc_status {
+    enum oak_rpc_code code;
+    struct oak_bytes message; /* UTF-8, decoded; borrowed during the callback */
+};
+
+struct oak_rpc_call;
+
+struct oak_rpc_handler {
+    /* One whole message; the bytes are borrowed for the call. */
+    void (*message)(void *user, struct oak_rpc_call *call, struct oak_bytes bytes);
+    /* The peer will send no more messages (it may still receive). May be NULL. */
+    void (*half_closed)(void *user, struct oak_rpc_call *call);
+    /* What was queued has fallen below the low mark after having been over the high one. May be NULL. */
+    void (*writable)(void *user, struct oak_rpc_call *call);
+    /* Client: the server's initial metadata is there. May be NULL. */
+    void (*headers)(void *user, struct oak_rpc_call *call);
+    /* Last callback, exactly once. Server: the call has ended: finished and delivered to the transport
+     * (OK or the status given), cancelled by the peer, or lost. Client: the final status. */
+    void (*closed)(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status);
+};
+
+/* Install the handler. On a server within `start`; a client gives it at the start of a call. */
+void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler, void *user);
+/* Queue a message (copied). OAK_ECLOSED once the call ended, OAK_ELIMIT over the size limit (see options)
+ * or when OAK_OUTBOUND_BYTES_MAX are queued, OAK_ENOMEM. */
+OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message);
+/* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other call of
+ * this room. NULL as send fails. */
+uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+/* Client: no more messages from us. */
+void oak_rpc_call_half_close(struct oak_rpc_call *call);
+/* Server: end the call behind what is queued, with a status (`message` may be NULL). */
+void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message);
+/* Either side: end it now (RST_STREAM CANCEL). `closed` follows with CANCELLED. */
+void oak_rpc_call_cancel(struct oak_rpc_call *call);
+/* Stop or go on delivering messages: back-pressure to the peer. */
+void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
+/* Bytes queued and not taken by the connection. */
+size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
+/* Server: metadata of the response's headers (before the first message) or trailers (before finish). */
+OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair);
+OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair);
+/* The request's metadata (server) or the response's headers and trailers (client): data NULL when absent. */
+struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name);
+/* When the call must have ended, on the monotonic clock; 0: no deadline. */
+uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
+/* "/etcdserverpb.KV/Put" */
+struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call);
+/* "127.0.0.1:4711", or "" without a transport. */
+const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
+
+/* -- server ------------------------------------------------------------------------------------ */
+
+enum oak_rpc_kind {
+    OAK_RPC_UNARY,
+    OAK_RPC_CLIENT_STREAM,
+    OAK_RPC_SERVER_STREAM,
+    OAK_RPC_BIDI,
+};
+
+struct oak_rpc_method {
+    const char *service; /* "etcdserverpb.KV"; static */
+    const char *name;    /* "Put"; static */
+    enum oak_rpc_kind kind;
+    /* A call has begun: install a handler. A unary call whose peer sends two messages or none is refused
+     * inside (INTERNAL, as gRPC does), not here. */
+    void (*start)(void *user, struct oak_rpc_call *call);
+    void *user;
+};
+
+/* What a server counts for each method (metrics). */
+struct oak_rpc_method_stats {
+    const struct oak_rpc_method *method;
+    uint64_t started;
+    uint64_t handled[17]; /* by status code */
+    uint64_t received;    /* messages */
+    uint64_t sent;
+};
+
+struct oak_rpc_options {
+    size_t receive_bytes_max;  /* one message; 0: OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES */
+    size_t send_bytes_max;     /* one message; 0: 2 GiB - 1 */
+    uint32_t streams_max;      /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
+    uint32_t window_bytes;     /* a stream's receive window; 0: 1 MiB */
+    uint32_t connection_window_bytes; /* 0: 4 MiB */
+    size_t header_bytes_max;   /* 0: OAK_HEADER_BYTES_MAX */
+    uint32_t connections_max;  /* server; 0: OAK_CONNECTIONS_MAX */
+};
+
+struct oak_rpc_server;
+/* `loop` is borrowed: its clock, timers and after-hooks. */
+OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop, const struct oak_rpc_options *options,
+                                    struct oak_rpc_server **out);
+/* All connections must be closed. */
+void oak_rpc_server_free(struct oak_rpc_server *server);
+/* `method` is copied; OAK_EEXIST. */
+OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server, const struct oak_rpc_method *method);
+/* Serve a stream. `early` is what was already read from it (to tell HTTP/2 from HTTP/1). */
+OAK_MUST_USE int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream,
+                               struct oak_bytes early);
+/* GOAWAY to all, end them once their calls are done, and the rest after `grace_ns`. */
+void oak_rpc_server_drain(struct oak_rpc_server *server, uint64_t grace_ns);
+size_t oak_rpc_server_connections(const struct oak_rpc_server *server);
+size_t oak_rpc_server_stats(const struct oak_rpc_server *server,
+                            const struct oak_rpc_method_stats **out);
+struct oak_rpc_traffic {
+    uint64_t received_bytes;
+    uint64_t sent_bytes;
+    uint64_t abuse_closed; /* connections ended for abuse (floods, oversized headers, ...) */
+};
+void oak_rpc_server_traffic(const struct oak_rpc_server *server, struct oak_rpc_traffic *out);
+
+/* -- client ------------------------------------------------------------------------------------ */
+
+/* One address, one connection at a time, reconnected with back-off (1 s × 1.6 up to 20 s, ± 20 %;
+ * first attempt at once). A call made while it connects waits, up to its deadline. */
+struct oak_rpc_channel;
+
+struct oak_rpc_channel_options {
+    struct oak_rpc_options rpc;
+    uint64_t connect_timeout_ns;  /* 0: 1 s */
+    uint64_t backoff_max_ns;      /* 0: 20 s; members that wait for each other set it low */
+    uint64_t keepalive_ns;        /* PING when nothing came for so long; 0: never */
+    uint64_t keepalive_timeout_ns; /* 0: 20 s */
+    /* The connection is up (true) or lost. May be NULL. */
+    void (*state)(void *user, bool connected);
+    void *user;
+};
+
+OAK_MUST_USE int oak_rpc_channel_new(const struct oak_loop *loop, const char *address,
+                                     const struct oak_rpc_channel_options *options,
+                                     struct oak_rpc_channel **out);
+/* Ends all its calls (CANCELLED), then the connection; memory goes once the loop has run. */
+void oak_rpc_channel_free(struct oak_rpc_channel *channel);
+bool oak_rpc_channel_connected(const struct oak_rpc_channel *channel);
+
+struct oak_rpc_request {
+    const char *service;
+    const char *method;
+    uint64_t timeout_ns; /* 0: none (streams) */
+    const struct oak_rpc_pair *metadata;
+    size_t metadata_count;
+    bool fail_fast; /* UNAVAILABLE at once when not connected, instead of waiting */
+    const struct oak_rpc_handler *handler;
+    void *user;
+};
+/* OAK_ENOMEM, OAK_ELIMIT, or OAK_ECLOSED (fail_fast and not connected). On success `closed` will come. */
+OAK_MUST_USE int oak_rpc_channel_call(struct oak_rpc_channel *channel,
+                                      const struct oak_rpc_request *request,
+                                      struct oak_rpc_call **out);
+
+/* -- the connection, without a transport ------------------------------------------------------- */
+
+struct oak_rpc_conn;
+/* `server` set: a server's side; NULL: a client's. */
+OAK_MUST_USE int oak_rpc_conn_new(struct oak_rpc_server *server, const struct oak_rpc_options *options,
+                                  const char *peer_name, uint64_t now_ns, struct oak_rpc_conn **out);
+/* Closes all its calls (UNAVAILABLE). */
+void oak_rpc_conn_free(struct oak_rpc_conn *conn);
+/* Bytes from the peer. An error means: send what take gives, then close the transport. */
+OAK_MUST_USE int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, uint64_t now_ns);
+/* The next bytes for the peer, valid until the next call on this connection; empty: nothing now. */
+struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn);
+/* Deadlines and keepalive; *next_ns is when to come again (0: not needed). */
+void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *next_ns);
+/* Nothing more will come or go: close the transport. */
+bool oak_rpc_conn_done(const struct oak_rpc_conn *conn);
+OAK_MUST_USE int oak_rpc_conn_call(struct oak_rpc_conn *conn, const struct oak_rpc_request *request,
+                                   uint64_t now_ns, struct oak_rpc_call **out);
+
+#endif

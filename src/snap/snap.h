@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* snap.h: snapshot files: a header, checksummed chunks, a trailer; written whole, then given their name.
+ *
+ * A snapshot that is being received lives under "<index>-<term>.part" and becomes
+ * "<index>-<term>.snap" only when every chunk is there, the trailer's count and running checksum
+ * agree, the file is synced and renamed and the directory synced. So a name that ends in .snap is
+ * always whole; open verifies it all the same, chunk by chunk, while reading.
+ *
+ * The content is opaque here: `store` makes it and takes it back. docs/internals/snapshot-format.md.
+ *
+ * Threads: one owner each (a worker); calls block on the disk.
+ */
+#ifndef OAK_SNAP_H
+#define OAK_SNAP_H
+
+#include "port/port.h"
+
+/* Raft's view of it: index, term, and an encoded configuration, at most 1 KiB. */
+struct oak_snap_meta {
+    uint64_t group;
+    uint64_t index;
+    uint64_t term;
+    struct oak_bytes config; /* borrowed by begin; owned by the reader on open */
+};
+
+struct oak_snap_writer;
+struct oak_snap_reader;
+
+/* Start a file; an older part file of the same name is replaced. OAK_EIO, OAK_ENOSPC, OAK_ENOMEM. */
+OAK_MUST_USE int oak_snap_begin(const struct oak_disk *disk, const char *dir,
+                                const struct oak_snap_meta *meta, struct oak_snap_writer **out);
+/* Append a chunk, at most OAK_SNAPSHOT_CHUNK_BYTES_MAX. After a failure only abort may follow. */
+OAK_MUST_USE int oak_snap_write(struct oak_snap_writer *w, struct oak_bytes chunk);
+/* Make it durable and give it its name. Frees the writer either way. */
+OAK_MUST_USE int oak_snap_finish(struct oak_snap_writer *w);
+/* Drop the part file and free the writer. */
+void oak_snap_abort(struct oak_snap_writer *w);
+
+/* The newest whole snapshot of `group` in `dir`; OAK_ENOENT when there is none. Part files left by a
+ * crash are removed. */
+OAK_MUST_USE int oak_snap_newest(const struct oak_disk *disk, const char *dir, uint64_t group,
+                                 struct oak_snap_reader **out, struct oak_errbuf *e);
+const struct oak_snap_meta *oak_snap_meta(const struct oak_snap_reader *r);
+/* The next chunk, valid until the next call; size 0 at the end (and only then everything was verified).
+ * OAK_ECORRUPT, OAK_EIO. */
+OAK_MUST_USE int oak_snap_read(struct oak_snap_reader *r, struct oak_bytes *chunk);
+void oak_snap_close(struct oak_snap_reader *r);
+
+/* Remove all snapshots of `group` with an index below `index`. */
+OAK_MUST_USE int oak_snap_purge(const struct oak_disk *disk, const char *dir, uint64_t group,
+                                uint64_t index);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wal.h: the log on disk. Many Raft groups share one log and one sync.
+ *
+ *     oak_wal_open(&options, &wal, &e)      // recovers; see oak_wal_recovered()
+ *     oak_wal_append(wal, &record) ...      // into memory
+ *     oak_wal_commit(wal)                   // one write, one sync: all of it is durable
+ *     oak_wal_release(wal, group, index)    // entries up to index are needed no more
+ *
+ * The log is a chain of segments of OAK_WAL_SEGMENT_BYTES, each written once in full with zeros and
+ * then recycled. A record carries its length, type, group, term, index and a CRC-32C that also covers
+ * the segment's sequence number and the record's place in the chain, so that what a recycled segment
+ * held before is never taken for new. docs/internals/wal-format.md draws it; record.c reads and
+ * writes it.
+ *
+ * Recovery. Records are read in order to the first that is not whole. What follows decides: if it can
+ * only be the unsynced end of the last batch, it is a torn tail and is cut (overwritten with zeros
+ * and synced before anything new is written); if a later record of a batch that was once synced can be
+ * found behind it, or the hole lies before the last segment, it is damage: open fails with
+ * OAK_ECORRUPT and says file, offset and what to do. A torn tail never cuts what was acknowledged.
+ *
+ * Failure. A failed write or sync poisons the log: every later call gives OAK_EFATAL, and the process
+ * must end (law 3). OAK_ENOSPC can only come from making a new segment, before anything of the batch
+ * is written; the batch stays in memory, and commit may be called again when there is space.
+ *
+ * Threads: the log writer's alone, after open. open and the recovered state belong to start-up.
+ */
+#ifndef OAK_WAL_H
+#define OAK_WAL_H
+
+#include "port/port.h"
+
+enum oak_wal_type {
+    OAK_WAL_ENTRY = 1,      /* group, index, term, kind, data: replaces this index and all behind it */
+    OAK_WAL_HARD_STATE = 2, /* group, term, vote, commit */
+    OAK_WAL_SNAPSHOT = 3,   /* group, index, term: the log up to index is in a snapshot; with keep_log
+                               unset, entries behind it are dropped too */
+    OAK_WAL_META = 4,       /* data: the node's identity; written first in every segment */
+};
+
+struct oak_wal_record {
+    enum oak_wal_type type;
+    uint8_t kind;  /* ENTRY: the entry's type, as Raft gave it */
+    bool keep_log; /* SNAPSHOT: entries behind index stay */
+    uint64_t group;
+    uint64_t index;
+    uint64_t term;
+    uint64_t vote;   /* HARD_STATE */
+    uint64_t commit; /* HARD_STATE */
+    struct oak_bytes data; /* borrowed */
+};
+
+struct oak_wal_options {
+    const struct oak_disk *disk;
+    const struct oak_log *log; /* may be NULL */
+    const char *dir;           /* made when it does not exist */
+    /* Who owns this log (cluster id, member id, ...), at most 256 bytes. Written at creation; at a
+     * later open a different identity is OAK_EINVAL, so that a data directory of another node is
+     * refused. */
+    struct oak_bytes meta;
+    uint64_t segment_bytes; /* 0: OAK_WAL_SEGMENT_BYTES. A multiple of 4096. Tests use small ones */
+    uint32_t spare_segments_max; /* recycled segments kept ready; 0: 2 */
+    bool no_sync; /* --unsafe-no-fsync: durability is given up; open says so in the log */
+};
+
+/* What recovery found for one group. Payloads are owned by the recovered state. */
+struct oak_wal_group {
+    uint64_t group;
+    uint64_t term;
+    uint64_t vote;
+    uint64_t commit;
+    uint64_t snapshot_index; /* entries start behind it; 0: none */
+    uint64_t snapshot_term;
+    struct oak_wal_record *entries; /* consecutive, from snapshot_index + 1 or a later first index
+                                       when older ones were released */
+    size_t entry_count;
+};
+
+struct oak_wal_stats {
+    uint64_t commits;       /* batches made durable */
+    uint64_t bytes;         /* written, padding included */
+    uint64_t segments;      /* in the chain now */
+    uint64_t cut_bytes;     /* torn tail cut by open */
+    bool created;           /* open made a new log */
+};
+
+struct oak_wal;
+
+/* OAK_EIO, OAK_ENOSPC, OAK_ECORRUPT, OAK_EINVAL (foreign identity, unusable options), OAK_ENOMEM;
+ * `e` names the file, the offset where there is one, and what to do. */
+OAK_MUST_USE int oak_wal_open(const struct oak_wal_options *options, struct oak_wal **out,
+                              struct oak_errbuf *e);
+void oak_wal_close(struct oak_wal *wal);
+
+/* Groups found by open, sorted; valid until oak_wal_recovered_drop(), which frees them. */
+const struct oak_wal_group *oak_wal_recovered(const struct oak_wal *wal, size_t *count);
+void oak_wal_recovered_drop(struct oak_wal *wal);
+
+/* Queue a record in memory; its data is copied. OAK_ENOMEM, OAK_ELIMIT (over
+ * OAK_WAL_RECORD_BYTES_MAX), OAK_EFATAL. */
+OAK_MUST_USE int oak_wal_append(struct oak_wal *wal, const struct oak_wal_record *record);
+/* Make everything appended durable; nothing appended is success without I/O. */
+OAK_MUST_USE int oak_wal_commit(struct oak_wal *wal);
+/* Entries of `group` up to and with `index` won't be asked for again: segments that nobody needs are
+ * recycled. Safe to forget: a crash before it only keeps more. Never blocks on a sync. */
+OAK_MUST_USE int oak_wal_release(struct oak_wal *wal, uint64_t group, uint64_t index);
+/* Make a spare segment ready ahead of need; call when idle. */
+OAK_MUST_USE int oak_wal_prepare(struct oak_wal *wal);
+
+void oak_wal_stats(const struct oak_wal *wal, struct oak_wal_stats *out);
+
+#endif
