@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peer.h: what members say to each other: the frames, and the streams that carry them.
+ *
+ * A frame is one message between two members, checksummed end to end (frame.c draws it). Frames may be
+ * lost, repeated and reordered by whatever carries them; the layers above live with that. `boot` numbers
+ * one run of a process: what was meant for an earlier run of the receiver can be told.
+ *
+ * struct oak_peers carries frames between real processes: to each member one gRPC stream for small urgent
+ * frames (votes, heartbeats, acknowledgements, appends) and one for bulk (snapshot chunks), so that the
+ * first never wait behind the second. The simulator carries the same frames in its own way.
+ *
+ * Threads: the replica's loop.
+ */
+#ifndef OAK_PEER_H
+#define OAK_PEER_H
+
+#include "oakum/raft.h"
+#include "port/port.h"
+#include "rpc/rpc.h"
+
+enum oak_peer_kind {
+    OAK_PEER_RAFT = 1,      /* a message of the Raft core */
+    OAK_PEER_FORWARD = 2,   /* commands for the leader to propose */
+    OAK_PEER_REFUSED = 3,   /* a forward that was not proposed: its number, and why */
+    OAK_PEER_CHUNK = 4,     /* a piece of a snapshot */
+    OAK_PEER_CHUNK_ACK = 5, /* how far the receiver of a snapshot has got */
+};
+
+struct oak_peer_address {
+    uint64_t cluster;
+    uint64_t group;
+    uint64_t from;
+    uint64_t to;
+    uint64_t boot;    /* the sender's run */
+    uint64_t to_boot; /* the receiver's run as the sender knows it; 0: not known */
+};
+
+/* Commands, one after the other, each as a u32 length and its bytes. */
+struct oak_peer_forward {
+    uint64_t seq; /* rises with every forward of one run of the sender; taken once, in order */
+    struct oak_bytes commands;
+};
+
+struct oak_peer_refused {
+    uint64_t seq;
+    int error; /* OAK_ENOTLEADER, OAK_ETOOMANYREQUESTS */
+};
+
+struct oak_peer_chunk {
+    uint64_t transfer; /* names one sending */
+    uint64_t offset;   /* of `data` in the stream */
+    uint64_t term;     /* the sender's */
+    bool last;
+    struct oak_raft_snapshot snapshot;
+    struct oak_bytes data;
+};
+
+struct oak_peer_chunk_ack {
+    uint64_t transfer;
+    uint64_t offset; /* everything before it has been written */
+    bool installed;  /* all of it is durable and handed to Raft */
+    bool refused;    /* not wanted, or failed: stop sending */
+};
+
+struct oak_peer_frame {
+    enum oak_peer_kind kind;
+    struct oak_peer_address address;
+    union {
+        struct oak_raft_msg raft;
+        struct oak_peer_forward forward;
+        struct oak_peer_refused refused;
+        struct oak_peer_chunk chunk;
+        struct oak_peer_chunk_ack ack;
+    } u;
+};
+
+/* Append the frame's bytes to `out`. OAK_ENOMEM. */
+OAK_MUST_USE int oak_peer_encode(const struct oak_peer_frame *frame, struct oak_buf *out);
+/* Decode; everything points into `bytes`, but Raft's entries, which are put into `arena`.
+ * OAK_EFORMAT (malformed), OAK_ECORRUPT (checksum), OAK_ELIMIT (arena). */
+OAK_MUST_USE int oak_peer_decode(struct oak_bytes bytes, struct oak_arena *arena,
+                                 struct oak_peer_frame *out);
+
+/* A configuration as bytes: in chunks, and in snapshot files. */
+OAK_MUST_USE int oak_peer_config_encode(const struct oak_raft_config *config, struct oak_buf *out);
+OAK_MUST_USE int oak_peer_config_decode(struct oak_bytes bytes, struct oak_raft_config *out);
+
+/* -- carrying frames between processes --------------------------------------------------------- */
+
+struct oak_peers;
+
+struct oak_peers_options {
+    const struct oak_loop *loop;
+    const struct oak_log *log;
+    struct oak_rpc_server *server; /* its peer service is added here; for the peer port */
+    uint64_t cluster;
+    uint64_t id;
+    /* A frame has come: not decoded yet, borrowed for the call. */
+    void (*received)(void *user, struct oak_bytes frame);
+    /* The connection to `peer` broke. */
+    void (*lost)(void *user, uint64_t peer);
+    void *user;
+};
+
+struct oak_peer_stats {
+    uint64_t id;
+    bool connected;
+    uint64_t sent_bytes;
+    uint64_t sent_failures; /* frames dropped: not connected, or the queue was full */
+    uint64_t received_bytes;
+};
+
+OAK_MUST_USE int oak_peers_new(const struct oak_peers_options *options, struct oak_peers **out);
+void oak_peers_free(struct oak_peers *peers);
+/* Connect to a member, for as long as it stays added. `address` is host:port. */
+OAK_MUST_USE int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address);
+/* Send or drop. */
+void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame);
+/* Fills up to `capacity` rows; returns how many there are. */
+size_t oak_peers_stats(const struct oak_peers *peers, struct oak_peer_stats *rows, size_t capacity);
+
+#endif
