@@ -23,18 +23,18 @@ OAK_NORETURN void oak_assert_failed_cmp(const char *file, int line, const char *
 typedef void oak_assert_hook_fn(const char *text);
 void oak_assert_hook_set(oak_assert_hook_fn *hook);
 
-#define OAK_ASSERT(x)                                                                              \
-    do {                                                                                           \
-        if (OAK_UNLIKELY(!(x))) {                                                                  \
-            oak_assert_failed(__FILE__, __LINE__, #x);                                             \
-        }                                                                                          \
+#define OAK_ASSERT(x)                                  \
+    do {                                               \
+        if (OAK_UNLIKELY(!(x))) {                      \
+            oak_assert_failed(__FILE__, __LINE__, #x); \
+        }                                              \
     } while (0)
-#define OAK_ASSERT_CMP_(a, op, b)                                                                  \
-    do {                                                                                           \
-        if (OAK_UNLIKELY(!((a)op(b)))) {                                                           \
-            oak_assert_failed_cmp(__FILE__, __LINE__, #a " " #op " " #b, (uint64_t)(a),            \
-                                  (uint64_t)(b));                                                  \
-        }                                                                                          \
+#define OAK_ASSERT_CMP_(a, op, b)                                                       \
+    do {                                                                                \
+        if (OAK_UNLIKELY(!((a)op(b)))) {                                                \
+            oak_assert_failed_cmp(__FILE__, __LINE__, #a " " #op " " #b, (uint64_t)(a), \
+                                  (uint64_t)(b));                                       \
+        }                                                                               \
     } while (0)
 #define OAK_ASSERT_EQ(a, b)     OAK_ASSERT_CMP_(a, ==, b)
 #define OAK_ASSERT_NE(a, b)     OAK_ASSERT_CMP_(a, !=, b)

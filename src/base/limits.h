@@ -26,7 +26,8 @@
 #define OAK_DECODE_BYTES_MAX (16 * OAK_REQUEST_BYTES_MAX)
 
 /* -- replication ------------------------------------------------------------------------------- */
-/* Voters and learners of one group. Seven voters is what is supported; the rest is room for change. */
+/* Voters and learners of one group. Seven voters is what is supported; the rest is room for change.
+ */
 #define OAK_PEERS_MAX 16
 /* One log entry: a request, and its envelope. */
 #define OAK_ENTRY_BYTES_MAX (OAK_REQUEST_BYTES_MAX + OAK_KIB)
@@ -37,8 +38,9 @@
 #define OAK_INFLIGHT_BYTES_MAX (8 * OAK_MIB)
 /* Bytes proposed and not committed: past it, proposals are refused with "too many requests". */
 #define OAK_UNCOMMITTED_BYTES_MAX (64 * OAK_MIB)
-/* Log kept in memory behind what is applied, for followers that lag: past it they get a snapshot. */
-#define OAK_LOG_TAIL_BYTES_MAX (16 * OAK_MIB)
+/* Log kept in memory behind what is applied, for followers that lag: past it they get a snapshot.
+ */
+#define OAK_LOG_TAIL_BYTES_MAX   (16 * OAK_MIB)
 #define OAK_LOG_TAIL_ENTRIES_MAX 20000
 /* Requests of clients that wait in one node for their commit. */
 #define OAK_PENDING_REQUESTS_MAX 65536
@@ -50,7 +52,7 @@
 /* -- log on disk ------------------------------------------------------------------------------- */
 /* One segment. Written once in full and recycled: fdatasync on blocks that were written before
  * costs half of what it costs on a growing file. */
-#define OAK_WAL_SEGMENT_BYTES (16 * OAK_MIB)
+#define OAK_WAL_SEGMENT_BYTES    (16 * OAK_MIB)
 #define OAK_WAL_RECORD_BYTES_MAX (OAK_ENTRY_BYTES_MAX + OAK_KIB)
 /* Raft groups that share one log. */
 #define OAK_GROUPS_MAX 1024
@@ -61,16 +63,19 @@
 #define OAK_STREAMS_MAX 4096
 /* Decoded request header list, bytes (SETTINGS_MAX_HEADER_LIST_SIZE). */
 #define OAK_HEADER_BYTES_MAX (64 * OAK_KIB)
-/* Bytes queued for a connection whose peer does not read: past it, no more of its requests are read. */
+/* Bytes queued for a connection whose peer does not read: past it, no more of its requests are
+ * read. */
 #define OAK_OUTBOUND_BYTES_MAX (8 * OAK_MIB)
-/* HTTP/1.1: request line and headers, and a body for /api/v1/data (base of etcd's request limit). */
+/* HTTP/1.1: request line and headers, and a body for /api/v1/data (base of etcd's request limit).
+ */
 #define OAK_HTTP_HEAD_BYTES_MAX (64 * OAK_KIB)
 #define OAK_HTTP_BODY_BYTES_MAX (4 * OAK_MIB)
 /* Nesting of JSON. */
 #define OAK_JSON_DEPTH_MAX 100
 
 OAK_STATIC_ASSERT(OAK_APPEND_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "a message fits the window");
-OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "the largest entry fits the window");
+OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX,
+                  "the largest entry fits the window");
 OAK_STATIC_ASSERT(2 * OAK_WAL_RECORD_BYTES_MAX <= OAK_WAL_SEGMENT_BYTES, "records fit a segment");
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list.h: an intrusive doubly linked list. A node that is in no list is zero or points at itself. */
+/* list.h: an intrusive doubly linked list. A node that is in no list is zero or points at itself.
+ */
 #ifndef OAK_BASE_LIST_H
 #define OAK_BASE_LIST_H
 

@@ -15,7 +15,8 @@ enum oak_log_level {
     OAK_LOG_ERROR,
 };
 
-/* `text` is one finished line without its end. May be called from any thread of the sink's owner. */
+/* `text` is one finished line without its end. May be called from any thread of the sink's owner.
+ */
 struct oak_log {
     void (*write)(void *user, enum oak_log_level level, const char *text);
     void *user;

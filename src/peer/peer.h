@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peer.h: what members say to each other: the frames, and the streams that carry them.
  *
- * A frame is one message between two members, checksummed end to end (frame.c draws it). Frames may be
- * lost, repeated and reordered by whatever carries them; the layers above live with that. `boot` numbers
- * one run of a process: what was meant for an earlier run of the receiver can be told.
+ * A frame is one message between two members, checksummed end to end (frame.c draws it). Frames may
+ * be lost, repeated and reordered by whatever carries them; the layers above live with that. `boot`
+ * numbers one run of a process: what was meant for an earlier run of the receiver can be told.
  *
- * struct oak_peers carries frames between real processes: to each member one gRPC stream for small urgent
- * frames (votes, heartbeats, acknowledgements, appends) and one for bulk (snapshot chunks), so that the
- * first never wait behind the second. The simulator carries the same frames in its own way.
+ * struct oak_peers carries frames between real processes: to each member one gRPC stream for small
+ * urgent frames (votes, heartbeats, acknowledgements, appends) and one for bulk (snapshot chunks),
+ * so that the first never wait behind the second. The simulator carries the same frames in its own
+ * way.
  *
  * Threads: the replica's loop.
  */

@@ -31,8 +31,8 @@ struct oak_entropy {
 
 /* -- actors ------------------------------------------------------------------------------------ */
 
-/* A piece of work for an actor. The poster owns the memory and may not touch it until `run` has been
- * called, on the actor's thread. Embed it. */
+/* A piece of work for an actor. The poster owns the memory and may not touch it until `run` has
+ * been called, on the actor's thread. Embed it. */
 struct oak_task {
     struct oak_list link;
     void (*run)(struct oak_task *task);
@@ -69,8 +69,9 @@ struct oak_timers {
  * All paths are absolute or relative to the process, as the caller was given them.
  * Errors: OAK_EIO (what is on disk is unknown: poison and stop), OAK_ENOSPC (nothing of a failed
  * write may be believed), OAK_ENOENT, OAK_EEXIST, OAK_EPERM, OAK_ENOMEM, OAK_EINVAL (not a file).
- * What was written is durable only after `sync` of the file; a created, renamed or removed name only
- * after `sync_dir` of its directory. A failed sync is never tried again: the pages are gone. */
+ * What was written is durable only after `sync` of the file; a created, renamed or removed name
+ * only after `sync_dir` of its directory. A failed sync is never tried again: the pages are gone.
+ */
 struct oak_file;
 
 enum oak_file_mode {
@@ -83,7 +84,8 @@ struct oak_disk {
     int (*open)(void *user, const char *path, enum oak_file_mode mode, struct oak_file **out);
     void (*close)(void *user, struct oak_file *file);
     /* Exactly `size` bytes, or fewer only at the end of the file: *got says how many. */
-    int (*read)(void *user, struct oak_file *file, uint64_t offset, void *out, size_t size, size_t *got);
+    int (*read)(void *user, struct oak_file *file, uint64_t offset, void *out, size_t size,
+                size_t *got);
     /* All of it or an error. Extends the file. */
     int (*write)(void *user, struct oak_file *file, uint64_t offset, const void *data, size_t size);
     /* fdatasync: contents and whatever of the size is needed to read them back. */
@@ -102,9 +104,9 @@ struct oak_disk {
 
 /* -- byte streams ------------------------------------------------------------------------------ */
 
-/* A connected stream, owned by one loop. The opener installs `handler` before it returns to the loop.
- * `data` bytes are valid during the callback. `closed` is called exactly once, last, with the reason
- * (0 when we or the peer closed in order); after it the stream is gone. */
+/* A connected stream, owned by one loop. The opener installs `handler` before it returns to the
+ * loop. `data` bytes are valid during the callback. `closed` is called exactly once, last, with the
+ * reason (0 when we or the peer closed in order); after it the stream is gone. */
 struct oak_stream;
 
 struct oak_stream_handler {
@@ -117,13 +119,14 @@ struct oak_stream_handler {
 
 struct oak_stream_ops {
     void (*handle)(struct oak_stream *stream, const struct oak_stream_handler *handler);
-    /* Queue the bytes (copied only if they can't leave at once). 0, or OAK_ECLOSED. The caller bounds
-     * what it queues by `queued`. */
+    /* Queue the bytes (copied only if they can't leave at once). 0, or OAK_ECLOSED. The caller
+     * bounds what it queues by `queued`. */
     int (*write)(struct oak_stream *stream, struct oak_bytes bytes);
     size_t (*queued)(struct oak_stream *stream);
     /* Stop and start reading: back-pressure. */
     void (*pause)(struct oak_stream *stream, bool paused);
-    /* Close once what is queued has left (`now` false) or at once. `closed` follows from the loop. */
+    /* Close once what is queued has left (`now` false) or at once. `closed` follows from the loop.
+     */
     void (*close)(struct oak_stream *stream, bool now);
     /* "127.0.0.1:2379", static until closed. */
     const char *(*peer_name)(struct oak_stream *stream);
@@ -140,12 +143,14 @@ struct oak_net {
     /* Accept streams until the listener is closed. `accepted` gets each, ready for `handle`.
      * OAK_EINUSE when the address is taken, OAK_EINVAL when it can't be understood or is not ours;
      * the errbuf (may be NULL) names it. */
-    int (*listen)(void *user, const char *address, void (*accepted)(void *arg, struct oak_stream *s),
-                  void *arg, struct oak_listener **out, struct oak_errbuf *e);
+    int (*listen)(void *user, const char *address,
+                  void (*accepted)(void *arg, struct oak_stream *s), void *arg,
+                  struct oak_listener **out, struct oak_errbuf *e);
     void (*listener_close)(void *user, struct oak_listener *listener);
     /* "127.0.0.1:40123": the address as bound, so that port 0 can be used. Static until closed. */
     const char *(*listener_name)(void *user, struct oak_listener *listener);
-    /* Connect within `timeout_ns`: `done` is called once from the loop with a stream or an error. */
+    /* Connect within `timeout_ns`: `done` is called once from the loop with a stream or an error.
+     */
     int (*connect)(void *user, const char *address, uint64_t timeout_ns,
                    void (*done)(void *arg, int error, struct oak_stream *s), void *arg);
     void *user;

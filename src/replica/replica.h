@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replica.h: one member at work: Raft, its log on disk, and the state machine, wired together.
  *
- * The replica is an actor on one loop. It owns the Raft core and the state machine, hands batches to the
- * log writer, frames to the transport, and long work to a worker; all of them are given to it, so that
- * the simulator runs the same code.
+ * The replica is an actor on one loop. It owns the Raft core and the state machine, hands batches
+ * to the log writer, frames to the transport, and long work to a worker; all of them are given to
+ * it, so that the simulator runs the same code.
  *
  * What waits for what (asserted in pump.c):
  *   a message that promises durability   for the log writer's sync (inside the Raft core)
@@ -11,9 +11,11 @@
  *   a client's answer                    for the store's batch that holds its effect
  *   a linearizable read                  for a read index, then until that index is applied
  *   releasing the log on disk            for the store's flush
- *   installing a snapshot                for its file to be durable, then the log's marker, then the store
+ *   installing a snapshot                for its file to be durable, then the log's marker, then
+ * the store
  *
- * Threads: its loop's. The callbacks of requests run on it, never from inside the call that made them.
+ * Threads: its loop's. The callbacks of requests run on it, never from inside the call that made
+ * them.
  */
 #ifndef OAK_REPLICA_H
 #define OAK_REPLICA_H
@@ -25,7 +27,8 @@
 
 struct oak_replica;
 
-/* Sends a frame (peer.h) to a member, or loses it. `bulk`: it may wait behind others. Borrowed bytes. */
+/* Sends a frame (peer.h) to a member, or loses it. `bulk`: it may wait behind others. Borrowed
+ * bytes. */
 struct oak_replica_transport {
     void (*send)(void *user, uint64_t to, bool bulk, struct oak_bytes frame);
     void *user;
@@ -54,11 +57,13 @@ struct oak_replica_options {
     struct oak_exec log_writer; /* an actor that may block; nobody else uses it */
     struct oak_exec worker;     /* an actor that may block, for snapshots and flushes */
     const struct oak_disk *disk;
-    const char *dir;            /* <dir>/wal and <dir>/snap are made below it */
-    struct oak_store *store;    /* open; owned by the caller, who closes it after the replica is freed */
+    const char *dir; /* <dir>/wal and <dir>/snap are made below it */
+    struct oak_store
+        *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;
     const struct oak_log *log;
-    /* The process must end: what is on disk is unknown, or the state is proven wrong. Called once. */
+    /* The process must end: what is on disk is unknown, or the state is proven wrong. Called once.
+     */
     void (*fatal)(void *user, int error, const char *text);
     void *user;
 };
@@ -66,8 +71,8 @@ struct oak_replica_options {
 /* Recover (blocks on the disk) and start. `e` says what is wrong and what to do. */
 OAK_MUST_USE int oak_replica_open(const struct oak_replica_options *options,
                                   struct oak_replica **out, struct oak_errbuf *e);
-/* Stop: every waiting request ends with OAK_ESTOPPED; then, once the log writer and the worker have given
- * back what they hold, `closed` is called from the loop and the replica is gone. */
+/* Stop: every waiting request ends with OAK_ESTOPPED; then, once the log writer and the worker have
+ * given back what they hold, `closed` is called from the loop and the replica is gone. */
 void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *user);
 
 /* A frame came in from the transport. */
@@ -75,11 +80,12 @@ void oak_replica_receive(struct oak_replica *r, struct oak_bytes frame);
 /* The transport lost its connection to `peer`. */
 void oak_replica_lost(struct oak_replica *r, uint64_t peer);
 
-/* -- requests: embed one, keep it until `done` or forget ---------------------------------------- */
+/* -- requests: embed one, keep it until `done` or forget ----------------------------------------
+ */
 
 struct oak_replica_request {
-    /* Set by the caller. `result` is NULL on error; else borrowed for the call: a response with its header
-     * whole. */
+    /* Set by the caller. `result` is NULL on error; else borrowed for the call: a response with its
+     * header whole. */
     void (*done)(struct oak_replica_request *request, int error,
                  const struct oak_kv_result *result);
     uint64_t deadline_ns; /* monotonic; 0: the default (5 s + 2 election time-outs) */
@@ -90,8 +96,8 @@ struct oak_replica_request {
     int state;
 };
 
-/* Propose a command. The request's bytes are copied; they have passed oak_kv_check. On error `done` is not
- * called: OAK_EREQUESTTOOLARGE, OAK_ETOOMANYREQUESTS, OAK_ESTOPPED, OAK_ENOMEM. */
+/* Propose a command. The request's bytes are copied; they have passed oak_kv_check. On error `done`
+ * is not called: OAK_EREQUESTTOOLARGE, OAK_ETOOMANYREQUESTS, OAK_ESTOPPED, OAK_ENOMEM. */
 OAK_MUST_USE int oak_replica_propose(struct oak_replica *r, enum oak_kv_kind kind,
                                      struct oak_bytes bytes, struct oak_replica_request *request);
 /* `done` shall not be called any more (the client is gone). What was proposed may still happen. */
@@ -108,24 +114,25 @@ struct oak_kv *oak_replica_kv(struct oak_replica *r);
 struct oak_replica_status {
     struct oak_raft_status raft;
     uint64_t cluster;
-    uint64_t leader_changes;    /* seen since start */
-    uint64_t pending;           /* requests waiting */
+    uint64_t leader_changes; /* seen since start */
+    uint64_t pending;        /* requests waiting */
     uint64_t proposals_failed;
     uint64_t reads_failed;
     uint64_t snapshots_sent;
     uint64_t snapshots_received;
-    uint64_t syncs;             /* of the log */
-    uint64_t sync_ns_total;     /* time spent in them */
-    uint64_t applied;           /* by the state machine */
-    bool installing;            /* a snapshot */
+    uint64_t syncs;         /* of the log */
+    uint64_t sync_ns_total; /* time spent in them */
+    uint64_t applied;       /* by the state machine */
+    bool installing;        /* a snapshot */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
 const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
 /* Rows of the Raft core's peers; on a leader. */
-size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows, size_t capacity);
+size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
+                         size_t capacity);
 
-/* Durations of log syncs as counts per bucket: bucket i counts those up to 1 ms × 2^i (the last: all
- * longer ones); as etcd_disk_wal_fsync_duration_seconds. */
+/* Durations of log syncs as counts per bucket: bucket i counts those up to 1 ms × 2^i (the last:
+ * all longer ones); as etcd_disk_wal_fsync_duration_seconds. */
 #define OAK_REPLICA_SYNC_BUCKETS 15
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r);
 

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* frame.c: frames as bytes.
+ *
+ *      0       2       3      4        8         16      24     32     40      48       56
+ *      +-------+-------+------+--------+---------+-------+------+------+-------+--------+------+
+ *      | magic |version| kind | crc32c | cluster | group | from | to   | boot  | to_boot| body |
+ *      +-------+-------+------+--------+---------+-------+------+------+-------+--------+------+
+ *
+ * Little endian. The checksum covers everything behind it. Bodies are drawn above their functions.
+ * Decoding believes nothing: every count is held against the bytes that are there.
+ */
+#include "peer/peer.h"
+
+#define MAGIC       0x4b4fu /* "OK" */
+#define VERSION     1
+#define HEADER_SIZE 56
+#define CRC_AT      4
+#define CRC_FROM    8
+
+/* u16 voters, u16 learners, then their ids. */
+int oak_peer_config_encode(const struct oak_raft_config *config, struct oak_buf *out)
+{
+    OAK_ASSERT_LE(config->voter_count, OAK_RAFT_MEMBERS_MAX);
+    OAK_ASSERT_LE(config->learner_count, OAK_RAFT_MEMBERS_MAX);
+    size_t size = 4 + 8 * (size_t)(config->voter_count + config->learner_count);
+    int error = oak_buf_reserve(out, size);
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *p = out->data + out->size;
+    oak_put_u16(p, (uint16_t)config->voter_count);
+    oak_put_u16(p + 2, (uint16_t)config->learner_count);
+    p += 4;
+    for (uint32_t i = 0; i < config->voter_count; i++, p += 8) {
+        oak_put_u64(p, config->voters[i]);
+    }
+    for (uint32_t i = 0; i < config->learner_count; i++, p += 8) {
+        oak_put_u64(p, config->learners[i]);
+    }
+    out->size += size;
+    return 0;
+}
+
+static int config_read(struct oak_reader *r, struct oak_raft_config *out)
+{
+    *out = (struct oak_raft_config){0};
+    uint32_t voters = oak_read_u16(r);
+    uint32_t learners = oak_read_u16(r);
+    if (r->failed || voters > OAK_RAFT_MEMBERS_MAX || learners > OAK_RAFT_MEMBERS_MAX) {
+        return OAK_EFORMAT;
+    }
+    out->voter_count = voters;
+    out->learner_count = learners;
+    for (uint32_t i = 0; i < voters; i++) {
+        out->voters[i] = oak_read_u64(r);
+    }
+    for (uint32_t i = 0; i < learners; i++) {
+        out->learners[i] = oak_read_u64(r);
+    }
+    return r->failed ? OAK_EFORMAT : 0;
+}
+
+int oak_peer_config_decode(struct oak_bytes bytes, struct oak_raft_config *out)
+{
+    struct oak_reader r = oak_reader(bytes);
+    int error = config_read(&r, out);
+    return error != 0 ? error : (oak_reader_left(&r) != 0 ? OAK_EFORMAT : 0);
+}
+
+static uint8_t *put_u64s(uint8_t *p, const uint64_t *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++, p += 8) {
+        oak_put_u64(p, values[i]);
+    }
+    return p;
+}
+
+/* type u8, reject u8, 2 zero bytes, u32 entries; term, index, log_term, commit, read_seq,
+ * hint_index, hint_term; then each entry: term u64, type u8, 3 zero bytes, size u32, payload. The
+ * wire never carries OAK_RAFT_MSG_SNAPSHOT: chunks do, and the receiver makes it. */
+#define RAFT_FIXED (8 + 7 * 8)
+#define RAFT_ENTRY 16
+
+static int raft_encode(const struct oak_raft_msg *m, struct oak_buf *out)
+{
+    OAK_ASSERT(m->type != OAK_RAFT_MSG_SNAPSHOT);
+    size_t size = RAFT_FIXED;
+    for (size_t i = 0; i < m->entry_count; i++) {
+        size += RAFT_ENTRY + (size_t)m->entries[i].size;
+    }
+    int error = oak_buf_reserve(out, size);
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *p = out->data + out->size;
+    memset(p, 0, 8);
+    p[0] = (uint8_t)m->type;
+    p[1] = m->reject ? 1 : 0;
+    oak_put_u32(p + 4, (uint32_t)m->entry_count);
+    const uint64_t fixed[] = {m->term,     m->index,      m->log_term, m->commit,
+                              m->read_seq, m->hint_index, m->hint_term};
+    p = put_u64s(p + 8, fixed, OAK_COUNT_OF(fixed));
+    for (size_t i = 0; i < m->entry_count; i++) {
+        const struct oak_raft_entry *entry = &m->entries[i];
+        memset(p, 0, RAFT_ENTRY);
+        oak_put_u64(p, entry->term);
+        p[8] = (uint8_t)entry->type;
+        oak_put_u32(p + 12, entry->size);
+        if (entry->size > 0) {
+            memcpy(p + RAFT_ENTRY, entry->data, entry->size);
+        }
+        p += RAFT_ENTRY + entry->size;
+    }
+    out->size += size;
+    OAK_ASSERT(p == out->data + out->size);
+    return 0;
+}
+
+static int raft_entries_read(struct oak_reader *r, struct oak_arena *arena, uint32_t count,
+                             struct oak_raft_msg *m)
+{
+    if (count > oak_reader_left(r) / RAFT_ENTRY) {
+        return OAK_EFORMAT;
+    }
+    struct oak_raft_entry *entries = oak_arena_alloc(arena, sizeof(*entries) * count);
+    if (entries == NULL) {
+        return OAK_ELIMIT;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        entries[i].index = m->index + 1 + i;
+        entries[i].term = oak_read_u64(r);
+        uint8_t type = oak_read_u8(r);
+        (void)oak_read_bytes(r, 3);
+        entries[i].size = oak_read_u32(r);
+        entries[i].data = oak_read_bytes(r, entries[i].size).data;
+        if (r->failed || type > OAK_RAFT_ENTRY_DATA) {
+            return OAK_EFORMAT;
+        }
+        entries[i].type = (enum oak_raft_entry_type)type;
+    }
+    m->entries = entries;
+    m->entry_count = count;
+    return 0;
+}
+
+static int raft_decode(struct oak_reader *r, struct oak_arena *arena,
+                       const struct oak_peer_address *address, struct oak_raft_msg *m)
+{
+    uint8_t type = oak_read_u8(r);
+    m->reject = oak_read_u8(r) != 0;
+    (void)oak_read_u16(r);
+    uint32_t count = oak_read_u32(r);
+    m->from = address->from;
+    m->to = address->to;
+    m->term = oak_read_u64(r);
+    m->index = oak_read_u64(r);
+    m->log_term = oak_read_u64(r);
+    m->commit = oak_read_u64(r);
+    m->read_seq = oak_read_u64(r);
+    m->hint_index = oak_read_u64(r);
+    m->hint_term = oak_read_u64(r);
+    if (r->failed || type == 0 || type >= OAK_RAFT_MSG_END_ || type == OAK_RAFT_MSG_SNAPSHOT) {
+        return OAK_EFORMAT;
+    }
+    if (m->index > UINT64_MAX / 2) {
+        return OAK_EFORMAT;
+    }
+    m->type = (enum oak_raft_msg_type)type;
+    return count == 0 ? 0 : raft_entries_read(r, arena, count, m);
+}
+
+/* transfer, offset, term, snapshot index, snapshot term; u8 last, 3 zero bytes; configuration;
+ * data. */
+static int chunk_encode(const struct oak_peer_chunk *c, struct oak_buf *out)
+{
+    const uint64_t fixed[] = {c->transfer, c->offset, c->term, c->snapshot.index, c->snapshot.term};
+    uint8_t head[sizeof(fixed) + 4] = {0};
+    *put_u64s(head, fixed, OAK_COUNT_OF(fixed)) = c->last ? 1 : 0;
+    int error = oak_buf_append(out, head, sizeof(head));
+    if (error == 0) {
+        error = oak_peer_config_encode(&c->snapshot.config, out);
+    }
+    return error != 0 ? error : oak_buf_append(out, c->data.data, c->data.size);
+}
+
+static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
+{
+    c->transfer = oak_read_u64(r);
+    c->offset = oak_read_u64(r);
+    c->term = oak_read_u64(r);
+    c->snapshot.index = oak_read_u64(r);
+    c->snapshot.term = oak_read_u64(r);
+    c->last = oak_read_u8(r) != 0;
+    (void)oak_read_bytes(r, 3);
+    int error = config_read(r, &c->snapshot.config);
+    if (error != 0) {
+        return error;
+    }
+    c->data = oak_read_bytes(r, oak_reader_left(r));
+    return r->failed || c->data.size > OAK_SNAPSHOT_CHUNK_BYTES_MAX ? OAK_EFORMAT : 0;
+}
+
+/* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, u8 flags. */
+static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
+{
+    uint8_t b[20] = {0};
+    int error;
+    switch (f->kind) {
+    case OAK_PEER_RAFT:
+        return raft_encode(&f->u.raft, out);
+    case OAK_PEER_FORWARD:
+        oak_put_u64(b, f->u.forward.seq);
+        error = oak_buf_append(out, b, 8);
+        return error != 0
+                   ? error
+                   : oak_buf_append(out, f->u.forward.commands.data, f->u.forward.commands.size);
+    case OAK_PEER_REFUSED:
+        oak_put_u64(b, f->u.refused.seq);
+        oak_put_u32(b + 8, (uint32_t)-f->u.refused.error);
+        return oak_buf_append(out, b, 12);
+    case OAK_PEER_CHUNK:
+        return chunk_encode(&f->u.chunk, out);
+    case OAK_PEER_CHUNK_ACK:
+        oak_put_u64(b, f->u.ack.transfer);
+        oak_put_u64(b + 8, f->u.ack.offset);
+        b[16] = (uint8_t)((f->u.ack.installed ? 1 : 0) | (f->u.ack.refused ? 2 : 0));
+        return oak_buf_append(out, b, 20);
+    }
+    OAK_UNREACHABLE("frame kind");
+}
+
+int oak_peer_encode(const struct oak_peer_frame *frame, struct oak_buf *out)
+{
+    size_t start = out->size;
+    uint8_t header[HEADER_SIZE] = {0};
+    oak_put_u16(header, MAGIC);
+    header[2] = VERSION;
+    header[3] = (uint8_t)frame->kind;
+    const struct oak_peer_address *a = &frame->address;
+    const uint64_t fixed[] = {a->cluster, a->group, a->from, a->to, a->boot, a->to_boot};
+    put_u64s(header + CRC_FROM, fixed, OAK_COUNT_OF(fixed));
+    int error = oak_buf_append(out, header, sizeof(header));
+    if (error == 0) {
+        error = body_encode(frame, out);
+    }
+    if (error != 0) {
+        out->size = start;
+        return error;
+    }
+    uint8_t *f = out->data + start;
+    oak_put_u32(f + CRC_AT, oak_crc32c(0, f + CRC_FROM, out->size - start - CRC_FROM));
+    return 0;
+}
+
+static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak_peer_frame *out)
+{
+    switch (out->kind) {
+    case OAK_PEER_RAFT:
+        return raft_decode(r, arena, &out->address, &out->u.raft);
+    case OAK_PEER_FORWARD:
+        out->u.forward.seq = oak_read_u64(r);
+        out->u.forward.commands = oak_read_bytes(r, oak_reader_left(r));
+        break;
+    case OAK_PEER_REFUSED: {
+        out->u.refused.seq = oak_read_u64(r);
+        uint32_t place = oak_read_u32(r);
+        out->u.refused.error =
+            place == (uint32_t)-OAK_ETOOMANYREQUESTS ? OAK_ETOOMANYREQUESTS : OAK_ENOTLEADER;
+        break;
+    }
+    case OAK_PEER_CHUNK:
+        return chunk_decode(r, &out->u.chunk);
+    case OAK_PEER_CHUNK_ACK: {
+        out->u.ack.transfer = oak_read_u64(r);
+        out->u.ack.offset = oak_read_u64(r);
+        uint8_t flags = oak_read_u8(r);
+        (void)oak_read_bytes(r, 3);
+        out->u.ack.installed = (flags & 1) != 0;
+        out->u.ack.refused = (flags & 2) != 0;
+        break;
+    }
+    default:
+        return OAK_EFORMAT;
+    }
+    return r->failed ? OAK_EFORMAT : 0;
+}
+
+int oak_peer_decode(struct oak_bytes bytes, struct oak_arena *arena, struct oak_peer_frame *out)
+{
+    *out = (struct oak_peer_frame){0};
+    if (bytes.size < HEADER_SIZE || oak_get_u16(bytes.data) != MAGIC || bytes.data[2] != VERSION) {
+        return OAK_EFORMAT;
+    }
+    uint32_t crc = oak_crc32c(0, bytes.data + CRC_FROM, bytes.size - CRC_FROM);
+    if (crc != oak_get_u32(bytes.data + CRC_AT)) {
+        return OAK_ECORRUPT;
+    }
+    struct oak_reader r = oak_reader(bytes);
+    (void)oak_read_bytes(&r, 3);
+    out->kind = (enum oak_peer_kind)oak_read_u8(&r);
+    (void)oak_read_u32(&r);
+    struct oak_peer_address *a = &out->address;
+    a->cluster = oak_read_u64(&r);
+    a->group = oak_read_u64(&r);
+    a->from = oak_read_u64(&r);
+    a->to = oak_read_u64(&r);
+    a->boot = oak_read_u64(&r);
+    a->to_boot = oak_read_u64(&r);
+    int error = body_decode(&r, arena, out);
+    return error != 0 ? error : (oak_reader_left(&r) != 0 ? OAK_EFORMAT : 0);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* frame_test.c: frames come back as they went, and nothing else is believed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "peer/peer.h"
+
+static struct oak_peer_frame sample_append(const struct oak_raft_entry *entries, size_t count)
+{
+    return (struct oak_peer_frame){
+        .kind = OAK_PEER_RAFT,
+        .address = {.cluster = 1, .group = 2, .from = 3, .to = 4, .boot = 5, .to_boot = 6},
+        .u.raft = {.type = OAK_RAFT_MSG_APPEND,
+                   .from = 3,
+                   .to = 4,
+                   .term = 7,
+                   .index = 8,
+                   .log_term = 6,
+                   .commit = 5,
+                   .read_seq = 9,
+                   .entries = entries,
+                   .entry_count = count},
+    };
+}
+
+static const struct oak_raft_entry two[] = {
+    {.index = 9, .term = 7, .type = OAK_RAFT_ENTRY_NOOP},
+    {.index = 10, .term = 7, .type = OAK_RAFT_ENTRY_DATA, .size = 5, .data = "hello"},
+};
+
+static void an_append_comes_back_as_it_went(void **state)
+{
+    (void)state;
+    struct oak_peer_frame in = sample_append(two, 2);
+    struct oak_peer_frame out;
+    struct oak_buf bytes = {0};
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    assert_int_equal(oak_peer_encode(&in, &bytes), 0);
+    assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), 0);
+    assert_int_equal(out.u.raft.entry_count, 2);
+    assert_int_equal(out.u.raft.entries[1].index, 10);
+    assert_memory_equal(out.u.raft.entries[1].data, "hello", 5);
+    assert_int_equal(out.u.raft.read_seq, 9);
+    assert_int_equal(out.address.to_boot, 6);
+    oak_arena_fini(&arena);
+    oak_buf_fini(&bytes);
+}
+
+static void every_cut_and_every_flip_is_refused(void **state)
+{
+    (void)state;
+    struct oak_peer_frame in = sample_append(two, 2);
+    struct oak_peer_frame out;
+    struct oak_buf bytes = {0};
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    assert_int_equal(oak_peer_encode(&in, &bytes), 0);
+    for (size_t cut = 0; cut < bytes.size; cut++) {
+        assert_int_not_equal(oak_peer_decode(oak_bytes(bytes.data, cut), &arena, &out), 0);
+    }
+    for (size_t i = 0; i < bytes.size; i++) {
+        if (i == 3) {
+            continue; /* the kind: told apart by the body's length, tested below */
+        }
+        bytes.data[i] ^= 0x40;
+        assert_int_not_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), 0);
+        bytes.data[i] ^= 0x40;
+    }
+    oak_arena_fini(&arena);
+    oak_buf_fini(&bytes);
+}
+
+static void a_count_beyond_the_bytes_is_refused_before_it_is_allocated(void **state)
+{
+    (void)state;
+    struct oak_peer_frame in = sample_append(NULL, 0);
+    struct oak_peer_frame out;
+    struct oak_buf bytes = {0};
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    assert_int_equal(oak_peer_encode(&in, &bytes), 0);
+    oak_put_u32(bytes.data + 56 + 4, UINT32_MAX);
+    oak_put_u32(bytes.data + 4, oak_crc32c(0, bytes.data + 8, bytes.size - 8));
+    assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), OAK_EFORMAT);
+    assert_int_equal(arena.total, 0);
+    oak_arena_fini(&arena);
+    oak_buf_fini(&bytes);
+}
+
+static void chunks_acks_forwards_and_refusals_come_back(void **state)
+{
+    (void)state;
+    struct oak_peer_frame frames[] = {
+        {.kind = OAK_PEER_CHUNK,
+         .u.chunk = {.transfer = 1,
+                     .offset = 2,
+                     .term = 3,
+                     .last = true,
+                     .snapshot = {.index = 4,
+                                  .term = 2,
+                                  .config = {.voter_count = 1, .voters = {9}}},
+                     .data = {(const uint8_t *)"xyz", 3}}},
+        {.kind = OAK_PEER_CHUNK_ACK, .u.ack = {.transfer = 1, .offset = 5, .installed = true}},
+        {.kind = OAK_PEER_FORWARD, .u.forward = {.seq = 6, .commands = {(const uint8_t *)"cc", 2}}},
+        {.kind = OAK_PEER_REFUSED, .u.refused = {.seq = 7, .error = OAK_ETOOMANYREQUESTS}},
+    };
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    for (size_t i = 0; i < OAK_COUNT_OF(frames); i++) {
+        struct oak_buf bytes = {0};
+        struct oak_peer_frame out;
+        assert_int_equal(oak_peer_encode(&frames[i], &bytes), 0);
+        assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), 0);
+        assert_int_equal(out.kind, frames[i].kind);
+        struct oak_buf again = {0};
+        assert_int_equal(oak_peer_encode(&out, &again), 0);
+        assert_true(oak_bytes_eq(oak_buf_bytes(&bytes), oak_buf_bytes(&again)));
+        oak_buf_fini(&bytes);
+        oak_buf_fini(&again);
+    }
+    oak_arena_fini(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_append_comes_back_as_it_went),
+        cmocka_unit_test(every_cut_and_every_flip_is_refused),
+        cmocka_unit_test(a_count_beyond_the_bytes_is_refused_before_it_is_allocated),
+        cmocka_unit_test(chunks_acks_forwards_and_refusals_come_back),
+    };
+    return cmocka_run_group_tests_name("peer/frame", tests, NULL, NULL);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peers.c: frames between processes, over gRPC streams.
+ *
+ * For each member there is one channel with two client streams, /oakum.Peer/Urgent and
+ * /oakum.Peer/Bulk: a stream's messages are frames, and no answers come back on it. A stream names
+ * the cluster and the two members in its metadata, so that a member of another cluster, or a wrong
+ * address, is refused with a reason before any frame. A frame that can't leave now is dropped: Raft
+ * repeats what matters.
+ *
+ * Thread: the replica's loop.
+ */
+#include "peer/peer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SERVICE "oakum.Peer"
+/* Frames queued to one member on one stream: one window of appends, and as much again. */
+#define QUEUE_BYTES_MAX  (2 * OAK_INFLIGHT_BYTES_MAX)
+#define RECONNECT_MAX_NS (1000 * 1000 * 1000ull)
+
+enum lane_kind {
+    LANE_URGENT,
+    LANE_BULK,
+    LANE_COUNT,
+};
+
+static const char *const lane_names[LANE_COUNT] = {"Urgent", "Bulk"};
+
+struct lane {
+    struct peer *peer;
+    struct oak_rpc_call *call; /* NULL: not open */
+};
+
+struct peer {
+    struct oak_peers *peers;
+    struct oak_rpc_channel *channel;
+    struct lane lanes[LANE_COUNT];
+    struct oak_peer_stats stats;
+};
+
+struct oak_peers {
+    struct oak_peers_options options;
+    size_t count;
+    struct peer *rows[OAK_PEERS_MAX];
+};
+
+static void lane_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
+{
+    /* The protocol has no answers; a peer that sends some is of a later version: ignore them. */
+    (void)user;
+    (void)call;
+    (void)bytes;
+}
+
+static void lane_closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
+{
+    struct lane *lane = user;
+    struct oak_peers *peers = lane->peer->peers;
+    OAK_ASSERT(lane->call == call);
+    lane->call = NULL;
+    if (status->code != OAK_RPC_UNAVAILABLE && status->code != OAK_RPC_CANCELLED) {
+        oak_log(peers->options.log, OAK_LOG_WARN,
+                "member %016" PRIx64 " refused our stream: %s: %.*s", lane->peer->stats.id,
+                oak_rpc_code_name(status->code), (int)OAK_MIN(status->message.size, (size_t)200),
+                (const char *)status->message.data);
+    }
+}
+
+static const struct oak_rpc_handler lane_handler = {
+    .message = lane_message,
+    .closed = lane_closed,
+};
+
+static int lane_open(struct lane *lane, enum lane_kind kind)
+{
+    struct peer *peer = lane->peer;
+    char cluster[24], from[24], to[24];
+    snprintf(cluster, sizeof(cluster), "%016" PRIx64, peer->peers->options.cluster);
+    snprintf(from, sizeof(from), "%016" PRIx64, peer->peers->options.id);
+    snprintf(to, sizeof(to), "%016" PRIx64, peer->stats.id);
+    const struct oak_rpc_pair metadata[] = {
+        {oak_bytes_str("oakum-cluster"), oak_bytes_str(cluster)},
+        {oak_bytes_str("oakum-from"), oak_bytes_str(from)},
+        {oak_bytes_str("oakum-to"), oak_bytes_str(to)},
+    };
+    const struct oak_rpc_request request = {
+        .service = SERVICE,
+        .method = lane_names[kind],
+        .metadata = metadata,
+        .metadata_count = OAK_COUNT_OF(metadata),
+        .fail_fast = true,
+        .handler = &lane_handler,
+        .user = lane,
+    };
+    return oak_rpc_channel_call(peer->channel, &request, &lane->call);
+}
+
+static void channel_state(void *user, bool connected)
+{
+    struct peer *peer = user;
+    const struct oak_peers_options *o = &peer->peers->options;
+    if (peer->stats.connected == connected) {
+        return;
+    }
+    peer->stats.connected = connected;
+    oak_log(o->log, connected ? OAK_LOG_INFO : OAK_LOG_WARN, "%s member %016" PRIx64,
+            connected ? "connected to" : "lost the connection to", peer->stats.id);
+    if (!connected) {
+        o->lost(o->user, peer->stats.id);
+    }
+}
+
+static struct peer *peer_find(const struct oak_peers *peers, uint64_t id)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        if (peers->rows[i]->stats.id == id) {
+            return peers->rows[i];
+        }
+    }
+    return NULL;
+}
+
+int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address)
+{
+    OAK_ASSERT_NE(id, peers->options.id);
+    if (peer_find(peers, id) != NULL) {
+        return OAK_EEXIST;
+    }
+    if (peers->count == OAK_PEERS_MAX) {
+        return OAK_ELIMIT;
+    }
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (peer == NULL) {
+        return OAK_ENOMEM;
+    }
+    peer->peers = peers;
+    peer->stats.id = id;
+    for (int i = 0; i < LANE_COUNT; i++) {
+        peer->lanes[i].peer = peer;
+    }
+    const struct oak_rpc_channel_options options = {
+        .backoff_max_ns = RECONNECT_MAX_NS,
+        .keepalive_ns = 5000 * 1000 * 1000ull,
+        .keepalive_timeout_ns = 5000 * 1000 * 1000ull,
+        .state = channel_state,
+        .user = peer,
+    };
+    int error = oak_rpc_channel_new(peers->options.loop, address, &options, &peer->channel);
+    if (error != 0) {
+        free(peer);
+        return error;
+    }
+    peers->rows[peers->count++] = peer;
+    return 0;
+}
+
+void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame)
+{
+    struct peer *peer = peer_find(peers, to);
+    if (peer == NULL) {
+        return;
+    }
+    enum lane_kind kind = bulk ? LANE_BULK : LANE_URGENT;
+    struct lane *lane = &peer->lanes[kind];
+    if (lane->call == NULL && lane_open(lane, kind) != 0) {
+        lane->call = NULL;
+        peer->stats.sent_failures++;
+        return;
+    }
+    if (oak_rpc_call_queued(lane->call) > QUEUE_BYTES_MAX ||
+        oak_rpc_call_send(lane->call, frame) != 0) {
+        peer->stats.sent_failures++;
+        return;
+    }
+    peer->stats.sent_bytes += frame.size;
+}
+
+/* -- the serving side: streams of other members ------------------------------------------------ */
+
+static void served_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
+{
+    struct oak_peers *peers = user;
+    struct oak_bytes from = oak_rpc_call_metadata(call, "oakum-from");
+    for (size_t i = 0; i < peers->count; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "%016" PRIx64, peers->rows[i]->stats.id);
+        if (oak_bytes_eq(from, oak_bytes_str(name))) {
+            peers->rows[i]->stats.received_bytes += bytes.size;
+        }
+    }
+    peers->options.received(peers->options.user, bytes);
+}
+
+static void served_half_closed(void *user, struct oak_rpc_call *call)
+{
+    (void)user;
+    oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+}
+
+static void served_closed(void *user, struct oak_rpc_call *call,
+                          const struct oak_rpc_status *status)
+{
+    (void)user;
+    (void)call;
+    (void)status;
+}
+
+static const struct oak_rpc_handler served_handler = {
+    .message = served_message,
+    .half_closed = served_half_closed,
+    .closed = served_closed,
+};
+
+static bool metadata_is(struct oak_rpc_call *call, const char *name, uint64_t id)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%016" PRIx64, id);
+    return oak_bytes_eq(oak_rpc_call_metadata(call, name), oak_bytes_str(text));
+}
+
+static void served_start(void *user, struct oak_rpc_call *call)
+{
+    struct oak_peers *peers = user;
+    oak_rpc_call_handle(call, &served_handler, peers);
+    if (!metadata_is(call, "oakum-cluster", peers->options.cluster)) {
+        oak_rpc_call_finish(call, OAK_RPC_FAILED_PRECONDITION, "etcdserver: cluster ID mismatch");
+        oak_log(peers->options.log, OAK_LOG_WARN,
+                "refused a stream from %s: it belongs to another cluster (--initial-cluster and "
+                "--initial-cluster-token must be the same on all members)",
+                oak_rpc_call_peer(call));
+    } else if (!metadata_is(call, "oakum-to", peers->options.id)) {
+        oak_rpc_call_finish(call, OAK_RPC_FAILED_PRECONDITION,
+                            "this address is another member's: check the peer URLs");
+    }
+}
+
+int oak_peers_new(const struct oak_peers_options *options, struct oak_peers **out)
+{
+    struct oak_peers *peers = calloc(1, sizeof(*peers));
+    if (peers == NULL) {
+        return OAK_ENOMEM;
+    }
+    peers->options = *options;
+    for (int i = 0; i < LANE_COUNT; i++) {
+        const struct oak_rpc_method method = {
+            .service = SERVICE,
+            .name = lane_names[i],
+            .kind = OAK_RPC_CLIENT_STREAM,
+            .start = served_start,
+            .user = peers,
+        };
+        int error = oak_rpc_server_add(options->server, &method);
+        if (error != 0) {
+            free(peers);
+            return error;
+        }
+    }
+    *out = peers;
+    return 0;
+}
+
+void oak_peers_free(struct oak_peers *peers)
+{
+    if (peers == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < peers->count; i++) {
+        oak_rpc_channel_free(peers->rows[i]->channel);
+        free(peers->rows[i]);
+    }
+    free(peers);
+}
+
+size_t oak_peers_stats(const struct oak_peers *peers, struct oak_peer_stats *rows, size_t capacity)
+{
+    for (size_t i = 0; i < peers->count && i < capacity; i++) {
+        rows[i] = peers->rows[i]->stats;
+    }
+    return peers->count;
+}
