@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: a thin list of verbs over CMake and the scripts in tools/. `make help` lists them.
+# What a verb needs from the distribution it asks for itself (tools/deps.sh).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+BUILD ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+TIME ?= 60
+export BUILD JOBS
+
+# Variables of the command line that scripts read. T, F and SEED may be empty.
+T ?=
+F ?=
+SEED ?=
+SECONDS ?=
+
+.PHONY: help all run test sim zoo fuzz asan tsan fmt fmt-check tidy bench deps deps-test fresh \
+        clean install
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
+	    while IFS='|' read -r verb text; do printf '  make %-10s %s\n' "$$verb" "$$text"; done
+
+all: deps ## release build, assertions on: bin/oakum
+	@tools/build.sh $(BUILD)
+
+run: all ## build, then three nodes on this machine with a write on one and a read on another
+	@bin/oakum up -n 3 --demo
+
+test: deps-test ## everything that can be tested here; T=wal runs only what matches
+	@tools/build.sh $(BUILD) oak_tests
+	@T='$(T)' tools/test.sh $(BUILD)
+
+sim: all ## the simulator with fresh seeds; SEED=7 replays one, SECONDS=60 bounds the time
+	@bin/oakum sim $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+zoo: deps ## each deliberate bug must be caught by the simulator
+	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
+	@build-zoo/bin/oakum sim --zoo
+
+fuzz: ## every fuzzer for TIME=60 seconds; F=wal only those that match
+	@tools/deps.sh run dev
+	@F='$(F)' tools/fuzz.sh $(TIME)
+
+asan: ## the tests under address and undefined-behaviour sanitizers; T= as in test
+	@tools/deps.sh run test dev
+	@T='$(T)' tools/sanitize.sh asan
+
+tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in test
+	@tools/deps.sh run test dev
+	@T='$(T)' tools/sanitize.sh tsan
+
+fmt: ## format all C files
+	@git ls-files -z -- '*.c' '*.h' | xargs -0 clang-format -i
+
+fmt-check: ## fail when a C file is not formatted
+	@git ls-files -z -- '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror
+
+tidy: all ## the house rules: layers, doors, purity, lengths, banned calls, links
+	@python3 tools/tidy.py --build $(BUILD)
+
+bench: all ## measure against etcd, side by side, on this machine
+	@tools/peers.sh
+	@tools/bench.sh
+
+deps: ## install what building needs (Debian; elsewhere prints the list)
+	@tools/deps.sh run
+
+deps-test: ## install what testing needs, and fetch etcd to compare with into build/peers
+	@tools/deps.sh run test
+	@tools/peers.sh
+
+fresh: ## as a newcomer: a bare Debian in build/fresh, a clone, make run, make test (root)
+	@tools/fresh.sh
+
+clean: ## remove everything that was built
+	@if grep -q " $(CURDIR)/build" /proc/self/mounts; then \
+	    echo "clean: something is mounted under build/; unmount it first" >&2; exit 1; fi
+	rm -rf build build-* bin
+
+install: all ## install the program, the manual and the headers; PREFIX=/usr/local DESTDIR=
+	@DESTDIR='$(DESTDIR)' cmake --install $(BUILD) --prefix '$(PREFIX)'

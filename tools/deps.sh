@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# deps.sh run|test|dev ...: have the Debian packages of these groups. Installs what is missing with
+# apt-get (through sudo when not root) and says so; says nothing when nothing is missing.
+set -euo pipefail
+
+# What building and running needs. docs/decisions/0001-build.md says why each is there.
+run=(gcc libc6-dev make cmake ninja-build pkg-config protobuf-compiler protobuf-c-compiler
+     libuv1-dev libnghttp2-dev libprotobuf-c-dev librocksdb-dev libhttp-parser-dev libjansson-dev
+     libyaml-dev)
+# What the tests drive: etcd's client, an HTTP/2 client, network namespaces. etcd itself is not
+# installed but unpacked beside the build: see peers.sh.
+test=(libcmocka-dev python3 python3-pytest etcd-client nghttp2-client iproute2 curl git)
+# Sanitizers, fuzzers and the formatter.
+dev=(clang libclang-rt-14-dev llvm clang-format)
+
+if [ $# -eq 0 ]; then
+    echo "usage: tools/deps.sh run|test|dev ..." >&2
+    exit 2
+fi
+wanted=()
+for group in "$@"; do
+    case $group in
+    run) wanted+=("${run[@]}") ;;
+    test) wanted+=("${test[@]}") ;;
+    dev) wanted+=("${dev[@]}") ;;
+    *)
+        echo "deps: no group '$group': say run, test or dev" >&2
+        exit 2
+        ;;
+    esac
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "deps: this is not Debian. Needed, by their Debian 12 names:" >&2
+    printf '  %s\n' "${wanted[@]}" >&2
+    echo "deps: install their counterparts; the build says which one it misses" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ $state == installed* ]] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "deps: missing ${missing[*]}" >&2
+        echo "deps: run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+echo "deps: installing ${missing[*]}"
+quiet=(-qq -o Dpkg::Use-Pty=0)
+"${as_root[@]}" apt-get "${quiet[@]}" update ||
+    echo "deps: the package lists could not be refreshed; going on with those that are here" >&2
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get "${quiet[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null

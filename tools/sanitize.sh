@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# sanitize.sh asan|tsan: build with the sanitizer and run all tests on that build.
+#
+# Reports of programs that the tests start are gathered in files too, so that a report in a process
+# whose exit nobody looks at still fails the run. The thread sanitizer runs the memory engine
+# (OAKUM_STORE=memory): RocksDB is not instrumented, and its threads would be reported for it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case $1 in
+asan) kinds=address,undefined ;;
+tsan)
+    kinds=thread
+    export OAKUM_STORE=memory
+    ;;
+*)
+    echo "usage: tools/sanitize.sh asan|tsan" >&2
+    exit 2
+    ;;
+esac
+dir=build-$1
+compiler=${SANITIZE_CC:-clang}
+OAK_CMAKE="-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=$compiler -DOAK_SANITIZE=$kinds" \
+    tools/build.sh "$dir" oak_tests
+
+reports=$PWD/$dir/reports
+rm -rf "$reports"
+mkdir -p "$reports"
+common="log_path=$reports/report:abort_on_error=0"
+export ASAN_OPTIONS="$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
+export UBSAN_OPTIONS="$common:print_stacktrace=1"
+export TSAN_OPTIONS="$common:halt_on_error=1:second_deadlock_stack=1"
+rc=0
+tools/test.sh "$dir" >"$dir/test.log" 2>&1 || rc=$?
+count=$(find "$reports" -type f -size +0 | wc -l)
+if [ "$count" -gt 0 ]; then
+    head -n -1 "$dir/test.log"
+    find "$reports" -type f -size +0 -exec head -n 60 {} +
+    echo "$1: $count reports of the sanitizer, whole in $dir/reports"
+    tail -n 1 "$dir/test.log"
+    exit 1
+fi
+cat "$dir/test.log"
+exit "$rc"

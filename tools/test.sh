@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# test.sh DIR: run the unit tests of a build (CTest) and the tests that drive its program (pytest).
+#
+# T filters both: a regular expression for CTest, words for pytest. Ends with "N passed, N failed"
+# over everything. A skipped test is named, and with STRICT=1 it counts as failed.
+# The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+dir=$1
+filter=${T:-}
+export OAKUM_BIN=$PWD/$dir/bin/oakum
+export OAKUM_ETCD=${OAKUM_ETCD:-$PWD/build/peers/etcd/usr/bin/etcd}
+rm -f "$dir/ctest.xml" "$dir/pytest.xml"
+
+unit=(ctest --test-dir "$dir" -j "${JOBS:-2}" --output-on-failure --no-tests=ignore
+      --output-junit ctest.xml)
+[ -z "$filter" ] || unit+=(-R "$filter")
+unit_rc=0
+"${unit[@]}" || unit_rc=$?
+
+driven_rc=0
+if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/dev/null; then
+    python=
+    for each in /usr/bin/python3 python3; do
+        if "$each" -c 'import pytest' 2>/dev/null; then
+            python=$each
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
+        echo "test: pytest is not installed: make deps-test" >&2
+        exit 1
+    fi
+    driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
+    words=$(tr -c 'A-Za-z0-9_/.:\n-' ' ' <<<"$filter" | xargs)
+    [ -z "$words" ] || driven+=(-k "${words// / and }")
+    "${driven[@]}" || driven_rc=$?
+    # 5: the filter matches none of them.
+    [ "$driven_rc" -ne 5 ] || [ -z "$filter" ] || driven_rc=0
+fi
+exec python3 tools/totals.py "$unit_rc" "$driven_rc" "$dir/ctest.xml" "$dir/pytest.xml"
