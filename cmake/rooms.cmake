@@ -19,8 +19,8 @@ function(oak_room name)
 endfunction()
 
 # oak_test(wal record_test.c USES sim LIBS Foreign::lib) makes the CTest test "wal/record" from a
-# cmocka program. Tests are built by the target oak_tests, not by default; without cmocka that target
-# fails, so that tests never vanish in silence.
+# cmocka program. Tests are built by the target oak_tests, not by default; without cmocka that
+# target fails, so that tests never vanish in silence.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
 if(CMOCKA_FOUND)
