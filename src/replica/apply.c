@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* apply.c: committed entries into the state machine, then answers to the clients that wait here.
+ *
+ * A batch of entries is one batch of the store. Answers leave only once that batch is in the store.
+ * A batch is cut when its answers have grown large, so that memory stays bounded.
+ *
+ * Can fail: the store; then the process must end. Thread: the loop's.
+ */
+#include "replica/internal.h"
+
+#include "base/zoo.h"
+
+/* Results that wait for the end of their batch. */
+#define RESULTS_MAX 256
+#define ANSWERS_MAX (8 * OAK_MIB)
+
+struct waiting {
+    struct oak_replica_request *request;
+    struct oak_kv_result result;
+};
+
+static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry,
+                       struct waiting *waiting, size_t *count)
+{
+    if (entry->term > r->applied_term_seen) {
+        r->applied_term_seen = entry->term;
+        replica__requests_overtaken(r, entry->term);
+    }
+    struct oak_bytes bytes = oak_bytes(entry->data, entry->size);
+    struct oak_kv_command command;
+    bool ours = entry->type == OAK_RAFT_ENTRY_DATA && oak_kv_command_decode(bytes, &command) == 0 &&
+                command.origin == r->options.id && replica__request_find(r, command.id) != NULL;
+    struct oak_kv_result result;
+    int error =
+        oak_kv_apply(r->kv, entry->index, entry->term, bytes, ours, &r->apply_arena, &result);
+    if (error == 0 && ours) {
+        waiting[*count].request = replica__request_take(r, command.id);
+        waiting[*count].result = result;
+        *count += 1;
+    }
+    r->flushing.bytes += entry->size + 64;
+    return error;
+}
+
+void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
+{
+    struct waiting waiting[RESULTS_MAX];
+    size_t i = 0;
+    int error = 0;
+    while (error == 0 && i < count) {
+        size_t results = 0;
+        error = oak_kv_begin(r->kv);
+        while (error == 0 && i < count && results < RESULTS_MAX &&
+               r->apply_arena.total < ANSWERS_MAX) {
+            error = entry_apply(r, &entries[i], waiting, &results);
+            i++;
+        }
+        if (error == 0) {
+            error = oak_kv_end(r->kv);
+        }
+        for (size_t k = 0; error == 0 && k < results; k++) {
+            replica__request_end(r, waiting[k].request, waiting[k].result.error,
+                                 &waiting[k].result);
+        }
+        oak_arena_reset(&r->apply_arena);
+    }
+    if (error != 0) {
+        replica__fatal(r, error, "applying to the store");
+        return;
+    }
+    OAK_ASSERT_EQ(oak_kv_state(r->kv)->applied, entries[count - 1].index);
+    oak_raft_applied(r->raft, entries[count - 1].index);
+}
+
+void replica__reads_serve(struct oak_replica *r)
+{
+    if (r->installing.active) {
+        return;
+    }
+    uint64_t applied = oak_kv_state(r->kv)->applied;
+    while (!oak_list_empty(&r->reads_wait)) {
+        struct oak_replica_request *request =
+            OAK_LIST_ENTRY(r->reads_wait.next, struct oak_replica_request, link);
+        if (request->id > applied && !OAK_BUG(read_stale_revision)) {
+            return;
+        }
+        oak_list_remove(&request->link);
+        replica__request_end(r, request, 0, NULL);
+    }
+}

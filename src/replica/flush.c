@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flush.c: making the store durable now and then, so that the log may be released; and keeping the
+ * log in memory short.
+ *
+ * The store lags behind the log on disk, never the other way round: the log is released only up to
+ * what a finished flush has made durable. Nothing here stops serving: the flush runs on the worker.
+ *
+ * Thread: the loop's; the flush itself is the worker's while busy.
+ */
+#include "replica/internal.h"
+
+static void flush_go(struct oak_task *task)
+{
+    struct flushing *f = OAK_CONTAINER_OF(task, struct flushing, go);
+    oak_store_flush_run(f->flush);
+    const struct oak_exec *loop = &f->replica->options.loop->exec;
+    loop->post(loop->user, &f->back);
+}
+
+static void flush_back(struct oak_task *task)
+{
+    struct flushing *f = OAK_CONTAINER_OF(task, struct flushing, back);
+    struct oak_replica *r = f->replica;
+    uint64_t durable = 0;
+    int error = oak_store_flush_end(f->flush, &durable);
+    f->flush = NULL;
+    f->busy = false;
+    if (r->closing) {
+        if (replica__idle(r)) {
+            r->options.loop->exec.post(r->options.loop->exec.user, &r->close_task);
+        }
+        return;
+    }
+    if (error == OAK_ENOSPC) {
+        oak_log(r->options.log, OAK_LOG_ERROR,
+                "no space left on the device of %s: the log can't be shortened until there is",
+                r->options.dir);
+    } else if (error != 0) {
+        replica__fatal(r, error, "flushing the store");
+    } else if (durable > 0) {
+        r->writer.release = durable;
+        replica__writer_kick(r);
+    }
+    replica__install_go(r, 0);
+}
+
+void replica__flush_check(struct oak_replica *r)
+{
+    struct flushing *f = &r->flushing;
+    if (f->busy || f->bytes < r->options.flush_bytes || r->installing.active) {
+        return;
+    }
+    f->replica = r;
+    f->go.run = flush_go;
+    f->back.run = flush_back;
+    int error = oak_store_flush_begin(r->options.store, &f->flush);
+    if (error != 0) {
+        oak_log(r->options.log, OAK_LOG_ERROR, "the store can't begin a flush: %s",
+                oak_error_text(error));
+        return;
+    }
+    f->bytes = 0;
+    f->busy = true;
+    r->options.worker.post(r->options.worker.user, &f->go);
+}
+
+void replica__compact_check(struct oak_replica *r)
+{
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    uint64_t entries = status.applied >= status.first ? status.applied - status.first + 1 : 0;
+    uint64_t tail = r->options.log_tail_entries;
+    if (entries <= tail && (status.log_bytes <= OAK_LOG_TAIL_BYTES_MAX || entries < 16)) {
+        return;
+    }
+    /* Half of what is applied goes; the other half serves followers that lag. */
+    uint64_t drop = entries > tail ? OAK_MAX(entries - tail, tail / 2) : entries / 2;
+    uint64_t index = status.first + OAK_MIN(drop, entries) - 1;
+    int error = oak_raft_compact(r->raft, index);
+    OAK_ASSERT_EQ(error, 0);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of replica share.
+ *
+ * Every struct here belongs to the loop's thread, but the parts of a job while it is away (`busy`):
+ * those belong to the actor that runs it.
+ */
+#ifndef OAK_REPLICA_INTERNAL_H
+#define OAK_REPLICA_INTERNAL_H
+
+#include "peer/peer.h"
+#include "replica/replica.h"
+#include "snap/snap.h"
+#include "wal/wal.h"
+
+/* Where a request stands. */
+enum replica_request_state {
+    REQUEST_IDLE,
+    REQUEST_GATHERED,  /* its command waits for a leader to be known */
+    REQUEST_PROPOSED,  /* in our own log */
+    REQUEST_FORWARDED, /* sent to the leader */
+    REQUEST_READ_NEW,  /* a read that has no read index asked for */
+    REQUEST_READ_SENT, /* `id` is its read's number */
+    REQUEST_READ_WAIT, /* `id` is the index that must be applied */
+};
+
+/* Log records on their way to the disk: one set is away, one gathers meanwhile (group commit). */
+struct writer_batch {
+    struct oak_wal_record *records;
+    size_t count;
+    size_t capacity;
+    uint64_t token; /* of the newest Raft batch in it; 0: none */
+    bool must_sync;
+};
+
+struct writer {
+    struct oak_task go;   /* runs on the log writer */
+    struct oak_task back; /* runs on the loop */
+    struct oak_replica *replica;
+    struct writer_batch away;
+    struct writer_batch next;
+    uint64_t release; /* release the log up to here; 0: nothing new */
+    uint64_t away_release;
+    bool busy;
+    int error;
+    uint64_t sync_ns;
+};
+
+/* A snapshot that is being sent to one member: one chunk under way at a time. */
+struct sending {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_store_snapshot *source; /* NULL: the slot is free */
+    struct oak_raft_snapshot meta;
+    uint64_t peer;
+    uint64_t transfer;
+    uint64_t offset; /* of the chunk in `chunk` */
+    uint8_t *chunk;  /* OAK_SNAPSHOT_CHUNK_BYTES_MAX */
+    size_t size;
+    uint64_t resend_ns;
+    unsigned tries;
+    bool last;
+    bool busy; /* the worker reads */
+    bool dropped;
+    int error;
+};
+
+/* A snapshot that is being received into a file. */
+struct receiving {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_snap_writer *writer;
+    struct oak_raft_snapshot meta;
+    uint64_t from;
+    uint64_t transfer;
+    uint64_t term;
+    uint64_t offset;
+    struct oak_buf chunk;
+    struct oak_buf config;
+    bool active;
+    bool last;
+    bool busy;
+    int error;
+};
+
+/* A received snapshot on its way from its file into the store. */
+struct installing {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_snap_reader *reader;
+    struct oak_store_restore *restore;
+    struct oak_raft_snapshot meta;
+    struct oak_bytes chunk;
+    uint64_t token; /* the log batch that must be durable first */
+    bool durable;   /* it is */
+    bool active;
+    bool busy;
+    int error;
+    /* Committed entries that came out of Raft meanwhile. */
+    struct oak_raft_entry *held;
+    size_t held_count;
+    size_t held_capacity;
+};
+
+struct flushing {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_store_flush *flush;
+    size_t bytes; /* applied since the last flush began */
+    bool busy;
+};
+
+struct remote {
+    uint64_t id;
+    uint64_t boot;        /* of its last frame; 0: none yet */
+    uint64_t forward_seq; /* the last forward taken from this run of it */
+    bool reachable;       /* a frame came since its connection was last lost */
+    bool lost;            /* to be told to Raft */
+};
+
+struct oak_replica {
+    struct oak_replica_options options;
+    struct oak_raft *raft;
+    struct oak_wal *wal;
+    struct oak_kv *kv;
+    char *wal_dir;
+    char *snap_dir;
+
+    uint64_t boot;
+    uint64_t counter; /* of requests; its low part is the slot */
+    uint64_t oldest;  /* no request with a smaller counter waits */
+    uint64_t pending;
+    struct oak_replica_request **slots; /* OAK_PENDING_REQUESTS_MAX */
+    struct oak_buf gathered;            /* commands: u64 id, u32 size, bytes */
+    uint64_t forward_seq;
+    struct oak_list reads_new;
+    struct oak_list reads_sent;
+    struct oak_list reads_wait;
+    size_t reads_pending;
+
+    struct remote remotes[OAK_PEERS_MAX];
+    size_t remote_count;
+
+    struct writer writer;
+    struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
+    struct receiving receiving;
+    struct installing installing;
+    struct flushing flushing;
+
+    struct oak_arena apply_arena;
+    struct oak_arena frame_arena;
+    struct oak_buf frame;
+
+    struct oak_timer tick;
+    struct oak_after after;
+    struct oak_replica_request publish;
+    bool publishing;
+    uint64_t publish_again_ns;
+    uint64_t applied_term_seen;
+    uint64_t leader_seen;
+    struct oak_replica_status counters;
+    uint64_t sync_histogram[OAK_REPLICA_SYNC_BUCKETS];
+
+    bool pumping;
+    bool failed;
+    bool closing;
+    struct oak_task close_task;
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+/* pump.c */
+void replica__pump(struct oak_replica *r);
+uint64_t replica__now(const struct oak_replica *r);
+/* The process must end. */
+void replica__fatal(struct oak_replica *r, int error, const char *what);
+bool replica__idle(const struct oak_replica *r);
+
+/* recover.c */
+int replica__recover(struct oak_replica *r, struct oak_errbuf *e);
+
+/* apply.c */
+void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count);
+void replica__reads_serve(struct oak_replica *r);
+
+/* requests.c */
+struct oak_replica_request *replica__request_take(struct oak_replica *r, uint64_t id);
+const struct oak_replica_request *replica__request_find(const struct oak_replica *r, uint64_t id);
+void replica__request_end(struct oak_replica *r, struct oak_replica_request *request, int error,
+                          const struct oak_kv_result *result);
+void replica__dispatch(struct oak_replica *r);
+void replica__reads_ask(struct oak_replica *r);
+void replica__reads_done(struct oak_replica *r, const struct oak_raft_read_done *done);
+void replica__requests_expire(struct oak_replica *r);
+void replica__requests_stop(struct oak_replica *r);
+/* Requests proposed here under a term below `term` can't commit any more. */
+void replica__requests_overtaken(struct oak_replica *r, uint64_t term);
+/* Requests forwarded: those with `seq` (0: all of them) end with `error`. */
+void replica__forwards_fail(struct oak_replica *r, uint64_t seq, int error);
+/* Commands that another member forwarded. */
+void replica__forward_take(struct oak_replica *r, struct remote *from,
+                           const struct oak_peer_frame *frame);
+void replica__publish(struct oak_replica *r);
+
+/* frames.c */
+struct remote *replica__remote(struct oak_replica *r, uint64_t id);
+/* Encode and send: kind and body are set in `frame`, the address is filled here. */
+void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_peer_frame *frame);
+
+/* writer.c */
+int replica__writer_add(struct oak_replica *r, const struct oak_raft_persist *persist);
+void replica__writer_kick(struct oak_replica *r);
+void replica__writer_fini(struct oak_replica *r);
+
+/* transfer.c (sending), receive.c (receiving and installing) */
+void replica__snapshot_start(struct oak_replica *r, const struct oak_raft_snapshot_want *want);
+void replica__snapshot_ack(struct oak_replica *r, uint64_t from,
+                           const struct oak_peer_chunk_ack *ack);
+void replica__snapshot_tick(struct oak_replica *r);
+/* End all sendings: the store is about to be replaced. False while the worker still reads for one.
+ */
+bool replica__snapshots_drop(struct oak_replica *r);
+void replica__snapshot_fini(struct oak_replica *r);
+void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk);
+/* Raft took the snapshot; install it once `token` is durable: install_go is told each token as it
+ * becomes so (0: something that stood in the way is gone). */
+void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot *meta,
+                           uint64_t token);
+void replica__install_go(struct oak_replica *r, uint64_t durable_token);
+int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *entries,
+                          size_t count);
+void replica__receive_fini(struct oak_replica *r);
+
+/* flush.c */
+void replica__flush_check(struct oak_replica *r);
+void replica__compact_check(struct oak_replica *r);
+
+#endif

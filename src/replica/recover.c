@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recover.c: from what is on disk to a running Raft core.
+ *
+ * Three things survive: the log, the store, and maybe a snapshot file that was on its way from one
+ * into the other. They must fit together:
+ *
+ *     store applied        ------------------A
+ *     log entries                  f================l        f <= A + 1, l >= A
+ *     log's snapshot mark  ----W                            W > A: the file of W goes into the
+ * store first
+ *
+ * Raft starts behind the oldest entry whose predecessor's term is known. What does not fit is
+ * refused with the file and what to do; nothing is guessed.
+ *
+ * Thread: start-up; blocks on the disk.
+ */
+#include "replica/internal.h"
+
+#include <stdio.h>
+
+#define META_BYTES 32
+
+static int wal_open(struct oak_replica *r, struct oak_errbuf *e)
+{
+    const struct oak_replica_options *o = &r->options;
+    uint8_t meta[META_BYTES] = "oakum1";
+    oak_put_u64(meta + 8, o->cluster);
+    oak_put_u64(meta + 16, o->id);
+    oak_put_u64(meta + 24, o->group);
+    const struct oak_wal_options options = {
+        .disk = o->disk,
+        .log = o->log,
+        .dir = r->wal_dir,
+        .meta = oak_bytes(meta, sizeof(meta)),
+        .segment_bytes = o->wal_segment_bytes,
+        .no_sync = o->no_sync,
+    };
+    return oak_wal_open(&options, &r->wal, e);
+}
+
+static const struct oak_wal_group *group_find(const struct oak_replica *r)
+{
+    size_t count;
+    const struct oak_wal_group *groups = oak_wal_recovered(r->wal, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (groups[i].group == r->options.group) {
+            return &groups[i];
+        }
+    }
+    return NULL;
+}
+
+static int snapshot_copy(struct oak_replica *r, struct oak_snap_reader *reader)
+{
+    struct oak_store_restore *restore;
+    int error = oak_store_restore_begin(r->options.store, &restore);
+    if (error != 0) {
+        return error;
+    }
+    for (;;) {
+        struct oak_bytes chunk;
+        error = oak_snap_read(reader, &chunk);
+        if (error == 0 && chunk.size == 0) {
+            return oak_store_restore_finish(restore);
+        }
+        if (error == 0) {
+            error = oak_store_restore_write(restore, chunk);
+        }
+        if (error != 0) {
+            oak_store_restore_abort(restore);
+            return error;
+        }
+    }
+}
+
+/* A crash came between the log's mark and the store: finish what was begun. */
+static int snapshot_restore(struct oak_replica *r, const struct oak_wal_group *g,
+                            struct oak_errbuf *e)
+{
+    struct oak_snap_reader *reader = NULL;
+    int error = oak_snap_newest(r->options.disk, r->snap_dir, r->options.group, &reader, e);
+    if (error == OAK_ENOENT) {
+        return oak_fail(
+            e, OAK_ECORRUPT,
+            "the log in %s continues a snapshot at index %llu, but %s has no such file: "
+            "remove the data directory and let the member fetch its state anew",
+            r->wal_dir, (unsigned long long)g->snapshot_index, r->snap_dir);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (oak_snap_meta(reader)->index != g->snapshot_index) {
+        error = oak_fail(e, OAK_ECORRUPT, "%s holds a snapshot at index %llu, the log wants %llu",
+                         r->snap_dir, (unsigned long long)oak_snap_meta(reader)->index,
+                         (unsigned long long)g->snapshot_index);
+    } else {
+        error = snapshot_copy(r, reader);
+        if (error != 0) {
+            oak_fail(e, error, "restoring the snapshot in %s: %s", r->snap_dir,
+                     oak_error_text(error));
+        }
+    }
+    oak_snap_close(reader);
+    return error;
+}
+
+static int parts_fit(const struct oak_replica *r, const struct oak_wal_group *g,
+                     const struct oak_store_state *state, struct oak_errbuf *e)
+{
+    if (g->entry_count == 0) {
+        return 0;
+    }
+    uint64_t first = g->entries[0].index;
+    uint64_t last = g->entries[g->entry_count - 1].index;
+    if (first > state->applied + 1) {
+        return oak_fail(
+            e, OAK_ECORRUPT,
+            "the store in %s ends at index %llu, the log in %s begins at %llu: what is "
+            "between is missing; remove the data directory and let the member fetch its "
+            "state anew",
+            r->options.dir, (unsigned long long)state->applied, r->wal_dir,
+            (unsigned long long)first);
+    }
+    if (last < state->applied && !r->options.no_sync) {
+        return oak_fail(e, OAK_ECORRUPT,
+                        "the store in %s has applied index %llu, but the log in %s ends at %llu: "
+                        "entries that were durable are gone; remove the data directory and let the "
+                        "member fetch its state anew",
+                        r->options.dir, (unsigned long long)state->applied, r->wal_dir,
+                        (unsigned long long)last);
+    }
+    return 0;
+}
+
+/* Where Raft's log begins, and which recovered entries follow. */
+static size_t base_choose(const struct oak_wal_group *g, const struct oak_store_state *state,
+                          struct oak_raft_snapshot *base)
+{
+    base->index = state->applied;
+    base->term = state->applied_term;
+    if (g == NULL || g->entry_count == 0 || g->entries[g->entry_count - 1].index < state->applied) {
+        return g == NULL ? 0 : g->entry_count;
+    }
+    const struct oak_wal_record *first = &g->entries[0];
+    if (first->index == g->snapshot_index + 1) {
+        base->index = g->snapshot_index;
+        base->term = g->snapshot_term;
+        return 0;
+    }
+    if (first->index <= state->applied) {
+        base->index = first->index;
+        base->term = first->term;
+        return 1;
+    }
+    return 0;
+}
+
+static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
+                      const struct oak_store_state *state, struct oak_errbuf *e)
+{
+    const struct oak_replica_options *o = &r->options;
+    struct oak_alloc libc = oak_alloc_libc();
+    struct oak_raft_options options = {
+        .id = o->id,
+        .group = o->group,
+        .alloc = {.resize = libc.resize, .user = libc.user},
+        .heartbeat_ms = o->heartbeat_ms,
+        .election_ms = o->election_ms,
+        .entry_bytes_max = o->request_bytes_max + OAK_KV_HEADER_BYTES,
+        .append_bytes_max = OAK_APPEND_BYTES_MAX,
+        .inflight_bytes_max = OAK_INFLIGHT_BYTES_MAX,
+        .uncommitted_bytes_max = OAK_UNCOMMITTED_BYTES_MAX,
+        .snapshot = {.config = o->bootstrap},
+        .applied = state->applied,
+    };
+    o->loop->entropy.fill(o->loop->entropy.user, &options.seed, sizeof(options.seed));
+    size_t skip = base_choose(g, state, &options.snapshot);
+    struct oak_raft_entry *entries = NULL;
+    if (g != NULL) {
+        options.hard_state.term = g->term;
+        options.hard_state.vote = g->vote;
+        options.entry_count = g->entry_count - skip;
+        uint64_t last = options.snapshot.index + options.entry_count;
+        options.hard_state.commit = OAK_MAX(OAK_MIN(g->commit, last), state->applied);
+        entries = libc.resize(libc.user, NULL, sizeof(*entries) * (options.entry_count + 1));
+        if (entries == NULL) {
+            return oak_fail(e, OAK_ENOMEM, "no memory for the recovered log");
+        }
+    }
+    for (size_t i = 0; i < options.entry_count; i++) {
+        const struct oak_wal_record *record = &g->entries[skip + i];
+        entries[i] = (struct oak_raft_entry){
+            .index = record->index,
+            .term = record->term,
+            .type = (enum oak_raft_entry_type)record->kind,
+            .size = (uint32_t)record->data.size,
+            .data = record->data.data,
+        };
+    }
+    options.entries = entries;
+    int error = oak_raft_new(&options, &r->raft);
+    libc.resize(libc.user, entries, 0);
+    if (error != 0) {
+        return oak_fail(e, OAK_ECORRUPT, "the log in %s contradicts itself: %s", r->wal_dir,
+                        oak_raft_error_text(error));
+    }
+    return 0;
+}
+
+int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
+{
+    const struct oak_replica_options *o = &r->options;
+    int error = wal_open(r, e);
+    if (error != 0) {
+        return error;
+    }
+    struct oak_wal_stats stats;
+    oak_wal_stats(r->wal, &stats);
+    if (stats.created && oak_store_state(o->store)->applied > 0) {
+        return oak_fail(e, OAK_ECORRUPT,
+                        "the store in %s holds data, but its log in %s is missing: votes and "
+                        "acknowledged entries may be lost with it; put the log back, or remove the "
+                        "data directory and let the member fetch its state anew",
+                        o->dir, r->wal_dir);
+    }
+    const struct oak_wal_group *g = group_find(r);
+    if (g != NULL && g->snapshot_index > oak_store_state(o->store)->applied) {
+        error = snapshot_restore(r, g, e);
+    }
+    if (error == 0) {
+        error = oak_snap_purge(o->disk, r->snap_dir, o->group, UINT64_MAX);
+    }
+    const struct oak_store_state *state = oak_store_state(o->store);
+    if (error == 0 && g != NULL) {
+        error = parts_fit(r, g, state, e);
+    }
+    if (error == 0) {
+        error = raft_start(r, g, state, e);
+    }
+    if (error == 0) {
+        oak_log(o->log, OAK_LOG_INFO,
+                "recovered: term %llu, log up to index %llu, applied %llu, revision %lld",
+                (unsigned long long)(g != NULL ? g->term : 0),
+                (unsigned long long)(g != NULL && g->entry_count > 0
+                                         ? g->entries[g->entry_count - 1].index
+                                         : state->applied),
+                (unsigned long long)state->applied, (long long)state->revision);
+    }
+    oak_wal_recovered_drop(r->wal);
+    return error;
+}

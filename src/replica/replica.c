@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replica.c: opening a replica, its clock, and looking at it.
+ *
+ * Thread: the loop's.
+ */
+#include "replica/internal.h"
+
+#include <stdio.h>
+
+/* The core is ticked four times a heartbeat; reclaiming hidden versions goes along, a little each
+ * time. */
+#define TICKS_A_HEARTBEAT 4
+#define RECLAIM_STEPS     512
+
+static void tick_set(struct oak_replica *r)
+{
+    const struct oak_timers *timers = &r->options.loop->timers;
+    uint64_t ns = 1000000ull * r->options.heartbeat_ms / TICKS_A_HEARTBEAT;
+    timers->set(timers->user, &r->tick, replica__now(r) + ns);
+}
+
+static void tick_fire(struct oak_timer *timer)
+{
+    struct oak_replica *r = OAK_CONTAINER_OF(timer, struct oak_replica, tick);
+    if (r->failed || r->closing) {
+        return;
+    }
+    int error = oak_raft_tick(r->raft, replica__now(r) / 1000000);
+    if (error != 0) {
+        oak_log(r->options.log, OAK_LOG_ERROR, "a tick failed: %s", oak_raft_error_text(error));
+    }
+    replica__snapshot_tick(r);
+    replica__requests_expire(r);
+    replica__publish(r);
+    if (!r->installing.active) {
+        bool more = false;
+        error = oak_store_reclaim(r->options.store, RECLAIM_STEPS, &more);
+        if (error != 0) {
+            replica__fatal(r, error, "reclaiming old versions");
+            return;
+        }
+    }
+    replica__pump(r);
+    tick_set(r);
+}
+
+static void after_run(struct oak_after *after)
+{
+    replica__pump(OAK_CONTAINER_OF(after, struct oak_replica, after));
+}
+
+static char *path_join(const char *dir, const char *name)
+{
+    struct oak_alloc libc = oak_alloc_libc();
+    size_t size = strlen(dir) + strlen(name) + 2;
+    char *path = libc.resize(libc.user, NULL, size);
+    if (path != NULL) {
+        snprintf(path, size, "%s/%s", dir, name);
+    }
+    return path;
+}
+
+static int dirs_make(struct oak_replica *r, struct oak_errbuf *e)
+{
+    const struct oak_replica_options *o = &r->options;
+    r->wal_dir = path_join(o->dir, "wal");
+    r->snap_dir = path_join(o->dir, "snap");
+    if (r->wal_dir == NULL || r->snap_dir == NULL) {
+        return oak_fail(e, OAK_ENOMEM, "no memory");
+    }
+    int error = o->disk->make_dir(o->disk->user, r->snap_dir);
+    if (error == 0) {
+        error = o->disk->sync_dir(o->disk->user, o->dir);
+    }
+    return error == 0 ? 0
+                      : oak_fail(e, error, "can't make %s: %s", r->snap_dir, oak_error_text(error));
+}
+
+static void remotes_init(struct oak_replica *r)
+{
+    const struct oak_raft_config *config = &r->options.bootstrap;
+    for (uint32_t i = 0; i < config->voter_count; i++) {
+        if (config->voters[i] != r->options.id) {
+            r->remotes[r->remote_count++].id = config->voters[i];
+        }
+    }
+}
+
+static void defaults_fill(struct oak_replica_options *o)
+{
+    o->heartbeat_ms = o->heartbeat_ms != 0 ? o->heartbeat_ms : 100;
+    o->election_ms = o->election_ms != 0 ? o->election_ms : 1000;
+    o->request_bytes_max = o->request_bytes_max != 0 ? o->request_bytes_max : OAK_REQUEST_BYTES_MAX;
+    o->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : 32 * OAK_MIB;
+    o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
+}
+
+static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
+{
+    const struct oak_loop *loop = r->options.loop;
+    struct oak_alloc libc = oak_alloc_libc();
+    r->slots = libc.resize(libc.user, NULL,
+                           OAK_PENDING_REQUESTS_MAX * sizeof(struct oak_replica_request *));
+    if (r->slots == NULL) {
+        return oak_fail(e, OAK_ENOMEM, "no memory");
+    }
+    memset(r->slots, 0, OAK_PENDING_REQUESTS_MAX * sizeof(struct oak_replica_request *));
+    oak_list_init(&r->reads_new);
+    oak_list_init(&r->reads_sent);
+    oak_list_init(&r->reads_wait);
+    oak_arena_init(&r->apply_arena, 64 * OAK_KIB, SIZE_MAX / 2);
+    oak_arena_init(&r->frame_arena, 64 * OAK_KIB, 64 * OAK_MIB);
+    loop->entropy.fill(loop->entropy.user, &r->boot, sizeof(r->boot));
+    r->boot |= 1; /* never 0 */
+    uint32_t prefix;
+    loop->entropy.fill(loop->entropy.user, &prefix, sizeof(prefix));
+    /* Numbers of requests: random in the high part, so that two runs of a process don't share any.
+     */
+    r->counter = (uint64_t)(prefix >> 1) << 32;
+    r->oldest = r->counter + 1;
+    r->forward_seq = 1;
+    remotes_init(r);
+    return dirs_make(r, e);
+}
+
+static void open_undo(struct oak_replica *r)
+{
+    struct oak_alloc libc = oak_alloc_libc();
+    if (r->kv != NULL) {
+        oak_kv_free(r->kv);
+    }
+    if (r->raft != NULL) {
+        oak_raft_free(r->raft);
+    }
+    if (r->wal != NULL) {
+        oak_wal_close(r->wal);
+    }
+    libc.resize(libc.user, r->slots, 0);
+    libc.resize(libc.user, r->wal_dir, 0);
+    libc.resize(libc.user, r->snap_dir, 0);
+    libc.resize(libc.user, r, 0);
+}
+
+int oak_replica_open(const struct oak_replica_options *options, struct oak_replica **out,
+                     struct oak_errbuf *e)
+{
+    OAK_ASSERT_NE(options->id, 0);
+    OAK_ASSERT(options->fatal != NULL);
+    struct oak_alloc libc = oak_alloc_libc();
+    struct oak_replica *r = libc.resize(libc.user, NULL, sizeof(*r));
+    if (r == NULL) {
+        return oak_fail(e, OAK_ENOMEM, "no memory");
+    }
+    *r = (struct oak_replica){.options = *options};
+    defaults_fill(&r->options);
+    int error = parts_make(r, e);
+    if (error == 0) {
+        error = replica__recover(r, e);
+    }
+    if (error == 0) {
+        const struct oak_kv_options kv = {
+            .store = options->store,
+            .log = options->log,
+            .txn_ops_max = options->txn_ops_max,
+            .request_bytes_max = r->options.request_bytes_max,
+        };
+        error = oak_kv_new(&kv, &r->kv, e);
+    }
+    if (error != 0) {
+        open_undo(r);
+        return error;
+    }
+    r->writer.replica = r;
+    r->tick.fire = tick_fire;
+    r->after.run = after_run;
+    r->options.loop->after_add(r->options.loop->user, &r->after);
+    (void)oak_raft_tick(r->raft, replica__now(r) / 1000000);
+    tick_set(r);
+    *out = r;
+    return 0;
+}
+
+struct oak_kv *oak_replica_kv(struct oak_replica *r)
+{
+    return r->kv;
+}
+
+void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out)
+{
+    *out = r->counters;
+    oak_raft_status(r->raft, &out->raft);
+    out->cluster = r->options.cluster;
+    out->pending = r->pending + r->reads_pending;
+    out->applied = oak_kv_state(r->kv)->applied;
+    out->installing = r->installing.active;
+}
+
+const struct oak_raft_config *oak_replica_config(const struct oak_replica *r)
+{
+    return oak_raft_config(r->raft);
+}
+
+size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
+                         size_t capacity)
+{
+    return oak_raft_peers(r->raft, rows, capacity);
+}
+
+const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r)
+{
+    return r->sync_histogram;
+}
