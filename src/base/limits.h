@@ -25,6 +25,10 @@
  * size of pointers and headers out of tiny fields. */
 #define OAK_DECODE_BYTES_MAX (16 * OAK_REQUEST_BYTES_MAX)
 
+/* A response held in memory while it is built. A client that asks for more than this in one piece is
+ * told so; ranges that stream are to come. */
+#define OAK_RESPONSE_BYTES_MAX (512 * OAK_MIB)
+
 /* -- replication ------------------------------------------------------------------------------- */
 /* Voters and learners of one group. Seven voters is what is supported; the rest is room for change.
  */

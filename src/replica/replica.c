@@ -108,7 +108,7 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     oak_list_init(&r->reads_new);
     oak_list_init(&r->reads_sent);
     oak_list_init(&r->reads_wait);
-    oak_arena_init(&r->apply_arena, 64 * OAK_KIB, SIZE_MAX / 2);
+    oak_arena_init(&r->apply_arena, 64 * OAK_KIB, OAK_RESPONSE_BYTES_MAX);
     oak_arena_init(&r->frame_arena, 64 * OAK_KIB, 64 * OAK_MIB);
     loop->entropy.fill(loop->entropy.user, &r->boot, sizeof(r->boot));
     r->boot |= 1; /* never 0 */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* api.h: the etcd v3 services that this version serves, and gRPC's health service.
+ *
+ *     etcdserverpb.KV           Range Put DeleteRange Txn Compact
+ *     etcdserverpb.Cluster      MemberList
+ *     etcdserverpb.Maintenance  Status, Alarm (GET)
+ *     grpc.health.v1.Health     Check Watch
+ *
+ * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
+ * Handlers validate, ask the replica, and translate back; the semantics live in `kv`.
+ *
+ * Threads: the loop's.
+ */
+#ifndef OAK_API_H
+#define OAK_API_H
+
+#include "replica/replica.h"
+#include "rpc/rpc.h"
+
+/* A member as the cluster was configured; name and client URLs come from the log, once published.
+ */
+struct oak_api_member {
+    uint64_t id;
+    const char *const *peer_urls;
+    size_t peer_url_count;
+};
+
+struct oak_api_options {
+    const struct oak_loop *loop;
+    const struct oak_log *log;
+    struct oak_rpc_server *server; /* the services are added here */
+    struct oak_replica *replica;
+    struct oak_store *store; /* for sizes */
+    uint64_t cluster;
+    uint64_t id;
+    const struct oak_api_member *members; /* sorted by id; borrowed for the life of the api */
+    size_t member_count;
+    const char *version;         /* what Status says: clients and Kubernetes parse it */
+    const char *storage_version; /* "3.6.0" */
+};
+
+struct oak_api;
+
+OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_api **out);
+/* All calls must be closed: drain the server first. */
+void oak_api_free(struct oak_api *api);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* maintenance.c: etcdserverpb.Maintenance: Status, and the list of alarms (this version raises
+ * none). */
+#include "api/internal.h"
+
+static void status_handle(struct api_call *call)
+{
+    const struct oak_api_options *o = &call->api->options;
+    struct oak_replica_status status;
+    struct oak_store_stats store;
+    oak_replica_status(o->replica, &status);
+    oak_store_stats(o->store, &store);
+    Etcdserverpb__StatusResponse response = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
+    char *errors[1];
+    response.header = api__header_new(call);
+    if (response.header == NULL) {
+        api__fail(call, OAK_ENOMEM);
+        return;
+    }
+    response.version = (char *)(uintptr_t)o->version;
+    response.storageversion = (char *)(uintptr_t)o->storage_version;
+    response.dbsize = (int64_t)store.disk_bytes;
+    response.dbsizeinuse = (int64_t)store.live_bytes;
+    response.leader = status.raft.leader;
+    response.raftindex = status.raft.commit;
+    response.raftterm = status.raft.term;
+    response.raftappliedindex = status.applied;
+    response.downgradeinfo = &downgrade;
+    if (status.raft.leader == 0) {
+        errors[0] = (char *)(uintptr_t)oak_error_text(OAK_ENOLEADER);
+        response.n_errors = 1;
+        response.errors = errors;
+    }
+    api__answer(call, &response.base);
+}
+
+static void alarm_handle(struct api_call *call)
+{
+    const Etcdserverpb__AlarmRequest *request = (const Etcdserverpb__AlarmRequest *)call->message;
+    if (request->action != ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET) {
+        call->answered = true;
+        oak_rpc_call_finish(call->rpc, OAK_RPC_UNIMPLEMENTED,
+                            "alarms can't be raised or cleared in this version");
+        return;
+    }
+    Etcdserverpb__AlarmResponse response = ETCDSERVERPB__ALARM_RESPONSE__INIT;
+    response.header = api__header_new(call);
+    if (response.header == NULL) {
+        api__fail(call, OAK_ENOMEM);
+        return;
+    }
+    api__answer(call, &response.base);
+}
+
+#define SERVICE "etcdserverpb.Maintenance"
+const struct api_method api__maintenance_methods[2] = {
+    {SERVICE, "Status", OAK_RPC_UNARY, &etcdserverpb__status_request__descriptor, status_handle},
+    {SERVICE, "Alarm", OAK_RPC_UNARY, &etcdserverpb__alarm_request__descriptor, alarm_handle},
+};
