@@ -58,6 +58,8 @@
  * costs half of what it costs on a growing file. */
 #define OAK_WAL_SEGMENT_BYTES    (16 * OAK_MIB)
 #define OAK_WAL_RECORD_BYTES_MAX (OAK_ENTRY_BYTES_MAX + OAK_KIB)
+/* One batch in memory, before its commit: all that may be uncommitted, and as much again. */
+#define OAK_WAL_BATCH_BYTES_MAX (2 * OAK_UNCOMMITTED_BYTES_MAX)
 /* Raft groups that share one log. */
 #define OAK_GROUPS_MAX 1024
 
