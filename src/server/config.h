@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h: what a server was told, by flags, by variables or by a file, checked.
+ *
+ *     struct oak_config config;
+ *     int code;
+ *     if (!oak_config_start(argc, argv, environ, &config, &code)) {
+ *         return code;                                // help, version or an error: all said
+ *     }
+ *     ... when the data directory is empty:
+ *     struct oak_config_cluster cluster;
+ *     int error = oak_config_bootstrap(&config, &cluster, &e);
+ *     ...
+ *     oak_config_fini(&config);
+ *
+ * The flags, their defaults, bounds, help and fate are rows of one table, config_table.c. etcd's
+ * rules of precedence hold: a file replaces flags and variables, a variable beside its flag is an
+ * error.
+ *
+ * Threads: any one.
+ */
+#ifndef OAK_SERVER_CONFIG_H
+#define OAK_SERVER_CONFIG_H
+
+#include "base/base.h"
+
+/* The version of the etcd API that the server serves: --version, /version and Status tell it. */
+#define OAK_CONFIG_ETCD_VERSION         "3.6.14"
+#define OAK_CONFIG_ETCD_CLUSTER_VERSION "3.6.0"
+/* Bytes of a configuration file: a hundred short lines; past this it is the wrong file. */
+#define OAK_CONFIG_FILE_BYTES_MAX (1 * OAK_MIB)
+/* URLs in one list, and members in an initial cluster. */
+#define OAK_CONFIG_URLS_MAX    16
+#define OAK_CONFIG_MEMBERS_MAX OAK_PEERS_MAX
+
+enum oak_config_action {
+    OAK_CONFIG_SERVE,
+    OAK_CONFIG_HELP,    /* --help */
+    OAK_CONFIG_VERSION, /* --version */
+};
+
+enum oak_config_cluster_state {
+    OAK_CONFIG_CLUSTER_NEW,
+    OAK_CONFIG_CLUSTER_EXISTING,
+};
+
+enum oak_config_store {
+    OAK_CONFIG_STORE_ROCKS,
+    OAK_CONFIG_STORE_MEMORY, /* history is kept by the log alone, and lost where it is compacted */
+};
+
+enum oak_config_log_format {
+    OAK_CONFIG_LOG_JSON,
+    OAK_CONFIG_LOG_CONSOLE,
+};
+
+/* "http://host:port" each, sorted, without repeats. */
+struct oak_config_urls {
+    const char **items;
+    size_t count;
+};
+
+/* All memory is the config's until oak_config_fini. Times are in the unit that the name ends in. */
+struct oak_config {
+    enum oak_config_action action;
+
+    const char *name;
+    const char *data_dir; /* "<name>.etcd" unless told */
+    struct oak_config_urls listen_client_urls;
+    struct oak_config_urls listen_peer_urls;
+    struct oak_config_urls listen_metrics_urls; /* may be empty */
+    uint64_t heartbeat_interval_ms;
+    uint64_t election_timeout_ms;
+    uint64_t snapshot_count;           /* applied entries between two snapshots */
+    uint64_t snapshot_catchup_entries; /* entries kept behind a snapshot for slow followers */
+    uint64_t max_request_bytes;
+    uint64_t max_txn_ops;
+    uint64_t max_concurrent_streams; /* of one connection; never over OAK_STREAMS_MAX */
+    bool enable_grpc_gateway;        /* the JSON gateway under /v3 */
+
+    struct oak_config_urls advertise_client_urls;
+    struct oak_config_urls initial_advertise_peer_urls;
+    const char *initial_cluster; /* "a=http://…,b=http://…": see oak_config_bootstrap */
+    const char *initial_cluster_token;
+    enum oak_config_cluster_state initial_cluster_state;
+
+    enum oak_log_level log_level;
+    enum oak_config_log_format log_format;
+    const char *log_outputs; /* as given; the next two say what it means */
+    bool log_to_stdout;      /* else to stderr; both when both are named */
+    bool log_to_stderr;
+
+    const char *feature_gates; /* checked: none that is on is known here */
+    bool unsafe_no_fsync;
+    enum oak_config_store store;
+
+    const char *config_file; /* where it came from; NULL without one */
+
+    /* What an operator should know and the server should log once it can: flags without effect,
+     * variables nobody knows. */
+    const char **warnings;
+    size_t warning_count;
+
+    bool misused; /* the error is one of usage: exit code 2, and the usage on stderr */
+    struct oak_arena arena;
+};
+
+/* What the caller was given. `argv[0]` is skipped. `env` ends with NULL. Borrowed for the call. */
+struct oak_config_input {
+    int argc;
+    const char *const *argv;
+    const char *const *env;
+};
+
+/* Read and check everything. On an error `e` names the flag and says what to do, and `out` tells
+ * only `misused`. fini is owed in either case. OAK_EINVAL, OAK_ENOENT and OAK_EPERM (the file),
+ * OAK_ELIMIT, OAK_EFORMAT (the file), OAK_ENOMEM, OAK_EIO. */
+OAK_MUST_USE int oak_config_load(const struct oak_config_input *input, struct oak_config *out,
+                                 struct oak_errbuf *e);
+void oak_config_fini(struct oak_config *config);
+
+/* Load, and answer help, version and errors on stdout and stderr as etcd does. True: serve. False:
+ * end with *exit_code (nothing is owed then). */
+bool oak_config_start(int argc, char *const *argv, char *const *env, struct oak_config *out,
+                      int *exit_code);
+
+/* The flags as text: the whole help, or the few lines of usage. `out` is appended to. OAK_ENOMEM.
+ */
+OAK_MUST_USE int oak_config_help(struct oak_buf *out);
+const char *oak_config_usage(void);
+/* The four lines of --version. */
+const char *oak_config_version(void);
+
+/* -- the cluster to be born -------------------------------------------------------------------- */
+
+struct oak_config_member {
+    uint64_t id;
+    const char *name;
+    struct oak_config_urls peer_urls;
+};
+
+struct oak_config_cluster {
+    uint64_t id;
+    uint64_t self_id;
+    struct oak_config_member members[OAK_CONFIG_MEMBERS_MAX]; /* sorted by id */
+    size_t member_count;
+};
+
+/* Read --initial-cluster, for a member whose data directory is empty (else it is not looked at, as
+ * etcd does). Its own row must be there with exactly its --initial-advertise-peer-urls.
+ * Memory belongs to the config. OAK_EINVAL, OAK_ELIMIT, OAK_ENOMEM. */
+OAK_MUST_USE int oak_config_bootstrap(struct oak_config *config, struct oak_config_cluster *out,
+                                      struct oak_errbuf *e);
+
+/* etcd's ids: the first eight bytes of SHA-1 over the sorted URLs and `tail` (the cluster's token
+ * for members of the first hour, the decimal unix time for those that were added later) ... */
+uint64_t oak_config_member_id(const struct oak_config_urls *sorted_urls, const char *tail);
+/* ... and over the members' ids in ascending order. */
+uint64_t oak_config_cluster_id(const uint64_t *ids, size_t count);
+
+/* -- addresses --------------------------------------------------------------------------------- */
+
+/* "host:port" of one of the URLs above: the part behind its scheme. */
+const char *oak_config_url_address(const char *url);
+/* Commas between, for logs. OAK_ENOMEM. */
+OAK_MUST_USE int oak_config_urls_text(const struct oak_config_urls *urls, struct oak_buf *out);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_check.c: the rules that span several flags, and the defaults that follow from others.
+ *
+ * Messages follow etcd's where scripts and people know them.
+ * Can fail     OAK_EINVAL, naming the flags and what to do.
+ */
+#include "server/config_internal.h"
+
+#define DATA_DIR_BYTES_MAX 256
+
+/* "127.0.0.1:2379" for "localhost:2379": the same door by two names. */
+static bool same_address(const char *a, const char *b)
+{
+    static const char local[] = "localhost:";
+    static const char loop[] = "127.0.0.1:";
+    size_t skip_a = 0;
+    size_t skip_b = 0;
+    if (strncmp(a, local, sizeof(local) - 1) == 0 && strncmp(b, loop, sizeof(loop) - 1) == 0) {
+        skip_a = skip_b = sizeof(loop) - 1;
+    } else if (strncmp(b, local, sizeof(local) - 1) == 0 &&
+               strncmp(a, loop, sizeof(loop) - 1) == 0) {
+        skip_a = skip_b = sizeof(loop) - 1;
+    }
+    return strcmp(a + skip_a, b + skip_b) == 0;
+}
+
+static bool is_any_port(const char *address)
+{
+    size_t size = strlen(address);
+    return size >= 2 && strcmp(address + size - 2, ":0") == 0;
+}
+
+static int apart(struct oak_errbuf *e, const struct oak_config_urls *a, const char *a_flag,
+                 const struct oak_config_urls *b, const char *b_flag)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        for (size_t k = 0; k < b->count; k++) {
+            const char *address = oak_config_url_address(a->items[i]);
+            if (!is_any_port(address) &&
+                same_address(address, oak_config_url_address(b->items[k]))) {
+                return oak_fail(e, OAK_EINVAL,
+                                "--%s and --%s both name %s: give each a port of its own", a_flag,
+                                b_flag, a->items[i]);
+            }
+        }
+    }
+    return 0;
+}
+
+static int times_check(const struct oak_config *c, struct oak_errbuf *e)
+{
+    if (5 * c->heartbeat_interval_ms > c->election_timeout_ms) {
+        return oak_fail(e, OAK_EINVAL,
+                        "--election-timeout[%llums] should be at least as 5 times as "
+                        "--heartbeat-interval[%llums]",
+                        (unsigned long long)c->election_timeout_ms,
+                        (unsigned long long)c->heartbeat_interval_ms);
+    }
+    return 0;
+}
+
+static int outputs_check(struct oak_config *c, struct oak_errbuf *e)
+{
+    const char *at = c->log_outputs;
+    for (;;) {
+        size_t size = strcspn(at, ",");
+        struct oak_bytes name = oak_bytes(at, size);
+        if (oak_bytes_eq(name, oak_bytes_str("stdout"))) {
+            c->log_to_stdout = true;
+        } else if (oak_bytes_eq(name, oak_bytes_str("stderr")) ||
+                   oak_bytes_eq(name, oak_bytes_str("default"))) {
+            c->log_to_stderr = true;
+        } else {
+            return oak_fail(e, OAK_EUNIMPLEMENTED,
+                            "--log-outputs: \"%.*s\" is not supported yet in this version; use "
+                            "default, stderr or stdout, and let the shell redirect it",
+                            (int)OAK_MIN(size, 128), at);
+        }
+        if (at[size] == '\0') {
+            return 0;
+        }
+        at += size + 1;
+    }
+}
+
+/* etcd's gates ("Feature Gates", 3.6 and 3.7). None of their work is done here yet; the one that is
+ * on by default is about etcd's own buffers. */
+static int gates_check(const struct oak_config *c, struct oak_errbuf *e)
+{
+    static const char *const gates[] = {"AllAlpha",
+                                        "AllBeta",
+                                        "CompactHashCheck",
+                                        "FastLeaseKeepAlive",
+                                        "InitialCorruptCheck",
+                                        "LeaseCheckpoint",
+                                        "LeaseCheckpointPersist",
+                                        "PriorityRequest",
+                                        "SetMemberLocalAddr",
+                                        "StopGRPCServiceOnDefrag",
+                                        "TxnModeWriteWithSharedBuffer"};
+    const char *at = c->feature_gates;
+    while (*at != '\0') {
+        size_t size = strcspn(at, ",");
+        size_t name_size = OAK_MIN(strcspn(at, "="), size);
+        const char *gate = NULL;
+        for (size_t i = 0; i < OAK_COUNT_OF(gates); i++) {
+            if (strlen(gates[i]) == name_size && strncmp(gates[i], at, name_size) == 0) {
+                gate = gates[i];
+            }
+        }
+        if (gate == NULL) {
+            return oak_fail(e, OAK_EINVAL, "--feature-gates: unrecognized feature gate: %.*s",
+                            (int)OAK_MIN(name_size, 128), at);
+        }
+        struct oak_bytes value = oak_bytes(at + name_size, size - name_size);
+        bool on = oak_bytes_eq(value, oak_bytes_str("=true"));
+        if (!on && !oak_bytes_eq(value, oak_bytes_str("=false"))) {
+            return oak_fail(e, OAK_EINVAL, "--feature-gates: give %s=true or %s=false", gate, gate);
+        }
+        if (on && strcmp(gate, "TxnModeWriteWithSharedBuffer") != 0) {
+            return oak_fail(
+                e, OAK_EUNIMPLEMENTED,
+                "--feature-gates: %s is not supported yet in this version; leave it out", gate);
+        }
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    return 0;
+}
+
+/* Defaults that follow from other flags. */
+static int settle(struct config__loader *l)
+{
+    struct oak_config *c = l->config;
+    c->max_concurrent_streams = OAK_MIN(c->max_concurrent_streams, (uint64_t)OAK_STREAMS_MAX);
+    if (c->snapshot_catchup_entries == 0) {
+        c->snapshot_catchup_entries = 5000;
+    }
+    /* panic and fatal are above anything that is logged here. */
+    c->log_level = OAK_MIN(c->log_level, OAK_LOG_ERROR);
+    if (c->data_dir[0] != '\0' && c->initial_cluster[0] != '\0') {
+        return 0;
+    }
+    struct oak_buf text = {0};
+    int error = 0;
+    if (c->data_dir[0] == '\0') {
+        error = oak_buf_printf(&text, "%s.etcd", c->name);
+        if (error == 0) {
+            c->data_dir = config__keep(&c->arena, (const char *)text.data, text.size);
+        }
+    }
+    oak_buf_clear(&text);
+    if (c->initial_cluster[0] == '\0') {
+        for (size_t i = 0; i < c->initial_advertise_peer_urls.count && error == 0; i++) {
+            error = oak_buf_printf(&text, "%s%s=%s", i == 0 ? "" : ",", c->name,
+                                   c->initial_advertise_peer_urls.items[i]);
+        }
+        if (error == 0) {
+            c->initial_cluster = config__keep(&c->arena, (const char *)text.data, text.size);
+        }
+    }
+    oak_buf_fini(&text);
+    bool kept = error == 0 && c->data_dir != NULL && c->initial_cluster != NULL;
+    return kept ? 0 : oak_fail(l->e, OAK_ENOMEM, "out of memory");
+}
+
+int config__check(struct config__loader *l)
+{
+    struct oak_config *c = l->config;
+    size_t name_size = strlen(c->name);
+    if (name_size == 0 || name_size > DATA_DIR_BYTES_MAX || strpbrk(c->name, ",=") != NULL) {
+        return oak_fail(l->e, OAK_EINVAL,
+                        "--name: give a name of 1 to %d bytes without \"=\" and \",\"",
+                        DATA_DIR_BYTES_MAX);
+    }
+    if (config__given(l, "listen-client-urls") && !config__given(l, "advertise-client-urls")) {
+        return oak_fail(l->e, OAK_EINVAL,
+                        "--advertise-client-urls is required when --listen-client-urls is set "
+                        "explicitly");
+    }
+    int error = times_check(c, l->e);
+    if (error == 0) {
+        error = outputs_check(c, l->e);
+    }
+    if (error == 0) {
+        error = gates_check(c, l->e);
+    }
+    if (error == 0) {
+        error = apart(l->e, &c->listen_client_urls, "listen-client-urls", &c->listen_peer_urls,
+                      "listen-peer-urls");
+    }
+    if (error == 0) {
+        error = apart(l->e, &c->listen_metrics_urls, "listen-metrics-urls", &c->listen_peer_urls,
+                      "listen-peer-urls");
+    }
+    if (error == 0) {
+        error = apart(l->e, &c->listen_metrics_urls, "listen-metrics-urls", &c->listen_client_urls,
+                      "listen-client-urls");
+    }
+    return error == 0 ? settle(l) : error;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_table.c: every flag of the server, once.
+ *
+ * A row gives a flag's name, kind, default, bounds, help and fate. Flags, variables, files, the
+ * help and the check of values all read it; none of them knows a flag by itself (config_check.c
+ * knows the rules that span several). A flag of etcd whose work is not done yet is LATER: it is
+ * refused by name, unless it is given the value that changes nothing, so that nobody believes to
+ * run with it.
+ *
+ * LIVE(name, kind, field, default, group, help, ...)     sets a field of struct oak_config
+ * INERT(name, kind, default, group, help, ...)           taken, checked, changes nothing here
+ * LATER(name, kind, default, group, why, help, ...)      refused
+ * LEGACY(name, kind)                                     etcd takes and ignores it; so do we
+ *
+ * Defaults and names are etcd's (etcd 3.6 "Configuration options").
+ */
+#include "server/config_internal.h"
+
+#include <stddef.h>
+
+#define MEMBER     "Member"
+#define CLUSTERING "Clustering"
+#define SECURITY   "Security"
+#define AUTH       "Authentication"
+#define MONITORING "Monitoring"
+#define LOGGING    "Logging"
+#define FEATURES   "Features"
+#define UNSAFE     "Unsafe"
+#define OTHER      "Other"
+
+#define WHY_LATER "not supported yet in this version; leave it out"
+#define WHY_TLS   "TLS is not supported yet in this version; leave it out and serve plain http"
+#define WHY_DISCOVERY \
+    "discovery is not supported yet in this version; name the members by --initial-cluster"
+#define WHY_V2      "etcd's API of version 2 is not part of this server; leave it out"
+#define WHY_TRACING "tracing is not supported yet in this version; leave it out"
+#define WHY_AUTH    "authentication is not supported yet in this version; leave it out"
+#define WHY_QUOTA   "quotas are not supported yet in this version; leave it out or set it to 0"
+#define WHY_COMPACT                                                                             \
+    "automatic compaction is not supported yet in this version; leave it out and compact by a " \
+    "client"
+#define WHY_PREVOTE "elections always ask first here; leave it out"
+
+#define LIVE(n, k, f, v, g, ...)                                                                  \
+    {                                                                                             \
+        .name = (n), .kind = CONFIG__##k, .fate = CONFIG__LIVE,                                   \
+        .offset = offsetof(struct oak_config, f), .value = (v), .group = (g), .help = __VA_ARGS__ \
+    }
+#define INERT(n, k, v, g, ...)                                                               \
+    {                                                                                        \
+        .name = (n), .kind = CONFIG__##k, .fate = CONFIG__INERT, .value = (v), .group = (g), \
+        .help = __VA_ARGS__                                                                  \
+    }
+#define LATER(n, k, v, g, w, ...)                                                            \
+    {                                                                                        \
+        .name = (n), .kind = CONFIG__##k, .fate = CONFIG__LATER, .value = (v), .group = (g), \
+        .why = (w), .help = __VA_ARGS__                                                      \
+    }
+#define LEGACY(n, k)                                                                          \
+    {                                                                                         \
+        .name = (n), .kind = CONFIG__##k, .fate = CONFIG__LEGACY, .value = "", .group = OTHER \
+    }
+#define COMMAND(n, k, v, ...)                                                                    \
+    {                                                                                            \
+        .name = (n), .kind = CONFIG__##k, .fate = CONFIG__COMMAND, .value = (v), .group = OTHER, \
+        .help = __VA_ARGS__                                                                      \
+    }
+
+static const struct config__row rows[] = {
+    LIVE("name", TEXT, name, "default", MEMBER,
+         "human-readable name of this member; its row in --initial-cluster"),
+    LIVE("data-dir", TEXT, data_dir, "", MEMBER,
+         "directory of the data; made when absent. Default: <name>.etcd"),
+    LIVE("listen-peer-urls", LISTEN, listen_peer_urls, "http://localhost:2380", MEMBER,
+         "addresses to listen on for other members", .min = 1),
+    LIVE("listen-client-urls", LISTEN, listen_client_urls, "http://localhost:2379", MEMBER,
+         "addresses to listen on for clients: gRPC and HTTP", .min = 1),
+    LIVE("heartbeat-interval", INT, heartbeat_interval_ms, "100", MEMBER,
+         "milliseconds between a leader's heartbeats", .min = 1, .max = 10000),
+    LIVE("election-timeout", INT, election_timeout_ms, "1000", MEMBER,
+         "milliseconds without a leader before an election; at least five heartbeats", .min = 1,
+         .max = 50000),
+    LIVE("snapshot-count", INT, snapshot_count, "10000", MEMBER,
+         "applied entries between two snapshots", .min = 1, .max = INT32_MAX),
+    LIVE("snapshot-catchup-entries", INT, snapshot_catchup_entries, "5000", MEMBER,
+         "entries kept behind a snapshot, for followers that lag",
+         .alias = "experimental-snapshot-catchup-entries", .max = INT32_MAX),
+    LIVE("max-request-bytes", INT, max_request_bytes, "1572864", MEMBER,
+         "bytes of the largest request", .min = 1, .max = (int64_t)OAK_REQUEST_BYTES_MAX),
+    LIVE("max-txn-ops", INT, max_txn_ops, "128", MEMBER,
+         "operations in one branch of a transaction", .min = 1, .max = 10000),
+    LIVE("max-concurrent-streams", INT, max_concurrent_streams, "4294967295", MEMBER,
+         "open streams on one connection; over 4096 counts as 4096", .min = 1, .max = UINT32_MAX),
+    LIVE("enable-grpc-gateway", BOOL, enable_grpc_gateway, "true", MEMBER,
+         "serve the JSON gateway under /v3"),
+    LATER("wal-dir", TEXT, "", MEMBER, WHY_LATER, "directory of the log, apart from the data"),
+    LATER("quota-backend-bytes", INT, "0", MEMBER, WHY_QUOTA,
+          "size of the data at which writes are refused; below 1: none here", .min = INT64_MIN,
+          .max = INT64_MAX),
+    LATER("listen-client-http-urls", TEXT, "", MEMBER, WHY_LATER, "addresses for HTTP alone"),
+    LATER("memory-mlock", BOOL, "false", MEMBER, WHY_LATER, "pin memory",
+          .alias = "experimental-memory-mlock"),
+    LATER("socket-reuse-port", BOOL, "false", MEMBER, WHY_LATER, "SO_REUSEPORT on the listeners"),
+    INERT("socket-reuse-address", BOOL, "false", MEMBER, "always on here"),
+    LATER("grpc-keepalive-min-time", DURATION, "5s", MEMBER, WHY_LATER,
+          "shortest time between two pings of a client"),
+    LATER("grpc-keepalive-interval", DURATION, "2h", MEMBER, WHY_LATER,
+          "time between two pings of the server"),
+    LATER("grpc-keepalive-timeout", DURATION, "20s", MEMBER, WHY_LATER,
+          "time for an answer to a ping"),
+    INERT("initial-election-tick-advance", BOOL, "true", MEMBER, "shorten the first election"),
+    INERT("max-snapshots", INT, "5", MEMBER, "snapshot files to keep", .max = INT32_MAX),
+    INERT("max-wals", INT, "5", MEMBER, "log files to keep", .max = INT32_MAX),
+    INERT("backend-bbolt-freelist-type", CHOICE, "map", MEMBER, "of etcd's own store",
+          .choices = "array|map"),
+    INERT("backend-batch-interval", DURATION, "0s", MEMBER, "of etcd's own store"),
+    INERT("backend-batch-limit", INT, "0", MEMBER, "of etcd's own store", .max = INT32_MAX),
+    INERT("raft-read-timeout", DURATION, "5s", MEMBER, "of etcd's own peer protocol"),
+    INERT("raft-write-timeout", DURATION, "5s", MEMBER, "of etcd's own peer protocol"),
+    LIVE("feature-gates", TEXT, feature_gates, "", MEMBER,
+         "Name=true,Other=false; gates that are on are refused"),
+
+    LIVE("initial-advertise-peer-urls", URLS, initial_advertise_peer_urls, "http://localhost:2380",
+         CLUSTERING, "where other members find this one", .min = 1),
+    LIVE("initial-cluster", TEXT, initial_cluster, "", CLUSTERING,
+         "name=url,… of all members when the cluster is born. Default: this member alone"),
+    LIVE("initial-cluster-state", CHOICE, initial_cluster_state, "new", CLUSTERING,
+         "new, or existing to join one", .choices = "new|existing"),
+    LIVE("initial-cluster-token", TEXT, initial_cluster_token, "etcd-cluster", CLUSTERING,
+         "sets clusters with equal addresses apart"),
+    LIVE("advertise-client-urls", URLS, advertise_client_urls, "http://localhost:2379", CLUSTERING,
+         "where clients find this member", .min = 1),
+    INERT("strict-reconfig-check", BOOL, "true", CLUSTERING,
+          "refuse changes of membership that would lose the quorum"),
+    LATER("pre-vote", BOOL, "true", CLUSTERING, WHY_PREVOTE,
+          "ask before an election; always on here"),
+    LATER("auto-compaction-retention", TEXT, "0", CLUSTERING, WHY_COMPACT, "history to keep"),
+    INERT("auto-compaction-mode", CHOICE, "periodic", CLUSTERING, "periodic or revision",
+          .choices = "periodic|revision"),
+    INERT("v2-deprecation", CHOICE, "write-only", CLUSTERING, "fate of etcd's API of version 2",
+          .choices = "not-yet|write-only|write-only-drop-data|gone"),
+    LATER("max-learners", INT, "1", CLUSTERING, WHY_LATER, "learners at one time",
+          .alias = "experimental-max-learners", .max = 16),
+    LATER("discovery", TEXT, "", CLUSTERING, WHY_DISCOVERY, "URL of etcd's old discovery service"),
+    LATER("discovery-proxy", TEXT, "", CLUSTERING, WHY_DISCOVERY, "HTTP proxy for it"),
+    LATER("discovery-token", TEXT, "", CLUSTERING, WHY_DISCOVERY, "token of the discovery service"),
+    LATER("discovery-endpoints", TEXT, "", CLUSTERING, WHY_DISCOVERY,
+          "endpoints of the discovery service"),
+    LATER("discovery-srv", TEXT, "", CLUSTERING, WHY_DISCOVERY, "DNS name to look members up by"),
+    LATER("discovery-srv-name", TEXT, "", CLUSTERING, WHY_DISCOVERY, "suffix of that name"),
+    LATER("discovery-cert", TEXT, "", CLUSTERING, WHY_DISCOVERY, "TLS for discovery"),
+    LATER("discovery-key", TEXT, "", CLUSTERING, WHY_DISCOVERY, "TLS for discovery"),
+    LATER("discovery-cacert", TEXT, "", CLUSTERING, WHY_DISCOVERY, "TLS for discovery"),
+    LATER("discovery-user", TEXT, "", CLUSTERING, WHY_DISCOVERY, "user for discovery"),
+    LATER("discovery-password", TEXT, "", CLUSTERING, WHY_DISCOVERY, "password for discovery"),
+    INERT("discovery-fallback", CHOICE, "exit", CLUSTERING, "what to do when discovery fails",
+          .choices = "exit|proxy"),
+    INERT("discovery-dial-timeout", DURATION, "2s", CLUSTERING, "of discovery"),
+    INERT("discovery-request-timeout", DURATION, "5s", CLUSTERING, "of discovery"),
+    INERT("discovery-keepalive-time", DURATION, "2s", CLUSTERING, "of discovery"),
+    INERT("discovery-keepalive-timeout", DURATION, "6s", CLUSTERING, "of discovery"),
+    INERT("discovery-insecure-transport", BOOL, "true", CLUSTERING, "of discovery"),
+    INERT("discovery-insecure-skip-tls-verify", BOOL, "false", CLUSTERING, "of discovery"),
+
+    LATER("cert-file", TEXT, "", SECURITY, WHY_TLS, "certificate of this member for clients"),
+    LATER("key-file", TEXT, "", SECURITY, WHY_TLS, "its key"),
+    LATER("client-cert-auth", BOOL, "false", SECURITY, WHY_TLS, "ask clients for certificates"),
+    LATER("client-cert-file", TEXT, "", SECURITY, WHY_TLS, "own certificate as a client"),
+    LATER("client-key-file", TEXT, "", SECURITY, WHY_TLS, "its key"),
+    LATER("trusted-ca-file", TEXT, "", SECURITY, WHY_TLS,
+          "authority that signed the certificates of clients"),
+    LATER("client-crl-file", TEXT, "", SECURITY, WHY_TLS, "revoked certificates"),
+    LATER("client-cert-allowed-hostname", TEXT, "", SECURITY, WHY_TLS, "names to let in"),
+    LATER("auto-tls", BOOL, "false", SECURITY, WHY_TLS, "make certificates at start"),
+    LATER("peer-cert-file", TEXT, "", SECURITY, WHY_TLS, "certificate of this member for peers"),
+    LATER("peer-key-file", TEXT, "", SECURITY, WHY_TLS, "its key"),
+    LATER("peer-client-cert-auth", BOOL, "false", SECURITY, WHY_TLS, "ask peers for certificates"),
+    LATER("peer-client-cert-file", TEXT, "", SECURITY, WHY_TLS, "own certificate as a client"),
+    LATER("peer-client-key-file", TEXT, "", SECURITY, WHY_TLS, "its key"),
+    LATER("peer-trusted-ca-file", TEXT, "", SECURITY, WHY_TLS,
+          "authority that signed the certificates of peers"),
+    LATER("peer-crl-file", TEXT, "", SECURITY, WHY_TLS, "revoked certificates"),
+    LATER("peer-cert-allowed-hostname", TEXT, "", SECURITY, WHY_TLS, "names to let in"),
+    LATER("peer-auto-tls", BOOL, "false", SECURITY, WHY_TLS, "make certificates at start"),
+    LATER("peer-cert-allowed-cn", TEXT, "", SECURITY, WHY_TLS, "common names to let in"),
+    LATER("peer-skip-client-san-verification", BOOL, "false", SECURITY, WHY_TLS,
+          "do not check names of peers", .alias = "experimental-peer-skip-client-san-verification"),
+    INERT("self-signed-cert-validity", INT, "1", SECURITY, "years", .min = 1, .max = 1000),
+    LATER("cipher-suites", TEXT, "", SECURITY, WHY_TLS, "cipher suites"),
+    LATER("tls-min-version", TEXT, "TLS1.2", SECURITY, WHY_TLS, "lowest version of TLS"),
+    LATER("tls-max-version", TEXT, "", SECURITY, WHY_TLS, "highest version of TLS"),
+    LATER("cors", TEXT, "*", SECURITY, WHY_LATER, "origins that a browser may come from"),
+    LATER("host-whitelist", TEXT, "*", SECURITY, WHY_LATER, "Host headers to accept"),
+
+    LATER("auth-token", TEXT, "simple", AUTH, WHY_AUTH, "kind of token"),
+    INERT("bcrypt-cost", INT, "10", AUTH, "work of hashing a password", .min = 4, .max = 31),
+    INERT("auth-token-ttl", INT, "300", AUTH, "seconds that a token lives", .min = 1,
+          .max = INT32_MAX),
+
+    LIVE("listen-metrics-urls", LISTEN, listen_metrics_urls, "", MONITORING,
+         "further addresses for /metrics and health"),
+    INERT("metrics", CHOICE, "basic", MONITORING, "detail of the metrics",
+          .choices = "basic|extensive"),
+    INERT("enable-pprof", BOOL, "false", MONITORING, "etcd's profiler; there is none here"),
+    LATER("enable-distributed-tracing", BOOL, "false", MONITORING, WHY_TRACING,
+          "send traces by OTLP", .alias = "experimental-enable-distributed-tracing"),
+    INERT("distributed-tracing-address", TEXT, "localhost:4317", MONITORING, "collector of traces",
+          .alias = "experimental-distributed-tracing-address"),
+    INERT("distributed-tracing-service-name", TEXT, "etcd", MONITORING, "name in traces",
+          .alias = "experimental-distributed-tracing-service-name"),
+    INERT("distributed-tracing-instance-id", TEXT, "", MONITORING, "instance in traces",
+          .alias = "experimental-distributed-tracing-instance-id"),
+    INERT("distributed-tracing-sampling-rate", INT, "0", MONITORING, "traces in a million requests",
+          .alias = "experimental-distributed-tracing-sampling-rate", .max = 1000000),
+
+    INERT("logger", CHOICE, "zap", LOGGING, "etcd's logger", .choices = "zap"),
+    LIVE("log-outputs", TEXT, log_outputs, "default", LOGGING, "default (stderr), stderr, stdout"),
+    LIVE("log-level", CHOICE, log_level, "info", LOGGING,
+         "debug, info, warn, error (panic and fatal count as error)",
+         .choices = "debug|info|warn|error|panic|fatal"),
+    LIVE("log-format", CHOICE, log_format, "json", LOGGING, "json or console",
+         .choices = "json|console"),
+    LATER("enable-log-rotation", BOOL, "false", LOGGING, WHY_LATER, "rotate log files"),
+    INERT("log-rotation-config-json", TEXT, "", LOGGING, "how to rotate them"),
+    INERT("warning-unary-request-duration", DURATION, "300ms", LOGGING,
+          "a request slower than this is logged",
+          .alias = "experimental-warning-unary-request-duration"),
+    INERT("warning-apply-duration", DURATION, "100ms", LOGGING,
+          "an apply slower than this is logged", .alias = "experimental-warning-apply-duration"),
+
+    LATER("corrupt-check-time", DURATION, "0s", FEATURES, WHY_LATER,
+          "time between comparisons of the members' data",
+          .alias = "experimental-corrupt-check-time"),
+    INERT("compact-hash-check-time", DURATION, "1m", FEATURES,
+          "time between comparisons of compacted data",
+          .alias = "experimental-compact-hash-check-time"),
+    INERT("compaction-batch-limit", INT, "1000", FEATURES, "of etcd's own store",
+          .alias = "experimental-compaction-batch-limit", .max = INT32_MAX),
+    INERT("compaction-sleep-interval", DURATION, "10ms", FEATURES, "of etcd's own store",
+          .alias = "experimental-compaction-sleep-interval"),
+    LATER("watch-progress-notify-interval", DURATION, "10m", FEATURES, WHY_LATER,
+          "time between progress notices of a watch",
+          .alias = "experimental-watch-progress-notify-interval"),
+    INERT("bootstrap-defrag-threshold-megabytes", INT, "0", FEATURES, "of etcd's own store",
+          .alias = "experimental-bootstrap-defrag-threshold-megabytes", .max = INT32_MAX),
+    INERT("downgrade-check-time", DURATION, "5s", FEATURES, "time between checks for a downgrade",
+          .alias = "experimental-downgrade-check-time"),
+    LATER("experimental-initial-corrupt-check", BOOL, "false", FEATURES, WHY_LATER,
+          "a feature gate's older name"),
+    LATER("experimental-compact-hash-check-enabled", BOOL, "false", FEATURES, WHY_LATER,
+          "a feature gate's older name"),
+    LATER("experimental-enable-lease-checkpoint", BOOL, "false", FEATURES, WHY_LATER,
+          "a feature gate's older name"),
+    LATER("experimental-enable-lease-checkpoint-persist", BOOL, "false", FEATURES, WHY_LATER,
+          "a feature gate's older name"),
+    LATER("experimental-stop-grpc-service-on-defrag", BOOL, "false", FEATURES, WHY_LATER,
+          "a feature gate's older name"),
+    INERT("experimental-txn-mode-write-with-shared-buffer", BOOL, "true", FEATURES,
+          "of etcd's own store"),
+    LATER("enable-v2", BOOL, "false", FEATURES, WHY_V2, "etcd's API of version 2"),
+    LATER("experimental-enable-v2v3", TEXT, "", FEATURES, WHY_V2, "etcd's API of version 2",
+          .alias = "enable-v2v3"),
+    LATER("proxy", CHOICE, "off", FEATURES, WHY_V2, "etcd's proxy of version 2",
+          .choices = "off|readonly|on"),
+
+    LATER("force-new-cluster", BOOL, "false", UNSAFE, WHY_LATER,
+          "keep the data, forget the other members"),
+    LIVE("unsafe-no-fsync", BOOL, unsafe_no_fsync, "false", UNSAFE,
+         "do not sync the log: what was acknowledged may be lost"),
+
+    LIVE("experimental-store", CHOICE, store, "rocks", OTHER,
+         "rocks, or memory: nothing but the log is kept on disk", .env = "OAKUM_STORE",
+         .choices = "rocks|memory"),
+    COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),
+    COMMAND("version", BOOL, "false", "print the version and exit", .env = ""),
+    COMMAND("help", BOOL, "false", "print this help and exit", .env = ""),
+    COMMAND("h", BOOL, "false", "print this help and exit", .env = ""),
+    LEGACY("cluster-active-size", TEXT),
+    LEGACY("cluster-remove-delay", TEXT),
+    LEGACY("cluster-sync-interval", TEXT),
+    LEGACY("config", TEXT),
+    LEGACY("force", BOOL),
+    LEGACY("max-result-buffer", TEXT),
+    LEGACY("max-retry-attempts", TEXT),
+    LEGACY("peer-heartbeat-interval", TEXT),
+    LEGACY("peer-election-timeout", TEXT),
+    LEGACY("retry-interval", TEXT),
+    LEGACY("snapshot", BOOL),
+    LEGACY("v", BOOL),
+    LEGACY("vv", BOOL),
+};
+OAK_STATIC_ASSERT(OAK_COUNT_OF(rows) <= CONFIG__ROWS_MAX, "the loader has room for every row");
+
+const struct config__row *config__rows(size_t *count)
+{
+    *count = OAK_COUNT_OF(rows);
+    return rows;
+}
+
+static bool is(const char *name, struct oak_bytes text)
+{
+    return name != NULL && oak_bytes_eq(oak_bytes_str(name), text);
+}
+
+const struct config__row *config__row_find(struct oak_bytes name, bool *by_alias)
+{
+    for (size_t i = 0; i < OAK_COUNT_OF(rows); i++) {
+        if (is(rows[i].name, name) || is(rows[i].alias, name)) {
+            *by_alias = !is(rows[i].name, name);
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
