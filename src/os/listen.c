@@ -120,12 +120,13 @@ static struct oak_listener *listener_new(struct oak_os_loop *loop, bool unix_pat
     return l;
 }
 
-/* A socket file that a dead process left behind is nobody's: remove it. */
+/* A socket file that a dead process left behind is nobody's: remove it. Asked by a datagram socket,
+ * which a living listener refuses by its type, and does not see; a dead one by being no socket. */
 static bool stale_socket_remove(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return false;
     }
