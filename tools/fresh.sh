@@ -48,8 +48,8 @@ if [ ! -f "$base" ]; then
         exit 1
     }
     sources | sed 's/^/deb /' >"$root/etc/apt/sources.list"
-    apt-config dump | grep -E '^Acquire::(http|https|Check)' >"$root/etc/apt/apt.conf.d/90machine" ||
-        true
+    apt-config dump | sed -nE '/^Acquire::(http|https|Check)/p' \
+        >"$root/etc/apt/apt.conf.d/90machine"
     tar -C "$root" --one-file-system -cf "$base.new" .
     mv "$base.new" "$base"
 fi
@@ -72,8 +72,8 @@ inside() {
 }
 
 echo "fresh: installing make and git, all that the newcomer has"
-inside 'apt-get -qq update && apt-get -qq install -y --no-install-recommends make git >/dev/null' 2>&1 |
-    grep -v debconf || true
+inside 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install -y --no-install-recommends make git >/dev/null'
 verdict=PASS
 for command in 'make run' 'make test'; do
     printf '\nfresh: $ %s\n' "$command"
