@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.h: keys with their history, at revisions. Two engines behind one door.
  *
- *     oak_store_put(s, rev, &kv); oak_store_del(s, rev, key); ...   // visible to this thread at once
- *     oak_store_commit(s, &state)                                   // one atomic batch
+ *     oak_store_put(s, rev, &kv); oak_store_del(s, rev, key); ...   // visible to this thread at
+ * once oak_store_commit(s, &state)                                   // one atomic batch
  *
- * The owner (the replica) is the one writer, and reads its own uncommitted writes. A batch and the state
- * that goes with it (applied index, revision, ...) become visible to other threads, and survive a crash,
- * together or not at all. Durability is lazy: the Raft log is the truth until a flush, so what was
- * committed here but not flushed may be gone after a crash, always from the newest end, and the log
- * is replayed from state.applied.
+ * The owner (the replica) is the one writer, and reads its own uncommitted writes. A batch and the
+ * state that goes with it (applied index, revision, ...) become visible to other threads, and
+ * survive a crash, together or not at all. Durability is lazy: the Raft log is the truth until a
+ * flush, so what was committed here but not flushed may be gone after a crash, always from the
+ * newest end, and the log is replayed from state.applied.
  *
- * A version of a key is what one (main, sub) revision made of it: a put, or a tombstone. Reading "as of"
- * a main revision sees each key's newest version with main <= revision.
+ * A version of a key is what one (main, sub) revision made of it: a put, or a tombstone. Reading
+ * "as of" a main revision sees each key's newest version with main <= revision.
  *
- * Engines: memory (memory.c; for the simulator, for sanitizers, and the shape of the resident tier) and
- * RocksDB (rocks.c), which is the durable truth in production.
+ * Engines: memory (memory.c; for the simulator, for sanitizers, and the shape of the resident tier)
+ * and RocksDB (rocks.c), which is the durable truth in production.
  *
  * Threads: the owner's, except where a function says so.
  */
@@ -41,7 +41,8 @@ struct oak_store_rev {
     int64_t sub;
 };
 
-/* What goes with a batch. The store keeps it and gives it back; it reads `revision` and `compacted`. */
+/* What goes with a batch. The store keeps it and gives it back; it reads `revision` and
+ * `compacted`. */
 struct oak_store_state {
     uint64_t applied; /* Raft index */
     uint64_t applied_term;
@@ -50,7 +51,8 @@ struct oak_store_state {
     uint64_t chain;    /* the state machine's running hash over everything applied */
 };
 
-/* Keys in [from, to). `to` empty: exactly `from`. `open_end`: everything from `from` on (to is unused). */
+/* Keys in [from, to). `to` empty: exactly `from`. `open_end`: everything from `from` on (to is
+ * unused). */
 struct oak_store_range {
     struct oak_bytes from;
     struct oak_bytes to;
@@ -76,33 +78,36 @@ const struct oak_store_state *oak_store_state(const struct oak_store *s);
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
-/* A new version of kv->key at `rev` (kv->mod_rev == rev.main). Revisions only rise. OAK_ENOMEM, OAK_EIO. */
+/* A new version of kv->key at `rev` (kv->mod_rev == rev.main). Revisions only rise. OAK_ENOMEM,
+ * OAK_EIO. */
 OAK_MUST_USE int oak_store_put(struct oak_store *s, struct oak_store_rev rev,
                                const struct oak_store_kv *kv);
 /* A tombstone for a key that exists. */
 OAK_MUST_USE int oak_store_del(struct oak_store *s, struct oak_store_rev rev, struct oak_bytes key);
 /* Small named values outside the history (members, settings): a key at most 64 bytes. Empty data
  * removes it. */
-OAK_MUST_USE int oak_store_meta_put(struct oak_store *s, struct oak_bytes key, struct oak_bytes data);
+OAK_MUST_USE int oak_store_meta_put(struct oak_store *s, struct oak_bytes key,
+                                    struct oak_bytes data);
 /* Each meta pair in key order, newest batch included. Borrowed during the call. */
 OAK_MUST_USE int oak_store_meta_each(struct oak_store *s,
                                      void (*each)(void *arg, struct oak_bytes key,
                                                   struct oak_bytes data),
                                      void *arg);
-/* Everything written since the last commit, and `state`, as one. A failure poisons the store: the process
- * must end. A rising state.compacted takes effect here, at once; space comes back by reclaim. */
+/* Everything written since the last commit, and `state`, as one. A failure poisons the store: the
+ * process must end. A rising state.compacted takes effect here, at once; space comes back by
+ * reclaim. */
 OAK_MUST_USE int oak_store_commit(struct oak_store *s, const struct oak_store_state *state);
 
 /* -- reading (owner; sees uncommitted writes) -------------------------------------------------- */
 
 /* The version of `key` as of `rev` (0: newest). Bytes are valid until the next call to the store.
- * OAK_ENOENT (no such key then, or deleted), OAK_EIO, OAK_ECORRUPT. The caller checks `rev` against the
- * state. */
+ * OAK_ENOENT (no such key then, or deleted), OAK_EIO, OAK_ECORRUPT. The caller checks `rev` against
+ * the state. */
 OAK_MUST_USE int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev,
                                struct oak_store_kv *out);
 
-/* Walk keys in order as of `rev` (0: newest). `descend` walks from the end. `keys_only`: values may be
- * left empty and need not be read. No write to the store while a scan is open. */
+/* Walk keys in order as of `rev` (0: newest). `descend` walks from the end. `keys_only`: values may
+ * be left empty and need not be read. No write to the store while a scan is open. */
 struct oak_store_scan;
 OAK_MUST_USE int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range,
                                      int64_t rev, bool keys_only, bool descend,
@@ -115,9 +120,9 @@ void oak_store_scan_close(struct oak_store_scan *scan);
 OAK_MUST_USE int oak_store_count(struct oak_store *s, const struct oak_store_range *range,
                                  int64_t rev, uint64_t *out);
 
-/* Each change with main revision in [from, to], in order of (main, sub): `kv` for a put; for a delete,
- * `deleted` is set and only key and mod_rev are filled. `from` must be above the compaction floor.
- * `each` returns false to stop. */
+/* Each change with main revision in [from, to], in order of (main, sub): `kv` for a put; for a
+ * delete, `deleted` is set and only key and mod_rev are filled. `from` must be above the compaction
+ * floor. `each` returns false to stop. */
 OAK_MUST_USE int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
                                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                                 const struct oak_store_kv *kv),
@@ -125,14 +130,15 @@ OAK_MUST_USE int oak_store_changes(struct oak_store *s, int64_t from, int64_t to
 
 /* -- housekeeping ------------------------------------------------------------------------------ */
 
-/* Give back space of versions that the compaction floor hides: at most about `steps` versions are looked
- * at. *more says whether there is work left. Keeps, for each key, the newest version at or below the
- * floor unless it is a tombstone below the floor. */
+/* Give back space of versions that the compaction floor hides: at most about `steps` versions are
+ * looked at. *more says whether there is work left. Keeps, for each key, the newest version at or
+ * below the floor unless it is a tombstone below the floor. */
 OAK_MUST_USE int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more);
 
-/* Make what is committed durable, in three steps: begin (owner; takes note), run (a worker may call it
- * while the owner goes on writing; blocks on the disk), end (owner). end returns the applied index that
- * is durable now, or an error (OAK_ENOSPC leaves the store as it was; OAK_EIO poisons it). */
+/* Make what is committed durable, in three steps: begin (owner; takes note), run (a worker may call
+ * it while the owner goes on writing; blocks on the disk), end (owner). end returns the applied
+ * index that is durable now, or an error (OAK_ENOSPC leaves the store as it was; OAK_EIO poisons
+ * it). */
 struct oak_store_flush;
 OAK_MUST_USE int oak_store_flush_begin(struct oak_store *s, struct oak_store_flush **out);
 void oak_store_flush_run(struct oak_store_flush *f);
@@ -140,9 +146,10 @@ OAK_MUST_USE int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durabl
 /* The applied index known to be durable. */
 uint64_t oak_store_durable(const struct oak_store *s);
 
-/* The whole committed state as a byte stream that either engine can take back: state, meta pairs, then
- * every version in key order; format in snapshot_stream.c. open is the owner's; read may be called by a
- * worker while the owner goes on writing. read fills up to `capacity` bytes; *got is 0 at the end. */
+/* The whole committed state as a byte stream that either engine can take back: state, meta pairs,
+ * then every version in key order; format in snapshot_stream.c. open is the owner's; read may be
+ * called by a worker while the owner goes on writing. read fills up to `capacity` bytes; *got is 0
+ * at the end. */
 struct oak_store_snapshot;
 OAK_MUST_USE int oak_store_snapshot_open(struct oak_store *s, struct oak_store_snapshot **out);
 const struct oak_store_state *oak_store_snapshot_state(const struct oak_store_snapshot *snap);
@@ -150,10 +157,10 @@ OAK_MUST_USE int oak_store_snapshot_read(struct oak_store_snapshot *snap, uint8_
                                          size_t capacity, size_t *got);
 void oak_store_snapshot_close(struct oak_store_snapshot *snap);
 
-/* Replace everything by such a stream. Nothing changes until finish, which switches to the new contents
- * durably and atomically: a crash before leaves the old, a crash after the new. A stream that is
- * malformed or cut short is OAK_ECORRUPT at write or finish and changes nothing. No writes, scans or
- * flushes between begin and finish. */
+/* Replace everything by such a stream. Nothing changes until finish, which switches to the new
+ * contents durably and atomically: a crash before leaves the old, a crash after the new. A stream
+ * that is malformed or cut short is OAK_ECORRUPT at write or finish and changes nothing. No writes,
+ * scans or flushes between begin and finish. */
 struct oak_store_restore;
 OAK_MUST_USE int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out);
 OAK_MUST_USE int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memory.h: what the files of the memory engine share. */
+#ifndef OAK_STORE_MEMORY_H
+#define OAK_STORE_MEMORY_H
+
+#include "store/internal.h"
+
+/* Versions in the order of their revisions, oldest first: a ring's straight part, moved down when
+ * the front has grown too long. */
+struct memory_changes {
+    struct store_version **at;
+    size_t first;
+    size_t end;
+    size_t room;
+};
+
+/* The keys and their history; a restore builds a second one beside the first. */
+struct memory_data {
+    struct store_tree tree;
+    struct memory_changes changes; /* those that reclaim has not passed */
+    size_t reclaimed;              /* changes at the floor, from `first`, that were looked at */
+};
+
+struct memory {
+    struct oak_store base;
+    struct memory_data data;
+    uint64_t group;
+    char *dir;
+    char *path; /* the file that flush writes */
+    char *temp; /* its name while it is being written */
+    uint64_t file_bytes;
+};
+
+/* Put a version into the data; revisions rise. */
+OAK_MUST_USE int memory__data_push(struct memory_data *d, const struct store_item *item);
+void memory__data_clear(struct memory_data *d);
+
+extern const struct store_ops memory__ops;
+
+/* -- memory_file.c ----------------------------------------------------------------------------- */
+
+/* Read the file that the last flush left, if there is one. */
+OAK_MUST_USE int memory__load(struct memory *m, struct oak_errbuf *e);
+int memory__flush_begin(struct oak_store *s, struct oak_store_flush **out);
+void memory__flush_run(struct oak_store_flush *f);
+void memory__flush_free(struct oak_store_flush *f);
+int memory__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out);
+int memory__snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
+                          size_t *got);
+void memory__snapshot_close(struct oak_store_snapshot *snap);
+int memory__restore_begin(struct oak_store *s, struct oak_store_restore **out);
+int memory__restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
+int memory__restore_finish(struct oak_store_restore *r);
+void memory__restore_free(struct oak_store_restore *r);
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c: the door: what both engines have in common, and the way to the engine.
+ *
+ * Happy path   1 check that the call is allowed now  2 the engine does it  3 keep the books (newest
+ *              revision, live keys, state, durable index)
+ * Can fail     as the engine does. A failed commit or an input/output error poisons: from then on
+ * every write is OAK_EFATAL, because what the disk holds is unknown. Invariants   revisions rise
+ * from write to write; state.revision and state.compacted never fall; durable <= state.applied.
+ * Thread       the owner's, but for flush_run and snapshot_read.
+ */
+#include "store/internal.h"
+
+#include <stdlib.h>
+
+void store__init(struct oak_store *s, const struct store_ops *ops,
+                 const struct oak_store_options *options)
+{
+    s->ops = ops;
+    s->disk = options->disk;
+    s->log = options->log;
+    const struct oak_store_state empty = {.revision = 1, .compacted = -1};
+    store__adopt(s, &empty, 0);
+}
+
+void store__adopt(struct oak_store *s, const struct oak_store_state *state, uint64_t keys)
+{
+    s->state = *state;
+    s->durable = state->applied;
+    s->keys = keys;
+    s->pending = 0;
+    s->last = (struct oak_store_rev){.main = state->revision, .sub = INT64_MAX};
+    s->committed = s->last;
+}
+
+void store__fini(struct oak_store *s)
+{
+    store__meta_fini(&s->meta);
+}
+
+char *store__path(const char *dir, const char *name)
+{
+    struct oak_buf b = {0};
+    if (oak_buf_printf(&b, "%s/%s", dir, name) != 0 || oak_buf_append(&b, "", 1) != 0) {
+        oak_buf_fini(&b);
+        return NULL;
+    }
+    return (char *)b.data;
+}
+
+int store__make_dir(const struct oak_store_options *options, struct oak_errbuf *e)
+{
+    if (options->disk == NULL || options->dir == NULL || options->dir[0] == '\0') {
+        return oak_fail(e, OAK_EINVAL, "store: a disk and a directory are needed");
+    }
+    const struct oak_disk *disk = options->disk;
+    int error = disk->make_dir(disk->user, options->dir);
+    if (error != 0) {
+        return oak_fail(e, error, "store: can't make the directory %s: %s", options->dir,
+                        oak_error_text(error));
+    }
+    size_t length = strlen(options->dir);
+    while (length > 1 && options->dir[length - 1] == '/') {
+        length--;
+    }
+    while (length > 0 && options->dir[length - 1] != '/') {
+        length--;
+    }
+    struct oak_buf parent = {0};
+    error = length == 0 ? oak_buf_append(&parent, ".", 2)
+                        : oak_buf_printf(&parent, "%.*s", (int)length, options->dir);
+    if (error == 0 && length > 0) {
+        error = oak_buf_append(&parent, "", 1);
+    }
+    if (error == 0) {
+        error = disk->sync_dir(disk->user, (const char *)parent.data);
+    }
+    oak_buf_fini(&parent);
+    return error == 0 ? 0
+                      : oak_fail(e, error, "store: can't sync the directory above %s: %s",
+                                 options->dir, oak_error_text(error));
+}
+
+bool store__sieve_keeps(struct store_sieve *sieve, int64_t floor, int64_t main, bool deleted)
+{
+    bool keep = main >= floor || (!sieve->covered && !deleted);
+    sieve->covered = sieve->covered || main <= floor;
+    return keep;
+}
+
+size_t store__bounds_size(const struct oak_store_range *range)
+{
+    return range->from.size + OAK_MAX(range->to.size, range->from.size + 1);
+}
+
+void store__bounds_set(struct store_bounds *b, const struct oak_store_range *range, uint8_t *room)
+{
+    *b = (struct store_bounds){.low = oak_bytes(room, range->from.size),
+                               .open_end = range->open_end};
+    if (range->from.size > 0) {
+        memcpy(room, range->from.data, range->from.size);
+        room += range->from.size;
+    }
+    if (range->open_end) {
+        return;
+    }
+    if (range->to.size > 0) {
+        memcpy(room, range->to.data, range->to.size);
+        b->high = oak_bytes(room, range->to.size);
+        return;
+    }
+    /* One key: nothing lies between it and itself with a zero byte behind. */
+    if (range->from.size > 0) {
+        memcpy(room, range->from.data, range->from.size);
+    }
+    room[range->from.size] = 0;
+    b->high = oak_bytes(room, range->from.size + 1);
+}
+
+void oak_store_close(struct oak_store *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    OAK_ASSERT_EQ(s->scans, 0U);
+    OAK_ASSERT_EQ(s->snapshots, 0U);
+    OAK_ASSERT(!s->flushing);
+    OAK_ASSERT(!s->restoring);
+    s->ops->close(s);
+}
+
+const struct oak_store_state *oak_store_state(const struct oak_store *s)
+{
+    return &s->state;
+}
+
+uint64_t oak_store_durable(const struct oak_store *s)
+{
+    return s->durable;
+}
+
+/* -- writing ----------------------------------------------------------------------------------- */
+
+static int write_check(const struct oak_store *s)
+{
+    OAK_ASSERT_EQ(s->scans, 0U);
+    OAK_ASSERT(!s->restoring);
+    return s->poisoned ? OAK_EFATAL : 0;
+}
+
+static int write_item(struct oak_store *s, const struct store_item *item)
+{
+    OAK_ASSERT(store__rev_cmp(s->last, item->rev) < 0);
+    if (item->kv.key.size == 0 || item->kv.key.size > STORE_PAIR_BYTES_MAX ||
+        item->kv.value.size > STORE_PAIR_BYTES_MAX - item->kv.key.size) {
+        return OAK_EINVAL;
+    }
+    int error = write_check(s);
+    if (error == 0) {
+        error = s->ops->write(s, item);
+    }
+    if (error == 0) {
+        s->last = item->rev;
+        s->pending++;
+    }
+    return error;
+}
+
+int oak_store_put(struct oak_store *s, struct oak_store_rev rev, const struct oak_store_kv *kv)
+{
+    OAK_ASSERT_EQ(kv->mod_rev, rev.main);
+    OAK_ASSERT_GE(kv->version, 1);
+    OAK_ASSERT(kv->create_rev >= 1 && kv->create_rev <= rev.main);
+    const struct store_item item = {.rev = rev, .kv = *kv};
+    int error = write_item(s, &item);
+    if (error == 0 && kv->version == 1) {
+        s->keys++;
+    }
+    return error;
+}
+
+int oak_store_del(struct oak_store *s, struct oak_store_rev rev, struct oak_bytes key)
+{
+    const struct store_item item = {
+        .rev = rev, .deleted = true, .kv = {.key = key, .mod_rev = rev.main}};
+    int error = write_item(s, &item);
+    if (error == 0) {
+        OAK_ASSERT_GT(s->keys, 0U);
+        s->keys--;
+    }
+    return error;
+}
+
+int oak_store_meta_put(struct oak_store *s, struct oak_bytes key, struct oak_bytes data)
+{
+    if (key.size > STORE_META_KEY_MAX || data.size > STORE_META_DATA_MAX) {
+        return OAK_EINVAL;
+    }
+    int error = write_check(s);
+    if (error == 0) {
+        error = s->ops->meta_put(s, key, data);
+    }
+    if (error == 0) {
+        s->pending++;
+    }
+    return error;
+}
+
+struct meta_call {
+    void (*each)(void *arg, struct oak_bytes key, struct oak_bytes data);
+    void *arg;
+};
+
+static bool meta_call_each(void *arg, struct oak_bytes key, struct oak_bytes data)
+{
+    struct meta_call *call = arg;
+    call->each(call->arg, key, data);
+    return true;
+}
+
+int oak_store_meta_each(struct oak_store *s,
+                        void (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
+                        void *arg)
+{
+    struct meta_call call = {.each = each, .arg = arg};
+    store__meta_each(&s->meta, false, meta_call_each, &call);
+    return 0;
+}
+
+int oak_store_commit(struct oak_store *s, const struct oak_store_state *state)
+{
+    OAK_ASSERT_GE(state->applied, s->state.applied);
+    OAK_ASSERT_GE(state->revision, s->state.revision);
+    OAK_ASSERT_GE(state->compacted, s->state.compacted);
+    OAK_ASSERT_LE(state->compacted, state->revision);
+    OAK_ASSERT_LE(s->last.main, state->revision);
+    int error = write_check(s);
+    if (error != 0) {
+        return error;
+    }
+    error = s->ops->commit(s, state);
+    if (error != 0) {
+        s->poisoned = true;
+        oak_log(s->log, OAK_LOG_ERROR, "store: commit at index %llu failed: %s",
+                (unsigned long long)state->applied, oak_error_text(error));
+        return error;
+    }
+    store__meta_commit(&s->meta);
+    s->state = *state;
+    s->committed = s->last;
+    s->pending = 0;
+    return 0;
+}
+
+/* -- reading ----------------------------------------------------------------------------------- */
+
+int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev, struct oak_store_kv *out)
+{
+    OAK_ASSERT(!s->restoring);
+    *out = (struct oak_store_kv){0};
+    return s->ops->get(s, key, rev, out);
+}
+
+int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range, int64_t rev,
+                        bool keys_only, bool descend, struct oak_store_scan **out)
+{
+    OAK_ASSERT(!s->restoring);
+    *out = NULL;
+    int error = s->ops->scan_open(s, range, rev, keys_only, descend, out);
+    if (error == 0) {
+        OAK_ASSERT((*out)->store == s);
+        s->scans++;
+    }
+    return error;
+}
+
+int oak_store_scan_next(struct oak_store_scan *scan, struct oak_store_kv *out)
+{
+    *out = (struct oak_store_kv){0};
+    return scan->store->ops->scan_next(scan, out);
+}
+
+void oak_store_scan_close(struct oak_store_scan *scan)
+{
+    if (scan == NULL) {
+        return;
+    }
+    OAK_ASSERT_GT(scan->store->scans, 0U);
+    scan->store->scans--;
+    scan->store->ops->scan_close(scan);
+}
+
+int oak_store_count(struct oak_store *s, const struct oak_store_range *range, int64_t rev,
+                    uint64_t *out)
+{
+    *out = 0;
+    /* Every key of the newest state: the books have it. */
+    bool lowest = range->from.size == 0 || (range->from.size == 1 && range->from.data[0] == 0);
+    if (rev == 0 && range->open_end && lowest) {
+        *out = s->keys;
+        return 0;
+    }
+    struct oak_store_scan *scan;
+    int error = oak_store_scan_open(s, range, rev, true, false, &scan);
+    if (error != 0) {
+        return error;
+    }
+    struct oak_store_kv kv;
+    uint64_t count = 0;
+    while ((error = oak_store_scan_next(scan, &kv)) == 0) {
+        count++;
+    }
+    oak_store_scan_close(scan);
+    if (error != OAK_ENOENT) {
+        return error;
+    }
+    *out = count;
+    return 0;
+}
+
+int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
+                      bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
+                                   const struct oak_store_kv *kv),
+                      void *arg)
+{
+    OAK_ASSERT(!s->restoring);
+    OAK_ASSERT_GE(from, s->state.compacted);
+    return s->ops->changes(s, from, to, each, arg);
+}
+
+/* -- housekeeping ------------------------------------------------------------------------------ */
+
+int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
+{
+    *more = false;
+    int error = write_check(s);
+    if (error != 0 || s->state.compacted < 0) {
+        return error;
+    }
+    error = s->ops->reclaim(s, steps, more);
+    if (error == OAK_EIO || error == OAK_ENOSPC) {
+        s->poisoned = true;
+    }
+    return error;
+}
+
+int oak_store_flush_begin(struct oak_store *s, struct oak_store_flush **out)
+{
+    OAK_ASSERT(!s->flushing);
+    int error = write_check(s);
+    *out = NULL;
+    if (error == 0) {
+        error = s->ops->flush_begin(s, out);
+    }
+    if (error == 0) {
+        (*out)->store = s;
+        (*out)->applied = s->state.applied;
+        s->flushing = true;
+    }
+    return error;
+}
+
+void oak_store_flush_run(struct oak_store_flush *f)
+{
+    OAK_ASSERT(!f->done);
+    f->store->ops->flush_run(f);
+    f->done = true;
+}
+
+int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durable_applied)
+{
+    struct oak_store *s = f->store;
+    OAK_ASSERT(s->flushing);
+    OAK_ASSERT(f->done);
+    int error = f->error;
+    if (error == 0) {
+        OAK_ASSERT_GE(f->applied, s->durable);
+        s->durable = f->applied;
+    } else if (error != OAK_ENOSPC && error != OAK_ENOMEM) {
+        s->poisoned = true;
+    }
+    *durable_applied = s->durable;
+    s->flushing = false;
+    s->ops->flush_free(f);
+    return error;
+}
+
+int oak_store_snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
+{
+    OAK_ASSERT(!s->restoring);
+    *out = NULL;
+    int error = s->ops->snapshot_open(s, out);
+    if (error == 0) {
+        (*out)->store = s;
+        (*out)->state = s->state;
+        s->snapshots++;
+    }
+    return error;
+}
+
+const struct oak_store_state *oak_store_snapshot_state(const struct oak_store_snapshot *snap)
+{
+    return &snap->state;
+}
+
+int oak_store_snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
+                            size_t *got)
+{
+    *got = 0;
+    return snap->store->ops->snapshot_read(snap, out, capacity, got);
+}
+
+void oak_store_snapshot_close(struct oak_store_snapshot *snap)
+{
+    if (snap == NULL) {
+        return;
+    }
+    OAK_ASSERT_GT(snap->store->snapshots, 0U);
+    snap->store->snapshots--;
+    snap->store->ops->snapshot_close(snap);
+}
+
+int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out)
+{
+    *out = NULL;
+    OAK_ASSERT(!s->flushing);
+    OAK_ASSERT_EQ(s->pending, 0U);
+    int error = write_check(s);
+    if (error == 0) {
+        error = s->ops->restore_begin(s, out);
+    }
+    if (error == 0) {
+        (*out)->store = s;
+        s->restoring = true;
+    }
+    return error;
+}
+
+int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes)
+{
+    if (r->error == 0) {
+        r->error = r->store->ops->restore_write(r, bytes);
+    }
+    return r->error;
+}
+
+int oak_store_restore_finish(struct oak_store_restore *r)
+{
+    struct oak_store *s = r->store;
+    int error = r->error;
+    if (error == 0) {
+        error = s->ops->restore_finish(r);
+    }
+    if (error == 0) {
+        OAK_ASSERT_EQ(s->durable, s->state.applied);
+    } else if (error == OAK_EIO) {
+        s->poisoned = true;
+    }
+    s->restoring = false;
+    s->ops->restore_free(r);
+    return error;
+}
+
+void oak_store_restore_abort(struct oak_store_restore *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    r->store->restoring = false;
+    r->store->ops->restore_free(r);
+}
+
+void oak_store_stats(struct oak_store *s, struct oak_store_stats *out)
+{
+    *out = (struct oak_store_stats){.keys = s->keys};
+    s->ops->stats(s, out);
+}
