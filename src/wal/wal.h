@@ -7,20 +7,27 @@
  *     oak_wal_release(wal, group, index)    // entries up to index are needed no more
  *
  * The log is a chain of segments of OAK_WAL_SEGMENT_BYTES, each written once in full with zeros and
- * then recycled. A record carries its length, type, group, term, index and a CRC-32C that also covers
- * the segment's sequence number and the record's place in the chain, so that what a recycled segment
- * held before is never taken for new. docs/internals/wal-format.md draws it; record.c reads and
- * writes it.
+ * then recycled. A commit writes one frame: a header and the batch's records, aligned to a sector;
+ * a batch that does not fit starts in a new segment and takes as many as it needs. A record carries
+ * its length, type, group, term and index; the frame carries a CRC-32C over them all that also
+ * covers the segment's sequence number and the place in it, so that what a recycled segment held
+ * before is never taken for new. A batch is recovered whole or not at all. Each segment starts with
+ * the state of every group, so that the segments before it may go. docs/internals/wal-format.md
+ * draws it; record.c reads and writes it.
  *
- * Recovery. Records are read in order to the first that is not whole. What follows decides: if it can
- * only be the unsynced end of the last batch, it is a torn tail and is cut (overwritten with zeros
- * and synced before anything new is written); if a later record of a batch that was once synced can be
- * found behind it, or the hole lies before the last segment, it is damage: open fails with
- * OAK_ECORRUPT and says file, offset and what to do. A torn tail never cuts what was acknowledged.
+ * Recovery. Frames are read in order to the first place where none is whole. One batch at most is
+ * not durable at any time, so what follows decides: if nothing valid lies behind that place, it is
+ * the torn end of a commit that was never acknowledged, and is cut (its header overwritten with
+ * zeros and synced before anything new is written); if anything valid lies behind it, it was
+ * durable once and is damaged: open changes nothing, fails with OAK_ECORRUPT, and says file, offset
+ * and what to do. Damage to the very last batch looks like a torn end; oak_wal_prepare() when idle
+ * puts an empty batch behind it, after which it is told apart. A torn end never cuts what was
+ * acknowledged.
  *
- * Failure. A failed write or sync poisons the log: every later call gives OAK_EFATAL, and the process
- * must end (law 3). OAK_ENOSPC can only come from making a new segment, before anything of the batch
- * is written; the batch stays in memory, and commit may be called again when there is space.
+ * Failure. A failed write or sync poisons the log: the call gives OAK_EIO, every later one
+ * OAK_EFATAL, and the process must end (law 3). OAK_ENOSPC can only come from making a new segment,
+ * before anything of the batch is written; the batch stays in memory, and commit may be called
+ * again when there is space. OAK_ENOMEM changes nothing either.
  *
  * Threads: the log writer's alone, after open. open and the recovered state belong to start-up.
  */
@@ -30,11 +37,11 @@
 #include "port/port.h"
 
 enum oak_wal_type {
-    OAK_WAL_ENTRY = 1,      /* group, index, term, kind, data: replaces this index and all behind it */
+    OAK_WAL_ENTRY = 1, /* group, index, term, kind, data: replaces this index and all behind it */
     OAK_WAL_HARD_STATE = 2, /* group, term, vote, commit */
-    OAK_WAL_SNAPSHOT = 3,   /* group, index, term: the log up to index is in a snapshot; with keep_log
-                               unset, entries behind it are dropped too */
-    OAK_WAL_META = 4,       /* data: the node's identity; written first in every segment */
+    OAK_WAL_SNAPSHOT = 3, /* group, index, term: the log up to index is in a snapshot; with keep_log
+                             unset, entries behind it are dropped too */
+    OAK_WAL_META = 4,     /* data: the node's identity; written first in every segment */
 };
 
 struct oak_wal_record {
@@ -44,8 +51,8 @@ struct oak_wal_record {
     uint64_t group;
     uint64_t index;
     uint64_t term;
-    uint64_t vote;   /* HARD_STATE */
-    uint64_t commit; /* HARD_STATE */
+    uint64_t vote;         /* HARD_STATE */
+    uint64_t commit;       /* HARD_STATE */
     struct oak_bytes data; /* borrowed */
 };
 
@@ -70,17 +77,21 @@ struct oak_wal_group {
     uint64_t commit;
     uint64_t snapshot_index; /* entries start behind it; 0: none */
     uint64_t snapshot_term;
+    uint64_t last_index; /* where the log ended: its last entry's or the snapshot's, even when that
+                            entry was released and is not among `entries` */
+    uint64_t last_term;
     struct oak_wal_record *entries; /* consecutive, from snapshot_index + 1 or a later first index
-                                       when older ones were released */
+                                       when older ones were released; some that were released may
+                                       still be there */
     size_t entry_count;
 };
 
 struct oak_wal_stats {
-    uint64_t commits;       /* batches made durable */
-    uint64_t bytes;         /* written, padding included */
-    uint64_t segments;      /* in the chain now */
-    uint64_t cut_bytes;     /* torn tail cut by open */
-    bool created;           /* open made a new log */
+    uint64_t commits;   /* batches made durable */
+    uint64_t bytes;     /* written, padding included */
+    uint64_t segments;  /* in the chain now */
+    uint64_t cut_bytes; /* torn tail cut by open */
+    bool created;       /* open made a new log */
 };
 
 struct oak_wal;
@@ -95,15 +106,23 @@ void oak_wal_close(struct oak_wal *wal);
 const struct oak_wal_group *oak_wal_recovered(const struct oak_wal *wal, size_t *count);
 void oak_wal_recovered_drop(struct oak_wal *wal);
 
-/* Queue a record in memory; its data is copied. OAK_ENOMEM, OAK_ELIMIT (over
- * OAK_WAL_RECORD_BYTES_MAX), OAK_EFATAL. */
+/* Queue a record in memory; its data is copied. Nothing changes on an error: OAK_ENOMEM;
+ * OAK_EFATAL; OAK_ELIMIT (over OAK_WAL_RECORD_BYTES_MAX, over OAK_WAL_BATCH_BYTES_MAX in all:
+ * commit first, over OAK_GROUPS_MAX groups, or more than a segment holds); OAK_EINVAL: an entry
+ * that would leave a gap (its index is over 1 behind the last entry and the snapshot), a snapshot
+ * below the group's, META. */
 OAK_MUST_USE int oak_wal_append(struct oak_wal *wal, const struct oak_wal_record *record);
-/* Make everything appended durable; nothing appended is success without I/O. */
+/* Make everything appended durable, as one: after a crash all of it is there or, when this did not
+ * return 0, perhaps none. Nothing appended is success without I/O. */
 OAK_MUST_USE int oak_wal_commit(struct oak_wal *wal);
-/* Entries of `group` up to and with `index` won't be asked for again: segments that nobody needs are
- * recycled. Safe to forget: a crash before it only keeps more. Never blocks on a sync. */
+/* Entries of `group` up to and with `index` won't be asked for again, and were applied durably:
+ * segments that nobody needs are recycled, at the latest by the release after the next commit. Safe
+ * to forget: a crash before it only keeps more. Never blocks on a sync. Release up to an index
+ * whose term the caller keeps with what it applied: recovery may find no entry from there on. */
 OAK_MUST_USE int oak_wal_release(struct oak_wal *wal, uint64_t group, uint64_t index);
-/* Make a spare segment ready ahead of need; call when idle. */
+/* When idle, and before a close in order: put an empty batch behind the last one, so that damage to
+ * it is known from a torn end (one write and sync, once after each busy spell), and have a spare
+ * segment ready ahead of need. OAK_ENOSPC: no spare could be made; the log goes on working. */
 OAK_MUST_USE int oak_wal_prepare(struct oak_wal *wal);
 
 void oak_wal_stats(const struct oak_wal *wal, struct oak_wal_stats *out);

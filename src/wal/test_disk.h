@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_disk.h: a disk in memory for tests: it forgets what was not synced, and fails on request.
+ *
+ * Contents: a file keeps what is durable beside what is written, sector by sector (512 bytes). At a
+ * power cut each unsynced sector persists or not, as the cut says. Names: operations on names are
+ * kept in order until sync_dir; at a cut the first so many of them have happened.
+ *
+ * Calls that change or sync something are counted from 0. Call number `fail_at` fails with
+ * `fail_error`: with OAK_ENOSPC nothing happens; with OAK_EIO any part of it may have happened, and
+ * a failed sync makes the pages clean though they are not on disk. Call number `cut_at` and all
+ * behind it give OAK_EIO until test_disk_cut(), the first of them half done. */
+#ifndef OAK_WAL_TEST_DISK_H
+#define OAK_WAL_TEST_DISK_H
+
+#include "port/port.h"
+
+#define TEST_DISK_NEVER  UINT64_MAX
+#define TEST_DISK_SECTOR 512u
+
+enum test_disk_cut {
+    TEST_DISK_KEEP_NONE, /* nothing unsynced persists */
+    TEST_DISK_KEEP_ALL,
+    TEST_DISK_KEEP_RANDOM, /* each sector for itself; the first so many names */
+    TEST_DISK_KEEP_PREFIX, /* the first so many sectors of each file */
+};
+
+struct test_disk {
+    struct oak_disk port; /* hand out &disk.port */
+    struct oak_prng prng;
+    struct test_inode *inodes; /* all, linked */
+    struct test_name *names;   /* as a process sees them */
+    size_t name_count;
+    size_t name_capacity;
+    struct test_name *durable_names;
+    size_t durable_count;
+    size_t durable_capacity;
+    struct test_op *ops; /* on names, not synced */
+    size_t op_count;
+    size_t op_capacity;
+    uint64_t calls;
+    uint64_t writes; /* calls of write */
+    uint64_t syncs;  /* calls of sync */
+    uint64_t fail_at;
+    int fail_error;
+    uint64_t cut_at;
+    bool dead;
+    size_t open_files; /* a test can see that none leaks */
+};
+
+void test_disk_init(struct test_disk *d, uint64_t seed);
+void test_disk_fini(struct test_disk *d);
+/* The power goes and comes back: settles what is durable, and serves again. */
+void test_disk_cut(struct test_disk *d, enum test_disk_cut how);
+/* The whole of a file, durable and written alike: NULL when there is none. The bytes may be
+ * changed in place with test_disk_poke(). */
+const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size);
+void test_disk_poke(struct test_disk *d, const char *path, size_t offset, const void *data,
+                    size_t size);
+void test_disk_shorten(struct test_disk *d, const char *path, size_t size);
+/* Copy all files of `from`, as durable. */
+void test_disk_copy(struct test_disk *d, const struct test_disk *from);
+/* The n-th name in sorted order, or NULL. */
+const char *test_disk_name(const struct test_disk *d, size_t n);
+
+#endif
