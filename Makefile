@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BUILD ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
-TIME ?= 60
+TIME ?= $(if $(filter bench,$(MAKECMDGOALS)),10,60)
 export BUILD JOBS
 
 # Variables of the command line that scripts read. T, F and SEED may be empty.
@@ -64,9 +64,8 @@ fmt-check: ## fail when a C file is not formatted
 tidy: all ## the house rules: layers, doors, purity, lengths, banned calls, links
 	@python3 tools/tidy.py --build $(BUILD)
 
-bench: all ## measure against etcd, side by side, on this machine
-	@tools/peers.sh
-	@tools/bench.sh
+bench: deps-test all ## measure against etcd, side by side, on this machine; TIME= seconds each
+	@python3 tools/bench.py --seconds $(TIME)
 
 deps: ## install what building needs (Debian; elsewhere prints the list)
 	@tools/deps.sh run
@@ -83,5 +82,5 @@ clean: ## remove everything that was built
 	    echo "clean: something is mounted under build/; unmount it first" >&2; exit 1; fi
 	rm -rf build build-* bin
 
-install: all ## install the program, the manual and the headers; PREFIX=/usr/local DESTDIR=
+install: all ## install the program and its manual page; PREFIX=/usr/local DESTDIR=
 	@DESTDIR='$(DESTDIR)' cmake --install $(BUILD) --prefix '$(PREFIX)'

@@ -220,7 +220,7 @@ class Tidy:
             if len(line) > COLUMNS_MAX:
                 self.report(s.path, number, f"{len(line)} columns, over {COLUMNS_MAX}",
                             "break the line")
-            if s.is_script and re.search(r"\bhttps?://", line):
+            if s.is_script and re.search(r"\bhttps?://(?!127\.|localhost|[{$\[])", line):
                 self.report(s.path, number, "a host's name in a script",
                             "use what the machine is set up to use")
         if code:
