@@ -22,6 +22,7 @@ CLEAN = {
     "src/wal/README.md": "# wal\n\n[the base](../base/README.md)\n",
     "src/wal/wal.h": SPDX + '#include "base/base.h"\nint oak_wal_open(size_t n);\n',
     "src/wal/wal.c": SPDX + '#include "wal/wal.h"\n',
+    "tools/ask.sh": HASH + "curl http://127.0.0.1:2379/health http://$1/health\n",
 }
 
 

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 dir=$1
 shift
 read -ra extra <<<"${OAK_CMAKE:-}"
+[ -e "$dir/build.ninja" ] || echo "build: compiling into $dir; the first time takes a minute or two"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! cmake -G Ninja -B "$dir" -S . "${extra[@]}" >"$log" 2>&1; then
@@ -15,7 +16,7 @@ if ! cmake -G Ninja -B "$dir" -S . "${extra[@]}" >"$log" 2>&1; then
     echo "build: CMake stopped; the first error above says why" >&2
     exit 1
 fi
-ninja -C "$dir" ${JOBS:+-j "$JOBS"} --quiet all "$@"
+ninja -C "$dir" ${JOBS:+-j "$JOBS"} --quiet all "$@" 2>&1 | sed '/^ninja: no work to do\.$/d'
 if [ "$dir" = build ] && [ -x build/bin/oakum ]; then
     mkdir -p bin
     ln -sfn ../build/bin/oakum bin/oakum
