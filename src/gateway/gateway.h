@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gateway.h: plain HTTP for people and scripts: a key is a URL.
+ *
+ *     POST   /api/v1/data  {"key":"test","value":"123"}   store; answered once a majority has it
+ *     GET    /api/v1/data/test                            read (linearizable; ?serializable=true:
+ * local) DELETE /api/v1/data/test                            remove GET
+ * /api/v1/data?prefix=te&limit=100             list, in key order; "next" continues with ?from=
+ *
+ * Any member answers. Bodies and answers are JSON (docs/reference/http.md gives every field and
+ * error). Bytes that are no UTF-8 travel as base64 in "key_base64" and "value_base64".
+ *
+ * Threads: the loop's.
+ */
+#ifndef OAK_GATEWAY_H
+#define OAK_GATEWAY_H
+
+#include "http/http.h"
+#include "replica/replica.h"
+
+struct oak_gateway;
+
+struct oak_gateway_options {
+    const struct oak_loop *loop;
+    const struct oak_log *log;
+    struct oak_http_server *server; /* the routes are added here */
+    struct oak_replica *replica;
+};
+
+OAK_MUST_USE int oak_gateway_new(const struct oak_gateway_options *options,
+                                 struct oak_gateway **out);
+/* All connections of the server must be closed. */
+void oak_gateway_free(struct oak_gateway *gateway);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.c: the page of /metrics, in Prometheus' text format (version 0.0.4).
+ *
+ * Every name is etcd's where etcd has one; what is Oakum's own begins with "oakum_". Nothing is
+ * listed that nothing feeds.
+ */
+#include <inttypes.h>
+
+#include "observe/internal.h"
+
+/* One metric without labels. `type` is "gauge" or "counter". */
+static int one(struct oak_buf *out, const char *name, const char *type, const char *help,
+               double value)
+{
+    return oak_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type,
+                          name, value);
+}
+
+struct row {
+    const char *name;
+    const char *type;
+    const char *help;
+    double value;
+};
+
+static int rows(struct oak_buf *out, const struct row *row, size_t count)
+{
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = one(out, row[i].name, row[i].type, row[i].help, row[i].value);
+    }
+    return error;
+}
+
+#define G "gauge"
+#define C "counter"
+
+static int raft_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    const struct row list[] = {
+        {"etcd_server_has_leader", G, "Whether a leader is known: 1 yes, 0 no.",
+         s.raft.leader != 0},
+        {"etcd_server_is_leader", G, "Whether this member leads: 1 yes, 0 no.",
+         s.raft.role == OAK_RAFT_LEADER},
+        {"etcd_server_leader_changes_seen_total", C, "Changes of leader seen.",
+         (double)s.leader_changes},
+        {"etcd_server_proposals_committed_total", G, "Index of the newest committed entry.",
+         (double)s.raft.commit},
+        {"etcd_server_proposals_applied_total", G, "Index of the newest applied entry.",
+         (double)s.applied},
+        {"etcd_server_proposals_pending", G, "Requests that wait for consensus.",
+         (double)s.pending},
+        {"etcd_server_proposals_failed_total", C, "Proposals that failed.",
+         (double)s.proposals_failed},
+        {"etcd_server_read_indexes_failed_total", C, "Linearizable reads that failed.",
+         (double)s.reads_failed},
+        {"etcd_server_health_success", C, "Health checks that passed.", (double)o->health_success},
+        {"etcd_server_health_failures", C, "Health checks that failed.",
+         (double)o->health_failures},
+        {"oakum_raft_term", G, "Term of this member.", (double)s.raft.term},
+        {"oakum_raft_log_bytes", G, "Payload bytes of the log in memory.",
+         (double)s.raft.log_bytes},
+        {"oakum_snapshots_sent_total", C, "Snapshots sent to members.", (double)s.snapshots_sent},
+        {"oakum_snapshots_received_total", C, "Snapshots received.", (double)s.snapshots_received},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
+static int store_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_store_stats s;
+    struct oak_kv_counters k;
+    const struct oak_kv *kv = oak_replica_kv(o->options.replica);
+    oak_store_stats(o->options.store, &s);
+    oak_kv_counters(kv, &k);
+    const struct row list[] = {
+        {"etcd_mvcc_db_total_size_in_bytes", G, "Bytes of the store on disk.",
+         (double)s.disk_bytes},
+        {"etcd_mvcc_db_total_size_in_use_in_bytes", G, "Bytes of the store in use.",
+         (double)s.live_bytes},
+        {"etcd_server_quota_backend_bytes", G, "Quota of the store in bytes; 0: none.",
+         (double)o->options.quota_bytes},
+        {"etcd_mvcc_put_total", C, "Puts applied.", (double)k.puts},
+        {"etcd_mvcc_delete_total", C, "Deletes applied.", (double)k.deletes},
+        {"etcd_mvcc_range_total", C, "Ranges read.", (double)k.ranges},
+        {"etcd_mvcc_txn_total", C, "Transactions applied.", (double)k.txns},
+        {"etcd_debugging_mvcc_keys_total", G, "Keys, estimated.", (double)s.keys},
+        {"etcd_debugging_mvcc_events_total", C, "Changes of keys.", (double)k.events},
+        {"etcd_debugging_mvcc_current_revision", G, "Revision of the store.",
+         (double)oak_kv_state(kv)->revision},
+        {"etcd_debugging_mvcc_compact_revision", G, "Compaction floor.",
+         (double)oak_kv_state(kv)->compacted},
+        {"oakum_store_memory_bytes", G, "Caches and buffers of the store.", (double)s.memory_bytes},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
+static int process_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_observe_process p;
+    struct oak_rpc_traffic t;
+    o->options.process(o->options.user, &p);
+    oak_rpc_server_traffic(o->options.clients, &t);
+    const struct row list[] = {
+        {"etcd_network_client_grpc_received_bytes_total", C, "Bytes received from gRPC clients.",
+         (double)t.received_bytes},
+        {"etcd_network_client_grpc_sent_bytes_total", C, "Bytes sent to gRPC clients.",
+         (double)t.sent_bytes},
+        {"oakum_network_abuse_closed_total", C, "Connections ended for abuse of HTTP/2.",
+         (double)t.abuse_closed},
+        {"process_cpu_seconds_total", C, "User and system time.", (double)p.cpu_ns / 1e9},
+        {"process_resident_memory_bytes", G, "Resident memory.", (double)p.rss_bytes},
+        {"process_virtual_memory_bytes", G, "Virtual memory.", (double)p.virtual_bytes},
+        {"process_open_fds", G, "Open files.", (double)p.open_files},
+        {"process_max_fds", G, "Limit of open files.", (double)p.open_files_max},
+        {"process_start_time_seconds", G, "Start, in seconds since 1970 UTC.",
+         (double)p.started_at_ns / 1e9},
+        {"os_fd_used", G, "Open files.", (double)p.open_files},
+        {"os_fd_limit", G, "Limit of open files.", (double)p.open_files_max},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
+static int sync_histogram(struct oak_observe *o, struct oak_buf *out)
+{
+    static const char name[] = "etcd_disk_wal_fsync_duration_seconds";
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    const uint64_t *counts = oak_replica_sync_histogram(o->options.replica);
+    int error = oak_buf_printf(out,
+                               "# HELP %s Time to make a batch of the log durable.\n# TYPE %s "
+                               "histogram\n",
+                               name, name);
+    uint64_t total = 0;
+    double bound = 0.001;
+    for (size_t i = 0; error == 0 && i + 1 < OAK_REPLICA_SYNC_BUCKETS; i++, bound *= 2) {
+        total += counts[i];
+        error = oak_buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, bound, total);
+    }
+    total += counts[OAK_REPLICA_SYNC_BUCKETS - 1];
+    if (error == 0) {
+        error = oak_buf_printf(
+            out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n", name,
+            total, name, (double)s.sync_ns_total / 1e9, name, total);
+    }
+    return error;
+}
+
+static const char *kind_name(enum oak_rpc_kind kind)
+{
+    static const char *const names[] = {"unary", "client_stream", "server_stream", "bidi_stream"};
+    return names[kind];
+}
+
+static int method_row(struct oak_buf *out, const char *name, const struct oak_rpc_method *m,
+                      const char *code, uint64_t value)
+{
+    return oak_buf_printf(
+        out, "%s{%s%s%sgrpc_method=\"%s\",grpc_service=\"%s\",grpc_type=\"%s\"} %" PRIu64 "\n",
+        name, code != NULL ? "grpc_code=\"" : "", code != NULL ? code : "",
+        code != NULL ? "\"," : "", m->name, m->service, kind_name(m->kind), value);
+}
+
+static int handled_rows(struct oak_buf *out, const struct oak_rpc_method_stats *s)
+{
+    int error = 0;
+    for (size_t code = 0; error == 0 && code < OAK_COUNT_OF(s->handled); code++) {
+        error = method_row(out, "grpc_server_handled_total", s->method,
+                           oak_rpc_code_name((enum oak_rpc_code)code), s->handled[code]);
+    }
+    return error;
+}
+
+static int family(struct oak_buf *out, const char *name, const char *help)
+{
+    return oak_buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+}
+
+static int method_families(struct oak_observe *o, struct oak_buf *out)
+{
+    const struct oak_rpc_method_stats *stats;
+    size_t count = oak_rpc_server_stats(o->options.clients, &stats);
+    int error = family(out, "grpc_server_started_total", "Calls begun.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error =
+            method_row(out, "grpc_server_started_total", stats[i].method, NULL, stats[i].started);
+    }
+    error =
+        error != 0 ? error : family(out, "grpc_server_handled_total", "Calls ended, by status.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = handled_rows(out, &stats[i]);
+    }
+    error =
+        error != 0 ? error : family(out, "grpc_server_msg_received_total", "Messages received.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = method_row(out, "grpc_server_msg_received_total", stats[i].method, NULL,
+                           stats[i].received);
+    }
+    error = error != 0 ? error : family(out, "grpc_server_msg_sent_total", "Messages sent.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = method_row(out, "grpc_server_msg_sent_total", stats[i].method, NULL, stats[i].sent);
+    }
+    return error;
+}
+
+static int peer_families(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_peer_stats peers[OAK_PEERS_MAX];
+    size_t count = o->options.peers == NULL
+                       ? 0
+                       : oak_peers_stats(o->options.peers, peers, OAK_COUNT_OF(peers));
+    int error = family(out, "etcd_network_peer_sent_bytes_total", "Bytes sent to a member.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = oak_buf_printf(
+            out, "etcd_network_peer_sent_bytes_total{To=\"%" PRIx64 "\"} %" PRIu64 "\n",
+            peers[i].id, peers[i].sent_bytes);
+    }
+    error = error != 0 ? error
+                       : family(out, "etcd_network_peer_received_bytes_total",
+                                "Bytes received from a member.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = oak_buf_printf(
+            out, "etcd_network_peer_received_bytes_total{From=\"%" PRIx64 "\"} %" PRIu64 "\n",
+            peers[i].id, peers[i].received_bytes);
+    }
+    error = error != 0 ? error
+                       : family(out, "etcd_network_peer_sent_failures_total",
+                                "Frames that could not be sent to a member.");
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = oak_buf_printf(
+            out, "etcd_network_peer_sent_failures_total{To=\"%" PRIx64 "\"} %" PRIu64 "\n",
+            peers[i].id, peers[i].sent_failures);
+    }
+    return error;
+}
+
+static int identity_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    return oak_buf_printf(
+        out,
+        "# HELP etcd_server_id This member's id.\n# TYPE etcd_server_id gauge\n"
+        "etcd_server_id{server_id=\"%" PRIx64 "\"} 1\n"
+        "# HELP etcd_server_version The version of the API that is served.\n"
+        "# TYPE etcd_server_version gauge\netcd_server_version{server_version=\"%s\"} 1\n"
+        "# HELP etcd_cluster_version The cluster's version.\n# TYPE etcd_cluster_version gauge\n"
+        "etcd_cluster_version{cluster_version=\"%.3s\"} 1\n"
+        "# HELP oakum_version Oakum's own version.\n# TYPE oakum_version gauge\n"
+        "oakum_version{version=\"%s\"} 1\n",
+        o->options.id, o->options.version, o->options.cluster_version, o->options.own_version);
+}
+
+int observe__metrics(struct oak_observe *o, struct oak_buf *out)
+{
+    int error = raft_rows(o, out);
+    error = error != 0 ? error : store_rows(o, out);
+    error = error != 0 ? error : sync_histogram(o, out);
+    error = error != 0 ? error : peer_families(o, out);
+    error = error != 0 ? error : method_families(o, out);
+    error = error != 0 ? error : process_rows(o, out);
+    return error != 0 ? error : identity_rows(o, out);
+}
