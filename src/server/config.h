@@ -80,6 +80,7 @@ struct oak_config {
     struct oak_config_urls advertise_client_urls;
     struct oak_config_urls initial_advertise_peer_urls;
     const char *initial_cluster; /* "a=http://…,b=http://…": see oak_config_bootstrap */
+    bool initial_cluster_given;  /* not derived from the name and the peer URLs */
     const char *initial_cluster_token;
     enum oak_config_cluster_state initial_cluster_state;
 

@@ -137,7 +137,8 @@ static int settle(struct config__loader *l)
     }
     /* panic and fatal are above anything that is logged here. */
     c->log_level = OAK_MIN(c->log_level, OAK_LOG_ERROR);
-    if (c->data_dir[0] != '\0' && c->initial_cluster[0] != '\0') {
+    c->initial_cluster_given = c->initial_cluster[0] != '\0';
+    if (c->data_dir[0] != '\0' && c->initial_cluster_given) {
         return 0;
     }
     struct oak_buf text = {0};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* data.c: the data directory at start-up: made, locked against a second process, and checked to be
+ * this member's. A directory of another cluster or member is refused before anything in it is
+ * touched.
+ */
+#include "server/internal.h"
+
+#include <inttypes.h>
+
+static int born(struct server *s, struct oak_errbuf *e)
+{
+    struct oak_config_cluster cluster;
+    int error = oak_config_bootstrap(&s->config, &cluster, e);
+    if (error == 0 && s->config.initial_cluster_state == OAK_CONFIG_CLUSTER_EXISTING) {
+        error = oak_fail(e, OAK_EINVAL,
+                         "--initial-cluster-state=existing: joining a running cluster is not "
+                         "supported yet in this version; start all members with \"new\"");
+    }
+    if (error == 0) {
+        error = identity_create(oak_os_disk(), s->config.data_dir, s->config.name, &cluster, e);
+    }
+    identity_fini(&s->identity);
+    return error != 0 ? error : identity_load(oak_os_disk(), s->config.data_dir, &s->identity, e);
+}
+
+/* What the flags say of the cluster, when they say it, must be what the directory says. */
+static int checked(struct server *s, struct oak_errbuf *e)
+{
+    const struct identity *id = &s->identity;
+    if (strcmp(s->config.name, id->name) != 0) {
+        return oak_fail(e, OAK_EINVAL,
+                        "the data directory %s belongs to the member named \"%s\", not to \"%s\": "
+                        "give each member a --data-dir of its own",
+                        s->config.data_dir, id->name, s->config.name);
+    }
+    struct oak_config_cluster cluster;
+    struct oak_errbuf ignored;
+    if (!s->config.initial_cluster_given ||
+        oak_config_bootstrap(&s->config, &cluster, &ignored) != 0) {
+        return 0; /* as etcd: the flags of the first start are not needed any more */
+    }
+    if (cluster.id != id->cluster || cluster.self_id != id->self) {
+        return oak_fail(e, OAK_EINVAL,
+                        "the data directory %s belongs to member %016" PRIx64
+                        " of cluster %016" PRIx64
+                        ", but --initial-cluster and --initial-cluster-token describe member "
+                        "%016" PRIx64 " of cluster %016" PRIx64
+                        ": point --data-dir to this member's own directory, or to an empty one",
+                        s->config.data_dir, id->self, id->cluster, cluster.self_id, cluster.id);
+    }
+    return 0;
+}
+
+int server__data_open(struct server *s, struct oak_errbuf *e)
+{
+    const struct oak_disk *disk = oak_os_disk();
+    const char *dir = s->config.data_dir;
+    int error = disk->make_dir(disk->user, dir);
+    if (error != 0) {
+        return oak_fail(e, error, "can't make the data directory %s: %s", dir,
+                        oak_error_text(error));
+    }
+    error = oak_os_lock_dir(dir, &s->lock, e);
+    if (error == 0) {
+        error = identity_load(disk, dir, &s->identity, e);
+        error = error == OAK_ENOENT ? born(s, e) : (error == 0 ? checked(s, e) : error);
+    }
+    return error;
+}

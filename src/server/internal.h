@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: the one struct that knows every real part. */
+#ifndef OAK_SERVER_INTERNAL_H
+#define OAK_SERVER_INTERNAL_H
+
+#include "api/api.h"
+#include "gateway/gateway.h"
+#include "observe/observe.h"
+#include "os/os.h"
+#include "peer/peer.h"
+#include "replica/replica.h"
+#include "server/config.h"
+#include "server/identity.h"
+#include "server/logsink.h"
+#include "server/sniff.h"
+
+#define LISTENERS_MAX (3 * OAK_CONFIG_URLS_MAX)
+
+struct server {
+    struct oak_config config;
+    struct identity identity;
+    struct logsink sink;
+    const struct oak_log *log;
+    const struct oak_loop *port;
+
+    struct oak_os_loop *loop;
+    struct oak_os_actor *log_writer;
+    struct oak_os_actor *worker;
+    struct oak_os_lock *lock;
+    struct oak_store *store;
+    struct oak_replica *replica;
+    struct oak_rpc_server *client_rpc;
+    struct oak_rpc_server *peer_rpc;
+    struct oak_peers *peers;
+    struct oak_api *api;
+    struct oak_http_server *client_http;
+    struct oak_http_server *metrics_http;
+    struct oak_gateway *gateway;
+    struct oak_observe *observe;
+    struct oak_api_member members[OAK_CONFIG_MEMBERS_MAX];
+
+    struct sniff client_sniff;
+    struct sniff peer_sniff;
+    struct sniff metrics_sniff;
+    struct oak_listener *listeners[LISTENERS_MAX];
+    size_t listener_count;
+
+    struct oak_timer drain_timer;
+    bool draining;
+    bool replica_closed;
+};
+
+/* wire.c: parts made in order, and unmade in reverse; safe on a half-made server. */
+int server__make(struct server *s, struct oak_errbuf *e);
+void server__unmake(struct server *s);
+/* listen.c */
+int server__listen(struct server *s, struct oak_errbuf *e);
+void server__listen_stop(struct server *s);
+/* data.c: the data directory: made, locked, and whose it is. */
+int server__data_open(struct server *s, struct oak_errbuf *e);
+/* server.c */
+void server__fatal(void *user, int error, const char *text);
+
+#endif

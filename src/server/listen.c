@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listen.c: the ports: clients (gRPC and HTTP/1.1 on one), peers (gRPC), metrics (HTTP/1.1). */
+#include "server/internal.h"
+
+static int listen_all(struct server *s, const struct oak_config_urls *urls, struct sniff *sniff,
+                      const char *what, struct oak_errbuf *e)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        OAK_ASSERT_LT(s->listener_count, LISTENERS_MAX);
+        struct oak_listener *listener = NULL;
+        int error = s->port->net.listen(s->port->net.user, oak_config_url_address(urls->items[i]),
+                                        sniff_accept, sniff, &listener, e);
+        if (error != 0) {
+            return error;
+        }
+        s->listeners[s->listener_count++] = listener;
+        oak_log(s->log, OAK_LOG_INFO, "listening for %s on %s", what, urls->items[i]);
+    }
+    return 0;
+}
+
+int server__listen(struct server *s, struct oak_errbuf *e)
+{
+    sniff_init(&s->client_sniff, s->port, s->client_rpc, s->client_http);
+    sniff_init(&s->peer_sniff, s->port, s->peer_rpc, NULL);
+    sniff_init(&s->metrics_sniff, s->port, s->client_rpc, s->metrics_http);
+    int error = listen_all(s, &s->config.listen_peer_urls, &s->peer_sniff, "peers", e);
+    if (error == 0) {
+        error = listen_all(s, &s->config.listen_client_urls, &s->client_sniff, "clients", e);
+    }
+    if (error == 0) {
+        error = listen_all(s, &s->config.listen_metrics_urls, &s->metrics_sniff, "metrics", e);
+    }
+    return error;
+}
+
+void server__listen_stop(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        s->port->net.listener_close(s->port->net.user, s->listeners[i]);
+    }
+    if (s->listener_count > 0) {
+        sniff_stop(&s->client_sniff);
+        sniff_stop(&s->peer_sniff);
+        sniff_stop(&s->metrics_sniff);
+    }
+    s->listener_count = 0;
+}

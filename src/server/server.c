@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.c: one member from its command line to its end.
+ *
+ * Start   configuration -> data directory -> parts (wire.c) -> ports -> serve
+ * Stop    SIGINT or SIGTERM: no new connections, requests under way get DRAIN_NS to end, the
+ * replica closes (the log writer finishes what it has), then everything is unmade in reverse. A
+ * second signal ends the process at once: what was acknowledged is on disk anyway. Fatal   a failed
+ * write or sync, or a state proven wrong: say so and end with code 1 at once, without touching the
+ * disk again. Start-up recovers.
+ */
+#include "server/server.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/internal.h"
+
+#define DRAIN_NS      (2 * 1000000000ull)
+#define DRAIN_STEP_NS (10 * 1000000ull)
+
+extern char **environ;
+
+static void replica_closed(void *user);
+
+void server__fatal(void *user, int error, const char *text)
+{
+    struct server *s = user;
+    oak_log(s->log, OAK_LOG_ERROR,
+            "%s. This member ends now: what is on its disk is no longer certain, and a restart "
+            "recovers from it%s",
+            text, error == OAK_ENOSPC ? " once there is space" : "");
+    _exit(1);
+}
+
+/* Clients first, then the replica, then the peers: each is gone before what it stands on. */
+static void drain_step(struct server *s)
+{
+    uint64_t now = s->port->clock.mono_ns(s->port->clock.user);
+    size_t clients = oak_rpc_server_connections(s->client_rpc) +
+                     oak_http_server_connections(s->client_http) +
+                     oak_http_server_connections(s->metrics_http);
+    if (clients == 0 && s->replica != NULL) {
+        struct oak_replica *replica = s->replica;
+        s->replica = NULL;
+        oak_replica_close(replica, replica_closed, s);
+    }
+    if (s->replica_closed && oak_rpc_server_connections(s->peer_rpc) == 0) {
+        oak_os_loop_stop(s->loop);
+        return;
+    }
+    s->port->timers.set(s->port->timers.user, &s->drain_timer, now + DRAIN_STEP_NS);
+}
+
+static void drain_fire(struct oak_timer *timer)
+{
+    drain_step(OAK_CONTAINER_OF(timer, struct server, drain_timer));
+}
+
+static void replica_closed(void *user)
+{
+    struct server *s = user;
+    s->replica_closed = true;
+    oak_rpc_server_drain(s->peer_rpc, 0);
+}
+
+static void stop_begin(void *user, int signal)
+{
+    struct server *s = user;
+    if (s->draining) {
+        oak_log(s->log, OAK_LOG_WARN, "signal %d again: ending at once", signal);
+        _exit(1);
+    }
+    oak_log(s->log, OAK_LOG_INFO, "signal %d: stopping", signal);
+    (void)oak_os_notify("STOPPING=1");
+    s->draining = true;
+    server__listen_stop(s);
+    oak_rpc_server_drain(s->client_rpc, DRAIN_NS);
+    oak_http_server_drain(s->client_http, DRAIN_NS);
+    oak_http_server_drain(s->metrics_http, DRAIN_NS);
+    s->drain_timer.fire = drain_fire;
+    drain_step(s);
+}
+
+static void start_report(const struct server *s)
+{
+    for (size_t i = 0; i < s->config.warning_count; i++) {
+        oak_log(s->log, OAK_LOG_WARN, "%s", s->config.warnings[i]);
+    }
+    if (s->config.unsafe_no_fsync) {
+        oak_log(s->log, OAK_LOG_WARN,
+                "--unsafe-no-fsync: acknowledged writes can be lost in a power failure");
+    }
+    if (s->config.store == OAK_CONFIG_STORE_MEMORY) {
+        oak_log(s->log, OAK_LOG_WARN, "--experimental-store=memory: all data is kept in memory");
+    }
+    oak_log(s->log, OAK_LOG_INFO, "member %016llx (%s) of cluster %016llx, %zu members, data in %s",
+            (unsigned long long)s->identity.self, s->config.name,
+            (unsigned long long)s->identity.cluster, s->identity.member_count, s->config.data_dir);
+}
+
+static int serve(struct server *s, struct oak_errbuf *e)
+{
+    int error = server__data_open(s, e);
+    if (error == 0) {
+        error = server__make(s, e);
+    }
+    if (error == 0) {
+        start_report(s);
+        error = server__listen(s, e);
+    }
+    if (error == 0) {
+        error = oak_os_loop_on_signal(s->loop, stop_begin, s);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (oak_os_notify("READY=1") != 0) {
+        oak_log(s->log, OAK_LOG_WARN, "the service manager could not be told that we are ready");
+    }
+    oak_os_loop_run(s->loop);
+    return 0;
+}
+
+int oak_server_main(int argc, char **argv)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return 1;
+    }
+    int code;
+    if (!oak_config_start(argc, argv, environ, &s->config, &code)) {
+        free(s);
+        return code;
+    }
+    logsink_init(&s->sink, &s->config, oak_os_clock());
+    s->log = &s->sink.log;
+    (void)oak_os_files_raise();
+    struct oak_errbuf e = {.text = "unknown"};
+    int error = serve(s, &e);
+    if (error != 0) {
+        oak_log(s->log, OAK_LOG_ERROR, "can't start: %s", e.text);
+        /* Nothing was served: let the system take back what start-up had. */
+        _exit(1);
+    }
+    oak_log(s->log, OAK_LOG_INFO, "stopped");
+    server__unmake(s);
+    free(s);
+    return 0;
+}

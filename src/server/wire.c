@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wire.c: the parts, made from the ground up and unmade in reverse. Nothing here decides anything.
+ */
+#include "server/internal.h"
+
+#include <stdio.h>
+
+#define OWN_VERSION OAK_VERSION
+
+static int fail(struct oak_errbuf *e, int error, const char *what)
+{
+    return error == 0 ? 0 : oak_fail(e, error, "can't make %s: %s", what, oak_error_text(error));
+}
+
+static int store_make(struct server *s, struct oak_errbuf *e)
+{
+    char dir[4096];
+    int size = snprintf(dir, sizeof(dir), "%s/store", s->config.data_dir);
+    if (size < 0 || (size_t)size >= sizeof(dir)) {
+        return oak_fail(e, OAK_EINVAL, "--data-dir is too long");
+    }
+    const struct oak_store_options options = {
+        .disk = oak_os_disk(),
+        .log = s->log,
+        .dir = dir,
+    };
+    return s->config.store == OAK_CONFIG_STORE_MEMORY
+               ? oak_store_open_memory(&options, &s->store, e)
+               : oak_store_open_rocks(&options, &s->store, e);
+}
+
+static void transport_send(void *user, uint64_t to, bool bulk, struct oak_bytes frame)
+{
+    struct server *s = user;
+    oak_peers_send(s->peers, to, bulk, frame);
+}
+
+static void peers_received(void *user, struct oak_bytes frame)
+{
+    struct server *s = user;
+    if (s->replica != NULL) {
+        oak_replica_receive(s->replica, frame);
+    }
+}
+
+static void peers_lost(void *user, uint64_t peer)
+{
+    struct server *s = user;
+    if (s->replica != NULL) {
+        oak_replica_lost(s->replica, peer);
+    }
+}
+
+static int peers_make(struct server *s)
+{
+    const struct oak_peers_options options = {
+        .loop = s->port,
+        .log = s->log,
+        .server = s->peer_rpc,
+        .cluster = s->identity.cluster,
+        .id = s->identity.self,
+        .received = peers_received,
+        .lost = peers_lost,
+        .user = s,
+    };
+    int error = oak_peers_new(&options, &s->peers);
+    for (size_t i = 0; error == 0 && i < s->identity.member_count; i++) {
+        const struct oak_config_member *m = &s->identity.members[i];
+        if (m->id != s->identity.self) {
+            error = oak_peers_add(s->peers, m->id, oak_config_url_address(m->peer_urls.items[0]));
+        }
+    }
+    return error;
+}
+
+static int replica_make(struct server *s, struct oak_errbuf *e)
+{
+    struct oak_replica_options options = {
+        .cluster = s->identity.cluster,
+        .id = s->identity.self,
+        .group = 1,
+        .name = s->config.name,
+        .client_urls = s->config.advertise_client_urls.items,
+        .client_url_count = s->config.advertise_client_urls.count,
+        .heartbeat_ms = (uint32_t)s->config.heartbeat_interval_ms,
+        .election_ms = (uint32_t)s->config.election_timeout_ms,
+        .txn_ops_max = (uint32_t)s->config.max_txn_ops,
+        .request_bytes_max = s->config.max_request_bytes,
+        .log_tail_entries = s->config.snapshot_catchup_entries,
+        .no_sync = s->config.unsafe_no_fsync,
+        .loop = s->port,
+        .log_writer = oak_os_actor_exec(s->log_writer),
+        .worker = oak_os_actor_exec(s->worker),
+        .disk = oak_os_disk(),
+        .dir = s->config.data_dir,
+        .store = s->store,
+        .transport = {.send = transport_send, .user = s},
+        .log = s->log,
+        .fatal = server__fatal,
+        .user = s,
+    };
+    for (size_t i = 0; i < s->identity.member_count; i++) {
+        options.bootstrap.voters[options.bootstrap.voter_count++] = s->identity.members[i].id;
+    }
+    return oak_replica_open(&options, &s->replica, e);
+}
+
+static int api_make(struct server *s)
+{
+    for (size_t i = 0; i < s->identity.member_count; i++) {
+        const struct oak_config_member *m = &s->identity.members[i];
+        s->members[i] = (struct oak_api_member){
+            .id = m->id,
+            .peer_urls = m->peer_urls.items,
+            .peer_url_count = m->peer_urls.count,
+        };
+    }
+    const struct oak_api_options options = {
+        .loop = s->port,
+        .log = s->log,
+        .server = s->client_rpc,
+        .replica = s->replica,
+        .store = s->store,
+        .cluster = s->identity.cluster,
+        .id = s->identity.self,
+        .members = s->members,
+        .member_count = s->identity.member_count,
+        .version = OAK_CONFIG_ETCD_VERSION,
+        .storage_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
+    };
+    return oak_api_new(&options, &s->api);
+}
+
+static void process_ask(void *user, struct oak_observe_process *out)
+{
+    struct oak_os_usage usage;
+    (void)user;
+    oak_os_usage(&usage);
+    *out = (struct oak_observe_process){
+        .rss_bytes = usage.rss_bytes,
+        .virtual_bytes = usage.virtual_bytes,
+        .cpu_ns = usage.cpu_ns,
+        .open_files = usage.open_files,
+        .open_files_max = usage.open_files_max,
+        .started_at_ns = usage.started_at_ns,
+    };
+}
+
+static int http_make(struct server *s)
+{
+    const struct oak_gateway_options gateway = {
+        .loop = s->port, .log = s->log, .server = NULL, .replica = s->replica};
+    const struct oak_observe_options observe = {
+        .loop = s->port,
+        .log = s->log,
+        .replica = s->replica,
+        .store = s->store,
+        .clients = s->client_rpc,
+        .peers = s->peers,
+        .cluster = s->identity.cluster,
+        .id = s->identity.self,
+        .version = OAK_CONFIG_ETCD_VERSION,
+        .cluster_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
+        .own_version = OWN_VERSION,
+        .process = process_ask,
+        .user = s,
+    };
+    int error = oak_http_server_new(s->port, s->log, &s->client_http);
+    if (error == 0) {
+        error = oak_http_server_new(s->port, s->log, &s->metrics_http);
+    }
+    if (error == 0) {
+        struct oak_gateway_options here = gateway;
+        here.server = s->client_http;
+        error = oak_gateway_new(&here, &s->gateway);
+    }
+    if (error == 0) {
+        error = oak_observe_new(&observe, &s->observe);
+    }
+    if (error == 0) {
+        error = oak_observe_routes(s->observe, s->client_http);
+    }
+    return error != 0 ? error : oak_observe_routes(s->observe, s->metrics_http);
+}
+
+int server__make(struct server *s, struct oak_errbuf *e)
+{
+    int error = fail(e, oak_os_loop_new(&s->loop), "the event loop");
+    if (error != 0) {
+        return error;
+    }
+    s->port = oak_os_loop_port(s->loop);
+    const struct oak_rpc_options rpc = {
+        .receive_bytes_max = s->config.max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
+        .streams_max = (uint32_t)OAK_MIN(s->config.max_concurrent_streams, OAK_STREAMS_MAX),
+    };
+    /* Frames of peers hold a whole append, or the largest entry. */
+    const struct oak_rpc_options peer_rpc = {.receive_bytes_max = 2 * OAK_APPEND_BYTES_MAX +
+                                                                  2 * s->config.max_request_bytes};
+    error = fail(e, oak_rpc_server_new(s->port, &rpc, &s->client_rpc), "the gRPC server");
+    if (error == 0) {
+        error = fail(e, oak_rpc_server_new(s->port, &peer_rpc, &s->peer_rpc), "the peer server");
+    }
+    if (error == 0) {
+        error = fail(e, oak_os_actor_new("log", &s->log_writer), "the log writer's thread");
+    }
+    if (error == 0) {
+        error = fail(e, oak_os_actor_new("worker", &s->worker), "the worker's thread");
+    }
+    error = error != 0 ? error : store_make(s, e);
+    error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
+    error = error != 0 ? error : replica_make(s, e);
+    error = error != 0 ? error : fail(e, api_make(s), "the services");
+    return error != 0 ? error : fail(e, http_make(s), "the HTTP routes");
+}
+
+void server__unmake(struct server *s)
+{
+    /* The replica is closed, the connections are drained, the loop stands still. */
+    oak_peers_free(s->peers);
+    if (s->loop != NULL) {
+        oak_os_loop_free(s->loop);
+    }
+    if (s->api != NULL) {
+        oak_api_free(s->api);
+    }
+    if (s->gateway != NULL) {
+        oak_gateway_free(s->gateway);
+    }
+    if (s->observe != NULL) {
+        oak_observe_free(s->observe);
+    }
+    oak_http_server_free(s->client_http);
+    oak_http_server_free(s->metrics_http);
+    oak_rpc_server_free(s->client_rpc);
+    oak_rpc_server_free(s->peer_rpc);
+    oak_os_actor_close(s->log_writer);
+    oak_os_actor_close(s->worker);
+    if (s->store != NULL) {
+        oak_store_close(s->store);
+    }
+    oak_os_unlock_dir(s->lock);
+    identity_fini(&s->identity);
+    oak_config_fini(&s->config);
+}
