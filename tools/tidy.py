@@ -372,13 +372,13 @@ class Tidy:
         text = re.sub(r"#[^\n]*", "", self.read(path))
         for match in re.finditer(r"\boak_room\s*\(\s*(\w+)([^)]*)\)", text):
             words = match.group(2).split()
-            if not match.group(1).startswith(room):
+            if (match.group(1) + "_").split("_")[0] != room:
                 continue  # what tests share may use any room
             uses = words[words.index("USES") + 1:] if "USES" in words else []
             for used in uses:
                 if used in ("SOURCES", "LIBS"):
                     break
-                if used not in self.layers[room].may and not used.startswith(room):
+                if used not in self.layers[room].may and used.split("_")[0] != room:
                     self.report(path, line_of(text, match.start()),
                                 f"{room} is linked with {used}",
                                 "ask a room below, or change tools/layers.txt with a reason")
