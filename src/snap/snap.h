@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snap.h: snapshot files: a header, checksummed chunks, a trailer; written whole, then given their name.
+/* snap.h: snapshot files: a header, checksummed chunks, a trailer; written whole, then given their
+ * name.
  *
- * A snapshot that is being received lives under "<index>-<term>.part" and becomes
- * "<index>-<term>.snap" only when every chunk is there, the trailer's count and running checksum
- * agree, the file is synced and renamed and the directory synced. So a name that ends in .snap is
- * always whole; open verifies it all the same, chunk by chunk, while reading.
+ * A snapshot that is being received lives under "<group>-<index>-<term>.part" and becomes
+ * "<group>-<index>-<term>.snap" (16 hexadecimal digits each) only when every chunk is there, the file
+ * is synced and renamed and the directory synced. So a name that ends in .snap is always whole; it is
+ * verified all the same, header and trailer at open, chunk by chunk while reading.
  *
  * The content is opaque here: `store` makes it and takes it back. docs/internals/snapshot-format.md.
  *
@@ -26,23 +27,26 @@ struct oak_snap_meta {
 struct oak_snap_writer;
 struct oak_snap_reader;
 
-/* Start a file; an older part file of the same name is replaced. OAK_EIO, OAK_ENOSPC, OAK_ENOMEM. */
+/* Start a file; an older part file of the same name is replaced. OAK_EIO, OAK_ENOSPC, OAK_ENOMEM.
+ */
 OAK_MUST_USE int oak_snap_begin(const struct oak_disk *disk, const char *dir,
                                 const struct oak_snap_meta *meta, struct oak_snap_writer **out);
-/* Append a chunk, at most OAK_SNAPSHOT_CHUNK_BYTES_MAX. After a failure only abort may follow. */
+/* Append a chunk, at most OAK_SNAPSHOT_CHUNK_BYTES_MAX (else OAK_ELIMIT); an empty one is nothing.
+ * After another failure only abort may follow: writes give OAK_EFATAL. */
 OAK_MUST_USE int oak_snap_write(struct oak_snap_writer *w, struct oak_bytes chunk);
-/* Make it durable and give it its name. Frees the writer either way. */
+/* Make it durable and give it its name. Frees the writer either way. After a failure the part file is
+ * gone, or the whole one is there without its name being durable. */
 OAK_MUST_USE int oak_snap_finish(struct oak_snap_writer *w);
 /* Drop the part file and free the writer. */
 void oak_snap_abort(struct oak_snap_writer *w);
 
-/* The newest whole snapshot of `group` in `dir`; OAK_ENOENT when there is none. Part files left by a
- * crash are removed. */
+/* The newest whole snapshot of `group` in `dir`; OAK_ENOENT when there is none. Part files left by
+ * a crash are removed. */
 OAK_MUST_USE int oak_snap_newest(const struct oak_disk *disk, const char *dir, uint64_t group,
                                  struct oak_snap_reader **out, struct oak_errbuf *e);
 const struct oak_snap_meta *oak_snap_meta(const struct oak_snap_reader *r);
-/* The next chunk, valid until the next call; size 0 at the end (and only then everything was verified).
- * OAK_ECORRUPT, OAK_EIO. */
+/* The next chunk, valid until the next call; size 0 at the end (and only then everything was
+ * verified). OAK_ECORRUPT, OAK_EIO. */
 OAK_MUST_USE int oak_snap_read(struct oak_snap_reader *r, struct oak_bytes *chunk);
 void oak_snap_close(struct oak_snap_reader *r);
 
