@@ -80,6 +80,8 @@
  */
 #define OAK_HTTP_HEAD_BYTES_MAX (64 * OAK_KIB)
 #define OAK_HTTP_BODY_BYTES_MAX (4 * OAK_MIB)
+/* Bodies of all connections of one server together: 64 of the largest. */
+#define OAK_HTTP_BODIES_BYTES_MAX (256 * OAK_MIB)
 /* Nesting of JSON. */
 #define OAK_JSON_DEPTH_MAX 100
 
