@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # test.sh DIR: run the unit tests of a build (CTest) and the tests that drive its program (pytest).
 #
-# T filters both: a regular expression for CTest, words for pytest. Ends with "N passed, N failed"
-# over everything. A skipped test is named, and with STRICT=1 it counts as failed.
+# T filters both: a regular expression for CTest, words for pytest; UNIT is one for CTest alone.
+# Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
+# counts as failed.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ rm -f "$dir/ctest.xml" "$dir/pytest.xml"
 
 unit=(ctest --test-dir "$dir" -j "${JOBS:-2}" --output-on-failure --no-tests=ignore
       --output-junit ctest.xml)
-[ -z "$filter" ] || unit+=(-R "$filter")
+[ -z "${UNIT:-$filter}" ] || unit+=(-R "${UNIT:-$filter}")
 unit_rc=0
 "${unit[@]}" || unit_rc=$?
 
