@@ -41,7 +41,7 @@ sim: all ## the simulator with fresh seeds; SEED=7 replays one, SECONDS=60 bound
 
 zoo: deps ## each deliberate bug must be caught by the simulator
 	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
-	@build-zoo/bin/oakum sim --zoo
+	@build-zoo/bin/oakum zoo
 
 fuzz: ## every fuzzer for TIME=60 seconds; F=wal only those that match
 	@tools/deps.sh run dev
