@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kv.h: the replicated state machine: commands in, results out, the same on every replica.
  *
- * Law: same commands, same contents and same answers everywhere: no clock, no hash order, no locale, no
- * float. Every failure of a command is a result, never an assertion. The semantics are etcd's v3 KV.
+ * Law: same commands, same contents and same answers everywhere: no clock, no hash order, no
+ * locale, no float. Every failure of a command is a result, never an assertion. The semantics are
+ * etcd's v3 KV.
  *
  *     oak_kv_begin(kv)
  *     oak_kv_apply(kv, index, term, bytes, &arena, &result) ...   // one for each entry
- *     oak_kv_end(kv)                                              // one store batch for all of them
+ *     oak_kv_end(kv)                                              // one store batch for all
  *
  * Threads: the replica's.
  */
@@ -25,7 +26,7 @@ enum oak_kv_kind {
     OAK_KV_DELETE = 2,  /* etcdserverpb.DeleteRangeRequest -> DeleteRangeResponse */
     OAK_KV_TXN = 3,     /* etcdserverpb.TxnRequest         -> TxnResponse */
     OAK_KV_COMPACT = 4, /* etcdserverpb.CompactionRequest  -> CompactionResponse */
-    OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: a member tells its name and client URLs; no response */
+    OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: a member's name and client URLs; no response */
     OAK_KV_KIND_END_
 };
 
@@ -54,7 +55,7 @@ struct oak_kv_options {
     struct oak_store *store;   /* owned by the caller, used by kv alone */
     const struct oak_log *log; /* may be NULL */
     uint32_t txn_ops_max;      /* 0: OAK_TXN_OPS_MAX; the same on every member */
-    size_t request_bytes_max;  /* 0: OAK_REQUEST_BYTES_MAX */
+    size_t request_bytes_max;  /* 0: OAK_REQUEST_BYTES_MAX; for oak_kv_check */
 };
 
 OAK_MUST_USE int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out,
@@ -66,13 +67,14 @@ OAK_MUST_USE int oak_kv_reload(struct oak_kv *kv);
 /* -- before proposing -------------------------------------------------------------------------- */
 
 /* What can be refused by looking at the request alone, in etcd's order: empty keys, value or lease
- * provided beside ignore_*, sort options, too many operations, duplicate keys in a transaction.
- * `message` is the decoded request of that kind. */
+ * provided beside ignore_*, sort options, too many operations, duplicate keys in a transaction; at
+ * last its size (OAK_EREQUESTTOOLARGE). `message` is the decoded request of that kind. Any thread.
+ */
 OAK_MUST_USE int oak_kv_check(const struct oak_kv *kv, enum oak_kv_kind kind,
                               const ProtobufCMessage *message);
 OAK_MUST_USE int oak_kv_check_range(const Etcdserverpb__RangeRequest *request);
-/* A transaction of plain ranges only, which needs no log (etcd: "read-only"); *serializable when every
- * range in it asks for that and there is at least one. */
+/* A transaction of plain ranges only, which needs no log (etcd: "read-only"); *serializable when
+ * every range in it asks for that and there is at least one. */
 bool oak_kv_txn_is_read(const Etcdserverpb__TxnRequest *request, bool *serializable);
 
 /* -- applying ---------------------------------------------------------------------------------- */
@@ -80,33 +82,39 @@ bool oak_kv_txn_is_read(const Etcdserverpb__TxnRequest *request, bool *serializa
 struct oak_kv_result {
     struct oak_kv_command command;
     int error; /* one of OAK_E...: what the client is told */
-    /* The response in the arena, its header filled but for cluster_id, member_id and raft_term; NULL on
-     * error, and where `want_response` was false. */
+    /* The response in the arena, its header filled but for cluster_id, member_id and raft_term;
+     * NULL on error, and where `want_response` was false. */
     ProtobufCMessage *response;
 };
 
 OAK_MUST_USE int oak_kv_begin(struct oak_kv *kv);
-/* Apply one entry. An empty `entry` (a new leader's no-op) only moves the applied index. Decoding and the
- * response use `arena`, which the caller resets. A nonzero return is fatal (the store failed): end the
- * process. */
-OAK_MUST_USE int oak_kv_apply(struct oak_kv *kv, uint64_t index, uint64_t term, struct oak_bytes entry,
-                              bool want_response, struct oak_arena *arena,
+/* Apply one entry; their indexes rise, and what is at or below state.applied is skipped (error 0,
+ * no response). An empty `entry` (a new leader's no-op) only moves the applied index. The response,
+ * and nothing else, lives in `arena`, which the caller resets: when it has no room the command is
+ * applied all the same and its error is OAK_ELIMIT. An entry that is no command, or does not
+ * decode, gives an error and changes nothing but the applied index. A nonzero return is fatal (the
+ * store failed, or there is no memory): end the process. */
+OAK_MUST_USE int oak_kv_apply(struct oak_kv *kv, uint64_t index, uint64_t term,
+                              struct oak_bytes entry, bool want_response, struct oak_arena *arena,
                               struct oak_kv_result *result);
 OAK_MUST_USE int oak_kv_end(struct oak_kv *kv);
 
 /* -- reading (between batches) ----------------------------------------------------------------- */
 
-/* As etcd's Range on the state as it is applied here. The response lives in the arena. */
+/* As etcd's Range on the state as it is applied here. The response lives in the arena. Besides what
+ * oak_kv_check_range refuses: OAK_EFUTUREREV, OAK_ECOMPACTED, OAK_ELIMIT (no room in the arena),
+ * and what the store fails by. */
 OAK_MUST_USE int oak_kv_range(struct oak_kv *kv, const Etcdserverpb__RangeRequest *request,
                               struct oak_arena *arena, Etcdserverpb__RangeResponse **out);
-/* A read-only transaction. */
+/* A transaction that oak_kv_txn_is_read; OAK_EINVAL when it isn't. Checked as oak_kv_check does. */
 OAK_MUST_USE int oak_kv_txn_read(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,
                                  struct oak_arena *arena, Etcdserverpb__TxnResponse **out);
 
 /* State of what is applied, uncommitted batch included. */
 const struct oak_store_state *oak_kv_state(const struct oak_kv *kv);
 
-/* What members have published, in order of id; borrowed until the next apply. */
+/* What members have published, in order of id; borrowed until the next apply. A publication with
+ * neither name nor client URL forgets the member. */
 struct oak_kv_member {
     uint64_t id;
     const char *name;
@@ -115,6 +123,8 @@ struct oak_kv_member {
 };
 size_t oak_kv_members(const struct oak_kv *kv, const struct oak_kv_member **out);
 
+/* Since start, on this member: operations done, those in transactions too. A range in a transaction
+ * counts where it is answered. An event is a key put or removed. */
 struct oak_kv_counters {
     uint64_t puts, deletes, ranges, txns, events;
 };

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv_fixture.h: one state machine on the memory engine, commands for it, and responses as text.
+ * Included by tests, fuzzers and the benchmark. */
+#ifndef OAK_KV_FIXTURE_H
+#define OAK_KV_FIXTURE_H
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "kv/kv.h"
+
+/* -- a disk with nothing on it: the memory engine asks it once, when it opens ---------------------
+ */
+
+OAK_UNUSED static int no_open(void *user, const char *path, enum oak_file_mode mode,
+                              struct oak_file **out)
+{
+    (void)user, (void)path, (void)mode, (void)out;
+    return OAK_ENOENT;
+}
+OAK_UNUSED static int no_dir(void *user, const char *path)
+{
+    (void)user, (void)path;
+    return 0;
+}
+OAK_UNUSED static int no_file(void *user, const char *path)
+{
+    (void)user, (void)path;
+    return OAK_ENOENT;
+}
+static const struct oak_disk no_disk = {
+    .open = no_open, .make_dir = no_dir, .sync_dir = no_dir, .remove = no_file};
+
+/* -- one node ---------------------------------------------------------------------------------- */
+
+struct node {
+    struct oak_store *store;
+    struct oak_kv *kv;
+    struct oak_arena arena;
+    uint64_t index;
+    bool open; /* a batch is */
+};
+
+OAK_UNUSED static void node_open(struct node *n, size_t txn_ops_max)
+{
+    struct oak_store_options options = {.disk = &no_disk, .dir = "nowhere"};
+    *n = (struct node){.index = 0};
+    int error = oak_store_open_memory(&options, &n->store, NULL);
+    OAK_ASSERT_EQ(error, 0);
+    struct oak_kv_options kv = {.store = n->store, .txn_ops_max = (uint32_t)txn_ops_max};
+    error = oak_kv_new(&kv, &n->kv, NULL);
+    OAK_ASSERT_EQ(error, 0);
+    oak_arena_init(&n->arena, 64 * OAK_KIB, 256 * OAK_MIB);
+}
+
+OAK_UNUSED static void node_close(struct node *n)
+{
+    oak_kv_free(n->kv);
+    oak_store_close(n->store);
+    oak_arena_fini(&n->arena);
+}
+
+OAK_UNUSED static void node_commit(struct node *n)
+{
+    if (n->open) {
+        int error = oak_kv_end(n->kv);
+        OAK_ASSERT_EQ(error, 0);
+        n->open = false;
+    }
+}
+
+/* The next entry of the log; the batch stays open. */
+OAK_UNUSED static struct oak_kv_result node_apply_entry(struct node *n, struct oak_bytes entry)
+{
+    if (!n->open) {
+        int error = oak_kv_begin(n->kv);
+        OAK_ASSERT_EQ(error, 0);
+        n->open = true;
+    }
+    struct oak_kv_result result;
+    int error = oak_kv_apply(n->kv, ++n->index, 1, entry, true, &n->arena, &result);
+    OAK_ASSERT_EQ(error, 0);
+    return result;
+}
+
+/* An entry that holds `message`; free its data. */
+OAK_UNUSED static struct oak_bytes entry_of(enum oak_kv_kind kind, const ProtobufCMessage *message)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *data = malloc(OAK_KV_HEADER_BYTES + size);
+    OAK_ASSERT(data != NULL);
+    struct oak_kv_command command = {.kind = kind, .origin = 7, .id = 42};
+    oak_kv_command_encode(&command, data);
+    protobuf_c_message_pack(message, data + OAK_KV_HEADER_BYTES);
+    return oak_bytes(data, OAK_KV_HEADER_BYTES + size);
+}
+
+OAK_UNUSED static struct oak_kv_result node_apply(struct node *n, enum oak_kv_kind kind,
+                                                  const ProtobufCMessage *message)
+{
+    struct oak_bytes entry = entry_of(kind, message);
+    struct oak_kv_result result = node_apply_entry(n, entry);
+    free((void *)(uintptr_t)entry.data);
+    result.command.request = oak_bytes(NULL, 0);
+    return result;
+}
+
+/* -- text -------------------------------------------------------------------------------------- */
+
+#define SAY(out, ...)                                 \
+    do {                                              \
+        int said_ = oak_buf_printf(out, __VA_ARGS__); \
+        OAK_ASSERT_EQ(said_, 0);                      \
+    } while (0)
+
+OAK_UNUSED static void say_bytes(struct oak_buf *out, ProtobufCBinaryData b)
+{
+    if (b.len == 0) {
+        SAY(out, "\"\"");
+    }
+    for (size_t i = 0; i < b.len; i++) {
+        bool plain = b.data[i] > ' ' && b.data[i] < 127 && b.data[i] != '\\';
+        if (plain) {
+            SAY(out, "%c", b.data[i]);
+        } else {
+            SAY(out, "\\x%02x", b.data[i]);
+        }
+    }
+}
+
+/* key=value create/mod/version */
+OAK_UNUSED static void say_pair(struct oak_buf *out, const Mvccpb__KeyValue *kv)
+{
+    say_bytes(out, kv->key);
+    SAY(out, "=");
+    say_bytes(out, kv->value);
+    SAY(out, " %" PRId64 "/%" PRId64 "/%" PRId64, kv->create_revision, kv->mod_revision,
+        kv->version);
+    if (kv->lease != 0) {
+        SAY(out, " lease %" PRId64, kv->lease);
+    }
+}
+
+OAK_UNUSED static void say_header(struct oak_buf *out, const Etcdserverpb__ResponseHeader *h)
+{
+    OAK_ASSERT(h != NULL);
+    OAK_ASSERT(h->cluster_id == 0 && h->member_id == 0 && h->raft_term == 0);
+    if (h->revision != 0) {
+        SAY(out, " @%" PRId64, h->revision);
+    }
+}
+
+OAK_UNUSED static void say_response(struct oak_buf *out, const ProtobufCMessage *m);
+
+OAK_UNUSED static void say_pairs(struct oak_buf *out, Mvccpb__KeyValue **pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        SAY(out, " (");
+        say_pair(out, pairs[i]);
+        SAY(out, ")");
+    }
+}
+
+OAK_UNUSED static void say_txn(struct oak_buf *out, const Etcdserverpb__TxnResponse *r)
+{
+    SAY(out, "txn");
+    say_header(out, r->header);
+    SAY(out, r->succeeded ? " yes" : " no");
+    for (size_t i = 0; i < r->n_responses; i++) {
+        SAY(out, " [");
+        const Etcdserverpb__ResponseOp *op = r->responses[i];
+        switch (op->response_case) {
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE:
+            say_response(out, &op->response_range->base);
+            break;
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT:
+            say_response(out, &op->response_put->base);
+            break;
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE:
+            say_response(out, &op->response_delete_range->base);
+            break;
+        case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN:
+            OAK_ASSERT_EQ(op->response_txn->header->revision, 0);
+            say_response(out, &op->response_txn->base);
+            break;
+        default:
+            OAK_UNREACHABLE("a response that is none");
+        }
+        SAY(out, "]");
+    }
+}
+
+OAK_UNUSED static void say_response(struct oak_buf *out, const ProtobufCMessage *m)
+{
+    if (m->descriptor == &etcdserverpb__put_response__descriptor) {
+        const Etcdserverpb__PutResponse *r = (const Etcdserverpb__PutResponse *)m;
+        SAY(out, "put");
+        say_header(out, r->header);
+        Mvccpb__KeyValue *prev = r->prev_kv;
+        say_pairs(out, &prev, prev != NULL ? 1 : 0);
+    } else if (m->descriptor == &etcdserverpb__delete_range_response__descriptor) {
+        const Etcdserverpb__DeleteRangeResponse *r = (const Etcdserverpb__DeleteRangeResponse *)m;
+        SAY(out, "del");
+        say_header(out, r->header);
+        SAY(out, " %" PRId64, r->deleted);
+        say_pairs(out, r->prev_kvs, r->n_prev_kvs);
+    } else if (m->descriptor == &etcdserverpb__range_response__descriptor) {
+        const Etcdserverpb__RangeResponse *r = (const Etcdserverpb__RangeResponse *)m;
+        SAY(out, "range");
+        say_header(out, r->header);
+        SAY(out, " %" PRId64 "%s", r->count, r->more ? " more" : "");
+        say_pairs(out, r->kvs, r->n_kvs);
+    } else if (m->descriptor == &etcdserverpb__compaction_response__descriptor) {
+        SAY(out, "compact");
+        say_header(out, ((const Etcdserverpb__CompactionResponse *)m)->header);
+    } else {
+        OAK_ASSERT(m->descriptor == &etcdserverpb__txn_response__descriptor);
+        say_txn(out, (const Etcdserverpb__TxnResponse *)m);
+    }
+}
+
+OAK_UNUSED static void say_outcome(struct oak_buf *out, int error, const ProtobufCMessage *m)
+{
+    if (error != 0) {
+        SAY(out, "%s", oak_error_name(error));
+    } else if (m != NULL) {
+        say_response(out, m);
+    } else {
+        SAY(out, "ok");
+    }
+}
+
+#endif
