@@ -3,11 +3,12 @@
  * name.
  *
  * A snapshot that is being received lives under "<group>-<index>-<term>.part" and becomes
- * "<group>-<index>-<term>.snap" (16 hexadecimal digits each) only when every chunk is there, the file
- * is synced and renamed and the directory synced. So a name that ends in .snap is always whole; it is
- * verified all the same, header and trailer at open, chunk by chunk while reading.
+ * "<group>-<index>-<term>.snap" (16 hexadecimal digits each) only when every chunk is there, the
+ * file is synced and renamed and the directory synced. So a name that ends in .snap is always
+ * whole; it is verified all the same, header and trailer at open, chunk by chunk while reading.
  *
- * The content is opaque here: `store` makes it and takes it back. docs/internals/snapshot-format.md.
+ * The content is opaque here: `store` makes it and takes it back.
+ * docs/internals/snapshot-format.md.
  *
  * Threads: one owner each (a worker); calls block on the disk.
  */
@@ -34,8 +35,8 @@ OAK_MUST_USE int oak_snap_begin(const struct oak_disk *disk, const char *dir,
 /* Append a chunk, at most OAK_SNAPSHOT_CHUNK_BYTES_MAX (else OAK_ELIMIT); an empty one is nothing.
  * After another failure only abort may follow: writes give OAK_EFATAL. */
 OAK_MUST_USE int oak_snap_write(struct oak_snap_writer *w, struct oak_bytes chunk);
-/* Make it durable and give it its name. Frees the writer either way. After a failure the part file is
- * gone, or the whole one is there without its name being durable. */
+/* Make it durable and give it its name. Frees the writer either way. After a failure the part file
+ * is gone, or the whole one is there without its name being durable. */
 OAK_MUST_USE int oak_snap_finish(struct oak_snap_writer *w);
 /* Drop the part file and free the writer. */
 void oak_snap_abort(struct oak_snap_writer *w);

@@ -184,8 +184,10 @@ static void inode_cut(struct test_disk *d, struct test_inode *n, enum test_disk_
         }
         bool keep = how == TEST_DISK_KEEP_ALL ||
                     (how == TEST_DISK_KEEP_RANDOM && oak_prng_chance(&d->prng, parts, 8)) ||
-                    (how == TEST_DISK_KEEP_PREFIX && seen < kept);
+                    (how == TEST_DISK_KEEP_PREFIX && seen < kept) ||
+                    (how == TEST_DISK_KEEP_MASK && (d->mask & 1) != 0);
         seen++;
+        d->mask >>= 1;
         if (keep) {
             sector_persist(n, s);
             end = OAK_MAX(end, OAK_MIN(n->size, (s + 1) * TEST_DISK_SECTOR));
@@ -450,9 +452,10 @@ void test_disk_fini(struct test_disk *d)
 void test_disk_cut(struct test_disk *d, enum test_disk_cut how)
 {
     OAK_ASSERT_EQ(d->open_files, 0);
-    size_t count = how == TEST_DISK_KEEP_NONE  ? 0
-                   : how == TEST_DISK_KEEP_ALL ? d->op_count
-                                               : (size_t)oak_prng_below(&d->prng, d->op_count + 1);
+    size_t count = how == TEST_DISK_KEEP_NONE ? 0
+                   : how == TEST_DISK_KEEP_ALL || how == TEST_DISK_KEEP_MASK
+                       ? d->op_count
+                       : (size_t)oak_prng_below(&d->prng, d->op_count + 1);
     ops_persist(d, count);
     for (struct test_inode *n = d->inodes; n != NULL; n = n->next) {
         inode_cut(d, n, how);
@@ -465,6 +468,17 @@ void test_disk_cut(struct test_disk *d, enum test_disk_cut how)
     d->dead = false;
     d->fail_at = TEST_DISK_NEVER;
     d->cut_at = TEST_DISK_NEVER;
+}
+
+size_t test_disk_dirty(const struct test_disk *d)
+{
+    size_t dirty = 0;
+    for (const struct test_inode *n = d->inodes; n != NULL; n = n->next) {
+        for (size_t s = 0; s < n->capacity / TEST_DISK_SECTOR; s++) {
+            dirty += n->dirty[s];
+        }
+    }
+    return dirty;
 }
 
 const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size)

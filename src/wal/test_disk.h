@@ -22,6 +22,7 @@ enum test_disk_cut {
     TEST_DISK_KEEP_ALL,
     TEST_DISK_KEEP_RANDOM, /* each sector for itself; the first so many names */
     TEST_DISK_KEEP_PREFIX, /* the first so many sectors of each file */
+    TEST_DISK_KEEP_MASK,   /* the n-th unsynced sector when bit n of `mask` is set; all names */
 };
 
 struct test_disk {
@@ -43,6 +44,7 @@ struct test_disk {
     uint64_t fail_at;
     int fail_error;
     uint64_t cut_at;
+    uint64_t mask; /* of TEST_DISK_KEEP_MASK */
     bool dead;
     size_t open_files; /* a test can see that none leaks */
 };
@@ -51,6 +53,8 @@ void test_disk_init(struct test_disk *d, uint64_t seed);
 void test_disk_fini(struct test_disk *d);
 /* The power goes and comes back: settles what is durable, and serves again. */
 void test_disk_cut(struct test_disk *d, enum test_disk_cut how);
+/* Unsynced sectors of all files. */
+size_t test_disk_dirty(const struct test_disk *d);
 /* The whole of a file, durable and written alike: NULL when there is none. The bytes may be
  * changed in place with test_disk_poke(). */
 const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size);
