@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rpc.h: gRPC over HTTP/2, server and client: bytes in, bytes out.
  *
- * A connection (struct oak_rpc_conn) does no I/O: feed it what came, take what is to be sent, tell it the
- * time. It can be tested without sockets and run in a simulator. rpc_stream.c drives one over a byte
- * stream of port.h: oak_rpc_serve() for an accepted stream, struct oak_rpc_channel for a client that
- * connects and reconnects by itself.
+ * A connection (struct oak_rpc_conn) does no I/O: feed it what came, take what is to be sent, tell
+ * it the time. It can be tested without sockets and run in a simulator. rpc_stream.c drives one
+ * over a byte stream of port.h: oak_rpc_serve() for an accepted stream, struct oak_rpc_channel for
+ * a client that connects and reconnects by itself.
  *
- * Calls. A call is one RPC on either side, all four kinds; messages are opaque bytes. Callbacks of the
- * installed handler tell what happens; a callback may use every oak_rpc_call_* function (also finish or
- * cancel its own call), but not the connection it came from. After `closed` the call's memory is gone.
+ * Calls. A call is one RPC on either side, all four kinds; messages are opaque bytes. Callbacks of
+ * the installed handler tell what happens; a callback may use every oak_rpc_call_* function (also
+ * finish or cancel its own call), but not the connection it came from. After `closed` the call's
+ * memory is gone.
  *
- * Flow control. Received bytes are credited back to the peer as the handler consumes them: by default when
- * `message` returns; a handler that holds a call back (oak_rpc_call_pause) stops the peer by its window.
- * Sent messages queue in the call; oak_rpc_call_queued() and `writable` tell a producer when to go on.
+ * Flow control. Received bytes are credited back to the peer as the handler consumes them: by
+ * default when `message` returns; a handler that holds a call back (oak_rpc_call_pause) stops the
+ * peer by its window. Sent messages queue in the call; oak_rpc_call_queued() and `writable` tell a
+ * producer when to go on.
  *
- * Deadlines. grpc-timeout from the peer is counted from its arrival; a call past its deadline is closed
- * with DEADLINE_EXCEEDED on both sides, whatever the handler does.
+ * Deadlines. grpc-timeout from the peer is counted from its arrival; a call past its deadline is
+ * closed with DEADLINE_EXCEEDED on both sides, whatever the handler does.
  *
  * Sources: gRPC "PROTOCOL-HTTP2" and "statuscodes" documents; RFC 9113; RFC 7541 by nghttp2.
  *
@@ -49,7 +51,8 @@ enum oak_rpc_code {
 /* "Unavailable": as metrics and logs write it. */
 const char *oak_rpc_code_name(enum oak_rpc_code code);
 
-/* One pair of metadata; a name that ends in "-bin" carries raw bytes here (base64 is done inside). */
+/* One pair of metadata; a name that ends in "-bin" carries raw bytes here (base64 is done inside).
+ */
 struct oak_rpc_pair {
     struct oak_bytes name; /* lower case */
     struct oak_bytes value;
@@ -67,22 +70,25 @@ struct oak_rpc_handler {
     void (*message)(void *user, struct oak_rpc_call *call, struct oak_bytes bytes);
     /* The peer will send no more messages (it may still receive). May be NULL. */
     void (*half_closed)(void *user, struct oak_rpc_call *call);
-    /* What was queued has fallen below the low mark after having been over the high one. May be NULL. */
+    /* What was queued has fallen below the low mark after having been over the high one. May be
+     * NULL. */
     void (*writable)(void *user, struct oak_rpc_call *call);
     /* Client: the server's initial metadata is there. May be NULL. */
     void (*headers)(void *user, struct oak_rpc_call *call);
-    /* Last callback, exactly once. Server: the call has ended: finished and delivered to the transport
-     * (OK or the status given), cancelled by the peer, or lost. Client: the final status. */
+    /* Last callback, exactly once. Server: the call has ended: finished and delivered to the
+     * transport (OK or the status given), cancelled by the peer, or lost. Client: the final status.
+     */
     void (*closed)(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status);
 };
 
 /* Install the handler. On a server within `start`; a client gives it at the start of a call. */
-void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler, void *user);
-/* Queue a message (copied). OAK_ECLOSED once the call ended, OAK_ELIMIT over the size limit (see options)
- * or when OAK_OUTBOUND_BYTES_MAX are queued, OAK_ENOMEM. */
+void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler,
+                         void *user);
+/* Queue a message (copied). OAK_ECLOSED once the call ended, OAK_ELIMIT over the size limit (see
+ * options) or when OAK_OUTBOUND_BYTES_MAX are queued, OAK_ENOMEM. */
 OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message);
-/* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other call of
- * this room. NULL as send fails. */
+/* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
+ * call of this room. NULL as send fails. */
 uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
 /* Client: no more messages from us. */
 void oak_rpc_call_half_close(struct oak_rpc_call *call);
@@ -92,12 +98,16 @@ void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, cons
 void oak_rpc_call_cancel(struct oak_rpc_call *call);
 /* Stop or go on delivering messages: back-pressure to the peer. */
 void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
-/* Bytes queued and not taken by the connection. */
+/* Bytes queued and not taken by the connection; and the marks that `writable` speaks of. */
+#define OAK_RPC_QUEUE_HIGH_BYTES ((size_t)256 * 1024)
+#define OAK_RPC_QUEUE_LOW_BYTES  ((size_t)64 * 1024)
 size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
-/* Server: metadata of the response's headers (before the first message) or trailers (before finish). */
+/* Server: metadata of the response's headers (before the first message) or trailers (before
+ * finish). */
 OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair);
 OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair);
-/* The request's metadata (server) or the response's headers and trailers (client): data NULL when absent. */
+/* The request's metadata (server) or the response's headers and trailers (client): data NULL when
+ * absent. */
 struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name);
 /* When the call must have ended, on the monotonic clock; 0: no deadline. */
 uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
@@ -119,8 +129,8 @@ struct oak_rpc_method {
     const char *service; /* "etcdserverpb.KV"; static */
     const char *name;    /* "Put"; static */
     enum oak_rpc_kind kind;
-    /* A call has begun: install a handler. A unary call whose peer sends two messages or none is refused
-     * inside (INTERNAL, as gRPC does), not here. */
+    /* A call has begun: install a handler. A unary call whose peer sends two messages or none is
+     * refused inside (INTERNAL, as gRPC does), not here. */
     void (*start)(void *user, struct oak_rpc_call *call);
     void *user;
 };
@@ -135,23 +145,26 @@ struct oak_rpc_method_stats {
 };
 
 struct oak_rpc_options {
-    size_t receive_bytes_max;  /* one message; 0: OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES */
-    size_t send_bytes_max;     /* one message; 0: 2 GiB - 1 */
-    uint32_t streams_max;      /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
-    uint32_t window_bytes;     /* a stream's receive window; 0: 1 MiB */
+    size_t
+        receive_bytes_max; /* one message; 0: OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES */
+    size_t send_bytes_max; /* one message; 0: 2 GiB - 1 */
+    uint32_t streams_max;  /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
+    uint32_t window_bytes; /* a stream's receive window; 0: 1 MiB */
     uint32_t connection_window_bytes; /* 0: 4 MiB */
-    size_t header_bytes_max;   /* 0: OAK_HEADER_BYTES_MAX */
-    uint32_t connections_max;  /* server; 0: OAK_CONNECTIONS_MAX */
+    size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
+    uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
 };
 
 struct oak_rpc_server;
 /* `loop` is borrowed: its clock, timers and after-hooks. */
-OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop, const struct oak_rpc_options *options,
+OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop,
+                                    const struct oak_rpc_options *options,
                                     struct oak_rpc_server **out);
 /* All connections must be closed. */
 void oak_rpc_server_free(struct oak_rpc_server *server);
 /* `method` is copied; OAK_EEXIST. */
-OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server, const struct oak_rpc_method *method);
+OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server,
+                                    const struct oak_rpc_method *method);
 /* Serve a stream. `early` is what was already read from it (to tell HTTP/2 from HTTP/1). */
 OAK_MUST_USE int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream,
                                struct oak_bytes early);
@@ -175,9 +188,9 @@ struct oak_rpc_channel;
 
 struct oak_rpc_channel_options {
     struct oak_rpc_options rpc;
-    uint64_t connect_timeout_ns;  /* 0: 1 s */
-    uint64_t backoff_max_ns;      /* 0: 20 s; members that wait for each other set it low */
-    uint64_t keepalive_ns;        /* PING when nothing came for so long; 0: never */
+    uint64_t connect_timeout_ns;   /* 0: 1 s */
+    uint64_t backoff_max_ns;       /* 0: 20 s; members that wait for each other set it low */
+    uint64_t keepalive_ns;         /* PING when nothing came for so long; 0: never */
     uint64_t keepalive_timeout_ns; /* 0: 20 s */
     /* The connection is up (true) or lost. May be NULL. */
     void (*state)(void *user, bool connected);
@@ -201,7 +214,8 @@ struct oak_rpc_request {
     const struct oak_rpc_handler *handler;
     void *user;
 };
-/* OAK_ENOMEM, OAK_ELIMIT, or OAK_ECLOSED (fail_fast and not connected). On success `closed` will come. */
+/* OAK_ENOMEM, OAK_ELIMIT, or OAK_ECLOSED (fail_fast and not connected). On success `closed` will
+ * come. */
 OAK_MUST_USE int oak_rpc_channel_call(struct oak_rpc_channel *channel,
                                       const struct oak_rpc_request *request,
                                       struct oak_rpc_call **out);
@@ -210,12 +224,14 @@ OAK_MUST_USE int oak_rpc_channel_call(struct oak_rpc_channel *channel,
 
 struct oak_rpc_conn;
 /* `server` set: a server's side; NULL: a client's. */
-OAK_MUST_USE int oak_rpc_conn_new(struct oak_rpc_server *server, const struct oak_rpc_options *options,
-                                  const char *peer_name, uint64_t now_ns, struct oak_rpc_conn **out);
+OAK_MUST_USE int oak_rpc_conn_new(struct oak_rpc_server *server,
+                                  const struct oak_rpc_options *options, const char *peer_name,
+                                  uint64_t now_ns, struct oak_rpc_conn **out);
 /* Closes all its calls (UNAVAILABLE). */
 void oak_rpc_conn_free(struct oak_rpc_conn *conn);
 /* Bytes from the peer. An error means: send what take gives, then close the transport. */
-OAK_MUST_USE int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, uint64_t now_ns);
+OAK_MUST_USE int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes,
+                                   uint64_t now_ns);
 /* The next bytes for the peer, valid until the next call on this connection; empty: nothing now. */
 struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn);
 /* Deadlines and keepalive; *next_ns is when to come again (0: not needed). */

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call.c: what a handler may do with a call, and how bytes leave it.
+ *
+ * Happy path   send frames a message into `out`; nghttp2 asks rpc__call_read how much there is, and
+ *              rpc__call_write puts frame header and bytes straight into what the connection
+ * gathers. A server's trailers are submitted when the last byte has been asked for. Can fail     a
+ * full queue or a message over the limit (OAK_ELIMIT), no memory. Want of memory where nothing can
+ * be returned breaks the connection, not the process. Invariants   out_at <= out.size; after
+ * local_done nothing is added to `out`. No handler is called from here but `writable`: what cancel
+ * and pause lead to waits in conn->ready until nghttp2 is not on the stack. Thread       the
+ * connection's.
+ */
+#include "rpc/internal.h"
+
+static bool is_server(const struct oak_rpc_call *call)
+{
+    return call->conn->server != NULL;
+}
+
+static size_t queued(const struct oak_rpc_call *call)
+{
+    OAK_ASSERT_LE(call->out_at, call->out.size);
+    return call->out.size - call->out_at;
+}
+
+void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler,
+                         void *user)
+{
+    OAK_ASSERT(handler != NULL && handler->message != NULL && handler->closed != NULL);
+    OAK_ASSERT(!call->ended);
+    call->handler = handler;
+    call->user = user;
+}
+
+/* -- sending ----------------------------------------------------------------------------------- */
+
+static int send_check(const struct oak_rpc_call *call, size_t size)
+{
+    if (call->ended || call->local_done || call->cancelled || call->was_reset) {
+        return OAK_ECLOSED;
+    }
+    if (size > call->conn->options.send_bytes_max || queued(call) >= OAK_OUTBOUND_BYTES_MAX) {
+        return OAK_ELIMIT;
+    }
+    return 0;
+}
+
+/* Room for `size` more bytes behind what is queued: what was taken makes room first. */
+static int out_reserve(struct oak_rpc_call *call, size_t size)
+{
+    struct oak_buf *out = &call->out;
+    if (call->out_at > 0 && out->capacity - out->size < size && call->out_at >= queued(call)) {
+        oak_buf_consume(out, call->out_at);
+        call->out_at = 0;
+    }
+    return oak_buf_reserve(out, size);
+}
+
+static void resume(struct oak_rpc_call *call)
+{
+    if (!call->deferred) {
+        return;
+    }
+    call->deferred = false;
+    if (nghttp2_session_resume_data(call->conn->session, call->stream_id) == NGHTTP2_ERR_NOMEM) {
+        rpc__conn_break(call->conn, OAK_ENOMEM);
+    }
+}
+
+static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
+{
+    int error = send_check(call, size);
+    if (error == 0) {
+        error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
+    }
+    if (error == 0 && is_server(call) && !call->headers_due) {
+        error = rpc__submit_headers(call);
+    }
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *at = call->out.data + call->out.size;
+    at[0] = 0;
+    oak_put_be32(at + 1, (uint32_t)size);
+    call->out.size += RPC_FRAME_HEAD_BYTES + size;
+    call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
+    if (call->method != NULL) {
+        call->method->stats->sent++;
+    }
+    resume(call);
+    rpc__conn_wake(call->conn);
+    *body = at + RPC_FRAME_HEAD_BYTES;
+    return 0;
+}
+
+int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message)
+{
+    uint8_t *body;
+    int error = send_begin(call, message.size, &body);
+    if (error == 0 && message.size > 0) {
+        memcpy(body, message.data, message.size);
+    }
+    return error;
+}
+
+uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
+{
+    uint8_t *body;
+    return send_begin(call, size, &body) == 0 ? body : NULL;
+}
+
+void oak_rpc_call_half_close(struct oak_rpc_call *call)
+{
+    OAK_ASSERT(!is_server(call));
+    if (call->ended || call->local_done) {
+        return;
+    }
+    call->local_done = true;
+    resume(call);
+    rpc__conn_wake(call->conn);
+}
+
+size_t oak_rpc_call_queued(const struct oak_rpc_call *call)
+{
+    return queued(call);
+}
+
+/* -- bytes to nghttp2 -------------------------------------------------------------------------- */
+
+ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
+                       uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    (void)session;
+    (void)buf;
+    (void)user;
+    struct oak_rpc_call *call = source->ptr;
+    OAK_ASSERT_EQ(call->stream_id, stream_id);
+    size_t left = queued(call);
+    if (call->was_reset || (left == 0 && !call->local_done)) {
+        call->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    size_t count = OAK_MIN(left, length);
+    if (count > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    }
+    if (count == left && call->local_done) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (is_server(call)) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (rpc__submit_trailers(call) != 0) {
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 resets the stream */
+            }
+        }
+    }
+    rpc__guard_sent(call->conn);
+    return (ssize_t)count;
+}
+
+int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
+                    size_t length, nghttp2_data_source *source, void *user)
+{
+    (void)session;
+    struct oak_rpc_conn *conn = user;
+    struct oak_rpc_call *call = source->ptr;
+    OAK_ASSERT_LE(length, queued(call));
+    OAK_ASSERT_EQ(frame->data.padlen, 0); /* no padding is ever chosen */
+    struct oak_buf *to = conn->gather;
+    if (oak_buf_reserve(to, RPC_HTTP2_FRAME_HEAD_BYTES + length) != 0) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    memcpy(to->data + to->size, framehd, RPC_HTTP2_FRAME_HEAD_BYTES);
+    to->size += RPC_HTTP2_FRAME_HEAD_BYTES;
+    if (length > 0) {
+        memcpy(to->data + to->size, call->out.data + call->out_at, length);
+        to->size += length;
+        call->out_at += length;
+    }
+    if (call->out_at == call->out.size) {
+        call->out_at = 0;
+        oak_buf_clear(&call->out);
+    }
+    if (call->over_mark && queued(call) < OAK_RPC_QUEUE_LOW_BYTES) {
+        call->over_mark = false;
+        if (call->handler != NULL && call->handler->writable != NULL && !call->local_done) {
+            call->handler->writable(call->user, call);
+        }
+    }
+    return 0;
+}
+
+/* -- ending ------------------------------------------------------------------------------------ */
+
+static void status_text_set(struct oak_rpc_call *call, struct oak_bytes text)
+{
+    oak_buf_clear(&call->status_text);
+    size_t size = OAK_MIN(text.size, (size_t)RPC_STATUS_BYTES_MAX);
+    if (oak_buf_append(&call->status_text, text.data, size) != 0) {
+        oak_buf_clear(&call->status_text); /* the code alone has to do */
+    }
+}
+
+void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message)
+{
+    OAK_ASSERT(is_server(call));
+    OAK_ASSERT_LE(code, OAK_RPC_UNAUTHENTICATED);
+    if (call->ended || call->finished || call->cancelled || call->was_reset) {
+        return;
+    }
+    call->finished = true;
+    call->local_done = true;
+    call->deaf = true;
+    call->code = code;
+    status_text_set(call, oak_bytes_str(message != NULL ? message : ""));
+    rpc__call_drop_in(call);
+    int error = 0;
+    if (call->headers_due) {
+        resume(call);
+    } else {
+        error = rpc__submit_trailers_only(call);
+        rpc__guard_sent(call->conn);
+    }
+    if (error != 0) {
+        rpc__conn_break(call->conn, error);
+    }
+    rpc__conn_wake(call->conn);
+}
+
+void oak_rpc_call_cancel(struct oak_rpc_call *call)
+{
+    if (call->ended || call->cancelled) {
+        return;
+    }
+    call->cancelled = true;
+    call->deaf = true;
+    rpc__call_reset(call, NGHTTP2_CANCEL);
+    rpc__call_ready(call);
+}
+
+void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused)
+{
+    if (call->paused == paused) {
+        return;
+    }
+    call->paused = paused;
+    if (!paused) {
+        rpc__call_ready(call);
+    }
+}
+
+void rpc__call_reset(struct oak_rpc_call *call, uint32_t error)
+{
+    if (call->stream_id == 0 || call->was_reset) {
+        return;
+    }
+    /* A reset behind trailers may not stop them: then everything to send is with nghttp2 already.
+     */
+    if (error != NGHTTP2_NO_ERROR) {
+        call->was_reset = true;
+        rpc__call_drop_out(call);
+    }
+    int rc =
+        nghttp2_submit_rst_stream(call->conn->session, NGHTTP2_FLAG_NONE, call->stream_id, error);
+    if (rc == NGHTTP2_ERR_NOMEM) {
+        rpc__conn_break(call->conn, OAK_ENOMEM);
+    }
+    rpc__conn_wake(call->conn);
+}
+
+void rpc__call_refuse(struct oak_rpc_call *call, enum oak_rpc_code code, const char *text)
+{
+    if (is_server(call)) {
+        oak_rpc_call_finish(call, code, text);
+        return;
+    }
+    if (!call->ended) {
+        rpc__call_reset(call, NGHTTP2_CANCEL);
+        rpc__call_end(call, code, oak_bytes_str(text));
+    }
+}
+
+void rpc__call_expire(struct oak_rpc_call *call)
+{
+    static const char text[] = "context deadline exceeded";
+    OAK_ASSERT(!call->ended);
+    if (is_server(call) && !call->finished && !call->cancelled && queued(call) == 0) {
+        oak_rpc_call_finish(call, OAK_RPC_DEADLINE_EXCEEDED, text);
+    } else {
+        rpc__call_reset(call, NGHTTP2_CANCEL);
+    }
+    rpc__call_end(call, OAK_RPC_DEADLINE_EXCEEDED, oak_bytes_str(text));
+    if (call->stream_id == 0) {
+        rpc__call_release(call);
+    }
+}
+
+/* -- looking ----------------------------------------------------------------------------------- */
+
+static int pair_add(struct oak_buf *pairs, struct oak_rpc_pair pair)
+{
+    if (pairs->size + pair.name.size + pair.value.size > RPC_PAIRS_BYTES_MAX) {
+        return OAK_ELIMIT;
+    }
+    return rpc__pairs_add_user(pairs, pair);
+}
+
+int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
+{
+    OAK_ASSERT(is_server(call));
+    return call->ended || call->headers_due ? OAK_ECLOSED : pair_add(&call->head, pair);
+}
+
+int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair)
+{
+    OAK_ASSERT(is_server(call));
+    return call->ended || call->finished ? OAK_ECLOSED : pair_add(&call->tail, pair);
+}
+
+struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name)
+{
+    return rpc__pairs_find(&call->meta, oak_bytes_str(name));
+}
+
+uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call)
+{
+    return call->deadline_ns;
+}
+
+struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
+{
+    if (call->method != NULL) {
+        return oak_bytes(call->method->path, call->method->path_size);
+    }
+    return rpc__pairs_find(is_server(call) ? &call->meta : &call->head, oak_bytes_str(":path"));
+}
+
+const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
+{
+    return call->conn->peer;
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn.c: the life of a connection: bytes in, bytes out, time.
+ *
+ * Happy path   feed gives nghttp2 what came, which calls back (inbound.c); take starts waiting
+ * calls and gathers frames until nghttp2 has none or enough is gathered; tick looks at deadlines.
+ * Can fail     feed, when the peer broke the protocol beyond repair or abused us: what take gives
+ * then is the goodbye. Want of memory breaks the connection in the same way. Invariants   `broken`
+ * is set once; then nghttp2 is never asked again. held_bytes is the sum over the calls of in.size
+ * and held.size. Thread       the loop's.
+ */
+#include <stdio.h>
+
+#include "rpc/internal.h"
+
+/* -- new and free ------------------------------------------------------------------------------ */
+
+struct oak_rpc_options rpc__options(const struct oak_rpc_options *given)
+{
+    struct oak_rpc_options o = {0};
+    if (given != NULL) {
+        o = *given;
+    }
+    const size_t two_gib = 0x7fffffff;
+    o.receive_bytes_max = o.receive_bytes_max != 0
+                              ? o.receive_bytes_max
+                              : OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES;
+    o.receive_bytes_max = OAK_MIN(o.receive_bytes_max, two_gib);
+    o.send_bytes_max = o.send_bytes_max != 0 ? OAK_MIN(o.send_bytes_max, two_gib) : two_gib;
+    o.streams_max = o.streams_max != 0 ? o.streams_max : OAK_STREAMS_MAX;
+    o.window_bytes = o.window_bytes != 0 ? o.window_bytes : 1024u * 1024u;
+    o.window_bytes = OAK_MIN(o.window_bytes, (uint32_t)INT32_MAX);
+    o.connection_window_bytes =
+        o.connection_window_bytes != 0 ? o.connection_window_bytes : 4u * 1024u * 1024u;
+    o.connection_window_bytes = OAK_MIN(o.connection_window_bytes, (uint32_t)INT32_MAX);
+    o.header_bytes_max = o.header_bytes_max != 0 ? o.header_bytes_max : OAK_HEADER_BYTES_MAX;
+    o.header_bytes_max = OAK_MIN(o.header_bytes_max, two_gib);
+    o.connections_max = o.connections_max != 0 ? o.connections_max : OAK_CONNECTIONS_MAX;
+    return o;
+}
+
+static int session_new(struct oak_rpc_conn *conn)
+{
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    int rc = nghttp2_session_callbacks_new(&callbacks);
+    if (rc == 0) {
+        rc = nghttp2_option_new(&option);
+    }
+    if (rc == 0) {
+        rpc__inbound_register(callbacks);
+        nghttp2_option_set_no_auto_window_update(option, 1);
+        nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_max_send_header_block_length(option, RPC_SEND_HEADER_BYTES_MAX);
+        nghttp2_option_set_max_outbound_ack(option, RPC_OUTBOUND_ACKS_MAX);
+        nghttp2_option_set_max_continuations(option, RPC_CONTINUATIONS_MAX);
+        /* Ours is in abuse.c: it knows resets of finished calls, and the clock it is given. */
+        nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+        rc = conn->server != NULL
+                 ? nghttp2_session_server_new2(&conn->session, callbacks, conn, option)
+                 : nghttp2_session_client_new2(&conn->session, callbacks, conn, option);
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    return rc == 0 ? 0 : OAK_ENOMEM;
+}
+
+static int settings_submit(struct oak_rpc_conn *conn)
+{
+    const struct oak_rpc_options *o = &conn->options;
+    nghttp2_settings_entry entries[] = {
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, o->window_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)o->header_bytes_max},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+    };
+    size_t count = OAK_COUNT_OF(entries);
+    if (conn->server !=
+        NULL) { /* which never has streams of its own making, and can't be pushed to */
+        entries[count - 1] =
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, o->streams_max};
+    }
+    int rc = nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, entries, count);
+    if (rc == 0) {
+        rc = nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0,
+                                                   (int32_t)o->connection_window_bytes);
+    }
+    return rc == 0 ? 0 : OAK_ENOMEM;
+}
+
+static void text_copy(char *to, size_t size, const char *from)
+{
+    size_t count = OAK_MIN(strlen(from), size - 1);
+    memcpy(to, from, count);
+    to[count] = '\0';
+}
+
+int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
+                  const struct oak_rpc_options *options, const char *peer_name, uint64_t now_ns,
+                  struct oak_rpc_conn **out)
+{
+    struct oak_rpc_conn *conn = rpc__resize(NULL, sizeof(*conn));
+    if (conn == NULL) {
+        return OAK_ENOMEM;
+    }
+    *conn = (struct oak_rpc_conn){.server = server, .options = rpc__options(options)};
+    rpc__pool_init(&conn->own_pool);
+    conn->pool = pool != NULL ? pool : &conn->own_pool;
+    oak_list_init(&conn->open);
+    oak_list_init(&conn->waiting);
+    oak_list_init(&conn->ready);
+    conn->now_ns = now_ns;
+    conn->heard_ns = now_ns;
+    conn->keepalive_timeout_ns = RPC_KEEPALIVE_TIMEOUT_NS;
+    if (server != NULL) { /* a client's transport may come later */
+        conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);
+        conn->keepalive_ns = RPC_SERVER_KEEPALIVE_NS;
+    }
+    text_copy(conn->peer, sizeof(conn->peer), peer_name != NULL ? peer_name : "");
+    bool named = peer_name != NULL && peer_name[0] != '\0' && strncmp(peer_name, "unix:", 5) != 0;
+    text_copy(conn->authority, sizeof(conn->authority), named ? peer_name : "localhost");
+    int error = session_new(conn);
+    if (error == 0) {
+        error = settings_submit(conn);
+    }
+    if (error != 0) {
+        oak_rpc_conn_free(conn);
+        return error;
+    }
+    *out = conn;
+    return 0;
+}
+
+int oak_rpc_conn_new(struct oak_rpc_server *server, const struct oak_rpc_options *options,
+                     const char *peer_name, uint64_t now_ns, struct oak_rpc_conn **out)
+{
+    const struct oak_rpc_options *o =
+        options == NULL && server != NULL ? &server->options : options;
+    return rpc__conn_new(server, server != NULL ? &server->pool : NULL, o, peer_name, now_ns, out);
+}
+
+static void end_list(struct oak_list *list, enum oak_rpc_code code, const char *text)
+{
+    while (!oak_list_empty(list)) {
+        struct oak_rpc_call *call = OAK_LIST_ENTRY(list->next, struct oak_rpc_call, link);
+        if (call->stream_id != 0) {
+            nghttp2_session_set_stream_user_data(call->conn->session, call->stream_id, NULL);
+            call->stream_id = 0;
+        }
+        if (!call->ended) {
+            bool ours = call->cancelled;
+            rpc__call_end(call, ours ? OAK_RPC_CANCELLED : code,
+                          oak_bytes_str(ours ? "call canceled" : text));
+        }
+        rpc__call_release(call);
+    }
+}
+
+void rpc__conn_end_open(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text)
+{
+    end_list(&conn->open, code, text);
+}
+
+void rpc__conn_end_waiting(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text)
+{
+    end_list(&conn->waiting, code, text);
+}
+
+void oak_rpc_conn_free(struct oak_rpc_conn *conn)
+{
+    if (conn == NULL) {
+        return;
+    }
+    OAK_ASSERT_EQ(conn->depth, 0);
+    conn->wake = NULL;
+    conn->broken = conn->broken != 0 ? conn->broken : OAK_ECLOSED;
+    rpc__conn_end_open(conn, OAK_RPC_UNAVAILABLE, "connection closed");
+    rpc__conn_end_waiting(conn, OAK_RPC_UNAVAILABLE, "connection closed");
+    OAK_ASSERT_EQ(conn->held_bytes, 0);
+    nghttp2_session_del(conn->session);
+    rpc__deadlines_fini(&conn->deadlines);
+    rpc__pool_fini(&conn->own_pool);
+    oak_buf_fini(&conn->out);
+    rpc__resize(conn, 0);
+}
+
+void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,
+                     const struct oak_rpc_channel_options *options)
+{
+    OAK_ASSERT(conn->server == NULL);
+    conn->now_ns = OAK_MAX(conn->now_ns, now_ns);
+    conn->heard_ns = conn->now_ns;
+    conn->begun_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
+    conn->keepalive_ns = options->keepalive_ns;
+    conn->keepalive_timeout_ns = options->keepalive_timeout_ns;
+}
+
+/* -- going wrong ------------------------------------------------------------------------------- */
+
+void rpc__conn_wake(struct oak_rpc_conn *conn)
+{
+    if (conn->wake != NULL) {
+        conn->wake(conn->wake_user);
+    }
+}
+
+void rpc__conn_break(struct oak_rpc_conn *conn, int error)
+{
+    if (conn->broken != 0) {
+        return;
+    }
+    conn->broken = error;
+    if (error == OAK_ELIMIT && conn->server != NULL) {
+        conn->server->traffic.abuse_closed++;
+    }
+    rpc__conn_wake(conn);
+}
+
+/* What nghttp2 could not swallow. */
+static void break_by(struct oak_rpc_conn *conn, ssize_t rc)
+{
+    if (conn->guard.reason != NULL) {
+        rpc__conn_break(conn, OAK_ELIMIT);
+    } else if (rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
+        conn->guard.reason =
+            rc == NGHTTP2_ERR_FLOODED ? "too_many_unread_answers" : "too_many_continuations";
+        rpc__conn_break(conn, OAK_ELIMIT);
+    } else {
+        rpc__conn_break(conn, rc == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? OAK_EFORMAT : OAK_ENOMEM);
+    }
+}
+
+/* The last GOAWAY, by hand: nghttp2 has given up, or would first send what it has queued. */
+static void goodbye_append(struct oak_rpc_conn *conn, struct oak_buf *out)
+{
+    conn->goodbye_queued = true;
+    if (conn->broken == OAK_EFORMAT) {
+        return; /* the peer speaks something else */
+    }
+    const char *reason = conn->guard.reason != NULL ? conn->guard.reason : "";
+    uint32_t code = conn->broken == OAK_ELIMIT ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR;
+    size_t size = strlen(reason);
+    uint8_t frame[RPC_HTTP2_FRAME_HEAD_BYTES + 8] = {0};
+    frame[2] = (uint8_t)(8 + size); /* reasons are short texts of ours */
+    frame[3] = NGHTTP2_GOAWAY;
+    oak_put_be32(frame + RPC_HTTP2_FRAME_HEAD_BYTES,
+                 (uint32_t)nghttp2_session_get_last_proc_stream_id(conn->session));
+    oak_put_be32(frame + RPC_HTTP2_FRAME_HEAD_BYTES + 4, code);
+    if (oak_buf_reserve(out, sizeof(frame) + size) == 0) {
+        int error = oak_buf_append(out, frame, sizeof(frame));
+        OAK_ASSERT_EQ(error, 0);
+        error = oak_buf_append(out, reason, size);
+        OAK_ASSERT_EQ(error, 0);
+    }
+}
+
+/* -- flow control ------------------------------------------------------------------------------ */
+
+static void window_credit(struct oak_rpc_conn *conn, size_t size)
+{
+    if (nghttp2_session_consume_connection(conn->session, size) == NGHTTP2_ERR_NOMEM) {
+        rpc__conn_break(conn, OAK_ENOMEM);
+    }
+}
+
+/* The window of the connection is credited at once, so that one paused call doesn't stop the
+ * others; that of its stream is not, and so bounds what a paused call holds. Only when all together
+ * hold too much does the connection stop. */
+void rpc__conn_received(struct oak_rpc_conn *conn, size_t size)
+{
+    if (conn->held_bytes > RPC_HELD_BYTES_SOFT) {
+        conn->owed_bytes += size;
+    } else {
+        window_credit(conn, size);
+    }
+}
+
+void rpc__conn_hold(struct oak_rpc_conn *conn, size_t size)
+{
+    conn->held_bytes += size;
+}
+
+void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size)
+{
+    OAK_ASSERT_LE(size, conn->held_bytes);
+    conn->held_bytes -= size;
+    if (conn->owed_bytes > 0 && conn->held_bytes <= RPC_HELD_BYTES_SOFT && conn->broken == 0) {
+        size_t owed = conn->owed_bytes;
+        conn->owed_bytes = 0;
+        window_credit(conn, owed);
+        rpc__conn_wake(conn);
+    }
+}
+
+/* -- bytes ------------------------------------------------------------------------------------- */
+
+/* Calls that asked to be looked at. A look may ask for another one. */
+static void ready_run(struct oak_rpc_conn *conn)
+{
+    struct oak_list *node;
+    while (conn->broken == 0 && (node = oak_list_pop(&conn->ready)) != NULL) {
+        rpc__call_look(OAK_LIST_ENTRY(node, struct oak_rpc_call, ready_link));
+    }
+}
+
+int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, uint64_t now_ns)
+{
+    OAK_ASSERT_EQ(conn->depth, 0);
+    if (conn->broken != 0) {
+        return conn->broken;
+    }
+    conn->now_ns = OAK_MAX(conn->now_ns, now_ns);
+    conn->heard_ns = conn->now_ns;
+    conn->depth++;
+    ssize_t rc = nghttp2_session_mem_recv(conn->session, bytes.data, bytes.size);
+    if (rc < 0) {
+        break_by(conn, rc);
+    }
+    ready_run(conn);
+    conn->depth--;
+    return conn->broken;
+}
+
+/* Frames of nghttp2 into `out`. False: it had none. */
+static bool frames_append(struct oak_rpc_conn *conn, struct oak_buf *out, size_t end)
+{
+    size_t before = out->size;
+    while (conn->broken == 0 && out->size < end) {
+        const uint8_t *data;
+        ssize_t size = nghttp2_session_mem_send(conn->session, &data);
+        if (size < 0) {
+            break_by(conn, size);
+        } else if (size == 0) {
+            break;
+        } else if (oak_buf_append(out, data, (size_t)size) != 0) {
+            rpc__conn_break(conn, OAK_ENOMEM);
+        }
+    }
+    return out->size > before;
+}
+
+void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out)
+{
+    OAK_ASSERT_EQ(conn->depth, 0);
+    conn->depth++;
+    conn->gather = out;
+    size_t end = out->size + RPC_TAKE_BYTES;
+    bool more = true;
+    while (conn->broken == 0 && more) {
+        ready_run(conn);
+        if (conn->server == NULL) {
+            rpc__client_start(conn);
+        }
+        /* What left may have closed streams: room for waiting calls, and handlers that went on. */
+        more = frames_append(conn, out, end) && out->size < end;
+        more = more || !oak_list_empty(&conn->ready);
+    }
+    if (conn->broken != 0 && !conn->goodbye_queued) {
+        goodbye_append(conn, out);
+    }
+    conn->gather = NULL;
+    conn->depth--;
+}
+
+struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn)
+{
+    oak_buf_clear(&conn->out);
+    rpc__conn_gather(conn, &conn->out);
+    return oak_buf_bytes(&conn->out);
+}
+
+bool oak_rpc_conn_done(const struct oak_rpc_conn *conn)
+{
+    if (conn->broken != 0) {
+        return conn->goodbye_queued;
+    }
+    if (conn->server == NULL && conn->going && conn->open_count == 0) {
+        return nghttp2_session_want_write(conn->session) == 0;
+    }
+    return nghttp2_session_want_read(conn->session) == 0 &&
+           nghttp2_session_want_write(conn->session) == 0;
+}
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+static void sooner(uint64_t *next_ns, uint64_t due_ns)
+{
+    if (*next_ns == 0 || due_ns < *next_ns) {
+        *next_ns = due_ns;
+    }
+}
+
+static void tick_deadlines(struct oak_rpc_conn *conn, uint64_t *next_ns)
+{
+    while (conn->deadlines.count > 0 && conn->deadlines.calls[0]->deadline_ns <= conn->now_ns) {
+        rpc__call_expire(conn->deadlines.calls[0]);
+    }
+    if (conn->deadlines.count > 0) {
+        sooner(next_ns, conn->deadlines.calls[0]->deadline_ns);
+    }
+}
+
+/* The peer is too slow with its preface or a block of headers. */
+static void tick_handshake(struct oak_rpc_conn *conn, uint64_t *next_ns)
+{
+    if (conn->begun_ns == 0) {
+        return;
+    }
+    uint64_t due_ns = conn->begun_ns + RPC_HANDSHAKE_NS;
+    if (due_ns <= conn->now_ns) {
+        conn->guard.reason = "too_slow";
+        rpc__conn_break(conn, OAK_ELIMIT);
+    } else {
+        sooner(next_ns, due_ns);
+    }
+}
+
+static void tick_keepalive(struct oak_rpc_conn *conn, uint64_t *next_ns)
+{
+    if (conn->keepalive_ns == 0) {
+        return;
+    }
+    if (conn->pinged_ns != 0 && conn->heard_ns > conn->pinged_ns) {
+        conn->pinged_ns = 0; /* any bytes prove life */
+    }
+    if (conn->pinged_ns == 0 && conn->heard_ns + conn->keepalive_ns <= conn->now_ns) {
+        if (nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL) != 0) {
+            rpc__conn_break(conn, OAK_ENOMEM);
+            return;
+        }
+        conn->pinged_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
+        rpc__conn_wake(conn);
+    }
+    uint64_t due_ns = conn->pinged_ns != 0 ? conn->pinged_ns + conn->keepalive_timeout_ns
+                                           : conn->heard_ns + conn->keepalive_ns;
+    if (conn->pinged_ns != 0 && due_ns <= conn->now_ns) {
+        rpc__conn_break(conn, OAK_ECLOSED);
+    } else {
+        sooner(next_ns, due_ns);
+    }
+}
+
+static void tick_drain(struct oak_rpc_conn *conn, uint64_t *next_ns)
+{
+    if (conn->drain_ns == 0 || conn->drain_final) {
+        return;
+    }
+    uint64_t due_ns = conn->drain_ns + RPC_DRAIN_NS;
+    if (due_ns > conn->now_ns) {
+        sooner(next_ns, due_ns);
+        return;
+    }
+    conn->drain_final = true;
+    int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
+    if (nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) !=
+        0) {
+        rpc__conn_break(conn, OAK_ENOMEM);
+    }
+    rpc__conn_wake(conn);
+}
+
+void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *next_ns)
+{
+    OAK_ASSERT_EQ(conn->depth, 0);
+    *next_ns = 0;
+    if (conn->broken != 0) {
+        return;
+    }
+    conn->now_ns = OAK_MAX(conn->now_ns, now_ns);
+    conn->depth++;
+    ready_run(conn);
+    tick_deadlines(conn, next_ns);
+    tick_handshake(conn, next_ns);
+    tick_keepalive(conn, next_ns);
+    tick_drain(conn, next_ns);
+    conn->depth--;
+}
+
+void rpc__conn_drain(struct oak_rpc_conn *conn)
+{
+    if (conn->drain_ns != 0 || conn->broken != 0) {
+        return;
+    }
+    conn->drain_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
+    if (nghttp2_submit_shutdown_notice(conn->session) != 0) {
+        rpc__conn_break(conn, OAK_ENOMEM);
+    }
+    rpc__conn_wake(conn);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of the rpc room share. See README.md for the order to read them in.
+ *
+ * Two objects carry the room. A connection owns one nghttp2 session and the calls on it. A call is
+ * one HTTP/2 stream, and lives from its first header (or from oak_rpc_conn_call) until two things
+ * are true: its handler has been told `closed`, and nghttp2 has forgotten its stream. Whichever
+ * comes first waits for the other, so neither the handler nor nghttp2 ever holds a dead pointer.
+ */
+#ifndef OAK_RPC_INTERNAL_H
+#define OAK_RPC_INTERNAL_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "rpc/rpc.h"
+
+/* -- limits of this room: number, unit, reason ------------------------------------------------- */
+
+/* Calls and their small buffers kept for reuse by a server or a channel: 1024 × about 1 KiB. */
+#define RPC_SPARE_CALLS_MAX 1024u
+/* A buffer larger than this goes back to the heap with its call. */
+#define RPC_SPARE_BUFFER_BYTES_MAX (4 * OAK_KIB)
+/* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
+#define RPC_TAKE_BYTES (256 * OAK_KIB)
+/* Received, and neither delivered nor dropped (parts of messages, paused calls), on one connection.
+ * Past the first the peer gets no more of the connection's window; past the second a call that
+ * needs more to complete a message is refused. */
+#define RPC_HELD_BYTES_SOFT (16 * OAK_MIB)
+#define RPC_HELD_BYTES_MAX  (64 * OAK_MIB)
+/* Header lists this many times over the limit end the connection and not only the call. */
+#define RPC_HEADER_ABUSE_FACTOR 16u
+/* CONTINUATION frames behind one HEADERS: 64 KiB of headers need four. */
+#define RPC_CONTINUATIONS_MAX 8u
+/* Answers to PING and SETTINGS that wait because the peer doesn't read. */
+#define RPC_OUTBOUND_ACKS_MAX 1000u
+/* What a call may add to its headers, and to its trailers; and a status message, which is cut. */
+#define RPC_PAIRS_BYTES_MAX  (64 * OAK_KIB)
+#define RPC_STATUS_BYTES_MAX (4 * OAK_KIB)
+/* The same encoded: three bytes for one, and the base64 of pairs is counted already. */
+#define RPC_SEND_HEADER_BYTES_MAX (256 * OAK_KIB)
+/* Streams one client connection may open before it makes room for a new one (of 2^30). */
+#define RPC_STREAM_ID_MAX ((int32_t)((1u << 31) - 1024u))
+/* Before each message; before each frame of HTTP/2. */
+#define RPC_FRAME_HEAD_BYTES       5
+#define RPC_HTTP2_FRAME_HEAD_BYTES 9
+/* A peer has this long to send its preface, or to end a block of headers it began. */
+#define RPC_HANDSHAKE_NS (10 * RPC_SECOND_NS)
+/* A peer that takes nothing of what is queued for it this long while it is too much is let go. */
+#define RPC_STALL_NS (60 * RPC_SECOND_NS)
+/* A stream that was told to close once its bytes have left is cut after this long. */
+#define RPC_LINGER_NS (5 * RPC_SECOND_NS)
+/* Between the two GOAWAYs of a drain, for calls that are on their way. */
+#define RPC_DRAIN_NS (1 * RPC_SECOND_NS)
+/* A server looks after a connection that says nothing (etcd's values). */
+#define RPC_SERVER_KEEPALIVE_NS  (7200 * RPC_SECOND_NS)
+#define RPC_KEEPALIVE_TIMEOUT_NS (20 * RPC_SECOND_NS)
+/* PINGs closer than this with no call open are strikes (etcd's value). */
+#define RPC_PING_MIN_NS      (5 * RPC_SECOND_NS)
+#define RPC_PING_STRIKES_MAX 2u
+
+#define RPC_SECOND_NS ((uint64_t)1000000000)
+
+/* -- memory ------------------------------------------------------------------------------------ */
+
+/* As realloc, through base. */
+void *rpc__resize(void *p, size_t size);
+
+/* Calls kept for reuse; one pool for all connections of a server or of a channel. */
+struct rpc_pool {
+    struct oak_list spare;
+    uint32_t spare_count;
+    struct oak_buf fields; /* scratch: nghttp2_nv while headers are submitted */
+    struct oak_buf text;   /* scratch: encoded values */
+};
+
+void rpc__pool_init(struct rpc_pool *pool);
+void rpc__pool_fini(struct rpc_pool *pool);
+
+/* -- headers.c --------------------------------------------------------------------------------- */
+
+/* "5S" to nanoseconds. OAK_EFORMAT. Times past what 64 bits hold are cut to the largest. */
+OAK_MUST_USE int rpc__timeout_parse(struct oak_bytes text, uint64_t *ns);
+/* At most 8 digits and a unit, rounded up; `out` has RPC_TIMEOUT_TEXT_BYTES. The length. */
+#define RPC_TIMEOUT_TEXT_BYTES 12
+size_t rpc__timeout_format(uint64_t ns, char *out);
+/* Append the encoding of a status message. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__percent_encode(struct oak_buf *out, struct oak_bytes text);
+/* Append the decoding; what is no valid escape stays as it is. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__percent_decode(struct oak_buf *out, struct oak_bytes text);
+/* Unpadded, as gRPC wants it. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__base64_encode(struct oak_buf *out, struct oak_bytes raw);
+/* With or without padding. OAK_EFORMAT (out is as before), OAK_ENOMEM. */
+OAK_MUST_USE int rpc__base64_decode(struct oak_buf *out, struct oak_bytes text);
+bool rpc__name_is_binary(struct oak_bytes name);
+
+/* Pairs in one buffer: two lengths, name, value; again and again. */
+OAK_MUST_USE int rpc__pairs_add(struct oak_buf *pairs, struct oak_bytes name,
+                                struct oak_bytes value);
+/* As a peer sent it: a binary value is decoded, and cut at its commas. OAK_EFORMAT, OAK_ENOMEM. */
+OAK_MUST_USE int rpc__pairs_add_wire(struct oak_buf *pairs, struct oak_bytes name,
+                                     struct oak_bytes value);
+/* As our user gave it: checked, a binary value encoded. OAK_EINVAL, OAK_ENOMEM. */
+OAK_MUST_USE int rpc__pairs_add_user(struct oak_buf *pairs, struct oak_rpc_pair pair);
+/* The first value of a name; data NULL when absent. */
+struct oak_bytes rpc__pairs_find(const struct oak_buf *pairs, struct oak_bytes name);
+/* The pair at *at, which moves on; false at the end. */
+bool rpc__pairs_next(const struct oak_buf *pairs, size_t *at, struct oak_rpc_pair *out);
+
+/* -- calls ------------------------------------------------------------------------------------- */
+
+struct rpc_method {
+    struct oak_rpc_method public;
+    struct oak_rpc_method_stats *stats; /* in the server's table */
+    size_t path_size;
+    char path[]; /* "/service/name" */
+};
+
+/* Why a server refuses a call before it starts. */
+enum rpc_refusal {
+    RPC_REFUSE_NOTHING,
+    RPC_REFUSE_METHOD,       /* not POST */
+    RPC_REFUSE_CONTENT_TYPE, /* not gRPC */
+    RPC_REFUSE_TIMEOUT,      /* grpc-timeout can't be read */
+    RPC_REFUSE_BINARY,       /* a "-bin" value is no base64 */
+    RPC_REFUSE_ENCODING,     /* a compression we don't have */
+    RPC_REFUSE_MEMORY,
+};
+
+struct oak_rpc_call {
+    struct oak_list link;       /* conn->open, conn->waiting or pool->spare */
+    struct oak_list ready_link; /* conn->ready */
+    struct oak_rpc_conn *conn;
+    const struct oak_rpc_handler *handler; /* NULL before `start` and after `closed` */
+    void *user;
+    const struct rpc_method *method; /* server; NULL: unknown path */
+    uint64_t deadline_ns;
+    uint32_t heap_place; /* in conn->deadlines, from 1; 0: not there */
+    int32_t stream_id;   /* 0: none yet, or no more */
+    enum rpc_refusal refusal;
+    uint32_t http_status; /* client */
+
+    bool counted : 1;          /* server: in the statistics */
+    bool headers_due : 1;      /* submitted headers are in nghttp2's hands */
+    bool headers_received : 1; /* the first block of headers is complete */
+    bool content_ok : 1;       /* client: the answer is gRPC */
+    bool post : 1;             /* server: the request method */
+    bool trailers_received : 1;
+    bool status_received : 1; /* client: grpc-status was there */
+    bool remote_closed : 1;   /* END_STREAM came */
+    bool half_due : 1;        /* END_STREAM came, and the handler has not been told */
+    bool local_done : 1;      /* we will queue nothing more: half-closed or finished */
+    bool finished : 1;        /* server: a status was given */
+    bool deferred : 1;        /* nghttp2 waits for oak_rpc_call_send or the end */
+    bool paused : 1;
+    bool deaf : 1;        /* what still comes is dropped */
+    bool ended : 1;       /* `closed` was called */
+    bool cancelled : 1;   /* by us; `closed` follows */
+    bool over_mark : 1;   /* more than the high mark was queued */
+    bool one_held : 1;    /* server: the only message waits in `in` for END_STREAM */
+    bool waiting : 1;     /* client: in conn->waiting */
+    bool was_reset : 1;   /* RST_STREAM is in nghttp2's hands */
+    bool stream_gone : 1; /* client: nghttp2 closed it, and paused messages wait */
+
+    uint8_t prefix[5]; /* of the message that is coming */
+    uint8_t prefix_used;
+    uint32_t need;     /* its length, once the prefix is whole */
+    uint32_t messages; /* received */
+    size_t header_bytes;
+
+    struct oak_buf meta; /* received: pairs */
+    struct oak_buf head; /* to send in headers: pairs. Client: path and authority first */
+    struct oak_buf tail; /* to send in trailers: pairs */
+    struct oak_buf out;  /* framed messages to send */
+    size_t out_at;       /* taken of them */
+    struct oak_buf in;   /* the message that is coming */
+    struct oak_buf held; /* DATA that came while paused */
+    enum oak_rpc_code code;
+    struct oak_buf status_text; /* decoded */
+};
+
+/* A clean call in the connection's `open` list, NULL without memory. */
+struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn);
+/* Tell the handler `closed`, once. The memory stays until the stream is gone. */
+void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak_bytes text);
+/* Its stream is gone and it has ended: back to the pool. */
+void rpc__call_release(struct oak_rpc_call *call);
+/* Refuse what the peer does: a server finishes with the status, a client resets and ends. */
+void rpc__call_refuse(struct oak_rpc_call *call, enum oak_rpc_code code, const char *text);
+/* Drop what was queued to send, or what was received and not delivered. */
+void rpc__call_drop_out(struct oak_rpc_call *call);
+void rpc__call_drop_in(struct oak_rpc_call *call);
+/* The deadline has passed. */
+void rpc__call_expire(struct oak_rpc_call *call);
+/* RST_STREAM, if there is a stream. */
+void rpc__call_reset(struct oak_rpc_call *call, uint32_t error);
+/* nghttp2 asks for bytes of a call. */
+ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
+                       uint32_t *flags, nghttp2_data_source *source, void *user);
+int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
+                    size_t length, nghttp2_data_source *source, void *user);
+/* Look at the call again outside of nghttp2's callbacks; and that look, which may free the call. */
+void rpc__call_ready(struct oak_rpc_call *call);
+void rpc__call_look(struct oak_rpc_call *call);
+
+/* -- frame.c: the 5-byte framing --------------------------------------------------------------- */
+
+/* DATA of the call's stream; `last`: of a frame with END_STREAM. */
+void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool last);
+/* END_STREAM came. */
+void rpc__frame_end(struct oak_rpc_call *call);
+/* Go on after a pause, if there is something to go on with. */
+void rpc__frame_resume(struct oak_rpc_call *call);
+
+/* -- deadlines.c: a heap of calls by deadline -------------------------------------------------- */
+
+struct rpc_deadlines {
+    struct oak_rpc_call **calls;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+OAK_MUST_USE int rpc__deadlines_add(struct rpc_deadlines *d, struct oak_rpc_call *call);
+/* Not there: nothing happens. */
+void rpc__deadlines_remove(struct rpc_deadlines *d, struct oak_rpc_call *call);
+void rpc__deadlines_fini(struct rpc_deadlines *d);
+
+/* -- abuse.c: what a peer may do how often ----------------------------------------------------- */
+
+/* A token bucket. Zeroed: full at its first use. */
+struct rpc_bucket {
+    uint64_t filled_ns;
+    uint32_t used;
+};
+
+struct rpc_guard {
+    struct rpc_bucket resets; /* streams reset by the peer, or by us for its faults */
+    struct rpc_bucket pings;
+    struct rpc_bucket settings;
+    struct rpc_bucket empties; /* DATA with nothing in it */
+    struct rpc_bucket others;  /* PRIORITY, WINDOW_UPDATE, unknown */
+    uint64_t ping_ns;          /* when the last came; 0: none, or forgiven */
+    uint8_t ping_strikes;
+    const char *reason; /* set: the peer must go, and this is the debug data */
+};
+
+/* A frame came or a reset left. False: the peer went too far, and guard->reason says how. */
+bool rpc__guard_frame(struct oak_rpc_conn *conn, const nghttp2_frame *frame);
+bool rpc__guard_reset_sent(struct oak_rpc_conn *conn, uint32_t error);
+bool rpc__guard_headers(struct oak_rpc_conn *conn, size_t header_bytes);
+/* HEADERS or DATA left: PINGs that answer them (bandwidth probes) are no strikes. */
+void rpc__guard_sent(struct oak_rpc_conn *conn);
+
+/* -- connections ------------------------------------------------------------------------------- */
+
+struct oak_rpc_conn {
+    nghttp2_session *session;
+    struct oak_rpc_server *server; /* NULL: client */
+    struct rpc_pool *pool;         /* the server's, the channel's, or own_pool */
+    struct rpc_pool own_pool;
+    struct oak_rpc_options options; /* no zeros */
+    struct oak_list open;           /* calls with a stream, or ended ones whose stream lingers */
+    struct oak_list waiting;        /* client: calls without a stream yet, in order */
+    struct oak_list ready;
+    uint32_t open_count;
+    uint32_t waiting_count;
+    struct rpc_deadlines deadlines;
+    struct oak_buf out;     /* for oak_rpc_conn_take */
+    struct oak_buf *gather; /* where a take in progress puts bytes */
+    size_t held_bytes;      /* in `in` and `held` of its calls */
+    size_t owed_bytes;      /* of the connection's window, kept back from the peer */
+    uint64_t now_ns;
+    uint64_t heard_ns;  /* last bytes from the peer */
+    uint64_t begun_ns;  /* when the connection, and then a block of headers, began; 0: none open */
+    uint64_t pinged_ns; /* our PING is out since; 0: none */
+    uint64_t drain_ns;  /* first GOAWAY of a drain was submitted; 0: no drain */
+    uint64_t keepalive_ns; /* 0: never */
+    uint64_t keepalive_timeout_ns;
+    struct rpc_guard guard;
+    int broken;          /* an OAK_E code: say goodbye and go */
+    bool goodbye_queued; /* the last GOAWAY was written by hand */
+    bool settings_received;
+    bool going; /* client: GOAWAY came, or ids ran out: start no more calls here */
+    bool drain_final;
+    uint32_t depth; /* inside feed, take or tick */
+    /* There may be something to take. May be NULL. */
+    void (*wake)(void *user);
+    void *wake_user;
+    char authority[256]; /* client */
+    char peer[64];
+};
+
+/* What was given (NULL: nothing), defaults and ceilings in place of zeros. */
+struct oak_rpc_options rpc__options(const struct oak_rpc_options *given);
+/* As oak_rpc_conn_new, with a shared pool (NULL: its own). */
+OAK_MUST_USE int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
+                               const struct oak_rpc_options *options, const char *peer_name,
+                               uint64_t now_ns, struct oak_rpc_conn **out);
+void rpc__conn_wake(struct oak_rpc_conn *conn);
+/* Append at most about RPC_TAKE_BYTES. */
+void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out);
+/* The connection can't go on for want of memory or by abuse. */
+void rpc__conn_break(struct oak_rpc_conn *conn, int error);
+/* Credit the connection's window for bytes that came, and account for what we keep. */
+void rpc__conn_received(struct oak_rpc_conn *conn, size_t size);
+void rpc__conn_hold(struct oak_rpc_conn *conn, size_t size);
+void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size);
+/* A client's transport is there: its times begin. */
+void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,
+                     const struct oak_rpc_channel_options *options);
+/* End all calls that have started, or those that have not, with this status. */
+void rpc__conn_end_open(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text);
+void rpc__conn_end_waiting(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text);
+/* First GOAWAY; the second follows by tick. */
+void rpc__conn_drain(struct oak_rpc_conn *conn);
+/* nghttp2's callbacks of the receiving side (inbound.c). */
+void rpc__inbound_register(nghttp2_session_callbacks *callbacks);
+
+/* -- stream.c: a connection over a byte stream --------------------------------------------------
+ */
+
+/* What a server or a channel has for all its connections. */
+struct rpc_link;
+
+struct rpc_links {
+    const struct oak_loop *loop;
+    struct oak_list all;    /* by rpc_link.link */
+    struct oak_list dirty;  /* by rpc_link.dirty_link: to be flushed when the round ends */
+    struct oak_after after; /* added while `dirty` is not empty */
+    struct oak_buf out;     /* gathered, written, forgotten */
+    struct oak_rpc_traffic *traffic;
+    /* The stream is gone; calls are still there, to be moved. Then: they were ended, link is freed.
+     */
+    void (*lost)(struct rpc_links *links, struct rpc_link *link);
+    void (*gone)(struct rpc_links *links);
+    /* After a round's flush. */
+    void (*flushed)(struct rpc_links *links);
+};
+
+/* One connection and its stream. */
+struct rpc_link {
+    struct oak_list link;
+    struct oak_list dirty_link;
+    struct rpc_links *links;
+    struct oak_stream *stream; /* NULL: not connected yet, or gone */
+    struct oak_rpc_conn *conn;
+    struct oak_timer timer;
+    struct oak_stream_handler handler;
+    bool closing;
+    bool stalled;         /* too much is queued: neither read nor take */
+    size_t stalled_bytes; /* queued when it was last looked at */
+    uint64_t stalled_ns;
+};
+
+void rpc__links_init(struct rpc_links *links, const struct oak_loop *loop);
+void rpc__links_fini(struct rpc_links *links);
+/* A link that owns `conn`, without a stream yet. NULL without memory (conn is then still yours). */
+struct rpc_link *rpc__link_new(struct rpc_links *links, struct oak_rpc_conn *conn);
+/* Attach the stream and start. */
+void rpc__link_open(struct rpc_link *link, struct oak_stream *stream, struct oak_bytes early);
+/* End the calls, then the stream: at once, or once what is queued has left. */
+void rpc__link_close(struct rpc_link *link, bool now);
+/* A link without a stream: end its calls and free it. */
+void rpc__link_free(struct rpc_link *link);
+
+/* -- server.c ---------------------------------------------------------------------------------- */
+
+struct oak_rpc_server {
+    const struct oak_loop *loop;
+    struct oak_rpc_options options; /* no zeros */
+    struct rpc_pool pool;
+    struct rpc_method **methods;        /* method_count, in order of adding */
+    struct oak_rpc_method_stats *stats; /* beside it */
+    size_t method_count;
+    struct rpc_method **index; /* by hash of the path, open addressing; a power of two */
+    size_t index_size;
+    struct oak_rpc_traffic traffic;
+    struct rpc_links links;
+    uint32_t link_count;
+    struct oak_timer grace;
+    bool draining;
+};
+
+const struct rpc_method *rpc__server_find(const struct oak_rpc_server *server,
+                                          struct oak_bytes path);
+/* A request's headers are complete: start the call or refuse it. */
+void rpc__server_dispatch(struct oak_rpc_call *call);
+
+/* -- client.c ---------------------------------------------------------------------------------- */
+
+/* Start waiting calls while the peer takes more. */
+void rpc__client_start(struct oak_rpc_conn *conn);
+/* Hand the waiting calls over to a fresh connection. */
+void rpc__client_move_waiting(struct oak_rpc_conn *from, struct oak_rpc_conn *to);
+/* A block of headers is complete. */
+void rpc__client_headers(struct oak_rpc_call *call, bool end_stream);
+/* Its stream closed: what status follows from what came. */
+void rpc__client_finish(struct oak_rpc_call *call, uint32_t error);
+enum oak_rpc_code rpc__code_of_http(uint32_t http_status);
+enum oak_rpc_code rpc__code_of_reset(uint32_t error);
+
+/* -- submit.c: headers and trailers to nghttp2 ------------------------------------------------- */
+
+/* Each returns 0 or OAK_ENOMEM. */
+OAK_MUST_USE int rpc__submit_request(struct oak_rpc_call *call);
+OAK_MUST_USE int rpc__submit_headers(struct oak_rpc_call *call);
+OAK_MUST_USE int rpc__submit_trailers(struct oak_rpc_call *call);
+/* Headers and status in one, no message. */
+OAK_MUST_USE int rpc__submit_trailers_only(struct oak_rpc_call *call);
+/* An answer that is not gRPC: 405 or 415. */
+OAK_MUST_USE int rpc__submit_http_status(struct oak_rpc_call *call, const char *status);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life.c: how a call begins, ends and goes back to the pool.
+ *
+ * Happy path   1 rpc__call_new  2 its handler works  3 rpc__call_end tells `closed`, once
+ *              4 nghttp2 forgets the stream  5 rpc__call_release. 3 and 4 in either order.
+ * Can fail     1, for want of memory.
+ * Invariants   a call is in exactly one list by its link; a spare one is all zero but for the
+ * capacity of its buffers. handler == NULL once ended. Thread       the connection's.
+ */
+#include "rpc/internal.h"
+
+void *rpc__resize(void *p, size_t size)
+{
+    struct oak_alloc alloc = oak_alloc_libc();
+    return alloc.resize(alloc.user, p, size);
+}
+
+void rpc__pool_init(struct rpc_pool *pool)
+{
+    *pool = (struct rpc_pool){0};
+    oak_list_init(&pool->spare);
+}
+
+static void call_free(struct oak_rpc_call *call)
+{
+    oak_buf_fini(&call->meta);
+    oak_buf_fini(&call->head);
+    oak_buf_fini(&call->tail);
+    oak_buf_fini(&call->out);
+    oak_buf_fini(&call->in);
+    oak_buf_fini(&call->held);
+    oak_buf_fini(&call->status_text);
+    rpc__resize(call, 0);
+}
+
+void rpc__pool_fini(struct rpc_pool *pool)
+{
+    struct oak_list *node;
+    while ((node = oak_list_pop(&pool->spare)) != NULL) {
+        call_free(OAK_LIST_ENTRY(node, struct oak_rpc_call, link));
+    }
+    oak_buf_fini(&pool->fields);
+    oak_buf_fini(&pool->text);
+    pool->spare_count = 0;
+}
+
+struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn)
+{
+    struct oak_list *node = oak_list_pop(&conn->pool->spare);
+    struct oak_rpc_call *call;
+    if (node != NULL) {
+        conn->pool->spare_count--;
+        call = OAK_LIST_ENTRY(node, struct oak_rpc_call, link);
+    } else {
+        call = rpc__resize(NULL, sizeof(*call));
+        if (call == NULL) {
+            return NULL;
+        }
+        *call = (struct oak_rpc_call){0};
+    }
+    call->conn = conn;
+    oak_list_init(&call->link);
+    oak_list_init(&call->ready_link);
+    oak_list_push(&conn->open, &call->link);
+    conn->open_count++;
+    return call;
+}
+
+static struct oak_buf buffer_keep(struct oak_buf buffer)
+{
+    if (buffer.capacity > RPC_SPARE_BUFFER_BYTES_MAX) {
+        oak_buf_fini(&buffer);
+    }
+    oak_buf_clear(&buffer);
+    return buffer;
+}
+
+void rpc__call_release(struct oak_rpc_call *call)
+{
+    OAK_ASSERT(call->ended);
+    OAK_ASSERT_EQ(call->stream_id, 0);
+    OAK_ASSERT_EQ(call->heap_place, 0);
+    struct oak_rpc_conn *conn = call->conn;
+    struct rpc_pool *pool = conn->pool;
+    rpc__call_drop_in(call);
+    if (oak_list_linked(&call->ready_link)) {
+        oak_list_remove(&call->ready_link);
+    }
+    oak_list_remove(&call->link);
+    uint32_t *count = call->waiting ? &conn->waiting_count : &conn->open_count;
+    OAK_ASSERT_GT(*count, 0);
+    (*count)--;
+    if (pool->spare_count >= RPC_SPARE_CALLS_MAX) {
+        call_free(call);
+        return;
+    }
+    *call = (struct oak_rpc_call){
+        .meta = buffer_keep(call->meta),
+        .head = buffer_keep(call->head),
+        .tail = buffer_keep(call->tail),
+        .out = buffer_keep(call->out),
+        .in = buffer_keep(call->in),
+        .held = buffer_keep(call->held),
+        .status_text = buffer_keep(call->status_text),
+    };
+    oak_list_init(&call->link);
+    /* The one used last is the one whose memory is in the cache: to the front. */
+    oak_list_push(pool->spare.next, &call->link);
+    pool->spare_count++;
+}
+
+void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak_bytes text)
+{
+    OAK_ASSERT(!call->ended);
+    OAK_ASSERT_LE(code, OAK_RPC_UNAUTHENTICATED);
+    const struct oak_rpc_handler *handler = call->handler;
+    call->ended = true;
+    call->deaf = true;
+    call->handler = NULL;
+    rpc__deadlines_remove(&call->conn->deadlines, call);
+    if (call->counted) {
+        call->method->stats->handled[code]++;
+    }
+    rpc__call_drop_in(call);
+    if (handler != NULL) {
+        struct oak_rpc_status status = {.code = code, .message = text};
+        handler->closed(call->user, call, &status);
+    }
+}
+
+void rpc__call_drop_out(struct oak_rpc_call *call)
+{
+    call->out_at = 0;
+    call->over_mark = false;
+    oak_buf_clear(&call->out);
+}
+
+void rpc__call_drop_in(struct oak_rpc_call *call)
+{
+    rpc__conn_unhold(call->conn, call->in.size + call->held.size);
+    oak_buf_clear(&call->in);
+    oak_buf_clear(&call->held);
+    call->one_held = false;
+}
+
+void rpc__call_ready(struct oak_rpc_call *call)
+{
+    if (!oak_list_linked(&call->ready_link)) {
+        oak_list_push(&call->conn->ready, &call->ready_link);
+    }
+    rpc__conn_wake(call->conn);
+}
+
+void rpc__call_look(struct oak_rpc_call *call)
+{
+    if (!call->ended && call->cancelled) {
+        rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes_str("call canceled"));
+    }
+    if (!call->ended) {
+        rpc__frame_resume(call);
+    }
+    if (!call->ended && call->stream_gone && !call->paused) {
+        rpc__client_finish(call, NGHTTP2_NO_ERROR);
+    }
+    if (call->ended && call->stream_id == 0) {
+        rpc__call_release(call);
+    }
+}
