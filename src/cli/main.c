@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c: the program `oakum`: which command is meant.
+ *
+ * Without a command, or with a flag in its place, it is a server, as etcd is; under the name etcd
+ * it is nothing but that, so that a link can stand in for etcd's own program.
+ */
+#include "cli/internal.h"
+#include "server/server.h"
+
+#ifndef OAK_VERSION
+#error "OAK_VERSION comes from the build"
+#endif
+
+struct entry {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char *const *argv);
+};
+
+static int help(int argc, char *const *argv);
+static int version(int argc, char *const *argv);
+
+static const struct entry commands[] = {
+    {"up", "start a cluster on this machine, for trying things out", cli__up},
+    {"status", "show who leads, and how far each server is", cli__status},
+    {"bench", "put load on a cluster, and measure it", cli__bench},
+    {"version", "print the version", version},
+    {"help", "this text, or the help of a command", help},
+};
+
+static const struct entry *find(const char *name)
+{
+    for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown(const char *name)
+{
+    fprintf(stderr, "oakum: there is no command \"%.64s\"; see oakum help\n", name);
+    return CLI__EXIT_MISUSED;
+}
+
+static int help(int argc, char *const *argv)
+{
+    if (argc > 1) {
+        static char flag[] = "--help";
+        const struct entry *entry = find(argv[1]);
+        char *words[] = {argv[1], flag, NULL};
+        if (entry != NULL && entry->run != help && entry->run != version) {
+            return entry->run(2, words);
+        }
+        if (entry == NULL) {
+            return unknown(argv[1]);
+        }
+    }
+    printf(
+        "oakum is a replicated, strongly consistent store for keys and values that speaks etcd's "
+        "API.\n\n"
+        "Usage:\n"
+        "  oakum [flags]            a server; oakum --help lists its flags\n"
+        "  oakum COMMAND [flags]    oakum COMMAND --help tells more\n\n"
+        "Commands:\n");
+    for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
+    return CLI__EXIT_OK;
+}
+
+static int version(int argc, char *const *argv)
+{
+    (void)argc;
+    (void)argv;
+    printf("oakum " OAK_VERSION "\n");
+    return CLI__EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "oakum";
+    if (argc < 2 || argv[1][0] == '-' || argv[1][0] == '\0' || strcmp(name, "etcd") == 0) {
+        return oak_server_main(argc, argv);
+    }
+    const struct entry *entry = find(argv[1]);
+    return entry != NULL ? entry->run(argc - 1, argv + 1) : unknown(argv[1]);
+}
