@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of the Raft core share. Door: oakum/raft.h.
+ *
+ * The core is state, not queues: what has to be said to a peer is a flag or a number in its row,
+ * and messages are made of them when the host takes its output. So a take needs no memory, a
+ * message is always made from the newest state, and proposals that gathered leave as one append.
+ */
+#ifndef OAK_RAFT_INTERNAL_H
+#define OAK_RAFT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/compiler.h"
+#include "base/zoo.h"
+#include "oakum/raft.h"
+
+/* Batches being written at one time; past it the next waits and grows. One sync is under way and
+ * one gathers as a rule; 64 leaves a host room to stripe. */
+#define RAFT__BATCHES_MAX 64
+/* Read rounds under way; past it reads gather into the next. */
+#define RAFT__ROUNDS_MAX 16
+/* Messages in one output; the rest follows in the next. */
+#define RAFT__SEND_MAX 32
+/* Answers that wait for a take; past it a message is refused as if there were no memory. */
+#define RAFT__REPLIES_MAX 1024
+/* Terms and indexes beyond this are refused in messages, so that arithmetic on them can't wrap. */
+#define RAFT__NUMBER_MAX ((uint64_t)1 << 62)
+/* What an entry costs beside its payload, when uncommitted bytes are counted: empty proposals have
+ * a limit too. */
+#define RAFT__ENTRY_OVERHEAD 64
+
+/* -- log.c: the entries in memory -----------------------------------------------------------------
+ */
+
+/* Stands in front of the payload's bytes. An entry's `data` points right behind it. */
+struct raft__payload {
+    struct raft__payload *next; /* in a chain of new payloads, or among the buried */
+    uint64_t token;             /* buried: some batch up to this one may still read the bytes */
+    uint64_t apply; /* buried: the state machine may read the bytes until it applied this */
+};
+
+/* Entries base + 1 .. base + count, in one piece of memory, so that outputs point straight into it.
+ */
+struct raft__log {
+    struct oak_raft_alloc alloc;
+    struct oak_raft_entry *slots;
+    size_t capacity;
+    size_t head; /* slots before it are free: compacted */
+    size_t count;
+    uint64_t base; /* the entry before the first; compacted, or a snapshot's */
+    uint64_t base_term;
+    size_t bytes;                /* of all payloads held */
+    struct raft__payload *grave; /* removed while somebody could still read them, oldest first */
+    struct raft__payload *grave_end; /* the newest */
+};
+
+/* What outputs may still point to, so that removal knows what to bury. */
+struct raft__readers {
+    uint64_t token;        /* the newest batch handed out and not persisted; 0: none */
+    uint64_t apply_issued; /* handed out for applying */
+    uint64_t applied;
+};
+
+void raft__log_init(struct raft__log *log, const struct oak_raft_alloc *alloc, uint64_t base,
+                    uint64_t base_term);
+void raft__log_fini(struct raft__log *log);
+static inline uint64_t raft__log_last(const struct raft__log *log)
+{
+    return log->base + log->count;
+}
+static inline struct oak_raft_entry *raft__log_at(const struct raft__log *log, uint64_t index)
+{
+    OAK_ASSERT(index > log->base && index <= log->base + log->count);
+    return &log->slots[log->head + (size_t)(index - log->base) - 1];
+}
+uint64_t raft__log_last_term(const struct raft__log *log);
+/* False when `index` is compacted or not there yet. */
+bool raft__log_term(const struct raft__log *log, uint64_t index, uint64_t *term);
+/* Room for `extra` entries behind the last. OAK_RAFT_ENOMEM: nothing changed. */
+OAK_MUST_USE int raft__log_reserve(struct raft__log *log, size_t extra);
+/* A copy of the bytes, or NULL. Size 0 needs none: don't ask. */
+struct raft__payload *raft__payload_new(const struct oak_raft_alloc *alloc, const void *data,
+                                        size_t size);
+void raft__payload_free(const struct oak_raft_alloc *alloc, struct raft__payload *payload);
+/* Append one entry; takes the payload (NULL for none). Room was reserved. */
+void raft__log_push(struct raft__log *log, uint64_t term, enum oak_raft_entry_type type,
+                    struct raft__payload *payload, uint32_t size);
+/* Remove `from` and everything behind it. */
+void raft__log_truncate(struct raft__log *log, uint64_t from, const struct raft__readers *readers);
+/* Remove everything up to and with `index`, whose term becomes the base's. */
+void raft__log_compact(struct raft__log *log, uint64_t index, const struct raft__readers *readers);
+/* Remove everything and stand at a snapshot. */
+void raft__log_reset(struct raft__log *log, uint64_t base, uint64_t base_term,
+                     const struct raft__readers *readers);
+/* Free what is buried and read by nobody any more. */
+void raft__log_sweep(struct raft__log *log, uint64_t persisted, uint64_t applied);
+/* The largest index up to `index` whose term is at most `term`; the base at the least. */
+uint64_t raft__log_find_term(const struct raft__log *log, uint64_t index, uint64_t term);
+
+/* -- quorum.c: majorities -------------------------------------------------------------------------
+ */
+
+enum raft__tally { RAFT__PENDING, RAFT__WON, RAFT__LOST };
+
+/* The largest value that a majority of the `count` values reaches; 0 of none. */
+uint64_t raft__quorum_value(const uint64_t *values, size_t count);
+enum raft__tally raft__quorum_tally(size_t granted, size_t rejected, size_t count);
+
+/* -- progress.c: what a leader knows of a peer ----------------------------------------------------
+ */
+
+enum raft__vote { RAFT__VOTE_NONE, RAFT__VOTE_GRANTED, RAFT__VOTE_REJECTED };
+
+struct raft__flight {
+    uint64_t end; /* the last entry in the message */
+    size_t bytes;
+};
+
+/* An append is sent and not acknowledged: a ring in memory the raft owns. */
+struct raft__window {
+    struct raft__flight *flights;
+    size_t capacity;
+    size_t first;
+    size_t count;
+    size_t bytes;
+};
+
+/* One other member. */
+struct raft__peer {
+    uint64_t id;
+    bool learner;
+
+    int state; /* OAK_RAFT_PEER_... */
+    uint64_t match;
+    uint64_t next;         /* PROBE: to try; REPLICATE: behind what was sent; SNAPSHOT: unused */
+    bool probe_sent;       /* PROBE: one is out; the next goes with the answer or the heartbeat */
+    bool probe_unanswered; /* PROBE: go on without payloads, the peer may be away */
+    bool nudge;            /* REPLICATE: say where we are, acknowledgements may have been lost */
+    uint64_t commit_sent;  /* the largest commit index it was told of */
+    uint64_t snapshot_min; /* SNAPSHOT: what the transfer under way must reach */
+    struct raft__window window;
+
+    bool heard; /* in this term, since this member leads */
+    uint64_t heard_ms;
+    bool heartbeat_due;
+
+    enum raft__vote vote;
+    bool vote_due; /* a (pre-)vote request waits to be sent */
+
+    uint64_t read_acked;     /* the newest round it confirmed */
+    uint64_t read_asked;     /* its newest request that is in no round yet; 0: none */
+    uint64_t read_answer;    /* its newest request that is answered and not told; 0: none */
+    uint64_t read_answer_at; /* the read index of that answer */
+};
+
+void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms);
+void raft__peer_probe(struct raft__peer *p, uint64_t next);
+void raft__peer_replicate(struct raft__peer *p);
+void raft__peer_snapshot(struct raft__peer *p, uint64_t index_min);
+/* `match` grew or was confirmed: true if anything changed for what can be sent. */
+void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base);
+/* The peer refused an append behind `rejected`; `retry` is where to try again by the hints. False:
+ * a stale refusal. */
+bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry);
+bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_max);
+void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes);
+void raft__window_free(struct raft__window *w, uint64_t acked);
+
+/* -- the core -------------------------------------------------------------------------------------
+ */
+
+struct raft__batch {
+    uint64_t token;
+    uint64_t end; /* how far the log is durable once it is written; sinks with truncation */
+    bool hard_state;
+    uint64_t term;
+    uint64_t vote;
+};
+
+struct raft__reply {
+    enum oak_raft_msg_type type;
+    bool reject;
+    uint64_t to;
+    uint64_t term;
+    uint64_t index;
+    uint64_t read_seq;
+    uint64_t hint_index;
+    uint64_t hint_term;
+};
+
+/* On a leader, a round of heartbeats that confirms leadership. On a follower, a question to the
+ * leader. */
+struct raft__round {
+    uint64_t number; /* what the messages carry */
+    uint64_t seq;    /* it answers this member's reads up to here */
+    uint64_t index;  /* leader: the commit index as it began */
+    uint64_t since_ms;
+    uint64_t remote[OAK_RAFT_MEMBERS_MAX]; /* leader: per peer, the request it answers; 0: none */
+};
+
+struct raft__reads {
+    uint64_t seq;       /* the newest read asked for */
+    uint64_t rounded;   /* covered by a round */
+    uint64_t answered;  /* given out, or lost */
+    uint64_t since_ms;  /* when the oldest read that waits for a round was asked for */
+    uint64_t lead_next; /* leader: the last round's number in this term */
+    uint64_t ask_next;  /* follower: the last question's number; starts at random */
+    struct raft__round rounds[RAFT__ROUNDS_MAX];
+    size_t first;
+    size_t count;
+    struct oak_raft_read_done done[RAFT__ROUNDS_MAX + 2];
+    size_t done_count;
+};
+
+struct oak_raft {
+    uint64_t id;
+    uint64_t group;
+    struct oak_raft_alloc alloc;
+    uint64_t random;
+    uint32_t heartbeat_ms;
+    uint32_t election_ms;
+    size_t entry_bytes_max;
+    size_t append_bytes_max;
+    size_t append_entries_max;
+    size_t inflight_bytes_max;
+    size_t inflight_messages_max;
+    size_t uncommitted_bytes_max;
+    size_t apply_bytes_max;
+
+    enum oak_raft_role role;
+    uint64_t term;
+    uint64_t vote;
+    uint64_t leader;
+    uint64_t commit;
+    struct oak_raft_config config;
+    bool self_voter;
+    struct raft__peer peers[OAK_RAFT_MEMBERS_MAX]; /* sorted by id, without this member */
+    size_t peer_count;
+    struct raft__flight *flights; /* the windows of all peers, in one piece; made for a campaign */
+    size_t flights_peers;         /* for how many */
+
+    bool started; /* the first tick has come */
+    uint64_t now_ms;
+    uint64_t heard_ms;    /* follower: when the leader was last heard */
+    uint64_t deadline_ms; /* not a leader: when to campaign */
+    uint64_t beat_ms;     /* the last beat */
+
+    struct raft__log log;
+    size_t uncommitted_bytes; /* leader: payloads behind commit */
+    uint64_t staged;          /* the log up to here was handed out for writing */
+    uint64_t durable;         /* ... and is on disk */
+    uint64_t apply_issued;
+    uint64_t applied;
+
+    struct oak_raft_hard_state hard_staged;
+    uint64_t hard_durable_term;
+    uint64_t hard_durable_vote;
+    bool hint_due; /* the commit hint may be written by itself */
+    uint64_t token_issued;
+    uint64_t token_persisted;
+    struct raft__batch batches[RAFT__BATCHES_MAX];
+    size_t batch_first;
+    size_t batch_count;
+    struct oak_raft_snapshot restore;
+    bool restore_due; /* to be handed out */
+    bool restore_keeps_log;
+    uint64_t restore_token; /* being written, unless persisted */
+
+    /* Follower, in this term: how far the log is known to equal the leader's, and what it was told.
+     */
+    uint64_t verified;
+    uint64_t acked;
+    bool ack_due;
+    uint64_t append_read_seq;
+    bool grant_due; /* the vote in `vote` is to be told, once durable */
+
+    struct raft__reads reads;
+    struct raft__reply *replies;
+    size_t reply_capacity;
+    size_t reply_first;
+    size_t reply_count;
+
+    struct oak_raft_output out;
+    struct oak_raft_msg send[RAFT__SEND_MAX];
+    struct oak_raft_snapshot out_restore;
+    struct oak_raft_read_done out_reads[RAFT__ROUNDS_MAX + 2];
+    struct oak_raft_snapshot_want out_snapshots[OAK_RAFT_MEMBERS_MAX];
+};
+
+/* recover.c */
+OAK_MUST_USE int raft__config_check(const struct oak_raft_config *config);
+OAK_MUST_USE int raft__options_check(const struct oak_raft_options *o);
+
+/* raft.c */
+void raft__config_set(struct oak_raft *r, const struct oak_raft_config *config);
+struct raft__peer *raft__peer_find(struct oak_raft *r, uint64_t id);
+struct raft__readers raft__readers(const struct oak_raft *r);
+void raft__commit_to(struct oak_raft *r, uint64_t index);
+
+/* election.c: roles, terms, votes */
+void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader);
+OAK_MUST_USE int raft__campaign(struct oak_raft *r);
+/* Votes came in, or this member's own became durable. */
+void raft__election_check(struct oak_raft *r);
+void raft__election_rearm(struct oak_raft *r);
+bool raft__candidate_ready(const struct oak_raft *r);
+/* Heard a leader so lately that nobody else's campaign is answered. */
+bool raft__locked(const struct oak_raft *r, uint64_t from);
+void raft__on_vote(struct oak_raft *r, const struct oak_raft_msg *m);
+void raft__on_vote_reply(struct oak_raft *r, const struct oak_raft_msg *m);
+
+/* step.c */
+OAK_MUST_USE int raft__reply_reserve(struct oak_raft *r);
+void raft__reply(struct oak_raft *r, const struct raft__reply *reply);
+
+/* replicate.c: the leader */
+void raft__lead(struct oak_raft *r);
+void raft__leader_tick(struct oak_raft *r);
+void raft__commit_advance(struct oak_raft *r);
+OAK_MUST_USE int raft__on_append_reply(struct oak_raft *r, const struct oak_raft_msg *m);
+OAK_MUST_USE int raft__on_heartbeat_reply(struct oak_raft *r, const struct oak_raft_msg *m);
+bool raft__peer_needs_snapshot(const struct oak_raft *r, const struct raft__peer *p);
+bool raft__peer_wants_append(const struct oak_raft *r, const struct raft__peer *p);
+/* Fill `m` with the next append for `p` and note it as sent. */
+void raft__append_make(struct oak_raft *r, struct raft__peer *p, struct oak_raft_msg *m);
+
+/* follower.c */
+/* What an append will change, found and allocated before anything is changed. */
+struct raft__intake {
+    bool matches;      /* the previous entry is ours too */
+    uint64_t conflict; /* remove from here; 0: nothing to remove */
+    size_t skip;       /* entries that are here already */
+    struct raft__payload *payloads;
+};
+OAK_MUST_USE int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m,
+                                   struct raft__intake *intake);
+void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct raft__intake *intake);
+void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m);
+OAK_MUST_USE int raft__snapshot_check(const struct oak_raft *r, const struct oak_raft_msg *m);
+/* `stale`: from a leader of an older term. What it holds is committed all the same. */
+void raft__on_snapshot(struct oak_raft *r, const struct oak_raft_msg *m, bool stale);
+
+/* read.c */
+/* The asks are numbered from `base`, which no earlier life of this member may have used. */
+void raft__reads_init(struct raft__reads *reads, uint64_t base);
+bool raft__reads_can_begin(const struct oak_raft *r);
+/* Begin the next round. On a follower: true, and `ask` is the question to send. */
+bool raft__reads_begin(struct oak_raft *r, uint64_t *ask);
+void raft__reads_confirm(struct oak_raft *r);
+void raft__reads_lose(struct oak_raft *r);
+void raft__reads_expire(struct oak_raft *r);
+void raft__on_read(struct oak_raft *r, const struct oak_raft_msg *m);
+void raft__on_read_reply(struct oak_raft *r, const struct oak_raft_msg *m);
+
+/* output.c */
+/* The log was cut behind `end`: nothing further counts as written. */
+void raft__written_clamp(struct oak_raft *r, uint64_t end);
+
+/* splitmix64 (Steele, Lea, Flood 2014): small, and every seed is as good as another. */
+static inline uint64_t raft__random(struct oak_raft *r)
+{
+    uint64_t z = r->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* progress.c: what a leader knows of one peer, and how much it may send.
+ *
+ *              acknowledged                  window moves
+ *      PROBE ───────────────▶ REPLICATE ◀──────────┐
+ *        ▲  ◀─────────────── │  │   └──────────────┘
+ *        │   refused, broken │  │
+ *        │ sent or failed    │  │ needs what is compacted
+ *        └──────── SNAPSHOT ◀┴──┘ (from PROBE too)
+ *
+ * PROBE looks for the place where the logs agree: one append at a time, the next with the answer or
+ * the heartbeat. REPLICATE sends ahead, within a window of bytes and messages. SNAPSHOT sends
+ * heartbeats only, until the host reports or the peer acknowledges something the log still reaches.
+ *
+ * Invariants   match < next; the window is empty outside REPLICATE.
+ * Thread       the core's.
+ */
+#include "raft/internal.h"
+
+static void window_clear(struct raft__window *w)
+{
+    w->first = 0;
+    w->count = 0;
+    w->bytes = 0;
+}
+
+void raft__peer_probe(struct raft__peer *p, uint64_t next)
+{
+    OAK_ASSERT_GT(next, p->match);
+    p->state = OAK_RAFT_PEER_PROBE;
+    p->next = next;
+    p->probe_sent = false;
+    p->probe_unanswered = false;
+    p->nudge = false;
+    p->commit_sent = 0;
+    window_clear(&p->window);
+}
+
+void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms)
+{
+    p->match = 0;
+    raft__peer_probe(p, last + 1);
+    /* A new leader gives everybody one election time-out to be heard. */
+    p->heard_ms = now_ms;
+    p->heard = p->vote == RAFT__VOTE_GRANTED;
+    p->heartbeat_due = false;
+    p->vote_due = false;
+    p->read_acked = 0;
+    p->read_asked = 0;
+    p->read_answer = 0;
+}
+
+void raft__peer_replicate(struct raft__peer *p)
+{
+    OAK_ASSERT_EQ(p->window.count, 0u);
+    p->state = OAK_RAFT_PEER_REPLICATE;
+    p->next = p->match + 1;
+    p->nudge = false;
+}
+
+void raft__peer_snapshot(struct raft__peer *p, uint64_t index_min)
+{
+    raft__peer_probe(p, p->match + 1);
+    p->state = OAK_RAFT_PEER_SNAPSHOT;
+    p->snapshot_min = index_min;
+}
+
+void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base)
+{
+    if (index < p->match) {
+        return; /* an old one that was overtaken */
+    }
+    p->match = index;
+    p->next = OAK_MAX(p->next, index + 1);
+    switch (p->state) {
+    case OAK_RAFT_PEER_PROBE:
+        raft__peer_replicate(p);
+        break;
+    case OAK_RAFT_PEER_REPLICATE:
+        raft__window_free(&p->window, index);
+        break;
+    case OAK_RAFT_PEER_SNAPSHOT:
+        /* However it got there: once the log reaches it, it needs no snapshot any more. */
+        if (index >= log_base) {
+            raft__peer_replicate(p);
+        }
+        break;
+    default:
+        OAK_UNREACHABLE("three states");
+    }
+    OAK_ASSERT_LT(p->match, p->next);
+}
+
+bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry)
+{
+    OAK_ASSERT_LE(retry, rejected);
+    if (p->state == OAK_RAFT_PEER_SNAPSHOT || rejected <= p->match) {
+        return false;
+    }
+    if (p->state == OAK_RAFT_PEER_PROBE && rejected != p->next - 1) {
+        return false; /* not the answer to the probe that is out */
+    }
+    /* `rejected` itself was refused: try below it in any case. */
+    uint64_t next = OAK_MAX(OAK_MIN(rejected, retry + 1), p->match + 1);
+    raft__peer_probe(p, next);
+    return true;
+}
+
+bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_max)
+{
+    OAK_ASSERT_LE(w->count, w->capacity);
+    if (w->count == w->capacity) {
+        return true;
+    }
+    /* One entry always fits an empty window. */
+    return w->count > 0 && (w->bytes > bytes_max || bytes > bytes_max - w->bytes);
+}
+
+void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes)
+{
+    OAK_ASSERT_LT(w->count, w->capacity);
+    size_t at = (w->first + w->count) % w->capacity;
+    w->flights[at] = (struct raft__flight){.end = end, .bytes = bytes};
+    w->count++;
+    w->bytes += bytes;
+}
+
+void raft__window_free(struct raft__window *w, uint64_t acked)
+{
+    while (w->count > 0 && w->flights[w->first].end <= acked) {
+        OAK_ASSERT_GE(w->bytes, w->flights[w->first].bytes);
+        w->bytes -= w->flights[w->first].bytes;
+        w->first = (w->first + 1) % w->capacity;
+        w->count--;
+    }
+}

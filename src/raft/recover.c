@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recover.c: does what was recovered from disk make sense?
+ *
+ * A core that starts from a state that contradicts itself could vote twice or forget what it
+ * acknowledged. The commit hint never outruns the durable log (output.c), so a hint behind the last
+ * entry means that the end of the log is lost, and the member must not start on it.
+ *
+ * Can fail     OAK_RAFT_EINVAL, and nothing else.
+ * Thread       any; pure functions of their arguments.
+ */
+#include "raft/internal.h"
+
+static bool ids_check(const uint64_t *ids, uint32_t count)
+{
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] <= before) {
+            return false;
+        }
+        before = ids[i];
+    }
+    return true;
+}
+
+int raft__config_check(const struct oak_raft_config *config)
+{
+    if (config->voter_count > OAK_RAFT_MEMBERS_MAX ||
+        config->learner_count > OAK_RAFT_MEMBERS_MAX - config->voter_count) {
+        return OAK_RAFT_EINVAL;
+    }
+    if (!ids_check(config->voters, config->voter_count) ||
+        !ids_check(config->learners, config->learner_count)) {
+        return OAK_RAFT_EINVAL;
+    }
+    for (uint32_t v = 0; v < config->voter_count; v++) {
+        for (uint32_t l = 0; l < config->learner_count; l++) {
+            if (config->voters[v] == config->learners[l]) {
+                return OAK_RAFT_EINVAL;
+            }
+        }
+    }
+    return OAK_RAFT_OK;
+}
+
+static int log_check(const struct oak_raft_options *o)
+{
+    uint64_t index = o->snapshot.index;
+    uint64_t term = o->snapshot.term;
+    if (index > RAFT__NUMBER_MAX || (index == 0) != (term == 0)) {
+        return OAK_RAFT_EINVAL;
+    }
+    if (o->entry_count > 0 && o->entries == NULL) {
+        return OAK_RAFT_EINVAL;
+    }
+    for (size_t i = 0; i < o->entry_count; i++) {
+        const struct oak_raft_entry *e = &o->entries[i];
+        if (e->index != index + 1 || e->term < term || e->term == 0) {
+            return OAK_RAFT_EINVAL;
+        }
+        if ((e->size > 0 && e->data == NULL) ||
+            (e->type != OAK_RAFT_ENTRY_NOOP && e->type != OAK_RAFT_ENTRY_DATA)) {
+            return OAK_RAFT_EINVAL;
+        }
+        index = e->index;
+        term = e->term;
+    }
+    if (index > RAFT__NUMBER_MAX || o->hard_state.term > RAFT__NUMBER_MAX) {
+        return OAK_RAFT_EINVAL;
+    }
+    /* An entry is never written before the term it belongs to. A snapshot may be: it comes first in
+     * its batch, and a crash may have kept the term behind it from the disk (raft.c makes up for
+     * it). */
+    bool ahead = o->entry_count > 0 && o->hard_state.term < term;
+    if (ahead || (o->hard_state.term == 0 && o->hard_state.vote != 0)) {
+        return OAK_RAFT_EINVAL;
+    }
+    if (o->hard_state.commit > index || o->applied > index || o->applied < o->snapshot.index) {
+        return OAK_RAFT_EINVAL;
+    }
+    return OAK_RAFT_OK;
+}
+
+int raft__options_check(const struct oak_raft_options *o)
+{
+    if (o->id == 0 || o->alloc.resize == NULL) {
+        return OAK_RAFT_EINVAL;
+    }
+    uint64_t heartbeat_ms = o->heartbeat_ms == 0 ? 100 : o->heartbeat_ms;
+    uint64_t election_ms = o->election_ms == 0 ? 1000 : o->election_ms;
+    if (election_ms < 3 * heartbeat_ms || o->entry_bytes_max > UINT32_MAX) {
+        return OAK_RAFT_EINVAL;
+    }
+    int e = raft__config_check(&o->snapshot.config);
+    return e != OAK_RAFT_OK ? e : log_check(o);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* testkit.h: hosts, disks and a network for tests of the Raft core, in one process and by hand.
+ *
+ * A node takes its core's output at once: batches wait until the test finishes them, messages until
+ * the test delivers them, entries are applied on the spot. Every message is checked as it leaves: a
+ * promise must be covered by the disk of its sender. Every entry applied is compared with what any
+ * node applied before. A violation calls kit->fail and is remembered.
+ */
+#ifndef OAK_RAFT_TESTKIT_H
+#define OAK_RAFT_TESTKIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "oakum/raft.h"
+
+#define KIT_NODES 8
+
+struct kit_entry {
+    uint64_t index;
+    uint64_t term;
+    enum oak_raft_entry_type type;
+    uint32_t size;
+    char *data;
+    const char *lent; /* the core's bytes; must stay readable while a batch is being written */
+};
+
+struct kit_disk {
+    struct oak_raft_hard_state hard_state;
+    struct oak_raft_snapshot snapshot;
+    struct kit_entry *entries; /* behind the snapshot */
+    size_t count;
+};
+
+/* A write under way. */
+struct kit_batch {
+    uint64_t token;
+    bool restores;
+    bool restore_keeps_log;
+    struct oak_raft_snapshot restore;
+    bool hard_state_changed;
+    struct oak_raft_hard_state hard_state;
+    struct kit_entry *entries;
+    size_t count;
+};
+
+struct kit_node {
+    uint64_t id;
+    struct oak_raft *r; /* NULL: down */
+    struct kit_disk disk;
+    struct kit_batch *batches;
+    size_t batch_count;
+    uint64_t applied; /* of the state machine, which is durable */
+    uint64_t now_ms;
+    uint64_t commit_seen;
+    enum oak_raft_role role_seen;
+    uint64_t term_seen;
+    struct oak_raft_options options; /* limits to make it with */
+    uint64_t lives;
+    /* Reads asked for in this life: what had committed anywhere by then, by sequence number. */
+    uint64_t *read_floors;
+    uint64_t read_count;
+    uint64_t read_answered;
+    size_t reads_ok;
+    size_t reads_lost;
+};
+
+struct kit_msg {
+    struct oak_raft_msg m; /* owns entries and payloads */
+};
+
+struct kit {
+    struct kit_node nodes[KIT_NODES];
+    size_t node_count;
+    struct oak_raft_config config;
+    struct kit_msg *wire;
+    size_t wire_count;
+    /* What any node applied, by index from 1. */
+    struct kit_entry *truth;
+    uint64_t truth_count;
+    uint64_t commit_max;
+    uint64_t leaders[4096]; /* by term: who led */
+    size_t failures;
+    char first_failure[256];
+    /* A line for each thing that happens; NULL for silence. */
+    void (*say)(void *user, const char *line);
+    void *user;
+    size_t applied_total;
+    size_t restored_total;
+};
+
+void kit_init(struct kit *kit);
+void kit_fini(struct kit *kit);
+/* Make the node with `id` (on a new disk with the kit's configuration), and its first life. */
+struct kit_node *kit_add(struct kit *kit, uint64_t id, const struct oak_raft_options *limits);
+struct kit_node *kit_find(struct kit *kit, uint64_t id);
+/* Lose memory. The first `batches` writes under way are on disk whole, of the next one `part` steps
+ * (restore, hard state, then entries one by one). */
+void kit_crash(struct kit *kit, struct kit_node *n, size_t batches, size_t part);
+/* `applied_back`: how many applied entries the state machine forgets. */
+int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back);
+/* Take output until there is none. */
+void kit_take(struct kit *kit, struct kit_node *n);
+/* Finish up to `count` writes. Returns how many. */
+size_t kit_persist(struct kit *kit, struct kit_node *n, size_t count);
+/* Hand the message at `at` to its receiver and take it off the wire (or leave it there: a
+ * duplicate). */
+int kit_deliver(struct kit *kit, size_t at, bool keep);
+void kit_drop(struct kit *kit, size_t at);
+int kit_tick(struct kit *kit, struct kit_node *n, uint64_t ms);
+int kit_propose(struct kit *kit, struct kit_node *n, const char *text);
+int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq);
+int kit_compact(struct kit *kit, struct kit_node *n, uint64_t index);
+/* Put a snapshot of what `from` has applied on the wire, as its host would when it is wanted. */
+void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to);
+/* Compare all disks: entries of equal index and term are equal, and so is all before them. */
+void kit_compare_disks(struct kit *kit);
+void kit_describe(const struct oak_raft_msg *m, char *text, size_t size);
+
+#endif
