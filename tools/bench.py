@@ -101,7 +101,7 @@ class Cluster:
             done = subprocess.run(
                 ["etcdctl", "--endpoints", ",".join(self.clients), "endpoint", "status", "-w",
                  "json"], capture_output=True, text=True, check=False,
-                env={**os.environ, "ETCDCTL_API": "3"})
+                env={"PATH": os.environ["PATH"], "ETCDCTL_API": "3"})
             rows = json.loads(done.stdout) if done.returncode == 0 else []
             for row in rows:
                 status = row["Status"]
