@@ -19,6 +19,9 @@ struct part {
     size_t at;
     size_t size;
     size_t records_at; /* of the first new record, from the frame's start */
+    size_t records_end;
+    uint32_t salt;
+    struct oak_file *file;
 };
 
 struct split {
@@ -107,6 +110,8 @@ static int part_close(struct oak_wal *wal, struct split *s, bool last)
     }
     s->bytes.size += padding;
     p->size = WAL__SEGMENT_HEADER + size;
+    p->records_end = WAL__FRAME_HEADER + used;
+    p->salt = s->chain;
     OAK_ASSERT_LE(p->size, wal->segment_bytes);
 
     size_t number = s->part_count - 1;
@@ -179,33 +184,46 @@ static void part_note(struct oak_wal *wal, size_t at, struct oak_bytes records)
     }
 }
 
-/* Write and sync one part into the next blank segment, which becomes the current one. */
-static int part_write(struct oak_wal *wal, const struct split *s, const struct part *p)
+/* Everything that can fail without harm, before the first byte is written: the segments, their
+ * files and their marks. */
+static int split_ready(struct oak_wal *wal, struct split *s)
 {
     const struct oak_disk *disk = wal->disk;
-    char path[WAL__PATH_BYTES];
-    wal__path(wal, path, WAL__CHAIN, wal->chain[wal->current + 1].seq);
-    struct oak_file *file = NULL;
-    int error = disk->open(disk->user, path, OAK_FILE_WRITE, &file);
-    if (error != 0) {
-        return wal__poison(wal, "opening a segment", error);
+    int error = wal__chain_extend(wal, s->part_count);
+    for (size_t i = 0; error == 0 && i < s->part_count; i++) {
+        struct wal__segment *segment = &wal->chain[wal->current + 1 + i];
+        char path[WAL__PATH_BYTES];
+        wal__path(wal, path, WAL__CHAIN, segment->seq);
+        error = wal__marks_reserve(wal, segment);
+        if (error == 0) {
+            error = disk->open(disk->user, path, OAK_FILE_WRITE, &s->parts[i].file);
+            if (error != 0 && error != OAK_ENOMEM) {
+                error = wal__poison(wal, "opening a segment", error);
+            }
+        }
     }
+    return error;
+}
+
+/* Write and sync one part into the next blank segment, which becomes the current one. */
+static int part_write(struct oak_wal *wal, const struct split *s, struct part *p)
+{
+    const struct oak_disk *disk = wal->disk;
     const uint8_t *bytes = s->bytes.data + p->at;
-    error = disk->write(disk->user, file, 0, bytes, p->size);
-    error = error != 0 ? error : wal__sync_file(wal, file);
+    int error = disk->write(disk->user, p->file, 0, bytes, p->size);
+    error = error != 0 ? error : wal__sync_file(wal, p->file);
     if (error != 0) {
-        disk->close(disk->user, file);
         return wal__poison(wal, "writing a batch", error);
     }
     disk->close(disk->user, wal->file);
-    wal->file = file;
+    wal->file = p->file;
+    p->file = NULL;
     wal->current++;
     wal->offset = p->size;
-    wal->salt = oak_get_u32(bytes + WAL__SEGMENT_HEADER + 12);
+    wal->salt = p->salt;
     wal->stats.bytes += p->size;
     const uint8_t *frame = bytes + WAL__SEGMENT_HEADER;
-    size_t used = oak_get_u32(frame + 36) + WAL__FRAME_HEADER;
-    part_note(wal, wal->current, oak_bytes(frame + p->records_at, used - p->records_at));
+    part_note(wal, wal->current, oak_bytes(frame + p->records_at, p->records_end - p->records_at));
     return 0;
 }
 
@@ -213,16 +231,17 @@ static int split_write(struct oak_wal *wal)
 {
     struct split s = {0};
     int error = split_make(wal, &s);
-    error = error != 0 ? error : wal__chain_extend(wal, s.part_count);
-    for (size_t i = 0; error == 0 && i < s.part_count; i++) {
-        error = wal__marks_reserve(wal, &wal->chain[wal->current + 1 + i]);
-    }
-    /* From here on nothing fails but the disk. */
+    error = error != 0 ? error : split_ready(wal, &s);
     for (size_t i = 0; error == 0 && i < s.part_count; i++) {
         error = part_write(wal, &s, &s.parts[i]);
     }
     if (error == 0) {
         wal->chain_value = s.chain;
+    }
+    for (size_t i = 0; i < s.part_count; i++) {
+        if (s.parts[i].file != NULL) {
+            wal->disk->close(wal->disk->user, s.parts[i].file);
+        }
     }
     free(s.groups);
     free(s.parts);

@@ -170,6 +170,9 @@ static int frame_take(struct walker *w, const struct wal__frame *f)
     }
     if (!f->last) {
         error = part_hold(w, records);
+        if (error != 0) {
+            return oak_fail(w->e, error, "%.300s: %s", w->wal->dir, oak_error_text(error));
+        }
     } else {
         error = held_take(w);
         error = error != 0 ? error : part_take(w, next->at, records);

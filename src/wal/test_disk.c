@@ -29,11 +29,25 @@ struct oak_file {
     struct test_inode *inode;
 };
 
-static void *need(void *p)
+/* Not malloc: a test that makes malloc fail means the room it tests. */
+static void *disk_alloc(size_t size)
 {
+    void *p = aligned_alloc(16, (size + 15) / 16 * 16);
     if (p == NULL) {
         abort();
     }
+    memset(p, 0, size);
+    return p;
+}
+
+/* More room, the new part zeroed. */
+static void *disk_grow(void *old, size_t old_size, size_t size)
+{
+    void *p = disk_alloc(size);
+    if (old_size > 0) {
+        memcpy(p, old, old_size);
+    }
+    free(old);
     return p;
 }
 
@@ -62,8 +76,9 @@ static void name_set(struct test_name **names, size_t *count, size_t *capacity, 
     struct test_name *name = name_find(*names, *count, path);
     if (name == NULL) {
         if (*count == *capacity) {
-            *capacity = *capacity * 2 + 16;
-            *names = need(realloc(*names, *capacity * sizeof(**names)));
+            size_t more = *capacity * 2 + 16;
+            *names = disk_grow(*names, *capacity * sizeof(**names), more * sizeof(**names));
+            *capacity = more;
         }
         name = &(*names)[(*count)++];
         path_set(name->path, path);
@@ -93,8 +108,9 @@ static void op_apply(struct test_name **names, size_t *count, size_t *capacity,
 static void op_do(struct test_disk *d, const char *from, const char *to, struct test_inode *inode)
 {
     if (d->op_count == d->op_capacity) {
-        d->op_capacity = d->op_capacity * 2 + 16;
-        d->ops = need(realloc(d->ops, d->op_capacity * sizeof(*d->ops)));
+        size_t more = d->op_capacity * 2 + 16;
+        d->ops = disk_grow(d->ops, d->op_capacity * sizeof(*d->ops), more * sizeof(*d->ops));
+        d->op_capacity = more;
     }
     struct test_op *op = &d->ops[d->op_count++];
     *op = (struct test_op){.inode = inode};
@@ -115,7 +131,7 @@ static void ops_persist(struct test_disk *d, size_t count)
 
 static struct test_inode *inode_new(struct test_disk *d)
 {
-    struct test_inode *n = need(calloc(1, sizeof(*n)));
+    struct test_inode *n = disk_alloc(sizeof(*n));
     n->next = d->inodes;
     d->inodes = n;
     return n;
@@ -129,12 +145,9 @@ static void inode_grow(struct test_inode *n, size_t size)
     size_t capacity = OAK_MAX(size, n->capacity * 2);
     capacity = (capacity + TEST_DISK_SECTOR - 1) / TEST_DISK_SECTOR * TEST_DISK_SECTOR;
     size_t sectors = n->capacity / TEST_DISK_SECTOR;
-    n->data = need(realloc(n->data, capacity));
-    n->durable = need(realloc(n->durable, capacity));
-    n->dirty = need(realloc(n->dirty, capacity / TEST_DISK_SECTOR));
-    memset(n->data + n->capacity, 0, capacity - n->capacity);
-    memset(n->durable + n->capacity, 0, capacity - n->capacity);
-    memset(n->dirty + sectors, 0, capacity / TEST_DISK_SECTOR - sectors);
+    n->data = disk_grow(n->data, n->capacity, capacity);
+    n->durable = disk_grow(n->durable, n->capacity, capacity);
+    n->dirty = disk_grow(n->dirty, sectors, capacity / TEST_DISK_SECTOR);
     n->capacity = capacity;
 }
 
@@ -531,7 +544,7 @@ const char *test_disk_name(const struct test_disk *d, size_t n)
     if (n >= d->name_count) {
         return NULL;
     }
-    const char **paths = need(malloc(d->name_count * sizeof(*paths)));
+    const char **paths = disk_alloc(d->name_count * sizeof(*paths));
     for (size_t i = 0; i < d->name_count; i++) {
         paths[i] = d->names[i].path;
     }
