@@ -71,7 +71,9 @@ static void stop_begin(void *user, int signal)
         _exit(1);
     }
     oak_log(s->log, OAK_LOG_INFO, "signal %d: stopping", signal);
-    (void)oak_os_notify("STOPPING=1");
+    if (oak_os_notify("STOPPING=1") != 0) {
+        oak_log(s->log, OAK_LOG_DEBUG, "the service manager could not be told that we stop");
+    }
     s->draining = true;
     server__listen_stop(s);
     oak_rpc_server_drain(s->client_rpc, DRAIN_NS);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client.c: clients that put, get, delete and exchange a few keys, one operation at a time each, at
+ * any node.
+ *
+ * Keys change every few seconds, so that the history of one key stays short enough to be checked.
+ * Whatever ends without an answer may have happened or not.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "sim/internal.h"
+
+#define EPOCH_NS    (5000 * SIM_MS)
+#define DEADLINE_NS (3000 * SIM_MS)
+
+static void client_next(struct client *c);
+
+static struct op *op_of(struct client *c)
+{
+    return &c->sim->history.ops[c->op];
+}
+
+static void op_end(struct client *c, bool known)
+{
+    struct op *op = op_of(c);
+    OAK_ASSERT(c->busy);
+    c->busy = false;
+    if (known) {
+        op->ret = ++c->sim->moment;
+        c->sim->report->operations++;
+        c->answered++;
+    }
+    client_next(c);
+}
+
+static uint64_t value_read(const Mvccpb__KeyValue *kv)
+{
+    char text[24] = {0};
+    memcpy(text, kv->value.data, OAK_MIN(kv->value.len, sizeof(text) - 1));
+    uint64_t value = 0;
+    if (sscanf(text, "%" SCNu64, &value) != 1) {
+        value = UINT64_MAX;
+    }
+    return value;
+}
+
+static void range_seen(struct client *c)
+{
+    struct op *op = op_of(c);
+    struct oak_arena arena;
+    Etcdserverpb__RangeResponse *found = NULL;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    struct node *n = &c->sim->nodes[op->node];
+    int error = oak_kv_range(oak_replica_kv(n->replica), &c->range, &arena, &found);
+    if (error != 0) {
+        sim__fail(c->sim, "a range failed on node %d: %s", op->node + 1, oak_error_text(error));
+    } else if (found->n_kvs == 1) {
+        op->result = value_read(found->kvs[0]);
+        op->version = (uint64_t)found->kvs[0]->version;
+    }
+    oak_arena_fini(&arena);
+}
+
+static void done(struct oak_replica_request *request, int error, const struct oak_kv_result *result)
+{
+    struct client *c = OAK_CONTAINER_OF(request, struct client, request);
+    struct op *op = op_of(c);
+    if (error != 0) {
+        op_end(c, false);
+        return;
+    }
+    switch (op->kind) {
+    case OP_GET:
+        range_seen(c);
+        break;
+    case OP_PUT:
+        op->revision = ((const Etcdserverpb__PutResponse *)result->response)->header->revision;
+        break;
+    case OP_DELETE:
+        op->result =
+            (uint64_t)((const Etcdserverpb__DeleteRangeResponse *)result->response)->deleted;
+        break;
+    case OP_CAS:
+        op->result = ((const Etcdserverpb__TxnResponse *)result->response)->succeeded ? 1 : 0;
+        break;
+    }
+    op_end(c, true);
+}
+
+static ProtobufCBinaryData text_bytes(const char *text)
+{
+    return oak_proto_binary(oak_bytes_str(text));
+}
+
+static int propose(struct client *c, struct oak_replica *replica, enum oak_kv_kind kind,
+                   const ProtobufCMessage *message)
+{
+    int error = oak_kv_check(oak_replica_kv(replica), kind, message);
+    OAK_ASSERT_EQ(error, 0);
+    oak_buf_clear(&c->packed);
+    error = oak_buf_reserve(&c->packed, protobuf_c_message_get_packed_size(message));
+    OAK_ASSERT_EQ(error, 0);
+    c->packed.size = protobuf_c_message_pack(message, c->packed.data);
+    return oak_replica_propose(replica, kind, oak_buf_bytes(&c->packed), &c->request);
+}
+
+static int cas_send(struct client *c, struct oak_replica *replica, const char *expect,
+                    const char *value)
+{
+    Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
+    compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
+    compare.key = text_bytes(c->key);
+    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
+    compare.value = text_bytes(expect);
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = text_bytes(c->key);
+    put.value = text_bytes(value);
+    Etcdserverpb__RequestOp then = ETCDSERVERPB__REQUEST_OP__INIT;
+    then.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    then.request_put = &put;
+    Etcdserverpb__Compare *compares[] = {&compare};
+    Etcdserverpb__RequestOp *success[] = {&then};
+    Etcdserverpb__TxnRequest txn = ETCDSERVERPB__TXN_REQUEST__INIT;
+    txn.n_compare = 1;
+    txn.compare = compares;
+    txn.n_success = 1;
+    txn.success = success;
+    return propose(c, replica, OAK_KV_TXN, &txn.base);
+}
+
+static int op_send(struct client *c, const struct op *op, struct oak_replica *replica)
+{
+    char value[24], expect[24];
+    snprintf(value, sizeof(value), "%" PRIu64, op->arg);
+    snprintf(expect, sizeof(expect), "%" PRIu64, op->expect);
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    Etcdserverpb__DeleteRangeRequest remove = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+    switch (op->kind) {
+    case OP_GET:
+        etcdserverpb__range_request__init(&c->range);
+        c->range.key = text_bytes(c->key);
+        return oak_replica_read(replica, &c->request);
+    case OP_PUT:
+        put.key = text_bytes(c->key);
+        put.value = text_bytes(value);
+        return propose(c, replica, OAK_KV_PUT, &put.base);
+    case OP_DELETE:
+        remove.key = text_bytes(c->key);
+        return propose(c, replica, OAK_KV_DELETE, &remove.base);
+    case OP_CAS:
+        return cas_send(c, replica, expect, value);
+    }
+    OAK_UNREACHABLE("operation");
+}
+
+/* A value that some client wrote to this key lately, so that exchanges have a chance. */
+static uint64_t guess(const struct sim *s, uint64_t key)
+{
+    for (size_t i = s->history.count; i > 0 && i + 64 > s->history.count; i--) {
+        const struct op *op = &s->history.ops[i - 1];
+        if (op->key == key && (op->kind == OP_PUT || op->kind == OP_CAS)) {
+            return op->arg;
+        }
+    }
+    return 1;
+}
+
+static void op_draw(struct client *c, struct op *op)
+{
+    struct sim *s = c->sim;
+    struct oak_prng *p = &s->world.prng;
+    uint64_t epoch = s->world.now_ns / EPOCH_NS;
+    unsigned dice = (unsigned)oak_prng_below(p, 100);
+    unsigned reads = s->plan.read_heavy ? 70 : 40;
+    *op = (struct op){.client = c->index, .ret = UINT64_MAX};
+    op->key = epoch * 100 + oak_prng_below(p, s->plan.keys);
+    op->kind = dice < reads        ? OP_GET
+               : dice < reads + 16 ? OP_PUT
+               : dice < reads + 24 ? OP_CAS
+                                   : OP_DELETE;
+    if (op->kind == OP_DELETE && dice > reads + 30) {
+        op->kind = OP_PUT;
+    }
+    op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
+    op->expect = op->kind == OP_CAS ? guess(s, op->key) : 0;
+    op->arg = op->kind == OP_PUT || op->kind == OP_CAS ? ++s->value : 0;
+}
+
+static void client_event(struct world *w, struct event *e)
+{
+    struct client *c = e->arg;
+    struct sim *s = c->sim;
+    struct op op;
+    if (c->busy) {
+        return;
+    }
+    op_draw(c, &op);
+    struct node *n = &s->nodes[op.node];
+    struct machine *m = &w->machines[op.node];
+    if (n->replica == NULL || n->fatal || m->paused_until_ns > w->now_ns) {
+        client_next(c);
+        return;
+    }
+    op.call = ++s->moment;
+    c->op = history_add(&s->history, &op);
+    c->busy = true;
+    snprintf(c->key, sizeof(c->key), "key%" PRIu64, op.key);
+    c->request = (struct oak_replica_request){.done = done, .deadline_ns = w->now_ns + DEADLINE_NS};
+    if (op_send(c, &op, n->replica) != 0) {
+        op_end(c, false);
+        return;
+    }
+    /* The node's round goes on as after any event of its own. */
+    for (struct oak_list *node = m->after.next; node != &m->after;) {
+        struct oak_after *after = OAK_LIST_ENTRY(node, struct oak_after, link);
+        node = node->next;
+        after->run(after);
+    }
+    sim__node_look(n);
+}
+
+static void client_next(struct client *c)
+{
+    struct sim *s = c->sim;
+    struct oak_prng *p = &s->world.prng;
+    uint64_t wait = SIM_MS + oak_prng_below(p, 2 * s->plan.think_ms * SIM_MS + 1);
+    world_at(&s->world, s->world.now_ns + wait, -1, client_event, c, oak_bytes(NULL, 0), 0);
+}
+
+void sim__client_init(struct sim *s, int index)
+{
+    struct client *c = &s->clients[index];
+    *c = (struct client){.sim = s, .index = index};
+    client_next(c);
+}
+
+void sim__client_stop(struct client *c)
+{
+    oak_buf_fini(&c->packed);
+}
+
+/* Closing a replica ends all its requests. */
+void sim__clients_lost(struct sim *s, int node)
+{
+    for (int i = 0; i < s->plan.clients; i++) {
+        struct client *c = &s->clients[i];
+        OAK_ASSERT(!c->busy || op_of(c)->node != node);
+    }
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* disk.c: a disk that keeps only what it promised.
+ *
+ * A file has what was written (`now`) and what is certain (`sure`). sync makes them one. At a power
+ * cut each 512-byte sector that differs is, by chance, kept, lost or torn in the middle; a changed
+ * size is kept or lost. Names are a journal: creating, renaming and removing are certain once the
+ * directory is synced; at a power cut some first part of what was not is kept, in order, as
+ * journalling file systems do.
+ *
+ * A machine may be told to die inside its n-th call that changes something: that call has had a
+ * part of its effect, unsynced, and it and all later ones fail.
+ */
+#include <stdlib.h>
+
+#include "sim/world.h"
+
+#define SECTOR 512
+
+struct inode {
+    struct oak_list link;
+    struct oak_buf now;
+    struct oak_buf sure;
+    uint8_t *dirty; /* a byte for each sector of the longer of both */
+    size_t dirty_count;
+    unsigned names; /* in both directories, and open files */
+};
+
+struct name {
+    char path[256];
+    struct inode *inode;
+};
+
+struct directory {
+    struct name *names;
+    size_t count;
+    size_t capacity;
+};
+
+enum change_kind {
+    CHANGE_CREATE,
+    CHANGE_RENAME,
+    CHANGE_REMOVE,
+};
+
+struct change {
+    enum change_kind kind;
+    char path[256];
+    char to[256];
+    struct inode *inode; /* CREATE */
+};
+
+struct oak_file {
+    struct sim_disk *disk;
+    struct inode *inode;
+};
+
+struct sim_disk {
+    struct world *world;
+    struct oak_disk port;
+    struct directory now;
+    struct directory sure;
+    struct change *changes; /* since the last sync_dir */
+    size_t change_count;
+    size_t change_capacity;
+    uint64_t calls;
+    uint64_t die_at; /* 0: never */
+    bool died;
+    uint64_t lost;
+};
+
+/* -- directories ------------------------------------------------------------------------------- */
+
+static struct inode *inode_hold(struct inode *inode)
+{
+    inode->names++;
+    return inode;
+}
+
+static void inode_drop(struct inode *inode)
+{
+    OAK_ASSERT_GT(inode->names, 0);
+    inode->names--;
+    if (inode->names == 0) {
+        oak_buf_fini(&inode->now);
+        oak_buf_fini(&inode->sure);
+        free(inode->dirty);
+        free(inode);
+    }
+}
+
+static struct name *dir_find(struct directory *dir, const char *path)
+{
+    for (size_t i = 0; i < dir->count; i++) {
+        if (strcmp(dir->names[i].path, path) == 0) {
+            return &dir->names[i];
+        }
+    }
+    return NULL;
+}
+
+static void path_set(char *out, const char *path)
+{
+    size_t size = strlen(path);
+    OAK_ASSERT_LT(size, 256);
+    memcpy(out, path, size + 1);
+}
+
+static void dir_put(struct directory *dir, const char *path, struct inode *inode)
+{
+    struct name *found = dir_find(dir, path);
+    inode_hold(inode);
+    if (found != NULL) {
+        inode_drop(found->inode);
+        found->inode = inode;
+        return;
+    }
+    if (dir->count == dir->capacity) {
+        dir->capacity = OAK_MAX((size_t)16, dir->capacity * 2);
+        dir->names = realloc(dir->names, dir->capacity * sizeof(*dir->names));
+        OAK_ASSERT(dir->names != NULL);
+    }
+    path_set(dir->names[dir->count].path, path);
+    dir->names[dir->count++].inode = inode;
+}
+
+static void dir_remove(struct directory *dir, const char *path)
+{
+    struct name *found = dir_find(dir, path);
+    if (found != NULL) {
+        inode_drop(found->inode);
+        *found = dir->names[--dir->count];
+    }
+}
+
+static void dir_change(struct directory *dir, const struct change *c)
+{
+    struct name *found;
+    switch (c->kind) {
+    case CHANGE_CREATE:
+        dir_put(dir, c->path, c->inode);
+        break;
+    case CHANGE_RENAME:
+        found = dir_find(dir, c->path);
+        if (found != NULL) {
+            struct inode *inode = inode_hold(found->inode);
+            dir_remove(dir, c->path);
+            dir_put(dir, c->to, inode);
+            inode_drop(inode);
+        }
+        break;
+    case CHANGE_REMOVE:
+        dir_remove(dir, c->path);
+        break;
+    }
+}
+
+static void change_push(struct sim_disk *d, enum change_kind kind, const char *path, const char *to,
+                        struct inode *inode)
+{
+    if (d->change_count == d->change_capacity) {
+        d->change_capacity = OAK_MAX((size_t)16, d->change_capacity * 2);
+        d->changes = realloc(d->changes, d->change_capacity * sizeof(*d->changes));
+        OAK_ASSERT(d->changes != NULL);
+    }
+    struct change *c = &d->changes[d->change_count++];
+    *c = (struct change){.kind = kind, .inode = inode};
+    path_set(c->path, path);
+    path_set(c->to, to);
+    if (inode != NULL) {
+        inode_hold(inode);
+    }
+    dir_change(&d->now, c);
+}
+
+static void changes_apply(struct sim_disk *d, size_t count)
+{
+    for (size_t i = 0; i < d->change_count; i++) {
+        if (i < count) {
+            dir_change(&d->sure, &d->changes[i]);
+        }
+        if (d->changes[i].inode != NULL) {
+            inode_drop(d->changes[i].inode);
+        }
+    }
+    d->change_count = 0;
+}
+
+/* -- contents ---------------------------------------------------------------------------------- */
+
+static void buf_resize(struct oak_buf *b, size_t size)
+{
+    if (size > b->size) {
+        int error = oak_buf_reserve(b, size - b->size);
+        OAK_ASSERT_EQ(error, 0);
+        memset(b->data + b->size, 0, size - b->size);
+    }
+    b->size = size;
+}
+
+static void dirty_mark(struct inode *inode, size_t from, size_t to)
+{
+    size_t wanted = (to + SECTOR - 1) / SECTOR;
+    if (wanted > inode->dirty_count) {
+        inode->dirty = realloc(inode->dirty, wanted);
+        OAK_ASSERT(inode->dirty != NULL);
+        memset(inode->dirty + inode->dirty_count, 0, wanted - inode->dirty_count);
+        inode->dirty_count = wanted;
+    }
+    for (size_t s = from / SECTOR; s < wanted; s++) {
+        inode->dirty[s] = 1;
+    }
+}
+
+static void sector_copy(struct oak_buf *to, const struct oak_buf *from, size_t start, size_t size)
+{
+    if (start >= to->size) {
+        return;
+    }
+    size_t end = OAK_MIN(start + size, to->size);
+    for (size_t i = start; i < end; i++) {
+        to->data[i] = i < from->size ? from->data[i] : 0;
+    }
+}
+
+static void inode_sync(struct inode *inode)
+{
+    buf_resize(&inode->sure, inode->now.size);
+    for (size_t s = 0; s < inode->dirty_count; s++) {
+        if (inode->dirty[s] != 0) {
+            sector_copy(&inode->sure, &inode->now, s * SECTOR, SECTOR);
+            inode->dirty[s] = 0;
+        }
+    }
+}
+
+static void inode_crash(struct sim_disk *d, struct inode *inode)
+{
+    struct oak_prng *p = &d->world->prng;
+    if (inode->now.size != inode->sure.size && oak_prng_chance(p, 1, 2)) {
+        buf_resize(&inode->sure, inode->now.size);
+    }
+    /* One mood for a file: all gone, all there, or sector by sector. */
+    unsigned mood = (unsigned)oak_prng_below(p, 4);
+    for (size_t s = 0; s < inode->dirty_count; s++) {
+        if (inode->dirty[s] == 0) {
+            continue;
+        }
+        inode->dirty[s] = 0;
+        bool keep = mood == 0 || (mood >= 2 && oak_prng_chance(p, 1, 2));
+        size_t size = SECTOR;
+        if (keep && mood == 3 && oak_prng_chance(p, 1, 4)) {
+            size = oak_prng_below(p, SECTOR);
+        }
+        if (keep) {
+            sector_copy(&inode->sure, &inode->now, s * SECTOR, size);
+        } else {
+            d->lost++;
+        }
+    }
+    buf_resize(&inode->now, inode->sure.size);
+    if (inode->sure.size > 0) {
+        memcpy(inode->now.data, inode->sure.data, inode->sure.size);
+    }
+}
+
+/* -- the port ---------------------------------------------------------------------------------- */
+
+/* A call that changes something. True: the machine dies in it. */
+static bool dies(struct sim_disk *d)
+{
+    d->calls++;
+    if (d->die_at != 0 && d->calls >= d->die_at) {
+        d->died = true;
+    }
+    return d->died;
+}
+
+static int disk_open(void *user, const char *path, enum oak_file_mode mode, struct oak_file **out)
+{
+    struct sim_disk *d = user;
+    if (d->died) {
+        return OAK_ECLOSED;
+    }
+    struct name *found = dir_find(&d->now, path);
+    if (mode == OAK_FILE_CREATE && found != NULL) {
+        return OAK_EEXIST;
+    }
+    if (mode != OAK_FILE_CREATE && found == NULL) {
+        return OAK_ENOENT;
+    }
+    struct inode *inode = found != NULL ? found->inode : NULL;
+    if (inode == NULL) {
+        if (dies(d)) {
+            return OAK_ECLOSED;
+        }
+        inode = calloc(1, sizeof(*inode));
+        OAK_ASSERT(inode != NULL);
+        change_push(d, CHANGE_CREATE, path, "", inode);
+    }
+    struct oak_file *file = malloc(sizeof(*file));
+    OAK_ASSERT(file != NULL);
+    *file = (struct oak_file){.disk = d, .inode = inode_hold(inode)};
+    *out = file;
+    return 0;
+}
+
+static void disk_close(void *user, struct oak_file *file)
+{
+    (void)user;
+    inode_drop(file->inode);
+    free(file);
+}
+
+static int disk_read(void *user, struct oak_file *file, uint64_t offset, void *out, size_t size,
+                     size_t *got)
+{
+    struct sim_disk *d = user;
+    const struct oak_buf *b = &file->inode->now;
+    *got = 0;
+    if (d->died) {
+        return OAK_ECLOSED;
+    }
+    if (offset < b->size) {
+        *got = OAK_MIN(size, b->size - (size_t)offset);
+        memcpy(out, b->data + offset, *got);
+    }
+    return 0;
+}
+
+static int disk_write(void *user, struct oak_file *file, uint64_t offset, const void *data,
+                      size_t size)
+{
+    struct sim_disk *d = user;
+    if (d->died) {
+        return OAK_ECLOSED;
+    }
+    bool dying = dies(d);
+    if (dying) {
+        size = oak_prng_below(&d->world->prng, size + 1);
+    }
+    struct inode *inode = file->inode;
+    size_t end = (size_t)offset + size;
+    if (end > inode->now.size) {
+        buf_resize(&inode->now, end);
+    }
+    if (size > 0) {
+        memcpy(inode->now.data + offset, data, size);
+        dirty_mark(inode, (size_t)offset, end);
+    }
+    return dying ? OAK_ECLOSED : 0;
+}
+
+static int disk_sync(void *user, struct oak_file *file)
+{
+    struct sim_disk *d = user;
+    if (d->died || dies(d)) {
+        return OAK_ECLOSED;
+    }
+    inode_sync(file->inode);
+    return 0;
+}
+
+static int disk_size(void *user, struct oak_file *file, uint64_t *out)
+{
+    struct sim_disk *d = user;
+    *out = file->inode->now.size;
+    return d->died ? OAK_ECLOSED : 0;
+}
+
+static int disk_truncate(void *user, struct oak_file *file, uint64_t size)
+{
+    struct sim_disk *d = user;
+    if (d->died || dies(d)) {
+        return OAK_ECLOSED;
+    }
+    size_t old = file->inode->now.size;
+    buf_resize(&file->inode->now, (size_t)size);
+    dirty_mark(file->inode, OAK_MIN(old, (size_t)size), OAK_MAX(old, (size_t)size));
+    return 0;
+}
+
+static int disk_rename(void *user, const char *from, const char *to)
+{
+    struct sim_disk *d = user;
+    if (d->died || dies(d)) {
+        return OAK_ECLOSED;
+    }
+    if (dir_find(&d->now, from) == NULL) {
+        return OAK_ENOENT;
+    }
+    change_push(d, CHANGE_RENAME, from, to, NULL);
+    return 0;
+}
+
+static int disk_remove(void *user, const char *path)
+{
+    struct sim_disk *d = user;
+    if (d->died || dies(d)) {
+        return OAK_ECLOSED;
+    }
+    if (dir_find(&d->now, path) == NULL) {
+        return OAK_ENOENT;
+    }
+    change_push(d, CHANGE_REMOVE, path, "", NULL);
+    return 0;
+}
+
+static int disk_make_dir(void *user, const char *path)
+{
+    const struct sim_disk *d = user;
+    (void)path; /* directories are there once something is in them */
+    return d->died ? OAK_ECLOSED : 0;
+}
+
+static int disk_sync_dir(void *user, const char *path)
+{
+    struct sim_disk *d = user;
+    (void)path;
+    if (d->died || dies(d)) {
+        return OAK_ECLOSED;
+    }
+    changes_apply(d, d->change_count);
+    return 0;
+}
+
+static int disk_list(void *user, const char *path, void (*each)(void *arg, const char *name),
+                     void *arg)
+{
+    struct sim_disk *d = user;
+    if (d->died) {
+        return OAK_ECLOSED;
+    }
+    size_t size = strlen(path);
+    size_t count = d->now.count; /* `each` may remove what it is told of, only afterwards */
+    for (size_t i = 0; i < count; i++) {
+        const char *name = d->now.names[i].path;
+        if (strncmp(name, path, size) == 0 && name[size] == '/' &&
+            strchr(name + size + 1, '/') == NULL) {
+            each(arg, name + size + 1);
+        }
+    }
+    return 0;
+}
+
+struct sim_disk *sim_disk_new(struct world *w)
+{
+    struct sim_disk *d = calloc(1, sizeof(*d));
+    OAK_ASSERT(d != NULL);
+    d->world = w;
+    d->port = (struct oak_disk){
+        .open = disk_open,
+        .close = disk_close,
+        .read = disk_read,
+        .write = disk_write,
+        .sync = disk_sync,
+        .size = disk_size,
+        .truncate = disk_truncate,
+        .rename = disk_rename,
+        .remove = disk_remove,
+        .make_dir = disk_make_dir,
+        .sync_dir = disk_sync_dir,
+        .list = disk_list,
+        .user = d,
+    };
+    return d;
+}
+
+static void dir_clear(struct directory *dir)
+{
+    for (size_t i = 0; i < dir->count; i++) {
+        inode_drop(dir->names[i].inode);
+    }
+    dir->count = 0;
+}
+
+void sim_disk_free(struct sim_disk *d)
+{
+    changes_apply(d, 0);
+    dir_clear(&d->now);
+    dir_clear(&d->sure);
+    free(d->now.names);
+    free(d->sure.names);
+    free(d->changes);
+    free(d);
+}
+
+const struct oak_disk *sim_disk_port(struct sim_disk *d)
+{
+    return &d->port;
+}
+
+void sim_disk_crash(struct sim_disk *d)
+{
+    changes_apply(d, oak_prng_below(&d->world->prng, d->change_count + 1));
+    dir_clear(&d->now);
+    for (size_t i = 0; i < d->sure.count; i++) {
+        inode_crash(d, d->sure.names[i].inode);
+        dir_put(&d->now, d->sure.names[i].path, d->sure.names[i].inode);
+    }
+    d->died = false;
+    d->die_at = 0;
+}
+
+void sim_disk_die_after(struct sim_disk *d, uint64_t calls)
+{
+    OAK_ASSERT_GT(calls, 0);
+    d->die_at = d->calls + calls;
+}
+
+void sim_disk_die(struct sim_disk *d)
+{
+    d->died = true;
+}
+
+bool sim_disk_died(const struct sim_disk *d)
+{
+    return d->died;
+}
+
+uint64_t sim_disk_lost(const struct sim_disk *d)
+{
+    return d->lost;
+}

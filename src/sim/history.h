@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* history.h: what clients did and saw, and whether one order explains it.
+ *
+ * An operation has a call and a return. One whose end is not known (time-out, lost connection) may
+ * have happened at any later time, or never. Linearizable means: there is an order of the
+ * operations that respects real time (a return before another's call) and in which every result is
+ * what the model gives (Herlihy and Wing 1990). The search is Wing and Gong's with Lowe's memory of
+ * states already tried ("Testing for linearizability", 2017), for each key by itself
+ * (P-compositionality).
+ */
+#ifndef OAK_SIM_HISTORY_H
+#define OAK_SIM_HISTORY_H
+
+#include "base/base.h"
+
+enum op_kind {
+    OP_PUT,    /* arg: the value written */
+    OP_GET,    /* sees value and version; 0 and 0: no such key */
+    OP_DELETE, /* result: 1 when a key was removed */
+    OP_CAS,    /* expect -> arg; result: 1 when it was exchanged */
+};
+
+/* Values are numbers, each written at most once; 0 stands for "no such key". */
+struct op {
+    enum op_kind kind;
+    int client;
+    int node;
+    uint64_t key;
+    uint64_t arg;
+    uint64_t expect;
+    uint64_t result;  /* GET: value; DELETE, CAS: 0 or 1 */
+    uint64_t version; /* GET */
+    int64_t revision; /* of a write that is known to have happened */
+    uint64_t call;    /* moments: all different, in real order */
+    uint64_t ret;     /* UINT64_MAX: not known whether it happened */
+};
+
+struct history {
+    struct op *ops;
+    size_t count;
+    size_t capacity;
+};
+
+/* Returns the place of the new operation. */
+size_t history_add(struct history *h, const struct op *op);
+void history_fini(struct history *h);
+
+/* True when every key's history is linearizable. Else `what` (size bytes) tells of the first key
+ * that is not, with its operations. `*undecided` counts keys whose search was given up after its
+ * budget. */
+bool history_check(const struct history *h, char *what, size_t size, size_t *undecided);
+
+#endif

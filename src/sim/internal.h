@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: one simulation: nodes, clients, what breaks, and who watches. */
+#ifndef OAK_SIM_INTERNAL_H
+#define OAK_SIM_INTERNAL_H
+
+#include "replica/replica.h"
+#include "sim/history.h"
+#include "sim/sim.h"
+#include "sim/world.h"
+
+#define SIM_CLIENTS_MAX 8
+
+struct sim;
+
+struct node {
+    struct sim *sim;
+    int index;
+    uint64_t id;
+    char dir[32];
+    struct oak_store *store;
+    struct oak_replica *replica; /* NULL: down */
+    bool fatal;                  /* the replica has asked for its end */
+    bool closed;
+    struct oak_log log;
+    enum oak_raft_role role_seen;
+};
+
+/* A client does one operation at a time. */
+struct client {
+    struct sim *sim;
+    int index;
+    struct oak_replica_request request;
+    struct oak_buf packed;
+    Etcdserverpb__RangeRequest range;
+    char key[32];
+    size_t op; /* in the history */
+    bool busy;
+    uint64_t answered; /* operations with a known end in the second phase */
+};
+
+/* What the seed has drawn for this run. */
+struct plan {
+    int nodes;
+    int clients;
+    unsigned keys;
+    uint64_t think_ms;    /* between two operations of a client */
+    uint64_t crash_ms;    /* mean time between two of each; 0: none in this run */
+    uint64_t blackout_ms; /* all nodes at once */
+    uint64_t partition_ms;
+    uint64_t pause_ms;
+    uint64_t weather_ms; /* new rates of the network, a slow disk */
+    unsigned loss_max, repeat_max;
+    uint64_t delay_max_ms;
+    size_t flush_bytes;
+    size_t tail_entries;
+    bool read_heavy;
+};
+
+/* What is known of one applied entry, and of one term. */
+struct entry_known {
+    uint64_t term;
+    uint32_t crc;
+    uint32_t size;
+};
+
+struct sim {
+    const struct oak_sim_options *options;
+    struct oak_sim_report *report;
+    struct world world;
+    struct plan plan;
+    struct node nodes[SIM_NODES_MAX];
+    struct client clients[SIM_CLIENTS_MAX];
+    struct history history;
+    struct entry_known *entries; /* by index */
+    size_t entry_count;
+    struct oak_buf chains;  /* u64 by index: the state's hash where a batch ended; 0: none did */
+    struct oak_buf leaders; /* u64 by term: who led it; 0: nobody seen */
+    uint64_t value;         /* of the last put */
+    uint64_t moment;        /* order of calls and returns */
+    uint64_t settle_ns;     /* second phase: since */
+    bool settling;
+    bool failed;
+};
+
+/* sim.c */
+/* A checker speaks: the first text is kept. */
+void sim__fail(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+void sim__trace(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+
+/* node.c */
+void sim__node_init(struct sim *s, int index);
+void sim__node_start(struct node *n);
+/* Power is cut, now. */
+void sim__node_crash(struct node *n);
+/* After an event of this node: has it died or asked for its end? */
+void sim__node_look(struct node *n);
+
+/* client.c */
+void sim__client_init(struct sim *s, int index);
+void sim__client_stop(struct client *c);
+/* The node is gone: whoever waited there does not know what came of it. */
+void sim__clients_lost(struct sim *s, int node);
+
+/* nemesis.c */
+void sim__plan_draw(struct sim *s);
+void sim__nemesis_start(struct sim *s);
+void sim__heal(struct sim *s);
+
+/* check.c */
+void sim__check_applied(struct node *n, uint64_t index, uint64_t term, struct oak_bytes entry);
+void sim__check_step(struct node *n);
+/* All nodes have applied the same and hold the same. */
+bool sim__settled(struct sim *s);
+void sim__check_equal(struct sim *s);
+
+#endif

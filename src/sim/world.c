@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.c: the heap of events, and clock, timers, actors and network made of it.
+ *
+ * An actor (log writer, worker) is a place in time: a task posted to it runs when its machine has
+ * come to it, a drawn while later; what a task writes happens at that moment. A paused machine's
+ * events wait for its end, as those of a stopped process do.
+ */
+#include "sim/world.h"
+
+#include <stdlib.h>
+
+/* -- events ------------------------------------------------------------------------------------ */
+
+static bool earlier(const struct event *a, const struct event *b)
+{
+    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
+}
+
+static void heap_push(struct world *w, struct event *e)
+{
+    if (w->heap_count == w->heap_capacity) {
+        w->heap_capacity = OAK_MAX((size_t)256, w->heap_capacity * 2);
+        w->heap = realloc(w->heap, w->heap_capacity * sizeof(struct event *));
+        OAK_ASSERT(w->heap != NULL);
+    }
+    size_t at = w->heap_count++;
+    while (at > 0 && earlier(e, w->heap[(at - 1) / 2])) {
+        w->heap[at] = w->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    w->heap[at] = e;
+}
+
+static struct event *heap_pop(struct world *w)
+{
+    OAK_ASSERT_GT(w->heap_count, 0);
+    struct event *top = w->heap[0];
+    struct event *last = w->heap[--w->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= w->heap_count) {
+            break;
+        }
+        if (child + 1 < w->heap_count && earlier(w->heap[child + 1], w->heap[child])) {
+            child++;
+        }
+        if (!earlier(w->heap[child], last)) {
+            break;
+        }
+        w->heap[at] = w->heap[child];
+        at = child;
+    }
+    if (w->heap_count > 0) {
+        w->heap[at] = last;
+    }
+    return top;
+}
+
+static void event_free(struct event *e)
+{
+    free((void *)(uintptr_t)e->bytes.data);
+    free(e);
+}
+
+static struct event *event_make(struct world *w, uint64_t at_ns, int node,
+                                void (*run)(struct world *, struct event *), void *arg)
+{
+    struct event *e = calloc(1, sizeof(*e));
+    OAK_ASSERT(e != NULL);
+    OAK_ASSERT_GE(at_ns, w->now_ns);
+    e->at_ns = at_ns;
+    e->order = ++w->order;
+    e->node = node;
+    e->life = node >= 0 ? w->machines[node].life : 0;
+    e->run = run;
+    e->arg = arg;
+    return e;
+}
+
+void world_at(struct world *w, uint64_t at_ns, int node,
+              void (*run)(struct world *, struct event *), void *arg, struct oak_bytes bytes,
+              int from)
+{
+    struct event *e = event_make(w, at_ns, node, run, arg);
+    if (bytes.size > 0) {
+        uint8_t *copy = malloc(bytes.size);
+        OAK_ASSERT(copy != NULL);
+        memcpy(copy, bytes.data, bytes.size);
+        e->bytes = oak_bytes(copy, bytes.size);
+    }
+    e->from = from;
+    heap_push(w, e);
+}
+
+static void after_run(struct machine *m)
+{
+    for (struct oak_list *node = m->after.next; node != &m->after;) {
+        struct oak_after *after = OAK_LIST_ENTRY(node, struct oak_after, link);
+        node = node->next;
+        after->run(after);
+    }
+}
+
+bool world_step(struct world *w)
+{
+    if (w->heap_count == 0) {
+        return false;
+    }
+    struct event *e = heap_pop(w);
+    OAK_ASSERT_GE(e->at_ns, w->now_ns);
+    w->now_ns = e->at_ns;
+    w->steps++;
+    struct machine *m = e->node >= 0 ? &w->machines[e->node] : NULL;
+    if (m != NULL && (!m->up || m->life != e->life)) {
+        event_free(e);
+        return true;
+    }
+    if (m != NULL && m->paused_until_ns > w->now_ns) {
+        e->at_ns = m->paused_until_ns;
+        heap_push(w, e); /* its order is old: the machine's events keep their sequence */
+        return true;
+    }
+    e->run(w, e);
+    if (m != NULL && m->up && m->life == e->life) {
+        after_run(m);
+    }
+    event_free(e);
+    return true;
+}
+
+/* -- the ports of a machine -------------------------------------------------------------------- */
+
+static uint64_t clock_now(void *user)
+{
+    const struct machine *m = user;
+    return m->world->now_ns;
+}
+
+static uint64_t clock_wall(void *user)
+{
+    return clock_now(user) + 1700000000ull * 1000000000ull;
+}
+
+static void entropy_fill(void *user, void *out, size_t size)
+{
+    struct machine *m = user;
+    uint8_t *p = out;
+    for (size_t i = 0; i < size; i++) {
+        p[i] = (uint8_t)oak_prng_u64(&m->world->prng);
+    }
+}
+
+static void timer_event(struct world *w, struct event *e)
+{
+    struct oak_timer *timer = e->arg;
+    (void)w;
+    if (timer->running && timer->impl == (size_t)e->order) {
+        timer->running = false;
+        timer->fire(timer);
+    }
+}
+
+static void timer_set(void *user, struct oak_timer *timer, uint64_t due_ns)
+{
+    struct machine *m = user;
+    struct world *w = m->world;
+    struct event *e = event_make(w, OAK_MAX(due_ns, w->now_ns), m->node, timer_event, timer);
+    timer->due_ns = due_ns;
+    timer->impl = (size_t)e->order;
+    timer->running = true;
+    heap_push(w, e);
+}
+
+static void timer_stop(void *user, struct oak_timer *timer)
+{
+    (void)user;
+    timer->running = false;
+}
+
+static void task_event(struct world *w, struct event *e)
+{
+    struct oak_task *task = e->arg;
+    (void)w;
+    task->run(task);
+}
+
+static void loop_post(void *user, struct oak_task *task)
+{
+    struct machine *m = user;
+    heap_push(m->world, event_make(m->world, m->world->now_ns, m->node, task_event, task));
+}
+
+static void actor_post(void *user, struct oak_task *task)
+{
+    struct machine *m = user;
+    struct world *w = m->world;
+    uint64_t takes = m->disk_ns / 2 + oak_prng_below(&w->prng, m->disk_ns + 1);
+    heap_push(w, event_make(w, w->now_ns + takes, m->node, task_event, task));
+}
+
+static void after_add(void *user, struct oak_after *after)
+{
+    struct machine *m = user;
+    after->link = (struct oak_list){0};
+    oak_list_push(&m->after, &after->link);
+}
+
+static void after_remove(void *user, struct oak_after *after)
+{
+    (void)user;
+    oak_list_remove(&after->link);
+}
+
+void world_boot(struct world *w, int node)
+{
+    struct machine *m = &w->machines[node];
+    OAK_ASSERT(!m->up);
+    m->life++;
+    m->up = true;
+    m->paused_until_ns = 0;
+    oak_list_init(&m->after);
+}
+
+/* Tasks that are still posted are run, so that whoever waits for them can free what they hold; the
+ * disk is dead by now. Frames and timers are dropped. */
+void world_kill(struct world *w, int node)
+{
+    struct machine *m = &w->machines[node];
+    OAK_ASSERT(m->up);
+    for (;;) {
+        struct event *next = NULL;
+        size_t kept = 0;
+        for (size_t i = 0; i < w->heap_count; i++) {
+            struct event *e = w->heap[i];
+            bool task = e->node == node && e->life == m->life && e->run == task_event;
+            if (task && (next == NULL || earlier(e, next))) {
+                next = e;
+            }
+        }
+        if (next == NULL) {
+            break;
+        }
+        for (size_t i = 0; i < w->heap_count; i++) {
+            if (w->heap[i] != next) {
+                w->heap[kept++] = w->heap[i];
+            }
+        }
+        w->heap_count = 0; /* heap_push writes no further than it has read */
+        for (size_t i = 0; i < kept; i++) {
+            heap_push(w, w->heap[i]);
+        }
+        next->run(w, next);
+        event_free(next);
+    }
+    m->up = false;
+    m->life++;
+}
+
+/* -- the network ------------------------------------------------------------------------------- */
+
+static void frame_event(struct world *w, struct event *e)
+{
+    w->deliver(w, e->node, e->from, e->bytes);
+}
+
+static void frame_push(struct world *w, int from, int to, struct oak_bytes frame)
+{
+    uint64_t delay = w->delay_min_ns + oak_prng_below(&w->prng, w->delay_spread_ns + 1);
+    world_at(w, w->now_ns + delay, to, frame_event, NULL, frame, from);
+}
+
+void world_send(struct world *w, int from, int to, struct oak_bytes frame)
+{
+    bool lost = w->cut[from][to] || !w->machines[to].up || oak_prng_chance(&w->prng, w->loss, 1000);
+    if (lost) {
+        w->frames_lost++;
+        return;
+    }
+    frame_push(w, from, to, frame);
+    if (oak_prng_chance(&w->prng, w->repeat, 1000)) {
+        w->frames_repeated++;
+        frame_push(w, from, to, frame);
+    }
+}
+
+/* -- the world --------------------------------------------------------------------------------- */
+
+static void machine_init(struct world *w, int node)
+{
+    struct machine *m = &w->machines[node];
+    m->world = w;
+    m->node = node;
+    m->disk = sim_disk_new(w);
+    m->disk_ns = 2 * SIM_MS;
+    oak_list_init(&m->after);
+    m->loop = (struct oak_loop){
+        .clock = {.mono_ns = clock_now, .wall_ns = clock_wall, .user = m},
+        .entropy = {.fill = entropy_fill, .user = m},
+        .timers = {.set = timer_set, .stop = timer_stop, .user = m},
+        .exec = {.post = loop_post, .user = m},
+        .after_add = after_add,
+        .after_remove = after_remove,
+        .user = m,
+    };
+    m->log_writer = (struct oak_exec){.post = actor_post, .user = m};
+    m->worker = (struct oak_exec){.post = actor_post, .user = m};
+}
+
+void world_init(struct world *w, uint64_t seed, int nodes)
+{
+    OAK_ASSERT(nodes > 0 && nodes <= SIM_NODES_MAX);
+    *w = (struct world){.node_count = nodes};
+    oak_prng_init(&w->prng, seed);
+    w->now_ns = 1000 * SIM_MS;
+    for (int i = 0; i < nodes; i++) {
+        machine_init(w, i);
+    }
+}
+
+void world_fini(struct world *w)
+{
+    for (size_t i = 0; i < w->heap_count; i++) {
+        event_free(w->heap[i]);
+    }
+    free(w->heap);
+    for (int i = 0; i < w->node_count; i++) {
+        sim_disk_free(w->machines[i].disk);
+    }
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.h: virtual time, chance, and the answers to port.h.
+ *
+ * The world is a heap of events in the order of their time; equal times keep the order of their
+ * making. An event belongs to a node's run (`life`): when the node crashes, its events die with it.
+ */
+#ifndef OAK_SIM_WORLD_H
+#define OAK_SIM_WORLD_H
+
+#include "port/port.h"
+
+#define SIM_NODES_MAX 7
+#define SIM_MS        1000000ull
+
+struct world;
+struct sim_disk;
+
+struct event {
+    uint64_t at_ns;
+    uint64_t order;
+    int node;      /* -1: the world's own */
+    uint64_t life; /* of the node, when it was made */
+    void (*run)(struct world *w, struct event *e);
+    void *arg;
+    struct oak_bytes bytes; /* owned: freed with the event */
+    int from;
+};
+
+/* One node's share of the world: what it sees as its machine. */
+struct machine {
+    struct world *world;
+    int node;
+    uint64_t life; /* rises with every crash: what was on its way to an older one is lost */
+    bool up;
+    uint64_t paused_until_ns;
+    struct oak_loop loop;
+    struct oak_exec log_writer;
+    struct oak_exec worker;
+    struct oak_list after;
+    struct sim_disk *disk;
+    uint64_t disk_ns; /* mean time of a task of the log writer */
+};
+
+struct world {
+    struct oak_prng prng;
+    uint64_t now_ns;
+    uint64_t order;
+    struct event **heap;
+    size_t heap_count;
+    size_t heap_capacity;
+    struct machine machines[SIM_NODES_MAX];
+    int node_count;
+    uint64_t steps;
+    /* The network: rates in parts per thousand, delays in ns; cut[a][b]: nothing goes from a to b.
+     */
+    unsigned loss, repeat;
+    uint64_t delay_min_ns, delay_spread_ns;
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
+    void (*deliver)(struct world *w, int to, int from, struct oak_bytes frame);
+    void *user;
+    uint64_t frames_lost, frames_repeated;
+};
+
+void world_init(struct world *w, uint64_t seed, int nodes);
+void world_fini(struct world *w);
+/* Run `run` at `at_ns`. `node` -1 for the world's own events. `bytes` are copied. */
+void world_at(struct world *w, uint64_t at_ns, int node,
+              void (*run)(struct world *, struct event *), void *arg, struct oak_bytes bytes,
+              int from);
+/* Do the next event; false when there is none. */
+bool world_step(struct world *w);
+/* Send a frame from one node to another, through whatever the network does to it. */
+void world_send(struct world *w, int from, int to, struct oak_bytes frame);
+/* The node's machine stops: all its events are lost. */
+void world_kill(struct world *w, int node);
+/* A new life: ports as new. */
+void world_boot(struct world *w, int node);
+
+/* disk.c */
+struct sim_disk *sim_disk_new(struct world *w);
+void sim_disk_free(struct sim_disk *d);
+const struct oak_disk *sim_disk_port(struct sim_disk *d);
+/* Power is gone: each sector written and not synced is kept, lost or torn by chance, names not
+ * synced likewise. Open files are closed. */
+void sim_disk_crash(struct sim_disk *d);
+/* After `calls` more calls the machine dies inside that call: it and all later ones fail with
+ * OAK_ECLOSED, and `died` is set, until sim_disk_crash. */
+void sim_disk_die_after(struct sim_disk *d, uint64_t calls);
+void sim_disk_die(struct sim_disk *d);
+bool sim_disk_died(const struct sim_disk *d);
+uint64_t sim_disk_lost(const struct sim_disk *d);
+
+#endif
