@@ -6,6 +6,7 @@
  */
 #include "cli/internal.h"
 #include "server/server.h"
+#include "sim/sim.h"
 
 #ifndef OAK_VERSION
 #error "OAK_VERSION comes from the build"
@@ -24,6 +25,8 @@ static const struct entry commands[] = {
     {"up", "start a cluster on this machine, for trying things out", cli__up},
     {"status", "show who leads, and how far each server is", cli__status},
     {"bench", "put load on a cluster, and measure it", cli__bench},
+    {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main},
+    {"zoo", "see the simulator catch deliberate bugs, or list them", oak_zoo_main},
     {"version", "print the version", version},
     {"help", "this text, or the help of a command", help},
 };

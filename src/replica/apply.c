@@ -38,6 +38,9 @@ static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry
         waiting[*count].result = result;
         *count += 1;
     }
+    if (error == 0 && r->options.applied != NULL) {
+        r->options.applied(r->options.user, entry->index, entry->term, bytes);
+    }
     r->flushing.bytes += entry->size + 64;
     return error;
 }

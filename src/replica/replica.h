@@ -62,6 +62,8 @@ struct oak_replica_options {
         *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;
     const struct oak_log *log;
+    /* Each entry as it is applied, in order (checkers, sinks); NULL for none. */
+    void (*applied)(void *user, uint64_t index, uint64_t term, struct oak_bytes entry);
     /* The process must end: what is on disk is unknown, or the state is proven wrong. Called once.
      */
     void (*fatal)(void *user, int error, const char *text);

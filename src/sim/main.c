@@ -92,7 +92,7 @@ static bool option(struct arguments *a, const char *name, const char *value)
 }
 
 /* 0: go on; 1: help was asked for; -1: bad usage, said. */
-static int arguments_read(int argc, char **argv, struct arguments *a)
+static int arguments_read(int argc, char *const *argv, struct arguments *a)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0) {
@@ -159,7 +159,7 @@ static void failure_print(uint64_t seed, const struct arguments *a, const struct
     fprintf(stderr, " --trace\nabout   docs/internals/simulator.md explains each line\n");
 }
 
-int oak_sim_main(int argc, char **argv)
+int oak_sim_main(int argc, char *const *argv)
 {
     struct arguments a = {0};
     int read = arguments_read(argc, argv, &a);

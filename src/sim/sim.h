@@ -47,8 +47,8 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
 
 /* `oakum sim [--seed N] [--seeds N] [--seconds N] [--bug NAME] [--trace] [--output json]`: argv[0]
  * is "sim". The exit code: 0 all passed, 1 a seed failed, 2 bad usage. */
-int oak_sim_main(int argc, char **argv);
+int oak_sim_main(int argc, char *const *argv);
 /* `oakum zoo`: each deliberate bug must be caught within its budget (a build with -DOAK_ZOO=ON). */
-int oak_zoo_main(int argc, char **argv);
+int oak_zoo_main(int argc, char *const *argv);
 
 #endif

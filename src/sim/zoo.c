@@ -68,7 +68,7 @@ static bool animal_check(enum oak_bug bug)
     return caught;
 }
 
-int oak_zoo_main(int argc, char **argv)
+int oak_zoo_main(int argc, char *const *argv)
 {
     unsigned passed = 0, failed = 0;
     for (int bug = OAK_BUG_NONE + 1; bug < OAK_BUG_COUNT; bug++) {
@@ -89,7 +89,7 @@ int oak_zoo_main(int argc, char **argv)
 
 #else
 
-int oak_zoo_main(int argc, char **argv)
+int oak_zoo_main(int argc, char *const *argv)
 {
     (void)argc;
     (void)argv;
