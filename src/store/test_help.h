@@ -181,9 +181,7 @@ struct test_engine {
 };
 static const struct test_engine test_engines[] = {
     {"memory", oak_store_open_memory},
-#if defined(OAK_STORE_TEST_ROCKS)
     {"rocks", oak_store_open_rocks},
-#endif
 };
 #define TEST_ENGINES OAK_COUNT_OF(test_engines)
 

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rocks_move.c: making it durable, streaming it out, and taking a stream in.
+ *
+ * Flush        RocksDB writes its memtables to files and syncs them; what was committed before
+ * `begin` is among them. Snapshot     an iterator over RocksDB's snapshot as of `open`; state and
+ * metas are taken at `open`. Restore      into a database of its own, beside the current one: 1
+ * dir/<n + 1> is made and filled  2 flushed  3 "current" is renamed to name it 4 the old one is
+ * dropped when its last reader is done A crash before 3 leaves the old one current and the new one
+ * to be swept at open.
+ *
+ * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; restore: OAK_ECORRUPT for a bad stream, nothing
+ * changed. Invariants   a worker touches its own flush or snapshot, RocksDB (which may be shared),
+ * and of the engine what never changes. Thread       run and read: any. The rest: the owner's.
+ */
+#include "store/rocks.h"
+
+#include <stdlib.h>
+
+/* Bytes that a snapshot makes ready, or a restore writes, at a time. */
+#define MOVE_BYTES (256 * OAK_KIB)
+
+/* -- flush ------------------------------------------------------------------------------------- */
+
+struct rocks_flush {
+    struct oak_store_flush base;
+    struct rocks_db *db;
+};
+
+static int flush_db(const struct oak_log *log, struct rocks_db *db)
+{
+    char *said = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    rocksdb_flush(db->db, options, &said);
+    rocksdb_flushoptions_destroy(options);
+    return said == NULL ? 0 : rocks__failed(log, "flush", said);
+}
+
+int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out)
+{
+    struct rocks_flush *f = calloc(1, sizeof(*f));
+    if (f == NULL) {
+        return OAK_ENOMEM;
+    }
+    f->base.store = s;
+    f->db = rocks__of(s)->db;
+    *out = &f->base;
+    return 0;
+}
+
+void rocks__flush_run(struct oak_store_flush *base)
+{
+    struct rocks_flush *f = OAK_CONTAINER_OF(base, struct rocks_flush, base);
+    base->error = flush_db(base->store->log, f->db);
+}
+
+void rocks__flush_free(struct oak_store_flush *base)
+{
+    free(OAK_CONTAINER_OF(base, struct rocks_flush, base));
+}
+
+/* -- snapshot ---------------------------------------------------------------------------------- */
+
+struct rocks_snapshot {
+    struct oak_store_snapshot base;
+    struct rocks_db *db; /* referenced */
+    struct rocks_group group;
+    const rocksdb_snapshot_t *view;
+    rocksdb_readoptions_t *options;
+    rocksdb_iterator_t *it;
+    struct store_stream_out out;
+    struct oak_buf ready; /* made, given up to `given` */
+    size_t given;
+    struct oak_buf prefix; /* encoded key of the versions being sieved */
+    struct oak_buf key;
+    struct store_sieve sieve;
+    int64_t floor;
+    bool ended;
+    int error;
+};
+
+static bool snapshot_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
+{
+    struct rocks_snapshot *snap = arg;
+    snap->error = store__stream_meta(&snap->out, key, data, &snap->ready);
+    return snap->error == 0;
+}
+
+int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
+{
+    struct rocks *r = rocks__of(s);
+    struct rocks_snapshot *snap = calloc(1, sizeof(*snap));
+    if (snap == NULL) {
+        return OAK_ENOMEM;
+    }
+    snap->base.store = s;
+    snap->db = r->db;
+    snap->db->refs++;
+    snap->group = r->group;
+    snap->floor = s->state.compacted;
+    snap->view = rocksdb_create_snapshot(r->db->db);
+    snap->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_total_order_seek(snap->options, 1);
+    rocksdb_readoptions_set_fill_cache(snap->options, 0);
+    rocksdb_readoptions_set_snapshot(snap->options, snap->view);
+    snap->error = store__stream_state(&snap->out, &s->state, &snap->ready);
+    if (snap->error == 0) {
+        store__meta_each(&s->meta, true, snapshot_meta, snap);
+    }
+    if (snap->error != 0) {
+        int error = snap->error;
+        rocks__snapshot_close(&snap->base);
+        return error;
+    }
+    *out = &snap->base;
+    return 0;
+}
+
+static int snapshot_version(struct rocks_snapshot *snap, struct oak_bytes at)
+{
+    size_t prefix = at.size - ROCKS_REV_BYTES;
+    struct store_item item;
+    struct oak_store_rev rev = rocks__rev_get(at.data + prefix);
+    int error = 0;
+    if (!oak_bytes_eq(oak_bytes(at.data, prefix), oak_buf_bytes(&snap->prefix))) {
+        error = rocks__version_key_decode(&snap->group, at, &snap->key, &rev);
+        oak_buf_clear(&snap->prefix);
+        if (error == 0) {
+            error = oak_buf_append(&snap->prefix, at.data, prefix);
+        }
+        snap->sieve = (struct store_sieve){0};
+    }
+    if (error != 0) {
+        return error;
+    }
+    size_t size = 0;
+    const char *value = rocksdb_iter_value(snap->it, &size);
+    error = rocks__value_decode(oak_bytes(value, size), rev, &item);
+    if (error != 0 || !store__sieve_keeps(&snap->sieve, snap->floor, rev.main, item.deleted)) {
+        return error;
+    }
+    item.kv.key = oak_buf_bytes(&snap->key);
+    return store__stream_version(&snap->out, &item, &snap->ready);
+}
+
+/* Make more of the stream ready. */
+static int snapshot_make(struct rocks_snapshot *snap)
+{
+    if (snap->it == NULL) {
+        int error = rocks__kind_key(&snap->group, ROCKS_VERSION, oak_bytes(NULL, 0), &snap->prefix);
+        if (error != 0) {
+            return error;
+        }
+        snap->it = rocksdb_create_iterator(snap->db->db, snap->options);
+        rocksdb_iter_seek(snap->it, (const char *)snap->prefix.data, snap->prefix.size);
+    }
+    while (snap->ready.size < MOVE_BYTES && rocksdb_iter_valid(snap->it)) {
+        size_t size = 0;
+        const char *key = rocksdb_iter_key(snap->it, &size);
+        size_t head = snap->group.size + 1;
+        if (size < head + ROCKS_REV_BYTES || memcmp(key, snap->group.bytes, head - 1) != 0 ||
+            key[head - 1] != ROCKS_VERSION) {
+            break;
+        }
+        int error = snapshot_version(snap, oak_bytes(key, size));
+        if (error != 0) {
+            return error;
+        }
+        rocksdb_iter_next(snap->it);
+    }
+    if (snap->ready.size >= MOVE_BYTES) {
+        return 0;
+    }
+    char *said = NULL;
+    rocksdb_iter_get_error(snap->it, &said);
+    if (said != NULL) {
+        return rocks__failed(snap->base.store->log, "snapshot", said);
+    }
+    snap->ended = true;
+    return store__stream_end(&snap->out, &snap->ready);
+}
+
+int rocks__snapshot_read(struct oak_store_snapshot *base, uint8_t *out, size_t capacity,
+                         size_t *got)
+{
+    struct rocks_snapshot *snap = OAK_CONTAINER_OF(base, struct rocks_snapshot, base);
+    while (snap->error == 0 && *got < capacity) {
+        size_t part = OAK_MIN(capacity - *got, snap->ready.size - snap->given);
+        if (part > 0) {
+            memcpy(out + *got, snap->ready.data + snap->given, part);
+            snap->given += part;
+            *got += part;
+            continue;
+        }
+        if (snap->ended) {
+            break;
+        }
+        oak_buf_clear(&snap->ready);
+        snap->given = 0;
+        snap->error = snapshot_make(snap);
+    }
+    return snap->error;
+}
+
+void rocks__snapshot_close(struct oak_store_snapshot *base)
+{
+    struct rocks_snapshot *snap = OAK_CONTAINER_OF(base, struct rocks_snapshot, base);
+    if (snap->it != NULL) {
+        rocksdb_iter_destroy(snap->it);
+    }
+    rocksdb_release_snapshot(snap->db->db, snap->view);
+    rocksdb_readoptions_destroy(snap->options);
+    rocks__db_unref(rocks__of(base->store), snap->db);
+    oak_buf_fini(&snap->ready);
+    oak_buf_fini(&snap->prefix);
+    oak_buf_fini(&snap->key);
+    free(snap);
+}
+
+/* -- restore ----------------------------------------------------------------------------------- */
+
+struct rocks_restore {
+    struct oak_store_restore base;
+    struct store_stream_in in;
+    struct rocks_db *db;
+    uint64_t number;
+    rocksdb_writebatch_t *batch;
+    size_t batch_bytes;
+    struct store_meta meta;
+    struct rocks_state state;
+    struct oak_buf last; /* key of the last version */
+    uint64_t changes;    /* records written */
+    bool switched;       /* "current" may name it: its files must stay */
+};
+
+static int restore_write_batch(struct rocks_restore *t)
+{
+    struct rocks *r = rocks__of(t->base.store);
+    char *said = NULL;
+    rocksdb_write(t->db->db, r->write, t->batch, &said);
+    rocksdb_writebatch_clear(t->batch);
+    t->batch_bytes = 0;
+    return said == NULL ? 0 : rocks__failed(r->base.log, "restore", said);
+}
+
+static int restore_put(struct rocks_restore *t, const struct oak_buf *key, struct oak_bytes value)
+{
+    rocksdb_writebatch_put(t->batch, (const char *)key->data, key->size, (const char *)value.data,
+                           value.size);
+    t->batch_bytes += key->size + value.size;
+    return t->batch_bytes < MOVE_BYTES ? 0 : restore_write_batch(t);
+}
+
+static int restore_state(void *arg, const struct oak_store_state *state)
+{
+    struct rocks_restore *t = arg;
+    t->state = (struct rocks_state){.state = *state};
+    return 0;
+}
+
+static int restore_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
+{
+    struct rocks_restore *t = arg;
+    struct rocks *r = rocks__of(t->base.store);
+    int error = store__meta_put(&t->meta, key, data);
+    if (error == 0) {
+        error = rocks__kind_key(&r->group, ROCKS_META, key, &r->key);
+    }
+    return error != 0 ? error : restore_put(t, &r->key, data);
+}
+
+static int restore_version(void *arg, const struct store_item *item)
+{
+    struct rocks_restore *t = arg;
+    struct rocks *r = rocks__of(t->base.store);
+    if (t->last.size == 0 || !oak_bytes_eq(oak_buf_bytes(&t->last), item->kv.key)) {
+        t->state.keys += item->deleted ? 0 : 1;
+        oak_buf_clear(&t->last);
+        int error = oak_buf_append(&t->last, item->kv.key.data, item->kv.key.size);
+        if (error != 0) {
+            return error;
+        }
+    }
+    int error = rocks__version_key(&r->group, item->kv.key, item->rev, &r->key);
+    if (error == 0) {
+        error = rocks__value(item, &r->value);
+    }
+    if (error == 0) {
+        error = restore_put(t, &r->key, oak_buf_bytes(&r->value));
+    }
+    if (error != 0 || item->rev.main < t->state.state.compacted) {
+        return error;
+    }
+    oak_buf_clear(&r->value);
+    t->changes++;
+    error = rocks__changes_key(&r->group, item->rev, &r->key);
+    if (error == 0) {
+        error = rocks__change(item, 0, &r->value);
+    }
+    return error != 0 ? error : restore_put(t, &r->key, oak_buf_bytes(&r->value));
+}
+
+int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
+{
+    struct rocks *r = rocks__of(s);
+    struct rocks_restore *t = calloc(1, sizeof(*t));
+    if (t == NULL) {
+        return OAK_ENOMEM;
+    }
+    t->base.store = s;
+    t->number = r->number + 1;
+    rocks__sweep_one(r, t->number);
+    int error = rocks__db_open(r, t->number, &t->db, NULL);
+    if (error != 0) {
+        free(t);
+        return error;
+    }
+    t->db->doomed = true;
+    t->batch = rocksdb_writebatch_create();
+    const struct store_stream_sink sink = {
+        .state = restore_state, .meta = restore_meta, .version = restore_version, .arg = t};
+    store__stream_in_init(&t->in, &sink);
+    *out = &t->base;
+    return 0;
+}
+
+int rocks__restore_write(struct oak_store_restore *base, struct oak_bytes bytes)
+{
+    return store__stream_feed(&OAK_CONTAINER_OF(base, struct rocks_restore, base)->in, bytes);
+}
+
+/* Two versions at one revision share a record: the stream was made by no store. */
+static int restore_check(struct rocks_restore *t)
+{
+    struct rocks *r = rocks__of(t->base.store);
+    int error = rocks__kind_key(&r->group, ROCKS_CHANGES, oak_bytes(NULL, 0), &r->key);
+    if (error != 0) {
+        return error;
+    }
+    rocksdb_iterator_t *it = rocksdb_create_iterator(t->db->db, r->read_order);
+    uint64_t count = 0;
+    rocksdb_iter_seek(it, (const char *)r->key.data, r->key.size);
+    while (rocksdb_iter_valid(it)) {
+        size_t size = 0;
+        const char *key = rocksdb_iter_key(it, &size);
+        if (size < r->key.size || memcmp(key, r->key.data, r->key.size) != 0) {
+            break;
+        }
+        count++;
+        rocksdb_iter_next(it);
+    }
+    char *said = NULL;
+    rocksdb_iter_get_error(it, &said);
+    rocksdb_iter_destroy(it);
+    if (said != NULL) {
+        return rocks__failed(r->base.log, "restore", said);
+    }
+    return count == t->changes ? 0 : OAK_ECORRUPT;
+}
+
+static void restore_adopt(struct rocks_restore *t, struct rocks *r)
+{
+    struct rocks_db *old = r->db;
+    r->db = t->db;
+    r->db->doomed = false;
+    t->db = NULL;
+    r->number = t->number;
+    struct store_meta meta = r->base.meta;
+    r->base.meta = t->meta;
+    t->meta = meta;
+    store__meta_commit(&r->base.meta);
+    rocks__cache_clear(&r->cache);
+    rocks__adopt(r, &t->state);
+    old->doomed = true;
+    rocks__db_unref(r, old);
+}
+
+int rocks__restore_finish(struct oak_store_restore *base)
+{
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    struct rocks *r = rocks__of(base->store);
+    int error = store__stream_finish(&t->in);
+    if (error == 0) {
+        error = rocks__write_state(r, t->batch, &t->state);
+    }
+    if (error == 0) {
+        error = restore_write_batch(t);
+    }
+    if (error == 0) {
+        error = restore_check(t);
+    }
+    if (error == 0) {
+        error = flush_db(r->base.log, t->db);
+    }
+    if (error != 0) {
+        return error;
+    }
+    t->switched = true;
+    error = rocks__current_write(r, t->number);
+    if (error == 0) {
+        restore_adopt(t, r);
+    }
+    return error;
+}
+
+void rocks__restore_free(struct oak_store_restore *base)
+{
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    if (t->db != NULL) {
+        t->db->doomed = !t->switched;
+        rocks__db_unref(rocks__of(base->store), t->db);
+    }
+    rocksdb_writebatch_destroy(t->batch);
+    store__stream_in_fini(&t->in);
+    store__meta_fini(&t->meta);
+    oak_buf_fini(&t->last);
+    free(t);
+}
