@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of addresses: listening on them, connecting to them, and being told why not. */
+#include "os/ends_fixture.h"
+
+static void names_and_v6_are_understood(void **state)
+{
+    struct world *w = *state;
+    listen_on(w, "localhost:0");
+    char address[64];
+    snprintf(address, sizeof(address), "localhost%s", strrchr(listener_name(w), ':'));
+    converse(w, address);
+}
+
+static void no_host_is_every_address(void **state)
+{
+    struct world *w = *state;
+    listen_on(w, ":0");
+    char address[64];
+    snprintf(address, sizeof(address), "127.0.0.1%s", strrchr(listener_name(w), ':'));
+    converse(w, address);
+}
+
+static void unix_sockets_serve_and_leave_no_file(void **state)
+{
+    struct world *w = *state;
+    char address[128];
+    snprintf(address, sizeof(address), "unix:%s/socket", w->dir);
+    listen_on(w, address);
+    assert_string_equal(listener_name(w), address);
+    struct oak_listener *second = NULL;
+    struct oak_errbuf e = {0};
+    assert_int_equal(w->port->net.listen(w->port->net.user, address, accepted, w, &second, &e),
+                     OAK_EINUSE);
+    assert_non_null(strstr(e.text, address));
+    converse(w, address);
+    w->port->net.listener_close(w->port->net.user, w->listener);
+    assert_int_equal(access(address + 5, F_OK), -1);
+}
+
+static void the_socket_file_of_a_dead_process_is_taken_over(void **state)
+{
+    struct world *w = *state;
+    char address[128];
+    snprintf(address, sizeof(address), "unix:%s/socket", w->dir);
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket", w->dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    close(fd);
+    listen_on(w, address);
+    converse(w, address);
+}
+
+/* -- what can't be listened on or reached ------------------------------------------------------ */
+
+static void addresses_that_make_no_sense_are_refused(void **state)
+{
+    struct world *w = *state;
+    static const char *const bad[] = {
+        "",           "localhost",      "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:x",
+        "::1:80",     "[1.2.3.4]:80",   "[::1:80",  "unix:",         "unix:@name",
+        "1.2.3.4:-1", "1.2.3.4:000080", "host:80 ", "[localhost]:80"};
+    for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
+        struct oak_errbuf e = {0};
+        assert_int_equal(
+            w->port->net.listen(w->port->net.user, bad[i], accepted, w, &w->listener, &e),
+            OAK_EINVAL);
+        assert_non_null(strstr(e.text, bad[i]));
+        assert_int_equal(w->port->net.connect(w->port->net.user, bad[i], SECOND, connected, w),
+                         OAK_EINVAL);
+    }
+    char longest[400];
+    memset(longest, 'a', sizeof(longest));
+    memcpy(longest + 390, ":1", 3);
+    assert_int_equal(
+        w->port->net.listen(w->port->net.user, longest, accepted, w, &w->listener, NULL),
+        OAK_EINVAL);
+    memcpy(longest, "unix:", 5);
+    assert_int_equal(
+        w->port->net.listen(w->port->net.user, longest, accepted, w, &w->listener, NULL),
+        OAK_EINVAL);
+    assert_int_equal(w->port->net.connect(w->port->net.user, ":80", SECOND, connected, w),
+                     OAK_EINVAL);
+    /* TEST-NET-1: no machine has it. */
+    assert_int_equal(
+        w->port->net.listen(w->port->net.user, "192.0.2.1:0", accepted, w, &w->listener, NULL),
+        OAK_EINVAL);
+}
+
+static void an_address_in_use_is_named(void **state)
+{
+    struct world *w = *state;
+    listen_on(w, "127.0.0.1:0");
+    struct oak_listener *second = NULL;
+    struct oak_errbuf e = {0};
+    assert_int_equal(
+        w->port->net.listen(w->port->net.user, listener_name(w), accepted, w, &second, &e),
+        OAK_EINUSE);
+    assert_null(second);
+    assert_non_null(strstr(e.text, listener_name(w)));
+}
+
+static int connect_error(struct world *w, const char *address, uint64_t timeout_ns)
+{
+    struct failure f = {.world = w, .calling = true};
+    assert_int_equal(w->port->net.connect(w->port->net.user, address, timeout_ns, failed, &f), 0);
+    f.calling = false;
+    oak_os_loop_run(w->loop);
+    assert_int_equal(f.count, 1);
+    return f.error;
+}
+
+/* A TCP port of this machine that nobody listens on: bound, so that nobody else takes it. */
+static int bound_socket(char *address, size_t size)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in ip = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(ip);
+    assert_int_equal(bind(fd, (struct sockaddr *)&ip, sizeof(ip)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&ip, &length), 0);
+    snprintf(address, size, "127.0.0.1:%u", ntohs(ip.sin_port));
+    return fd;
+}
+
+static void a_port_without_listener_refuses(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    int fd = bound_socket(address, sizeof(address));
+    assert_int_equal(connect_error(w, address, 10 * SECOND), OAK_EREFUSED);
+    char name[64];
+    snprintf(name, sizeof(name), "localhost%s", strchr(address, ':'));
+    assert_int_equal(connect_error(w, name, 10 * SECOND), OAK_EREFUSED);
+    close(fd);
+    char missing[128];
+    snprintf(missing, sizeof(missing), "unix:%s/none", w->dir);
+    assert_int_equal(connect_error(w, missing, 10 * SECOND), OAK_ENOENT);
+}
+
+static void a_host_that_does_not_answer_is_given_up_in_time(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    int fd = bound_socket(address, sizeof(address));
+    assert_int_equal(listen(fd, 0), 0);
+    int fillers[4]; /* a full queue: the kernel drops what comes after */
+    for (size_t i = 0; i < OAK_COUNT_OF(fillers); i++) {
+        fillers[i] = raw_connect(address, SOCK_NONBLOCK);
+    }
+    assert_int_equal(connect_error(w, address, SECOND / 100), OAK_EDEADLINE);
+    for (size_t i = 0; i < OAK_COUNT_OF(fillers); i++) {
+        close(fillers[i]);
+    }
+    close(fd);
+}
+
+static void a_name_that_nobody_has_is_unresolved(void **state)
+{
+    struct world *w = *state;
+    int error = connect_error(w, "no-such-host.invalid:1", 30 * SECOND);
+    assert_int_equal(error, OAK_EUNRESOLVED);
+    struct oak_errbuf e = {0};
+    assert_int_equal(w->port->net.listen(w->port->net.user, "no-such-host.invalid:1", accepted, w,
+                                         &w->listener, &e),
+                     OAK_EUNRESOLVED);
+    assert_non_null(strstr(e.text, "no-such-host.invalid:1"));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(names_and_v6_are_understood),
+        T(no_host_is_every_address),
+        T(unix_sockets_serve_and_leave_no_file),
+        T(the_socket_file_of_a_dead_process_is_taken_over),
+        T(addresses_that_make_no_sense_are_refused),
+        T(an_address_in_use_is_named),
+        T(a_port_without_listener_refuses),
+        T(a_host_that_does_not_answer_is_given_up_in_time),
+        T(a_name_that_nobody_has_is_unresolved),
+    };
+    return cmocka_run_group_tests_name("os/connect", tests, NULL, NULL);
+}
