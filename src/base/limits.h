@@ -46,8 +46,8 @@
  */
 #define OAK_LOG_TAIL_BYTES_MAX   (16 * OAK_MIB)
 #define OAK_LOG_TAIL_ENTRIES_MAX 20000
-/* Members whose name and client URLs are remembered (those that left too, until they are forgotten), and
- * the bytes of what one publishes. */
+/* Members whose name and client URLs are remembered (those that left too, until they are
+ * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256
 #define OAK_MEMBER_BYTES_MAX (16 * OAK_KIB)
 /* Requests of clients that wait in one node for their commit. */
