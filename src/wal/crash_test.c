@@ -10,6 +10,11 @@
 
 #include "wal/test_model.h"
 
+/* How many seeds a test tries: the program's argument, for long runs. */
+struct rounds {
+    uint64_t seeds;
+};
+
 static struct run *run_new(uint64_t seed)
 {
     struct run *r = malloc(sizeof(*r));
@@ -75,8 +80,8 @@ static bool story(uint64_t seed, uint64_t cut, enum test_disk_cut how)
 
 static void a_power_cut_at_any_call_loses_nothing_acknowledged(void **state)
 {
-    (void)state;
-    for (uint64_t seed = 0; seed < 60; seed++) {
+    const struct rounds *rounds = *state;
+    for (uint64_t seed = 0; seed < rounds->seeds; seed++) {
         for (uint64_t cut = 0;; cut++) {
             enum test_disk_cut how = cut % 8 == 0   ? TEST_DISK_KEEP_NONE
                                      : cut % 8 == 1 ? TEST_DISK_KEEP_ALL
@@ -92,8 +97,8 @@ static void a_power_cut_at_any_call_loses_nothing_acknowledged(void **state)
 /* Kill without a power cut: everything written is still there. */
 static void a_kill_at_any_call_loses_nothing_acknowledged(void **state)
 {
-    (void)state;
-    for (uint64_t seed = 100; seed < 110; seed++) {
+    const struct rounds *rounds = *state;
+    for (uint64_t seed = 10000; seed < 10000 + rounds->seeds / 4; seed++) {
         for (uint64_t cut = 0;; cut++) {
             if (!story(seed, cut, TEST_DISK_KEEP_ALL)) {
                 break;
@@ -104,8 +109,8 @@ static void a_kill_at_any_call_loses_nothing_acknowledged(void **state)
 
 static void a_failed_call_poisons_and_a_restart_recovers(void **state)
 {
-    (void)state;
-    for (uint64_t seed = 200; seed < 215; seed++) {
+    const struct rounds *rounds = *state;
+    for (uint64_t seed = 20000; seed < 20000 + rounds->seeds / 3; seed++) {
         for (uint64_t at = 0;; at++) {
             struct run *r = run_new(seed);
             r->disk.fail_at = at;
@@ -144,9 +149,9 @@ static void a_failed_call_poisons_and_a_restart_recovers(void **state)
 
 static void a_full_disk_keeps_the_batch_until_there_is_space(void **state)
 {
-    (void)state;
+    const struct rounds *rounds = *state;
     uint64_t refused = 0;
-    for (uint64_t seed = 300; seed < 310; seed++) {
+    for (uint64_t seed = 30000; seed < 30000 + rounds->seeds / 3; seed++) {
         for (uint64_t at = 0;; at++) {
             struct run *r = run_new(seed);
             int error = run_open(r, NULL);
@@ -174,16 +179,17 @@ static void a_full_disk_keeps_the_batch_until_there_is_space(void **state)
             }
         }
     }
-    assert_true(refused > 100);
+    assert_true(refused > 10 * rounds->seeds / 3);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    struct rounds rounds = {.seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 18};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_power_cut_at_any_call_loses_nothing_acknowledged),
-        cmocka_unit_test(a_kill_at_any_call_loses_nothing_acknowledged),
-        cmocka_unit_test(a_failed_call_poisons_and_a_restart_recovers),
-        cmocka_unit_test(a_full_disk_keeps_the_batch_until_there_is_space),
+        cmocka_unit_test_prestate(a_power_cut_at_any_call_loses_nothing_acknowledged, &rounds),
+        cmocka_unit_test_prestate(a_kill_at_any_call_loses_nothing_acknowledged, &rounds),
+        cmocka_unit_test_prestate(a_failed_call_poisons_and_a_restart_recovers, &rounds),
+        cmocka_unit_test_prestate(a_full_disk_keeps_the_batch_until_there_is_space, &rounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
