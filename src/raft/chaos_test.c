@@ -27,7 +27,8 @@ struct chaos {
     struct kit kit;
     struct oak_prng prng;
     bool cut[KIT_NODES][KIT_NODES];
-    uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots;
+    uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots,
+        ambition;
     uint64_t written;
 };
 
@@ -86,12 +87,15 @@ static void deliver_some(struct chaos *c)
 static void partition(struct chaos *c)
 {
     memset(c->cut, 0, sizeof(c->cut));
-    if (often(c, 400)) {
-        return;
-    }
-    for (size_t i = 0; i < c->kit.node_count; i++) {
+    uint64_t shape = oak_prng_below(&c->prng, 4);
+    uint64_t side = oak_prng_u64(&c->prng); /* a bit a node */
+    size_t alone = oak_prng_below(&c->prng, c->kit.node_count);
+    for (size_t i = 0; i < c->kit.node_count && shape > 0; i++) {
         for (size_t j = 0; j < c->kit.node_count; j++) {
-            c->cut[i][j] = i != j && often(c, 350); /* also one way only */
+            bool single = i == alone || j == alone;
+            bool across = (side >> i & 1) != (side >> j & 1);
+            /* One node alone, two sides, or any link one way. */
+            c->cut[i][j] = i != j && (shape == 1 ? single : shape == 2 ? across : often(c, 350));
         }
     }
 }
@@ -143,7 +147,7 @@ static void disturb(struct chaos *c)
                   oak_prng_below(&c->prng, 6));
         return;
     }
-    switch (oak_prng_below(&c->prng, 6)) {
+    switch (oak_prng_below(&c->prng, 8)) {
     case 0:
         propose(c, n);
         break;
@@ -154,20 +158,22 @@ static void disturb(struct chaos *c)
         break;
     }
     case 2:
-        (void)kit_tick(&c->kit, n, oak_prng_between(&c->prng, 10, 60));
-        break;
     case 3:
+        (void)kit_tick(&c->kit, n, oak_prng_between(&c->prng, 10, often(c, 50) ? 400 : 60));
+        break;
+    case 4:
+    case 5:
         if (!often(c, c->late_writes)) {
             (void)kit_persist(&c->kit, n, 1 + oak_prng_below(&c->prng, 3));
         }
         break;
-    case 4:
+    case 6:
         maintain(c, n);
         break;
     default:
         if (often(c, c->partitions)) {
             partition(c);
-        } else if (often(c, 5)) {
+        } else if (often(c, c->ambition)) {
             (void)oak_raft_campaign(n->r);
             kit_take(&c->kit, n);
         }
@@ -191,8 +197,8 @@ static void set_up(struct chaos *c, uint64_t seed)
     struct oak_raft_options o = {.group = 1, .heartbeat_ms = 30, .election_ms = 150};
     if (often(c, 500)) {
         o.append_bytes_max = oak_prng_between(&c->prng, 1, 60);
-        o.append_entries_max = oak_prng_between(&c->prng, 1, 4);
-        o.inflight_messages_max = oak_prng_between(&c->prng, 1, 4);
+        o.append_entries_max = often(c, 500) ? 1 : oak_prng_between(&c->prng, 1, 4);
+        o.inflight_messages_max = often(c, 500) ? 1 : oak_prng_between(&c->prng, 1, 4);
         o.inflight_bytes_max = oak_prng_between(&c->prng, 1, 200);
         o.apply_bytes_max = oak_prng_between(&c->prng, 1, 60);
         o.uncommitted_bytes_max = oak_prng_between(&c->prng, 1, 2000);
@@ -201,9 +207,10 @@ static void set_up(struct chaos *c, uint64_t seed)
     c->duplicates = often(c, 500) ? oak_prng_below(&c->prng, 200) : 0;
     c->reorder = often(c, 600) ? oak_prng_below(&c->prng, 500) : 0;
     c->late_writes = often(c, 600) ? oak_prng_below(&c->prng, 900) : 0;
-    c->crashes = often(c, 600) ? oak_prng_below(&c->prng, 15) : 0;
-    c->partitions = often(c, 500) ? oak_prng_below(&c->prng, 60) : 0;
-    c->compactions = often(c, 600) ? oak_prng_below(&c->prng, 300) : 0;
+    c->crashes = often(c, 600) ? oak_prng_below(&c->prng, often(c, 300) ? 80 : 15) : 0;
+    c->partitions = often(c, 600) ? oak_prng_below(&c->prng, 150) : 0;
+    c->compactions = often(c, 600) ? oak_prng_below(&c->prng, 600) : 0;
+    c->ambition = often(c, 500) ? oak_prng_below(&c->prng, 500) : 5;
     c->snapshots = oak_prng_between(&c->prng, 100, 900);
     for (uint64_t id = 1; id <= voters + learners; id++) {
         o.seed = seed * 16 + id;
@@ -317,7 +324,7 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
     if (aloud) {
         c->kit.say = say;
     }
-    size_t steps = 150 + oak_prng_below(&c->prng, 600);
+    size_t steps = 200 + oak_prng_below(&c->prng, 1200);
     for (size_t i = 0; i < steps && c->kit.failures == 0; i++) {
         disturb(c);
         deliver_some(c);

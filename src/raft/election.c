@@ -46,6 +46,7 @@ static void term_enter(struct oak_raft *r, uint64_t term, uint64_t vote)
     r->vote = vote;
     r->grant_due = false;
     r->verified = r->commit;
+    r->asked = 0;
     r->acked = 0;
     r->ack_due = false;
     r->append_read_seq = 0;

@@ -63,7 +63,8 @@ int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct r
         if (e->index > last) {
             break;
         }
-        if (e->index > log->base && raft__log_at(log, e->index)->term != e->term) {
+        if (e->index > log->base &&
+            (raft__log_at(log, e->index)->term != e->term || OAK_BUG(truncate_committed))) {
             intake->conflict = e->index;
             break;
         }
@@ -97,7 +98,8 @@ static void contact(struct oak_raft *r, uint64_t from)
 static void verified_to(struct oak_raft *r, uint64_t index)
 {
     r->verified = OAK_MAX(r->verified, index);
-    OAK_ASSERT_LE(r->verified, raft__log_last(&r->log));
+    r->asked = OAK_MAX(r->asked, index);
+    OAK_ASSERT(r->verified <= raft__log_last(&r->log) || OAK_BUG(truncate_committed));
     /* What is durable already was told before, perhaps in vain: tell it again. The rest is told as
      * it becomes durable. */
     if (index <= r->durable || OAK_BUG(ack_before_sync)) {
@@ -113,7 +115,7 @@ static void append_refuse(struct oak_raft *r, const struct oak_raft_msg *m)
     uint64_t hint = OAK_MAX(raft__log_find_term(&r->log, at, m->log_term), r->commit);
     uint64_t hint_term = 0;
     bool known = raft__log_term(&r->log, hint, &hint_term);
-    OAK_ASSERT(known);
+    OAK_ASSERT(known || OAK_BUG(truncate_committed));
     raft__reply(r, &(struct raft__reply){
                        .type = OAK_RAFT_MSG_APPEND_REPLY,
                        .to = m->from,
@@ -198,6 +200,7 @@ static void restore(struct oak_raft *r, const struct oak_raft_snapshot *snapshot
         raft__written_clamp(r, r->commit);
         raft__log_reset(&r->log, index, snapshot->term, &readers);
         r->verified = OAK_MIN(r->verified, index);
+        r->asked = OAK_MIN(r->asked, index);
     }
     r->staged = OAK_MAX(r->staged, index);
     r->commit = index;

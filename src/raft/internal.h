@@ -273,7 +273,8 @@ struct oak_raft {
     /* Follower, in this term: how far the log is known to equal the leader's, and what it was told.
      */
     uint64_t verified;
-    uint64_t acked;
+    uint64_t asked; /* by appends: an answer is due once this much is durable, or part of it */
+    uint64_t acked; /* the largest answer given */
     bool ack_due;
     uint64_t append_read_seq;
     bool grant_due; /* the vote in `vote` is to be told, once durable */

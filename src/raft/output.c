@@ -101,7 +101,7 @@ void oak_raft_persisted(struct oak_raft *r, uint64_t token)
     r->token_persisted = token;
     OAK_ASSERT_LE(r->durable, r->staged);
     raft__log_sweep(&r->log, r->token_persisted, r->applied);
-    if (OAK_MIN(r->verified, r->durable) > r->acked) {
+    if (OAK_MIN(r->asked, r->durable) > r->acked) {
         r->ack_due = true;
     }
     if (r->role == OAK_RAFT_LEADER) {

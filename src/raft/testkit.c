@@ -189,8 +189,10 @@ static void disk_shift(struct kit_disk *d, uint64_t to)
         free(d->entries[gone].data);
         gone++;
     }
-    memmove(d->entries, d->entries + gone, (d->count - gone) * sizeof(d->entries[0]));
-    d->count -= gone;
+    if (gone > 0) {
+        memmove(d->entries, d->entries + gone, (d->count - gone) * sizeof(d->entries[0]));
+        d->count -= gone;
+    }
 }
 
 static uint64_t disk_last(const struct kit_disk *d)
@@ -243,8 +245,10 @@ static void batches_drop(struct kit_node *n, size_t count)
     for (size_t i = 0; i < count; i++) {
         batch_free(&n->batches[i]);
     }
-    memmove(n->batches, n->batches + count, (n->batch_count - count) * sizeof(n->batches[0]));
-    n->batch_count -= count;
+    if (count > 0) {
+        memmove(n->batches, n->batches + count, (n->batch_count - count) * sizeof(n->batches[0]));
+        n->batch_count -= count;
+    }
 }
 
 void kit_crash(struct kit *kit, struct kit_node *n, size_t batches, size_t part)
