@@ -104,7 +104,17 @@ bool rpc__guard_frame(struct oak_rpc_conn *conn, const nghttp2_frame *frame)
                bucket_take(&g->settings, settings_rate, conn->now_ns) ||
                refuse(conn, "too_many_settings");
     }
-    return bucket_take(&g->others, other_rate, conn->now_ns) ||
+    return true;
+}
+
+/* Asked for each frame, also those that nghttp2 drops without a word. */
+bool rpc__guard_head(struct oak_rpc_conn *conn, const nghttp2_frame_hd *head)
+{
+    if (head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_DATA ||
+        head->type == NGHTTP2_CONTINUATION) {
+        return true;
+    }
+    return bucket_take(&conn->guard.others, other_rate, conn->now_ns) ||
            refuse(conn, "too_many_control_frames");
 }
 

@@ -176,6 +176,7 @@ void oak_rpc_conn_free(struct oak_rpc_conn *conn)
     rpc__conn_end_open(conn, OAK_RPC_UNAVAILABLE, "connection closed");
     rpc__conn_end_waiting(conn, OAK_RPC_UNAVAILABLE, "connection closed");
     OAK_ASSERT_EQ(conn->held_bytes, 0);
+    OAK_ASSERT_EQ(conn->partial_bytes, 0);
     nghttp2_session_del(conn->session);
     rpc__deadlines_fini(&conn->deadlines);
     rpc__pool_fini(&conn->own_pool);
@@ -267,23 +268,18 @@ static void window_credit(struct oak_rpc_conn *conn, size_t size)
  * hold too much does the connection stop. */
 void rpc__conn_received(struct oak_rpc_conn *conn, size_t size)
 {
-    if (conn->held_bytes > RPC_HELD_BYTES_SOFT) {
+    if (conn->held_bytes > RPC_HELD_BYTES_MAX) {
         conn->owed_bytes += size;
     } else {
         window_credit(conn, size);
     }
 }
 
-void rpc__conn_hold(struct oak_rpc_conn *conn, size_t size)
-{
-    conn->held_bytes += size;
-}
-
 void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size)
 {
     OAK_ASSERT_LE(size, conn->held_bytes);
     conn->held_bytes -= size;
-    if (conn->owed_bytes > 0 && conn->held_bytes <= RPC_HELD_BYTES_SOFT && conn->broken == 0) {
+    if (conn->owed_bytes > 0 && conn->held_bytes <= RPC_HELD_BYTES_MAX && conn->broken == 0) {
         size_t owed = conn->owed_bytes;
         conn->owed_bytes = 0;
         window_credit(conn, owed);

@@ -79,7 +79,7 @@ static void deliver(struct oak_rpc_call *call, struct oak_bytes message)
 /* Add to the message that is being put together. */
 static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
 {
-    if (call->conn->held_bytes + bytes.size > RPC_HELD_BYTES_MAX) {
+    if (call->conn->partial_bytes + bytes.size > RPC_PARTIAL_BYTES_MAX) {
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED,
                          "grpc: too many unfinished messages on this connection");
         return false;
@@ -88,7 +88,7 @@ static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
         return false;
     }
-    rpc__conn_hold(call->conn, bytes.size);
+    call->conn->partial_bytes += bytes.size;
     return true;
 }
 
@@ -97,7 +97,8 @@ static void deliver_gathered(struct oak_rpc_call *call)
     /* The handler may finish the call, which drops `in`: keep it out of reach meanwhile. */
     struct oak_buf in = call->in;
     call->in = (struct oak_buf){0};
-    rpc__conn_unhold(call->conn, in.size);
+    OAK_ASSERT_LE(in.size, call->conn->partial_bytes);
+    call->conn->partial_bytes -= in.size;
     deliver(call, oak_buf_bytes(&in));
     OAK_ASSERT_EQ(call->in.capacity, 0);
     oak_buf_clear(&in);
@@ -189,7 +190,7 @@ void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool las
             rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
             used = bytes.size;
         } else {
-            rpc__conn_hold(call->conn, left);
+            call->conn->held_bytes += left;
         }
     }
     if (!last) {

@@ -21,11 +21,13 @@
 #define RPC_SPARE_BUFFER_BYTES_MAX (4 * OAK_KIB)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
 #define RPC_TAKE_BYTES (256 * OAK_KIB)
-/* Received, and neither delivered nor dropped (parts of messages, paused calls), on one connection.
- * Past the first the peer gets no more of the connection's window; past the second a call that
- * needs more to complete a message is refused. */
-#define RPC_HELD_BYTES_SOFT (16 * OAK_MIB)
-#define RPC_HELD_BYTES_MAX  (64 * OAK_MIB)
+/* Received for paused calls of one connection: past it the peer gets no more of the connection's
+ * window until some go on. */
+#define RPC_HELD_BYTES_MAX (16 * OAK_MIB)
+/* In messages of one connection that have not come whole: past it a call that needs more is
+ * refused. Holding back the window instead would stop the very bytes that complete them. 30 of the
+ * largest. */
+#define RPC_PARTIAL_BYTES_MAX (64 * OAK_MIB)
 /* Header lists this many times over the limit end the connection and not only the call. */
 #define RPC_HEADER_ABUSE_FACTOR 16u
 /* CONTINUATION frames behind one HEADERS: 64 KiB of headers need four. */
@@ -242,7 +244,9 @@ struct rpc_guard {
     const char *reason; /* set: the peer must go, and this is the debug data */
 };
 
-/* A frame came or a reset left. False: the peer went too far, and guard->reason says how. */
+/* A frame begins, a frame came, a reset left. False: the peer went too far, and guard->reason says
+ * how. */
+bool rpc__guard_head(struct oak_rpc_conn *conn, const nghttp2_frame_hd *head);
 bool rpc__guard_frame(struct oak_rpc_conn *conn, const nghttp2_frame *frame);
 bool rpc__guard_reset_sent(struct oak_rpc_conn *conn, uint32_t error);
 bool rpc__guard_headers(struct oak_rpc_conn *conn, size_t header_bytes);
@@ -265,7 +269,8 @@ struct oak_rpc_conn {
     struct rpc_deadlines deadlines;
     struct oak_buf out;     /* for oak_rpc_conn_take */
     struct oak_buf *gather; /* where a take in progress puts bytes */
-    size_t held_bytes;      /* in `in` and `held` of its calls */
+    size_t held_bytes;      /* in `held` of its calls */
+    size_t partial_bytes;   /* in `in` of its calls */
     size_t owed_bytes;      /* of the connection's window, kept back from the peer */
     uint64_t now_ns;
     uint64_t heard_ns;  /* last bytes from the peer */
@@ -299,9 +304,9 @@ void rpc__conn_wake(struct oak_rpc_conn *conn);
 void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out);
 /* The connection can't go on for want of memory or by abuse. */
 void rpc__conn_break(struct oak_rpc_conn *conn, int error);
-/* Credit the connection's window for bytes that came, and account for what we keep. */
+/* Credit the connection's window for bytes that came; and take back what was held for a paused
+ * call. */
 void rpc__conn_received(struct oak_rpc_conn *conn, size_t size);
-void rpc__conn_hold(struct oak_rpc_conn *conn, size_t size);
 void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size);
 /* A client's transport is there: its times begin. */
 void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,

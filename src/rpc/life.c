@@ -137,7 +137,9 @@ void rpc__call_drop_out(struct oak_rpc_call *call)
 
 void rpc__call_drop_in(struct oak_rpc_call *call)
 {
-    rpc__conn_unhold(call->conn, call->in.size + call->held.size);
+    OAK_ASSERT_LE(call->in.size, call->conn->partial_bytes);
+    call->conn->partial_bytes -= call->in.size;
+    rpc__conn_unhold(call->conn, call->held.size);
     oak_buf_clear(&call->in);
     oak_buf_clear(&call->held);
     call->one_held = false;
