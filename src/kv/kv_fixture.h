@@ -41,16 +41,23 @@ struct node {
     bool open; /* a batch is */
 };
 
+/* On a store of the caller's, which node_close closes. */
+OAK_UNUSED static void node_open_on(struct node *n, struct oak_store *store, size_t txn_ops_max)
+{
+    *n = (struct node){.store = store};
+    struct oak_kv_options kv = {.store = store, .txn_ops_max = (uint32_t)txn_ops_max};
+    int error = oak_kv_new(&kv, &n->kv, NULL);
+    OAK_ASSERT_EQ(error, 0);
+    oak_arena_init(&n->arena, 64 * OAK_KIB, 256 * OAK_MIB);
+}
+
 OAK_UNUSED static void node_open(struct node *n, size_t txn_ops_max)
 {
     struct oak_store_options options = {.disk = &no_disk, .dir = "nowhere"};
-    *n = (struct node){.index = 0};
-    int error = oak_store_open_memory(&options, &n->store, NULL);
+    struct oak_store *store = NULL;
+    int error = oak_store_open_memory(&options, &store, NULL);
     OAK_ASSERT_EQ(error, 0);
-    struct oak_kv_options kv = {.store = n->store, .txn_ops_max = (uint32_t)txn_ops_max};
-    error = oak_kv_new(&kv, &n->kv, NULL);
-    OAK_ASSERT_EQ(error, 0);
-    oak_arena_init(&n->arena, 64 * OAK_KIB, 256 * OAK_MIB);
+    node_open_on(n, store, txn_ops_max);
 }
 
 OAK_UNUSED static void node_close(struct node *n)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "kv/model_fixture.h"
+#include "store/test_help.h"
 
 #define TXN_OPS_MAX 6
 
@@ -342,11 +343,59 @@ static void batches_and_waiting_clients_do_not_change_what_becomes_of_a_log(void
     oak_arena_fini(&c.arena);
 }
 
+static void the_durable_engine_gives_the_same_answers(void **state)
+{
+    (void)state;
+    struct test_store rocks;
+    struct node memory, durable;
+    struct chance c = {.revision = 1};
+    struct oak_buf of_memory = {0};
+    struct oak_buf of_durable = {0};
+    test_store_init(&rocks, &test_engines[1]);
+    node_open(&memory, TXN_OPS_MAX);
+    node_open_on(&durable, rocks.s, TXN_OPS_MAX);
+    oak_prng_init(&c.prng, 7);
+    oak_arena_init(&c.arena, 64 * OAK_KIB, 64 * OAK_MIB);
+    for (int step = 0; step < 3000; step++) {
+        enum oak_kv_kind kind;
+        ProtobufCMessage *message = any_command(&c, &kind);
+        struct oak_kv_result a = node_apply(&memory, kind, message);
+        struct oak_kv_result b = node_apply(&durable, kind, message);
+        oak_buf_clear(&of_memory);
+        oak_buf_clear(&of_durable);
+        say_outcome(&of_memory, a.error, a.response);
+        say_outcome(&of_durable, b.error, b.response);
+        if (one_in(&c, 20)) {
+            bool more = true;
+            node_commit(&memory);
+            node_commit(&durable);
+            assert_int_equal(oak_store_reclaim(durable.store, 50, &more), 0);
+            say_everything(&memory, &of_memory);
+            say_everything(&durable, &of_durable);
+        }
+        assert_same(&of_memory, &of_durable, 7, step);
+        c.revision = oak_kv_state(memory.kv)->revision;
+        oak_arena_reset(&memory.arena);
+        oak_arena_reset(&durable.arena);
+        oak_arena_reset(&c.arena);
+    }
+    node_commit(&memory);
+    node_commit(&durable);
+    node_close(&memory);
+    oak_kv_free(durable.kv);
+    oak_arena_fini(&durable.arena);
+    test_store_fini(&rocks);
+    oak_buf_fini(&of_memory);
+    oak_buf_fini(&of_durable);
+    oak_arena_fini(&c.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_commands_answer_as_the_model_does),
         cmocka_unit_test(batches_and_waiting_clients_do_not_change_what_becomes_of_a_log),
+        cmocka_unit_test(the_durable_engine_gives_the_same_answers),
     };
     return cmocka_run_group_tests_name("kv twin", tests, NULL, NULL);
 }
