@@ -41,6 +41,10 @@ function(oak_test room source)
   add_dependencies(oak_tests ${target})
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE
     OAK_TESTDATA="${CMAKE_CURRENT_SOURCE_DIR}/testdata")
+  if(OAK_SANITIZE)
+    # Tests that go through very many cases may take fewer: each costs ten times as much here.
+    target_compile_definitions(${target} PRIVATE OAK_SLOW_BUILD=1)
+  endif()
   target_compile_options(${target} PRIVATE -Wno-conversion -Wno-sign-conversion
     -Wno-missing-prototypes)
   target_link_libraries(${target} PRIVATE oak_${room} PkgConfig::CMOCKA ${T_LIBS})
