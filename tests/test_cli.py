@@ -175,3 +175,26 @@ def test_up_refuses_a_base_port_that_is_taken(tmp_path, start_cluster):
     done = harness.run("up", "-n", "1", "--base-port", taken, env={"TMPDIR": str(folder)})
     assert done.returncode == 1 and f"port {taken} (by --base-port) is taken" in done.stderr
     assert os.listdir(folder) == []
+
+
+def manual():
+    with open(os.path.join(harness.TOP, "man", "oakum.1"), encoding="utf-8") as page:
+        return page.read().replace("\\-", "-")
+
+
+def test_the_manual_has_every_flag_that_works():
+    page = manual()
+    listed = harness.run("--help").stdout.split("Refused, because")[0]
+    for command in ("up", "status", "bench"):
+        listed += harness.run(command, "--help").stdout
+    flags = set(re.findall(r"^ +(?:-\w, )?--([a-z-]+)", listed, re.MULTILINE))
+    assert len(flags) > 40
+    assert [flag for flag in sorted(flags) if f"--{flag}" not in page] == []
+
+
+def test_the_manual_names_no_flag_that_does_not_exist():
+    known = harness.run("--help").stdout
+    for command in ("up", "status", "bench"):
+        known += harness.run(command, "--help").stdout
+    flags = set(re.findall(r"--([a-z][a-z-]+)", manual()))
+    assert [flag for flag in sorted(flags - {"name"}) if f"--{flag}" not in known] == []

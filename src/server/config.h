@@ -70,12 +70,10 @@ struct oak_config {
     struct oak_config_urls listen_metrics_urls; /* may be empty */
     uint64_t heartbeat_interval_ms;
     uint64_t election_timeout_ms;
-    uint64_t snapshot_count;           /* applied entries between two snapshots */
     uint64_t snapshot_catchup_entries; /* entries kept behind a snapshot for slow followers */
     uint64_t max_request_bytes;
     uint64_t max_txn_ops;
     uint64_t max_concurrent_streams; /* of one connection; never over OAK_STREAMS_MAX */
-    bool enable_grpc_gateway;        /* the JSON gateway under /v3 */
 
     struct oak_config_urls advertise_client_urls;
     struct oak_config_urls initial_advertise_peer_urls;

@@ -77,12 +77,10 @@ static void without_anything_the_defaults_are_etcds(void **state)
     assert_int_equal(a.c.initial_cluster_state, OAK_CONFIG_CLUSTER_NEW);
     assert_int_equal(a.c.heartbeat_interval_ms, 100);
     assert_int_equal(a.c.election_timeout_ms, 1000);
-    assert_int_equal(a.c.snapshot_count, 10000);
     assert_int_equal(a.c.snapshot_catchup_entries, 5000);
     assert_int_equal(a.c.max_request_bytes, 1572864);
     assert_int_equal(a.c.max_txn_ops, 128);
     assert_int_equal(a.c.max_concurrent_streams, OAK_STREAMS_MAX);
-    assert_true(a.c.enable_grpc_gateway);
     assert_int_equal(a.c.listen_metrics_urls.count, 0);
     assert_int_equal(a.c.log_level, OAK_LOG_INFO);
     assert_int_equal(a.c.log_format, OAK_CONFIG_LOG_JSON);
@@ -106,7 +104,7 @@ static void flags_are_read_in_gos_three_forms(void **state)
     assert_string_equal(a.c.data_dir, "/d");
     assert_int_equal(a.c.heartbeat_interval_ms, 20);
     assert_true(a.c.unsafe_no_fsync);
-    assert_false(a.c.enable_grpc_gateway);
+    assert_int_equal(a.c.warning_count, 1);
     assert_int_equal(a.c.log_level, OAK_LOG_ERROR);
     oak_config_fini(&a.c);
     load(&a, WORDS("--name=a=b"), NULL); /* only the first = divides */

@@ -26,6 +26,7 @@
 #define LOGGING    "Logging"
 #define FEATURES   "Features"
 #define UNSAFE     "Unsafe"
+#define STORE      "Store"
 #define OTHER      "Other"
 
 #define WHY_LATER "not supported yet in this version; leave it out"
@@ -80,8 +81,6 @@ static const struct config__row rows[] = {
     LIVE("election-timeout", INT, election_timeout_ms, "1000", MEMBER,
          "milliseconds without a leader before an election; at least five heartbeats", .min = 1,
          .max = 50000),
-    LIVE("snapshot-count", INT, snapshot_count, "10000", MEMBER,
-         "applied entries between two snapshots", .min = 1, .max = INT32_MAX),
     LIVE("snapshot-catchup-entries", INT, snapshot_catchup_entries, "5000", MEMBER,
          "entries kept behind a snapshot, for followers that lag",
          .alias = "experimental-snapshot-catchup-entries", .max = INT32_MAX),
@@ -91,8 +90,11 @@ static const struct config__row rows[] = {
          "operations in one branch of a transaction", .min = 1, .max = 10000),
     LIVE("max-concurrent-streams", INT, max_concurrent_streams, "4294967295", MEMBER,
          "open streams on one connection; over 4096 counts as 4096", .min = 1, .max = UINT32_MAX),
-    LIVE("enable-grpc-gateway", BOOL, enable_grpc_gateway, "true", MEMBER,
-         "serve the JSON gateway under /v3"),
+    INERT("snapshot-count", INT, "10000", MEMBER,
+          "applied entries between two snapshots; here the bytes of log decide", .min = 1,
+          .max = INT32_MAX),
+    INERT("enable-grpc-gateway", BOOL, "true", MEMBER,
+          "etcd's JSON gateway under /v3; this version has none"),
     LATER("wal-dir", TEXT, "", MEMBER, WHY_LATER, "directory of the log, apart from the data"),
     LATER("quota-backend-bytes", INT, "0", MEMBER, WHY_QUOTA,
           "size of the data at which writes are refused; below 1: none here", .min = INT64_MIN,
@@ -268,7 +270,7 @@ static const struct config__row rows[] = {
     LIVE("unsafe-no-fsync", BOOL, unsafe_no_fsync, "false", UNSAFE,
          "do not sync the log: what was acknowledged may be lost"),
 
-    LIVE("experimental-store", CHOICE, store, "rocks", OTHER,
+    LIVE("experimental-store", CHOICE, store, "rocks", STORE,
          "rocks, or memory: nothing but the log is kept on disk", .env = "OAKUM_STORE",
          .choices = "rocks|memory"),
     COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),

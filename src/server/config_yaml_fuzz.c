@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char *const argv[] = {(char *)(uintptr_t) "oakum", NULL};
+    static const char *const argv[] = {"oakum", NULL};
     static const char *const env[] = {NULL};
     struct oak_config_input input = {.argc = 1, .argv = argv, .env = env};
     struct oak_config config;
