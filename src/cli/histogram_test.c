@@ -41,6 +41,18 @@ static void an_empty_one_gives_zeros(void **state)
     assert_true(cli__histogram_mean(&h) < 1e-9);
 }
 
+static void a_percentile_is_the_first_value_that_enough_values_do_not_pass(void **state)
+{
+    (void)state;
+    static struct cli__histogram h;
+    cli__histogram_add(&h, 30);
+    cli__histogram_add(&h, 10);
+    cli__histogram_add(&h, 20);
+    assert_int_equal(cli__histogram_at(&h, 33, 100), 10);
+    assert_int_equal(cli__histogram_at(&h, 50, 100), 20);
+    assert_int_equal(cli__histogram_at(&h, 99, 100), 30);
+}
+
 static int by_value(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;
@@ -52,7 +64,7 @@ static void percentiles_agree_with_sorted_values(void **state)
 {
     (void)state;
     static struct cli__histogram h;
-    static uint64_t values[5000];
+    static uint64_t values[4999];
     struct oak_prng prng;
     oak_prng_init(&prng, 7);
     uint64_t sum = 0;
@@ -62,7 +74,7 @@ static void percentiles_agree_with_sorted_values(void **state)
         sum += values[i];
     }
     qsort(values, OAK_COUNT_OF(values), sizeof(values[0]), by_value);
-    static const uint64_t parts[] = {0, 1, 500, 990, 999, 1000};
+    static const uint64_t parts[] = {0, 1, 7, 500, 990, 998, 999, 1000};
     for (size_t i = 0; i < OAK_COUNT_OF(parts); i++) {
         size_t rank = (OAK_COUNT_OF(values) * parts[i] + 999) / 1000;
         uint64_t exact = values[rank == 0 ? 0 : rank - 1];
@@ -95,6 +107,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_value_lies_in_its_bucket_and_buckets_are_narrow),
         cmocka_unit_test(an_empty_one_gives_zeros),
+        cmocka_unit_test(a_percentile_is_the_first_value_that_enough_values_do_not_pass),
         cmocka_unit_test(percentiles_agree_with_sorted_values),
         cmocka_unit_test(merging_is_as_adding_to_one),
     };

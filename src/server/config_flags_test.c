@@ -298,6 +298,18 @@ static void rules_between_flags_hold(void **state)
     refused(WORDS("--feature-gates=AllBeta"), NULL, OAK_EINVAL, "give AllBeta=true or");
 }
 
+static void listeners_may_all_ask_for_any_port(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a,
+         WORDS("--listen-client-urls=http://127.0.0.1:0", "--listen-peer-urls=http://127.0.0.1:0",
+               "--advertise-client-urls=http://a:1"),
+         NULL);
+    assert_int_equal(a.error, 0);
+    oak_config_fini(&a.c);
+}
+
 static void a_lone_member_is_its_own_cluster(void **state)
 {
     (void)state;
@@ -379,6 +391,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_yet_is_refused_by_name),
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
+        cmocka_unit_test(listeners_may_all_ask_for_any_port),
         cmocka_unit_test(a_lone_member_is_its_own_cluster),
         cmocka_unit_test(a_file_forgives_flags_that_it_replaces),
         cmocka_unit_test(durations_are_read_as_go_reads_them),
