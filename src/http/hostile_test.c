@@ -335,11 +335,13 @@ static void the_bodies_of_all_connections_have_a_limit(void **state)
     }
     free(body);
     free(s);
-    /* Everything was given back: the largest body finds room again. */
+    /* Everything was given back: the largest body finds room, again and again. */
     struct oak_buf b = build("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n",
                              "abcd", OAK_HTTP_BODY_BYTES_MAX / 4, "");
     bool closing = true;
-    assert_int_equal(answer_in_steps(w, oak_buf_bytes(&b), 100000, &closing), 200);
+    for (size_t i = 0; i <= count; i++) {
+        assert_int_equal(answer_in_steps(w, oak_buf_bytes(&b), SIZE_MAX / 2, &closing), 200);
+    }
     oak_buf_fini(&b);
 }
 

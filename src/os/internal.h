@@ -18,8 +18,10 @@
 /* A closing stream whose queue has not moved for this long is cut off. */
 #define OS_FLUSH_NS ((uint64_t)5 * 1000 * 1000 * 1000)
 /* After our last byte, wait this long for the peer's end: closing a socket with unread bytes in it
- * would make the kernel reset the connection, and the peer might never see our last answer. */
-#define OS_LINGER_NS ((uint64_t)1000 * 1000 * 1000)
+ * would make the kernel reset the connection, and the peer might never see our last answer. A peer
+ * that still sends gets as much again, up to so many times. */
+#define OS_LINGER_NS    ((uint64_t)1000 * 1000 * 1000)
+#define OS_LINGER_TIMES 10
 /* Longest address text with its ending NUL: a unix path has 107 bytes, a host name 253. */
 #define OS_ADDRESS_BYTES 280
 
@@ -104,6 +106,8 @@ struct os_stream {
     bool ending; /* no more data to the handler, no more writes; close once flushed */
     bool peer_ended;
     bool shut;    /* our end is sent: lingering */
+    bool dropped; /* bytes came since `patience` was set, and were dropped */
+    int lingered; /* times `patience` was set for the peer's end */
     bool closing; /* uv_close was called */
     char peer[OS_ADDRESS_BYTES];
 };

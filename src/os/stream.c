@@ -62,6 +62,7 @@ static void patience_set(struct os_stream *s, uint64_t ns)
 {
     const struct oak_clock *clock = &s->loop->port.clock;
     s->left_before = stream_queued(&s->base);
+    s->dropped = false;
     s->loop->port.timers.set(s->loop, &s->patience, clock->mono_ns(clock->user) + ns);
 }
 
@@ -70,8 +71,11 @@ static void patience_fire(struct oak_timer *timer)
 {
     struct os_stream *s = OAK_CONTAINER_OF(timer, struct os_stream, patience);
     OAK_ASSERT(s->ending);
-    if (s->shut) {
+    if (s->shut && (!s->dropped || s->lingered == OS_LINGER_TIMES)) {
         os__stream_close(s, 0);
+    } else if (s->shut) {
+        s->lingered++;
+        patience_set(s, OS_LINGER_NS);
     } else if (stream_queued(&s->base) < s->left_before) {
         patience_set(s, OS_FLUSH_NS);
     } else {
@@ -123,7 +127,9 @@ static void read_cb(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
 {
     struct os_stream *s = stream->data;
     if (got > 0) {
-        if (!s->ending) {
+        if (s->ending) {
+            s->dropped = true;
+        } else {
             s->handler.data(s->handler.user, oak_bytes(buffer->base, (size_t)got));
         }
     } else if (got == UV_EOF) {
@@ -189,8 +195,7 @@ static void write_cb(uv_write_t *request, int status)
         return;
     }
     if (status != 0) {
-        /* A peer that ended and then resets has closed in order; its answer had nowhere to go. */
-        os__stream_close(s, s->peer_ended ? 0 : oak_os_error(status));
+        os__stream_close(s, oak_os_error(status)); /* also behind the peer's end: bytes were lost */
     } else if (s->waiting.size > 0) {
         flush(s);
     } else if (s->ending) {
