@@ -62,9 +62,7 @@ static void resume(struct oak_rpc_call *call)
         return;
     }
     call->deferred = false;
-    if (nghttp2_session_resume_data(call->conn->session, call->stream_id) == NGHTTP2_ERR_NOMEM) {
-        rpc__conn_break(call->conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(call->conn, nghttp2_session_resume_data(call->conn->session, call->stream_id));
 }
 
 static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
@@ -259,11 +257,8 @@ void rpc__call_reset(struct oak_rpc_call *call, uint32_t error)
         call->was_reset = true;
         rpc__call_drop_out(call);
     }
-    int rc =
-        nghttp2_submit_rst_stream(call->conn->session, NGHTTP2_FLAG_NONE, call->stream_id, error);
-    if (rc == NGHTTP2_ERR_NOMEM) {
-        rpc__conn_break(call->conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(call->conn, nghttp2_submit_rst_stream(call->conn->session, NGHTTP2_FLAG_NONE,
+                                                          call->stream_id, error));
     rpc__conn_wake(call->conn);
 }
 

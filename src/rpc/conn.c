@@ -177,7 +177,12 @@ void oak_rpc_conn_free(struct oak_rpc_conn *conn)
     rpc__conn_end_waiting(conn, OAK_RPC_UNAVAILABLE, "connection closed");
     OAK_ASSERT_EQ(conn->held_bytes, 0);
     OAK_ASSERT_EQ(conn->partial_bytes, 0);
-    nghttp2_session_del(conn->session);
+    /* After want of memory in the midst of queueing a frame, nghttp2 (1.52) has freed the frame and
+     * still points at it: deleting the session would free it again. Then the session is given up.
+     */
+    if (!conn->session_torn) {
+        nghttp2_session_del(conn->session);
+    }
     rpc__deadlines_fini(&conn->deadlines);
     rpc__pool_fini(&conn->own_pool);
     oak_buf_fini(&conn->out);
@@ -216,9 +221,18 @@ void rpc__conn_break(struct oak_rpc_conn *conn, int error)
     rpc__conn_wake(conn);
 }
 
+void rpc__conn_check(struct oak_rpc_conn *conn, int rc)
+{
+    if (rc == NGHTTP2_ERR_NOMEM) {
+        conn->session_torn = true;
+        rpc__conn_break(conn, OAK_ENOMEM);
+    }
+}
+
 /* What nghttp2 could not swallow. */
 static void break_by(struct oak_rpc_conn *conn, ssize_t rc)
 {
+    rpc__conn_check(conn, (int)rc);
     if (conn->guard.reason != NULL) {
         rpc__conn_break(conn, OAK_ELIMIT);
     } else if (rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
@@ -258,9 +272,7 @@ static void goodbye_append(struct oak_rpc_conn *conn, struct oak_buf *out)
 
 static void window_credit(struct oak_rpc_conn *conn, size_t size)
 {
-    if (nghttp2_session_consume_connection(conn->session, size) == NGHTTP2_ERR_NOMEM) {
-        rpc__conn_break(conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(conn, nghttp2_session_consume_connection(conn->session, size));
 }
 
 /* The window of the connection is credited at once, so that one paused call doesn't stop the
@@ -419,10 +431,7 @@ static void tick_keepalive(struct oak_rpc_conn *conn, uint64_t *next_ns)
         conn->pinged_ns = 0; /* any bytes prove life */
     }
     if (conn->pinged_ns == 0 && conn->heard_ns + conn->keepalive_ns <= conn->now_ns) {
-        if (nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL) != 0) {
-            rpc__conn_break(conn, OAK_ENOMEM);
-            return;
-        }
+        rpc__conn_check(conn, nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL));
         conn->pinged_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
         rpc__conn_wake(conn);
     }
@@ -447,10 +456,8 @@ static void tick_drain(struct oak_rpc_conn *conn, uint64_t *next_ns)
     }
     conn->drain_final = true;
     int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
-    if (nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) !=
-        0) {
-        rpc__conn_break(conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(conn, nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last,
+                                                NGHTTP2_NO_ERROR, NULL, 0));
     rpc__conn_wake(conn);
 }
 
@@ -477,8 +484,6 @@ void rpc__conn_drain(struct oak_rpc_conn *conn)
         return;
     }
     conn->drain_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
-    if (nghttp2_submit_shutdown_notice(conn->session) != 0) {
-        rpc__conn_break(conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(conn, nghttp2_submit_shutdown_notice(conn->session));
     rpc__conn_wake(conn);
 }

@@ -26,10 +26,8 @@ static void credit_stream(struct oak_rpc_call *call, size_t size)
     if (size == 0 || call->remote_closed || call->stream_id == 0) {
         return; /* the peer sends no more on it */
     }
-    int rc = nghttp2_session_consume_stream(call->conn->session, call->stream_id, size);
-    if (rc == NGHTTP2_ERR_NOMEM) {
-        rpc__conn_break(call->conn, OAK_ENOMEM);
-    }
+    rpc__conn_check(call->conn,
+                    nghttp2_session_consume_stream(call->conn->session, call->stream_id, size));
 }
 
 static void prefix_begin(struct oak_rpc_call *call)

@@ -281,6 +281,7 @@ struct oak_rpc_conn {
     uint64_t keepalive_timeout_ns;
     struct rpc_guard guard;
     int broken;          /* an OAK_E code: say goodbye and go */
+    bool session_torn;   /* nghttp2 ran out of memory inside: see oak_rpc_conn_free */
     bool goodbye_queued; /* the last GOAWAY was written by hand */
     bool settings_received;
     bool going; /* client: GOAWAY came, or ids ran out: start no more calls here */
@@ -304,6 +305,9 @@ void rpc__conn_wake(struct oak_rpc_conn *conn);
 void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out);
 /* The connection can't go on for want of memory or by abuse. */
 void rpc__conn_break(struct oak_rpc_conn *conn, int error);
+/* What a function of nghttp2 answered: want of memory breaks the connection, the rest (a stream
+ * that is closing already) takes care of itself. */
+void rpc__conn_check(struct oak_rpc_conn *conn, int rc);
 /* Credit the connection's window for bytes that came; and take back what was held for a paused
  * call. */
 void rpc__conn_received(struct oak_rpc_conn *conn, size_t size);

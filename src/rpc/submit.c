@@ -92,8 +92,9 @@ static int answer_tail(struct oak_buf *fields, struct oak_rpc_call *call)
 
 /* nghttp2's refusals here are want of memory, or a stream that is closing already: then its close
  * is on the way, and nothing is left to do. */
-static int submitted(int rc)
+static int submitted(struct oak_rpc_call *call, int rc)
 {
+    rpc__conn_check(call->conn, rc);
     return rc == NGHTTP2_ERR_NOMEM ? OAK_ENOMEM : 0;
 }
 
@@ -106,8 +107,8 @@ int rpc__submit_headers(struct oak_rpc_call *call)
     }
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = rpc__call_read};
     call->headers_due = true;
-    return submitted(nghttp2_submit_response(call->conn->session, call->stream_id,
-                                             field_list(fields), field_count(fields), &body));
+    return submitted(call, nghttp2_submit_response(call->conn->session, call->stream_id,
+                                                   field_list(fields), field_count(fields), &body));
 }
 
 int rpc__submit_trailers(struct oak_rpc_call *call)
@@ -117,8 +118,8 @@ int rpc__submit_trailers(struct oak_rpc_call *call)
     if (error != 0) {
         return error;
     }
-    return submitted(nghttp2_submit_trailer(call->conn->session, call->stream_id,
-                                            field_list(fields), field_count(fields)));
+    return submitted(call, nghttp2_submit_trailer(call->conn->session, call->stream_id,
+                                                  field_list(fields), field_count(fields)));
 }
 
 int rpc__submit_trailers_only(struct oak_rpc_call *call)
@@ -135,8 +136,8 @@ int rpc__submit_trailers_only(struct oak_rpc_call *call)
         return error;
     }
     call->headers_due = true;
-    return submitted(nghttp2_submit_response(call->conn->session, call->stream_id,
-                                             field_list(fields), field_count(fields), NULL));
+    return submitted(call, nghttp2_submit_response(call->conn->session, call->stream_id,
+                                                   field_list(fields), field_count(fields), NULL));
 }
 
 int rpc__submit_http_status(struct oak_rpc_call *call, const char *status)
@@ -147,8 +148,8 @@ int rpc__submit_http_status(struct oak_rpc_call *call, const char *status)
         return error;
     }
     call->headers_due = true;
-    return submitted(nghttp2_submit_response(call->conn->session, call->stream_id,
-                                             field_list(fields), field_count(fields), NULL));
+    return submitted(call, nghttp2_submit_response(call->conn->session, call->stream_id,
+                                                   field_list(fields), field_count(fields), NULL));
 }
 
 static int request_head(struct oak_buf *fields, struct oak_rpc_call *call, char *timeout)
@@ -201,6 +202,7 @@ int rpc__submit_request(struct oak_rpc_call *call)
     int32_t id = nghttp2_submit_request(call->conn->session, NULL, field_list(fields),
                                         field_count(fields), &body, call);
     if (id < 0) {
+        rpc__conn_check(call->conn, id);
         return OAK_ENOMEM;
     }
     call->headers_due = true;

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memory_test.c: each allocation of a conversation fails once, ours and nghttp2's alike: no call is
+ * forgotten, nothing crashes, and all that is ours is given back.
+ *
+ * The test stands between the program and glibc's allocator, so it says nothing under sanitizers,
+ * which do the same: there it runs the conversation without failures. */
+#include "rpc/test_pair.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNDER_SANITIZER 1
+#endif
+
+static volatile bool counting;
+static volatile long countdown;
+static volatile bool failed_one;
+
+#if !defined(UNDER_SANITIZER)
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *p, size_t size);
+extern void __libc_free(void *p);
+
+extern const char __executable_start;
+extern const char etext;
+
+/* Blocks that the program itself asked for (all of oak is linked into it), and not a library. */
+static void *volatile blocks[4096];
+static volatile size_t live;
+
+static void block_add(void *p, const void *caller)
+{
+    bool ours = (const char *)caller >= &__executable_start && (const char *)caller < &etext;
+    if (!counting || p == NULL || !ours) {
+        return;
+    }
+    size_t at = 0;
+    while (at < live && blocks[at] != p) {
+        at++;
+    }
+    OAK_ASSERT_LT(live, OAK_COUNT_OF(blocks));
+    blocks[at] = p;
+    live += at == live;
+}
+
+static void block_remove(const void *p)
+{
+    for (size_t i = 0; i < live; i++) {
+        if (blocks[i] == p) {
+            blocks[i] = blocks[live - 1];
+            live--;
+            return;
+        }
+    }
+}
+
+/* The one at which the countdown ends, and only that. */
+static bool fails(void)
+{
+    if (!counting) {
+        return false;
+    }
+    bool now = countdown == 0;
+    countdown--;
+    failed_one = failed_one || now;
+    return now;
+}
+
+OAK_API void *malloc(size_t size)
+{
+    void *p = fails() ? NULL : __libc_malloc(size);
+    block_add(p, __builtin_return_address(0));
+    return p;
+}
+
+OAK_API void *calloc(size_t count, size_t size)
+{
+    void *p = fails() ? NULL : __libc_calloc(count, size);
+    block_add(p, __builtin_return_address(0));
+    return p;
+}
+
+OAK_API void *realloc(void *p, size_t size)
+{
+    void *q = fails() ? NULL : __libc_realloc(p, size);
+    if (q != NULL) {
+        block_remove(p);
+        block_add(q, __builtin_return_address(0));
+    }
+    return q;
+}
+
+OAK_API void free(void *p)
+{
+    block_remove(p);
+    __libc_free(p);
+}
+#endif
+
+struct tally {
+    int begun;
+    int closed;
+    int answered;
+};
+
+static void tally_message(void *user, struct oak_rpc_call *call, struct oak_bytes b)
+{
+    (void)call;
+    (void)b;
+    struct tally *t = user;
+    t->answered++;
+}
+
+static void tally_closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
+{
+    (void)call;
+    (void)status;
+    struct tally *t = user;
+    t->closed++;
+}
+
+static const struct oak_rpc_handler client_handler = {.message = tally_message,
+                                                      .closed = tally_closed};
+
+static void server_message(void *user, struct oak_rpc_call *call, struct oak_bytes b)
+{
+    (void)user;
+    struct oak_rpc_pair pair = {oak_bytes_str("x-bin"), b};
+    int error = b.size < 100 ? oak_rpc_call_add_trailer(call, pair) : 0;
+    if (error == 0) {
+        error = oak_rpc_call_send(call, b);
+    }
+    if (error != 0 || b.size == 7) {
+        oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "a text that is not short at all");
+    }
+}
+
+static void server_half_closed(void *user, struct oak_rpc_call *call)
+{
+    (void)user;
+    oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+}
+
+static const struct oak_rpc_handler server_handler = {
+    .message = server_message, .half_closed = server_half_closed, .closed = tally_closed};
+
+static void server_start(void *user, struct oak_rpc_call *call)
+{
+    struct tally *t = user;
+    t->begun++;
+    oak_rpc_call_handle(call, &server_handler, t);
+}
+
+static const uint8_t large[70000];
+
+static void ask(struct oak_rpc_conn *conn, struct tally *t, const char *method, size_t size)
+{
+    const struct oak_rpc_pair pair = {oak_bytes_str("x-bin"), oak_bytes(large, 20)};
+    struct oak_rpc_request request = {.service = "t.M",
+                                      .method = method,
+                                      .timeout_ns = SECOND,
+                                      .metadata = &pair,
+                                      .metadata_count = 1,
+                                      .handler = &client_handler,
+                                      .user = t};
+    struct oak_rpc_call *call;
+    if (oak_rpc_conn_call(conn, &request, 1, &call) != 0) {
+        return;
+    }
+    t->begun++;
+    if (oak_rpc_call_send(call, oak_bytes(large, size)) != 0) {
+        oak_rpc_call_cancel(call);
+        return;
+    }
+    oak_rpc_call_half_close(call);
+}
+
+/* Bytes from one to the other; a broken connection says its last word and is left alone. */
+static bool carry(struct oak_rpc_conn *from, struct oak_rpc_conn *to)
+{
+    struct oak_bytes b = oak_rpc_conn_take(from);
+    size_t at = 0;
+    while (at < b.size) {
+        size_t size = OAK_MIN((size_t)1000, b.size - at);
+        int error = oak_rpc_conn_feed(to, oak_bytes(b.data + at, size), 1);
+        OAK_MAYBE(error != 0);
+        at += size;
+    }
+    return b.size > 0;
+}
+
+static void talk(struct oak_rpc_server *server, struct tally *up, struct tally *down)
+{
+    struct oak_rpc_conn *c = NULL;
+    struct oak_rpc_conn *s = NULL;
+    if (oak_rpc_conn_new(NULL, NULL, "server", 1, &c) == 0 &&
+        oak_rpc_conn_new(server, NULL, "client", 1, &s) == 0) {
+        ask(c, up, "U", 7);
+        ask(c, up, "B", 50);
+        ask(c, up, "U", sizeof(large));
+        ask(c, up, "none", 3);
+        for (int i = 0; i < 100 && (carry(c, s) || carry(s, c)); i++) {
+        }
+        ask(c, up, "U", 30);
+        uint64_t next_ns;
+        oak_rpc_conn_tick(c, 2 * SECOND, &next_ns);
+        for (int i = 0; i < 100 && (carry(c, s) || carry(s, c)); i++) {
+        }
+    }
+    oak_rpc_conn_free(c);
+    oak_rpc_conn_free(s);
+    assert_int_equal(up->begun, up->closed);
+    assert_int_equal(down->begun, down->closed);
+}
+
+static void conversation(struct tally *up, struct tally *down)
+{
+    struct oak_rpc_server *server;
+    const struct oak_rpc_method methods[] = {
+        {"t.M", "U", OAK_RPC_UNARY, server_start, down},
+        {"t.M", "B", OAK_RPC_BIDI, server_start, down},
+    };
+    if (oak_rpc_server_new(NULL, NULL, &server) != 0) {
+        return;
+    }
+    if (oak_rpc_server_add(server, &methods[0]) == 0 &&
+        oak_rpc_server_add(server, &methods[1]) == 0) {
+        talk(server, up, down);
+    }
+    oak_rpc_server_free(server);
+}
+
+static void every_allocation_may_fail_once(void **state)
+{
+    (void)state;
+    struct tally up = {0};
+    struct tally down = {0};
+    conversation(&up, &down);
+    assert_int_equal(up.begun, 5);
+    assert_int_equal(up.answered, 3); /* of the refused one, of the one whose time was over: none */
+    long fail_at = 0;
+#if !defined(UNDER_SANITIZER)
+    do {
+        up = (struct tally){0};
+        down = (struct tally){0};
+        countdown = fail_at;
+        failed_one = false;
+        live = 0;
+        counting = true;
+        conversation(&up, &down);
+        counting = false;
+        assert_int_equal(live, 0);
+        fail_at++;
+    } while (failed_one && fail_at < 100000);
+    assert_true(fail_at > 100);
+#endif
+    print_message("%ld allocations failed, one at a time\n", fail_at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_may_fail_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
