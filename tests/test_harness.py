@@ -43,11 +43,13 @@ def test_members_are_killed_paused_and_started_again(etcd_cluster, etcdctl_bin):
     leader.start()
     leader.wait_healthy()
     assert cluster.etcdctl("get", "k", "--print-value-only", endpoints=[leader.endpoint]) == "2"
-    others[0].pause()
-    assert cluster.etcdctl("put", "k", "3",
-                           endpoints=[leader.endpoint, others[1].endpoint]) == "OK"
-    others[0].resume()
+    paused = cluster.followers()[0]
+    rest = [node.endpoint for node in cluster.nodes if node is not paused]
+    paused.pause()
+    assert cluster.etcdctl("put", "k", "3", endpoints=rest) == "OK"
+    paused.resume()
     cluster.wait_healthy()
+    assert cluster.etcdctl("get", "k", "--print-value-only", endpoints=[paused.endpoint]) == "3"
 
 
 def test_etcdctl_failures_are_raised_with_their_text(start_cluster, etcd_bin, etcdctl_bin):
