@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of addresses: listening on them, connecting to them, and being told why not. */
 #include "os/ends_fixture.h"
+#include "os/internal.h"
 
 static void names_and_v6_are_understood(void **state)
 {
@@ -166,6 +167,53 @@ static void a_name_that_nobody_has_is_unresolved(void **state)
     assert_non_null(strstr(e.text, "no-such-host.invalid:1"));
 }
 
+/* -- limits ------------------------------------------------------------------------------------ */
+
+static void *read_to_the_end(void *arg)
+{
+    char c = 0;
+    return (void *)(intptr_t)read(*(int *)arg, &c, 1);
+}
+
+static void stop_when_talked_to(struct world *w, struct oak_bytes bytes)
+{
+    (void)bytes;
+    oak_os_loop_stop(w->loop);
+}
+
+static void connections_past_the_limit_are_closed_as_they_come(void **state)
+{
+    struct world *w = *state;
+    listen_on(w, "127.0.0.1:0");
+    w->loop->accepted_max = 1;
+    w->on_server_data = stop_when_talked_to;
+    int first = raw_connect(listener_name(w), 0);
+    int second = raw_connect(listener_name(w), 0);
+    assert_int_equal(write(first, "x", 1), 1);
+    oak_os_loop_run(w->loop);
+    assert_int_equal(oak_os_loop_accepted(w->loop), 1);
+    assert_int_equal(w->server.opened, 1);
+    pthread_t reader;
+    assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, &second), 0);
+    /* The loop runs on until the one that is served speaks again, behind the end of the other. */
+    assert_int_equal(write(first, "x", 1), 1);
+    oak_os_loop_run(w->loop);
+    void *got = (void *)1;
+    pthread_join(reader, &got);
+    assert_true((intptr_t)got <= 0); /* an end or a reset, never a byte */
+    /* Room again: the next one is served. */
+    w->on_closed = NULL;
+    close(first);
+    oak_os_loop_run(w->loop);
+    assert_int_equal(oak_os_loop_accepted(w->loop), 0);
+    w->server.closed = 0;
+    w->server.opened = 0;
+    oak_buf_clear(&w->server.got);
+    w->on_server_data = NULL;
+    close(second);
+    converse(w, listener_name(w));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -180,6 +228,7 @@ int main(void)
         T(a_port_without_listener_refuses),
         T(a_host_that_does_not_answer_is_given_up_in_time),
         T(a_name_that_nobody_has_is_unresolved),
+        T(connections_past_the_limit_are_closed_as_they_come),
     };
     return cmocka_run_group_tests_name("os/connect", tests, NULL, NULL);
 }

@@ -46,6 +46,7 @@ struct oak_os_loop {
     struct oak_list connects;
     struct oak_list children;
     size_t accepted;
+    size_t accepted_max; /* OAK_CONNECTIONS_MAX; a test makes do with fewer */
     uint8_t *read_buffer;
     bool freeing;         /* nothing new may be opened */
     pthread_mutex_t lock; /* protects what follows; nothing else is locked while it is held */

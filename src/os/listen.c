@@ -47,7 +47,7 @@ static void accept_one(struct oak_listener *l)
                               loop->port.clock.mono_ns(loop->port.clock.user) + RETRY_NS);
         return;
     }
-    if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || loop->accepted >= OAK_CONNECTIONS_MAX) {
+    if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || loop->accepted >= loop->accepted_max) {
         os__stream_close(s, OAK_ELIMIT);
         return;
     }

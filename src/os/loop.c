@@ -220,6 +220,7 @@ int oak_os_loop_new(struct oak_os_loop **out)
         return oak_os_error(rc);
     }
     loop->read_buffer = buffer;
+    loop->accepted_max = OAK_CONNECTIONS_MAX;
     oak_list_init(&loop->hooks);
     oak_list_init(&loop->streams);
     oak_list_init(&loop->listeners);
