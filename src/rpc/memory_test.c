@@ -16,11 +16,11 @@
 #define UNDER_SANITIZER 1
 #endif
 
+#if !defined(UNDER_SANITIZER)
 static volatile bool counting;
 static volatile long countdown;
 static volatile bool failed_one;
 
-#if !defined(UNDER_SANITIZER)
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *p, size_t size);
