@@ -63,14 +63,19 @@ int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct r
         if (e->index > last) {
             break;
         }
-        if (e->index > log->base &&
-            (raft__log_at(log, e->index)->term != e->term || OAK_BUG(truncate_committed))) {
+        if (e->index < log->base) {
+            continue;
+        }
+        bool known = raft__log_term(log, e->index, &term);
+        OAK_ASSERT(known);
+        if (term != e->term || (OAK_BUG(truncate_committed) && e->index > log->base)) {
             intake->conflict = e->index;
             break;
         }
     }
-    if (intake->conflict != 0 && intake->conflict <= settled(r, m) &&
-        !OAK_BUG(truncate_committed) && !OAK_BUG(log_check_skipped)) {
+    bool cuts = OAK_BUG(truncate_committed) || OAK_BUG(log_check_skipped);
+    uint64_t kept = cuts ? log->base : settled(r, m);
+    if (intake->conflict != 0 && intake->conflict <= kept) {
         return OAK_RAFT_EINVAL;
     }
     if (intake->skip == m->entry_count) {

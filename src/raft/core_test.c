@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core_test.c: the parts of the core against dumb twins, its memory failing one by one, and what
+ * halts it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "raft/internal.h"
+
+/* An allocator that counts, and fails when told. */
+struct meter {
+    size_t live;
+    size_t calls;
+    size_t fail_at; /* the call that fails, from 1; 0: none */
+    bool failed;
+};
+
+static void *meter_resize(void *user, void *p, size_t size)
+{
+    struct meter *meter = user;
+    if (size == 0) {
+        meter->live -= p != NULL;
+        free(p);
+        return NULL;
+    }
+    meter->calls++;
+    if (meter->calls == meter->fail_at) {
+        meter->failed = true;
+        return NULL;
+    }
+    meter->live += p == NULL;
+    return realloc(p, size);
+}
+
+static struct oak_raft_alloc meter_alloc(struct meter *meter)
+{
+    return (struct oak_raft_alloc){.resize = meter_resize, .user = meter};
+}
+
+/* -- quorum
+ * ----------------------------------------------------------------------------------------- */
+
+static uint64_t quorum_value_slowly(const uint64_t *values, size_t count)
+{
+    uint64_t best = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t reach = 0;
+        for (size_t j = 0; j < count; j++) {
+            reach += values[j] >= values[i];
+        }
+        if (2 * reach > count && values[i] > best) {
+            best = values[i];
+        }
+    }
+    return best;
+}
+
+static void quorum_equals_its_slow_twin_on_all_small_inputs(void **state)
+{
+    (void)state;
+    for (size_t count = 0; count <= 6; count++) {
+        size_t total = 1;
+        for (size_t i = 0; i < count; i++) {
+            total *= 4;
+        }
+        for (size_t n = 0; n < total; n++) {
+            uint64_t values[6];
+            size_t rest = n;
+            for (size_t i = 0; i < count; i++) {
+                values[i] = rest % 4;
+                rest /= 4;
+            }
+            assert_int_equal(raft__quorum_value(values, count), quorum_value_slowly(values, count));
+        }
+    }
+}
+
+static void tally_is_decided_exactly_when_nothing_can_change_it(void **state)
+{
+    (void)state;
+    for (size_t count = 1; count <= 9; count++) {
+        for (size_t granted = 0; granted <= count; granted++) {
+            for (size_t rejected = 0; granted + rejected <= count; rejected++) {
+                size_t open = count - granted - rejected;
+                bool sure = 2 * granted > count;
+                bool possible = 2 * (granted + open) > count;
+                enum raft__tally expected = sure       ? RAFT__WON
+                                            : possible ? RAFT__PENDING
+                                                       : RAFT__LOST;
+                assert_int_equal(raft__quorum_tally(granted, rejected, count), expected);
+            }
+        }
+    }
+    assert_int_equal(raft__quorum_tally(0, 0, 0), RAFT__LOST);
+}
+
+/* -- log
+ * -------------------------------------------------------------------------------------------- */
+
+#define TWIN_MAX 4096
+
+struct twin {
+    uint64_t terms[TWIN_MAX]; /* by index */
+    uint64_t base;
+    uint64_t last;
+};
+
+static void log_equals_twin(const struct raft__log *log, const struct twin *twin)
+{
+    assert_int_equal(log->base, twin->base);
+    assert_int_equal(raft__log_last(log), twin->last);
+    size_t bytes = 0;
+    for (uint64_t i = twin->base; i <= twin->last; i++) {
+        uint64_t term = 0;
+        assert_true(raft__log_term(log, i, &term));
+        assert_int_equal(term, twin->terms[i]);
+        if (i > twin->base) {
+            const struct oak_raft_entry *e = raft__log_at(log, i);
+            assert_int_equal(e->index, i);
+            assert_int_equal(e->size, i % 5);
+            bytes += e->size;
+            if (e->size > 0) {
+                assert_int_equal(*(const uint8_t *)e->data, (uint8_t)(i ^ term));
+            }
+        }
+    }
+    uint64_t term = 0;
+    assert_false(raft__log_term(log, twin->last + 1, &term));
+    assert_int_equal(log->bytes, bytes);
+}
+
+static void twin_append(struct raft__log *log, struct twin *twin, struct meter *meter,
+                        uint64_t term)
+{
+    struct oak_raft_alloc alloc = meter_alloc(meter);
+    assert_int_equal(raft__log_reserve(log, 1), OAK_RAFT_OK);
+    uint64_t index = raft__log_last(log) + 1;
+    uint8_t bytes[5];
+    memset(bytes, (int)(index ^ term), sizeof(bytes));
+    uint32_t size = (uint32_t)(index % 5);
+    raft__log_push(log, term, OAK_RAFT_ENTRY_DATA,
+                   size == 0 ? NULL : raft__payload_new(&alloc, bytes, size), size);
+    twin->terms[++twin->last] = term;
+}
+
+static void the_log_equals_an_array_under_random_edits(void **state)
+{
+    (void)state;
+    struct oak_prng prng;
+    oak_prng_init(&prng, 7);
+    struct meter meter = {0};
+    struct oak_raft_alloc alloc = meter_alloc(&meter);
+    struct twin *twin = calloc(1, sizeof(*twin));
+    struct raft__log log;
+    raft__log_init(&log, &alloc, 0, 0);
+    uint64_t term = 1;
+    for (int step = 0; step < 6000 && twin->last + 64 < TWIN_MAX; step++) {
+        struct raft__readers nobody = {0};
+        switch (oak_prng_below(&prng, 5)) {
+        case 0:
+            term += oak_prng_below(&prng, 2);
+            break;
+        case 1:
+            for (uint64_t i = oak_prng_below(&prng, 12); i > 0; i--) {
+                twin_append(&log, twin, &meter, term);
+            }
+            break;
+        case 2:
+            if (twin->last > twin->base) {
+                uint64_t from = oak_prng_between(&prng, twin->base + 1, twin->last);
+                raft__log_truncate(&log, from, &nobody);
+                twin->last = from - 1;
+            }
+            break;
+        case 3: {
+            uint64_t to = oak_prng_between(&prng, twin->base, twin->last);
+            raft__log_compact(&log, to, &nobody);
+            twin->base = to;
+            break;
+        }
+        default: {
+            uint64_t at = oak_prng_between(&prng, twin->base, twin->last);
+            uint64_t limit = oak_prng_below(&prng, term + 2);
+            uint64_t slow = at;
+            while (slow > twin->base && twin->terms[slow] > limit) {
+                slow--;
+            }
+            assert_int_equal(raft__log_find_term(&log, at, limit), slow);
+            break;
+        }
+        }
+        log_equals_twin(&log, twin);
+    }
+    raft__log_fini(&log);
+    assert_int_equal(meter.live, 0);
+    free(twin);
+}
+
+static void removed_payloads_live_until_their_readers_are_done(void **state)
+{
+    (void)state;
+    struct meter meter = {0};
+    struct oak_raft_alloc alloc = meter_alloc(&meter);
+    struct raft__log log;
+    raft__log_init(&log, &alloc, 0, 0);
+    struct twin *twin = calloc(1, sizeof(*twin));
+    for (int i = 0; i < 4; i++) {
+        twin_append(&log, twin, &meter, 1);
+    }
+    size_t all = meter.live;
+    const uint8_t *third = raft__log_at(&log, 3)->data;
+    raft__log_truncate(&log, 3, &(struct raft__readers){.token = 9});
+    raft__log_compact(&log, 1, &(struct raft__readers){.apply_issued = 2, .applied = 0});
+    assert_int_equal(meter.live, all);
+    assert_int_equal(*third, 3 ^ 1);
+    raft__log_sweep(&log, 8, 9);
+    assert_int_equal(meter.live, all);
+    raft__log_sweep(&log, 9, 0);
+    assert_int_equal(meter.live, all - 2);
+    raft__log_sweep(&log, 9, 1);
+    assert_int_equal(meter.live, all - 3);
+    raft__log_fini(&log);
+    assert_int_equal(meter.live, 0);
+    free(twin);
+}
+
+/* -- progress
+ * --------------------------------------------------------------------------------------- */
+
+static void the_window_counts_bytes_and_messages_around_its_ring(void **state)
+{
+    (void)state;
+    struct raft__flight flights[3];
+    struct raft__window w = {.flights = flights, .capacity = 3};
+    uint64_t end = 0;
+    for (int round = 0; round < 10; round++) {
+        assert_false(raft__window_full(&w, 1000, 10)); /* one always fits */
+        raft__window_push(&w, ++end, 4);
+        assert_true(raft__window_full(&w, 7, 10));
+        assert_false(raft__window_full(&w, 6, 10));
+        raft__window_push(&w, ++end, 4);
+        raft__window_push(&w, ++end, 1);
+        assert_true(raft__window_full(&w, 0, 10)); /* by messages */
+        raft__window_free(&w, end - 2);
+        assert_int_equal(w.bytes, 5);
+        raft__window_free(&w, end - 2);
+        raft__window_free(&w, end);
+        assert_int_equal(w.bytes, 0);
+        assert_int_equal(w.count, 0);
+    }
+}
+
+static void a_refusal_counts_once_and_never_below_the_match(void **state)
+{
+    (void)state;
+    struct raft__flight flights[2];
+    struct raft__peer p = {.window = {.flights = flights, .capacity = 2}};
+    raft__peer_lead(&p, 9, 0);
+    assert_false(raft__peer_rejected(&p, 7, 3)); /* the probe out is at 9 */
+    assert_true(raft__peer_rejected(&p, 9, 5));
+    assert_int_equal(p.next, 6);
+    assert_false(raft__peer_rejected(&p, 9, 5));
+    raft__peer_acked(&p, 5, 0);
+    assert_int_equal(p.state, OAK_RAFT_PEER_REPLICATE);
+    p.next = 20;
+    assert_false(raft__peer_rejected(&p, 5, 2));
+    assert_true(raft__peer_rejected(&p, 12, 2));
+    assert_int_equal(p.state, OAK_RAFT_PEER_PROBE);
+    assert_int_equal(p.next, 6);
+    raft__peer_snapshot(&p, 8);
+    raft__peer_acked(&p, 7, 8);
+    assert_int_equal(p.state, OAK_RAFT_PEER_SNAPSHOT); /* not there yet */
+    raft__peer_acked(&p, 8, 8);
+    assert_int_equal(p.state, OAK_RAFT_PEER_REPLICATE);
+    assert_int_equal(p.next, 9);
+}
+
+/* -- options
+ * ---------------------------------------------------------------------------------------- */
+
+static struct oak_raft_options good_options(struct meter *meter)
+{
+    struct oak_raft_options o = {.id = 1, .group = 5, .seed = 3, .alloc = meter_alloc(meter)};
+    o.snapshot.config = (struct oak_raft_config){.voter_count = 3, .voters = {1, 2, 3}};
+    return o;
+}
+
+static int try_new(const struct oak_raft_options *o)
+{
+    struct oak_raft *r = NULL;
+    int e = oak_raft_new(o, &r);
+    assert_true((e == OAK_RAFT_OK) == (r != NULL));
+    oak_raft_free(r);
+    return e;
+}
+
+static void a_state_that_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    struct meter meter = {0};
+    struct oak_raft_options o = good_options(&meter);
+    assert_int_equal(try_new(&o), OAK_RAFT_OK);
+    struct oak_raft_entry entries[] = {{.index = 1, .term = 1}, {.index = 2, .term = 3}};
+    o.entries = entries;
+    o.entry_count = 2;
+    o.hard_state = (struct oak_raft_hard_state){.term = 3, .vote = 2, .commit = 2};
+    o.applied = 1;
+    assert_int_equal(try_new(&o), OAK_RAFT_OK);
+    struct oak_raft_options bad;
+#define REFUSED(change)                                   \
+    do {                                                  \
+        bad = o;                                          \
+        change;                                           \
+        assert_int_equal(try_new(&bad), OAK_RAFT_EINVAL); \
+    } while (0)
+    REFUSED(bad.id = 0);
+    REFUSED(bad.alloc.resize = NULL);
+    REFUSED(bad.hard_state.term = 2);   /* older than its entries */
+    REFUSED(bad.hard_state.commit = 3); /* the end of the log is lost */
+    REFUSED(bad.applied = 3);
+    REFUSED(bad.snapshot.index = 4);
+    REFUSED(bad.snapshot.term = 1);
+    REFUSED(bad.election_ms = 299);
+    REFUSED(bad.entries = NULL);
+    REFUSED(bad.snapshot.config.voters[1] = 1);
+    REFUSED(bad.snapshot.config.voters[0] = 0);
+    REFUSED(bad.snapshot.config.voter_count = OAK_RAFT_MEMBERS_MAX + 1);
+    REFUSED((bad.snapshot.config.learner_count = 1, bad.snapshot.config.learners[0] = 3));
+    REFUSED((bad.entry_count = 1, bad.entries = &entries[1], bad.hard_state.commit = 0));
+#undef REFUSED
+    entries[1].term = 0;
+    assert_int_equal(try_new(&o), OAK_RAFT_EINVAL);
+    assert_int_equal(meter.live, 0);
+}
+
+static void a_crash_between_snapshot_and_term_is_survived(void **state)
+{
+    (void)state;
+    struct meter meter = {0};
+    struct oak_raft_options o = good_options(&meter);
+    o.hard_state = (struct oak_raft_hard_state){.term = 2, .vote = 3};
+    o.snapshot.index = 10;
+    o.snapshot.term = 5;
+    o.applied = 10;
+    struct oak_raft *r = NULL;
+    assert_int_equal(oak_raft_new(&o, &r), OAK_RAFT_OK);
+    const struct oak_raft_output *out = oak_raft_take(r);
+    assert_int_equal(out->persist.hard_state.term, 5);
+    assert_int_equal(out->persist.hard_state.vote, 0);
+    assert_true(out->persist.must_sync);
+    oak_raft_free(r);
+    assert_int_equal(meter.live, 0);
+}
+
+/* -- memory fails
+ * ----------------------------------------------------------------------------------- */
+
+/* All that may not change when a call fails. */
+struct picture {
+    struct oak_raft_status status;
+    bool output;
+    uint64_t deadline_ms;
+    size_t live;
+};
+
+static struct picture picture_take(const struct oak_raft *r, const struct meter *meter)
+{
+    struct picture p;
+    memset(&p, 0, sizeof(p));
+    oak_raft_status(r, &p.status);
+    p.output = oak_raft_has_output(r);
+    p.deadline_ms = r->deadline_ms;
+    p.live = meter->live;
+    return p;
+}
+
+static void take_all(struct oak_raft *r)
+{
+    while (oak_raft_has_output(r)) {
+        const struct oak_raft_output *out = oak_raft_take(r);
+        uint64_t applied = out->apply_count > 0 ? out->apply[out->apply_count - 1].index : 0;
+        uint64_t restored = out->persist.restore != NULL ? out->persist.restore->index : 0;
+        oak_raft_persisted(r, out->persist.token);
+        oak_raft_applied(r, applied > restored ? applied : restored);
+    }
+}
+
+/* The n-th call of the scenario; false behind the last. A call that fails is made again. */
+static bool scenario_call(struct oak_raft *r, size_t n, int *error)
+{
+    struct oak_raft_entry entries[6];
+    for (uint64_t i = 0; i < 6; i++) {
+        entries[i] = (struct oak_raft_entry){
+            .index = i + 1, .term = 1, .type = OAK_RAFT_ENTRY_DATA, .size = 5, .data = "hello"};
+    }
+    struct oak_raft_msg m = {.from = 2, .to = 1, .term = 1};
+    switch (n) {
+    case 0: /* follow, with the log growing */
+        m.type = OAK_RAFT_MSG_APPEND;
+        m.entries = entries;
+        m.entry_count = 4;
+        break;
+    case 1: /* cut, by another leader */
+        entries[2].term = entries[3].term = entries[4].term = 2;
+        m.type = OAK_RAFT_MSG_APPEND;
+        m.term = 2;
+        m.index = 2;
+        m.log_term = 1;
+        m.entries = entries + 2;
+        m.entry_count = 3;
+        m.commit = 4;
+        break;
+    case 2:
+        m.type = OAK_RAFT_MSG_HEARTBEAT;
+        m.term = 2;
+        m.commit = 5;
+        break;
+    case 3:
+        m.type = OAK_RAFT_MSG_SNAPSHOT;
+        m.term = 3;
+        m.snapshot = (struct oak_raft_snapshot){
+            .index = 8, .term = 3, .config = {.voter_count = 3, .voters = {1, 2, 4}}};
+        break;
+    case 4:
+        *error = oak_raft_campaign(r);
+        return true;
+    case 5:
+        m.type = OAK_RAFT_MSG_PRE_VOTE_REPLY;
+        m.term = 4;
+        break;
+    case 6:
+        m.type = OAK_RAFT_MSG_VOTE_REPLY;
+        m.term = 4;
+        break;
+    case 7:
+        *error = oak_raft_propose(r, "some bytes", 10, NULL, NULL);
+        return true;
+    case 8:
+        m.type = OAK_RAFT_MSG_APPEND_REPLY;
+        m.term = 4;
+        m.index = 10;
+        break;
+    case 9:
+        *error = oak_raft_compact(r, 9);
+        return true;
+    case 10:
+        m.type = OAK_RAFT_MSG_READ;
+        m.term = 4;
+        m.read_seq = 77;
+        break;
+    default:
+        return false;
+    }
+    *error = oak_raft_step(r, &m);
+    return true;
+}
+
+static bool scenario_run(struct meter *meter, struct picture *end)
+{
+    struct oak_raft_options o = good_options(meter);
+    struct oak_raft *r = NULL;
+    int e = oak_raft_new(&o, &r);
+    if (e != OAK_RAFT_OK) {
+        assert_int_equal(e, OAK_RAFT_ENOMEM);
+        assert_null(r);
+        assert_int_equal(meter->live, 0);
+        assert_int_equal(oak_raft_new(&o, &r), OAK_RAFT_OK);
+    }
+    (void)oak_raft_tick(r, 1000);
+    for (size_t n = 0;; n++) {
+        struct picture before = picture_take(r, meter);
+        int error = OAK_RAFT_OK;
+        if (!scenario_call(r, n, &error)) {
+            break;
+        }
+        if (error == OAK_RAFT_ENOMEM) {
+            struct picture after = picture_take(r, meter);
+            /* Room that was reserved may stay. */
+            after.live = before.live = 0;
+            assert_memory_equal(&before, &after, sizeof(before));
+            (void)scenario_call(r, n, &error);
+        }
+        assert_int_equal(error, OAK_RAFT_OK);
+        take_all(r);
+    }
+    *end = picture_take(r, meter);
+    oak_raft_free(r);
+    assert_int_equal(meter->live, 0);
+    return meter->failed;
+}
+
+static void every_failed_allocation_leaves_all_as_it_was(void **state)
+{
+    (void)state;
+    struct meter calm = {0};
+    struct picture expected;
+    assert_false(scenario_run(&calm, &expected));
+    assert_int_equal(expected.status.role, OAK_RAFT_LEADER);
+    assert_int_equal(expected.status.commit, 10);
+    assert_int_equal(expected.status.first, 10);
+    for (size_t n = 1; n <= calm.calls; n++) {
+        struct meter meter = {.fail_at = n};
+        struct picture end;
+        assert_true(scenario_run(&meter, &end));
+        end.live = expected.live;
+        assert_memory_equal(&expected, &end, sizeof(end));
+    }
+    assert_true(calm.calls > 10);
+}
+
+/* -- halting
+ * ---------------------------------------------------------------------------------------- */
+
+static void two_leaders_in_one_term_halt(void **state)
+{
+    (void)state;
+    const enum oak_raft_msg_type types[] = {OAK_RAFT_MSG_HEARTBEAT, OAK_RAFT_MSG_APPEND,
+                                            OAK_RAFT_MSG_SNAPSHOT};
+    for (size_t t = 0; t < 3; t++) {
+        struct meter meter = {0};
+        struct oak_raft_options o = good_options(&meter);
+        o.snapshot.config = (struct oak_raft_config){.voter_count = 1, .voters = {1}};
+        struct oak_raft *r = NULL;
+        assert_int_equal(oak_raft_new(&o, &r), OAK_RAFT_OK);
+        assert_int_equal(oak_raft_campaign(r), OAK_RAFT_OK);
+        take_all(r);
+        struct oak_raft_msg m = {.type = types[t], .from = 2, .to = 1, .term = 1};
+        m.snapshot = (struct oak_raft_snapshot){
+            .index = 8, .term = 1, .config = {.voter_count = 1, .voters = {1}}};
+        pid_t child = fork();
+        if (child == 0) {
+            (void)close(2);
+            (void)signal(SIGABRT, SIG_DFL); /* cmocka would call it a failed test */
+            (void)oak_raft_step(r, &m);
+            _exit(0);
+        }
+        int how = 0;
+        assert_int_equal(waitpid(child, &how, 0), child);
+        assert_true(WIFSIGNALED(how));
+        oak_raft_free(r);
+    }
+}
+
+static void names_and_texts_are_there_for_all(void **state)
+{
+    (void)state;
+    assert_string_equal(oak_raft_role_name(OAK_RAFT_PRE_CANDIDATE), "pre-candidate");
+    assert_string_equal(oak_raft_error_text(OAK_RAFT_OK), "ok");
+    for (int e = 0; e >= OAK_RAFT_ERANGE; e--) {
+        assert_string_not_equal(oak_raft_error_text(e), "unknown error");
+    }
+    assert_string_equal(oak_raft_error_text(OAK_RAFT_ERANGE - 1), "unknown error");
+    assert_string_equal(oak_raft_error_text(1), "unknown error");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quorum_equals_its_slow_twin_on_all_small_inputs),
+        cmocka_unit_test(tally_is_decided_exactly_when_nothing_can_change_it),
+        cmocka_unit_test(the_log_equals_an_array_under_random_edits),
+        cmocka_unit_test(removed_payloads_live_until_their_readers_are_done),
+        cmocka_unit_test(the_window_counts_bytes_and_messages_around_its_ring),
+        cmocka_unit_test(a_refusal_counts_once_and_never_below_the_match),
+        cmocka_unit_test(a_state_that_contradicts_itself_is_refused),
+        cmocka_unit_test(a_crash_between_snapshot_and_term_is_survived),
+        cmocka_unit_test(every_failed_allocation_leaves_all_as_it_was),
+        cmocka_unit_test(two_leaders_in_one_term_halt),
+        cmocka_unit_test(names_and_texts_are_there_for_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raft_fuzz.c: bytes become messages and calls to one core. Nothing may crash it, but what is meant
+ * to: a second leader in the term it leads. What it refuses must change nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "oakum/raft.h"
+
+static void *resize_libc(void *user, void *p, size_t size)
+{
+    (void)user;
+    if (size == 0) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, size);
+}
+
+/* Small numbers most of the time, or nothing would ever fit together. */
+static uint64_t read_number(struct oak_reader *in)
+{
+    uint8_t small = oak_read_u8(in);
+    return small < 250 ? small % 16u : oak_read_u64(in);
+}
+
+static bool leads_in(const struct oak_raft *r, uint64_t term)
+{
+    struct oak_raft_status s;
+    oak_raft_status(r, &s);
+    return s.role == OAK_RAFT_LEADER && s.term == term;
+}
+
+static void step_one(struct oak_raft *r, struct oak_reader *in)
+{
+    struct oak_raft_entry entries[8];
+    struct oak_raft_msg m = {.type = (enum oak_raft_msg_type)(oak_read_u8(in) % 13u)};
+    uint8_t flags = oak_read_u8(in);
+    m.from = (flags & 1) != 0 ? 2 : read_number(in);
+    m.to = (flags & 2) != 0 ? read_number(in) : 1;
+    m.term = read_number(in);
+    m.index = read_number(in);
+    m.log_term = read_number(in);
+    m.commit = read_number(in);
+    m.read_seq = (flags & 4) != 0 ? read_number(in) : 0;
+    m.hint_index = (flags & 8) != 0 ? read_number(in) : 0;
+    m.hint_term = (flags & 8) != 0 ? read_number(in) : 0;
+    m.reject = (flags & 16) != 0;
+    m.snapshot.index = (flags & 32) != 0 ? read_number(in) : 0;
+    m.snapshot.term = (flags & 32) != 0 ? read_number(in) : 0;
+    m.snapshot.config = (struct oak_raft_config){.voter_count = 3, .voters = {1, 2, 3}};
+    if ((flags & 64) != 0) {
+        m.snapshot.config.voter_count = oak_read_u8(in);
+        m.snapshot.config.learner_count = oak_read_u8(in);
+        m.snapshot.config.learners[0] = read_number(in);
+    }
+    m.entries = entries;
+    m.entry_count = (flags & 128) != 0 ? oak_read_u8(in) % 9u : 0;
+    for (size_t i = 0; i < m.entry_count; i++) {
+        uint8_t odd = oak_read_u8(in);
+        entries[i] = (struct oak_raft_entry){
+            .index = (odd & 1) != 0 ? read_number(in) : m.index + 1 + i,
+            .term = read_number(in),
+            .type = (enum oak_raft_entry_type)((odd >> 1) % 3u),
+            .size = (odd & 64) != 0 ? 6 : 0,
+            .data = (odd & 128) != 0 ? NULL : "bytes",
+        };
+    }
+    bool from_leader = m.type == OAK_RAFT_MSG_APPEND || m.type == OAK_RAFT_MSG_HEARTBEAT ||
+                       m.type == OAK_RAFT_MSG_SNAPSHOT;
+    if (from_leader && leads_in(r, m.term)) {
+        return;
+    }
+    struct oak_raft_status before;
+    struct oak_raft_status after;
+    memset(&before, 0, sizeof(before));
+    memset(&after, 0, sizeof(after));
+    oak_raft_status(r, &before);
+    int e = oak_raft_step(r, &m);
+    oak_raft_status(r, &after);
+    OAK_ASSERT(e == OAK_RAFT_OK || memcmp(&before, &after, sizeof(before)) == 0);
+    OAK_ASSERT_GE(after.term, before.term);
+    OAK_ASSERT_GE(after.commit, before.commit);
+}
+
+struct host {
+    uint64_t now_ms;
+    uint64_t token; /* of the newest batch */
+    uint64_t applied;
+};
+
+static void take_one(struct oak_raft *r, struct host *h)
+{
+    bool promised = oak_raft_has_output(r);
+    const struct oak_raft_output *out = oak_raft_take(r);
+    OAK_ASSERT_EQ(promised, out->persist.token != 0 || out->send_count + out->apply_count > 0 ||
+                                out->read_count + out->snapshot_count > 0);
+    if (out->persist.token != 0) {
+        h->token = out->persist.token;
+    }
+    if (out->persist.restore != NULL) {
+        h->applied = OAK_MAX(h->applied, out->persist.restore->index);
+    }
+    for (size_t i = 0; i < out->apply_count; i++) {
+        OAK_ASSERT(out->apply[i].size == 0 || memcmp(out->apply[i].data, "bytes", 6) == 0);
+        h->applied = OAK_MAX(h->applied, out->apply[i].index);
+    }
+}
+
+static void call_one(struct oak_raft *r, struct host *h, struct oak_reader *in)
+{
+    uint64_t seq = 0;
+    switch (oak_read_u8(in) % 16u) {
+    case 0:
+        h->now_ms += (uint64_t)oak_read_u8(in) * 10;
+        (void)oak_raft_tick(r, h->now_ms);
+        break;
+    case 1:
+        (void)oak_raft_campaign(r);
+        break;
+    case 2:
+        (void)oak_raft_propose(r, "bytes", 6, NULL, NULL);
+        break;
+    case 3:
+        (void)oak_raft_read(r, &seq);
+        break;
+    case 4: {
+        uint64_t back = oak_read_u8(in) % 4u;
+        oak_raft_persisted(r, h->token - OAK_MIN(h->token, back));
+        break;
+    }
+    case 5:
+        oak_raft_applied(r, h->applied);
+        break;
+    case 6:
+        (void)oak_raft_compact(r, read_number(in));
+        break;
+    case 7:
+        oak_raft_snapshot_sent(r, read_number(in), read_number(in), oak_read_u8(in) % 2 == 0);
+        break;
+    case 8:
+        oak_raft_unreachable(r, read_number(in));
+        break;
+    case 9:
+    case 10:
+        take_one(r, h);
+        break;
+    default:
+        step_one(r, in);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct oak_reader in = oak_reader(oak_bytes(data, size));
+    struct oak_raft_options o = {.id = 1, .seed = oak_read_u8(&in)};
+    o.alloc.resize = resize_libc;
+    o.snapshot.config = (struct oak_raft_config){.voter_count = 3, .voters = {1, 2, 3}};
+    if (oak_read_u8(&in) % 4 == 0) {
+        o.snapshot.config.voter_count = 1;
+    }
+    struct oak_raft *r = NULL;
+    if (oak_raft_new(&o, &r) != OAK_RAFT_OK) {
+        return 0;
+    }
+    struct host h = {0};
+    while (oak_reader_left(&in) > 0) {
+        call_one(r, &h, &in);
+    }
+    for (int i = 0; i < 1000 && oak_raft_has_output(r); i++) {
+        take_one(r, &h);
+        oak_raft_persisted(r, h.token);
+        oak_raft_applied(r, h.applied);
+    }
+    OAK_ASSERT(!oak_raft_has_output(r));
+    oak_raft_free(r);
+    return 0;
+}
