@@ -16,6 +16,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 #include <stdio.h>
 
 #define META_BYTES 32
@@ -175,6 +177,9 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
     };
     o->loop->entropy.fill(o->loop->entropy.user, &options.seed, sizeof(options.seed));
     size_t skip = base_choose(g, state, &options.snapshot);
+    if (OAK_BUG(apply_twice)) {
+        options.applied = options.snapshot.index;
+    }
     struct oak_raft_entry *entries = NULL;
     if (g != NULL) {
         options.hard_state.term = g->term;

@@ -69,6 +69,7 @@ static void leader_check(struct node *n, const struct oak_raft_status *status)
         oak_put_u64(leader, n->id);
         s->report->elections++;
         sim__trace(s, "n%d leads in term %" PRIu64, n->index + 1, status->term);
+        sim__leader_new(n);
     } else if (known != n->id) {
         sim__fail(s, "election safety: nodes %" PRIu64 " and %d both lead in term %" PRIu64, known,
                   n->index + 1, status->term);

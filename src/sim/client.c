@@ -187,37 +187,37 @@ static void op_draw(struct client *c, struct op *op)
     op->arg = op->kind == OP_PUT || op->kind == OP_CAS ? ++s->value : 0;
 }
 
+/* On the node's machine: a crash loses it, a pause delays it. */
+static void arrive_event(struct world *w, struct event *e)
+{
+    struct client *c = e->arg;
+    struct node *n = &c->sim->nodes[op_of(c)->node];
+    (void)w;
+    OAK_ASSERT(c->busy && !c->arrived);
+    c->arrived = true;
+    if (n->replica == NULL || n->fatal || op_send(c, op_of(c), n->replica) != 0) {
+        op_end(c, false);
+    }
+}
+
 static void client_event(struct world *w, struct event *e)
 {
     struct client *c = e->arg;
     struct sim *s = c->sim;
     struct op op;
-    if (c->busy) {
-        return;
-    }
+    OAK_ASSERT(!c->busy);
     op_draw(c, &op);
-    struct node *n = &s->nodes[op.node];
-    struct machine *m = &w->machines[op.node];
-    if (n->replica == NULL || n->fatal || m->paused_until_ns > w->now_ns) {
+    if (s->nodes[op.node].replica == NULL) {
         client_next(c);
         return;
     }
     op.call = ++s->moment;
     c->op = history_add(&s->history, &op);
     c->busy = true;
+    c->arrived = false;
     snprintf(c->key, sizeof(c->key), "key%" PRIu64, op.key);
     c->request = (struct oak_replica_request){.done = done, .deadline_ns = w->now_ns + DEADLINE_NS};
-    if (op_send(c, &op, n->replica) != 0) {
-        op_end(c, false);
-        return;
-    }
-    /* The node's round goes on as after any event of its own. */
-    for (struct oak_list *node = m->after.next; node != &m->after;) {
-        struct oak_after *after = OAK_LIST_ENTRY(node, struct oak_after, link);
-        node = node->next;
-        after->run(after);
-    }
-    sim__node_look(n);
+    world_at(w, w->now_ns + SIM_MS / 10, op.node, arrive_event, c, oak_bytes(NULL, 0), 0);
 }
 
 static void client_next(struct client *c)
@@ -235,16 +235,19 @@ void sim__client_init(struct sim *s, int index)
     client_next(c);
 }
 
-void sim__client_stop(struct client *c)
-{
-    oak_buf_fini(&c->packed);
-}
-
-/* Closing a replica ends all its requests. */
+/* Closing a replica has ended all its requests; what had not arrived is lost with the machine. */
 void sim__clients_lost(struct sim *s, int node)
 {
     for (int i = 0; i < s->plan.clients; i++) {
         struct client *c = &s->clients[i];
-        OAK_ASSERT(!c->busy || op_of(c)->node != node);
+        if (c->busy && op_of(c)->node == node) {
+            OAK_ASSERT(!c->arrived);
+            op_end(c, false);
+        }
     }
+}
+
+void sim__client_stop(struct client *c)
+{
+    oak_buf_fini(&c->packed);
 }

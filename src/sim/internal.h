@@ -35,6 +35,7 @@ struct client {
     char key[32];
     size_t op; /* in the history */
     bool busy;
+    bool arrived;      /* the replica knows the request */
     uint64_t answered; /* operations with a known end in the second phase */
 };
 
@@ -48,6 +49,7 @@ struct plan {
     uint64_t blackout_ms; /* all nodes at once */
     uint64_t partition_ms;
     uint64_t pause_ms;
+    bool churn;          /* leaders die soon after they are elected */
     uint64_t weather_ms; /* new rates of the network, a slow disk */
     unsigned loss_max, repeat_max;
     uint64_t delay_max_ms;
@@ -105,6 +107,8 @@ void sim__clients_lost(struct sim *s, int node);
 void sim__plan_draw(struct sim *s);
 void sim__nemesis_start(struct sim *s);
 void sim__heal(struct sim *s);
+/* A leader has been elected: in a run with churn it won't live long. */
+void sim__leader_new(struct node *n);
 
 /* check.c */
 void sim__check_applied(struct node *n, uint64_t index, uint64_t term, struct oak_bytes entry);

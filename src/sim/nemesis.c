@@ -28,6 +28,7 @@ void sim__plan_draw(struct sim *s)
         .blackout_ms = maybe(&p, 25, 5000, 30000),
         .partition_ms = maybe(&p, 70, 500, 10000),
         .pause_ms = maybe(&p, 50, 1000, 15000),
+        .churn = oak_prng_chance(&p, 1, 5),
         .weather_ms = maybe(&p, 70, 1000, 10000),
         .loss_max = (unsigned)maybe(&p, 60, 1, 300),
         .repeat_max = (unsigned)maybe(&p, 60, 1, 300),
@@ -67,6 +68,24 @@ static void crash_event(struct world *w, struct event *e)
         sim_disk_die_after(w->machines[n->index].disk, 1 + oak_prng_below(&w->prng, 20));
     }
     later(s, s->plan.crash_ms, crash_event);
+}
+
+static void churn_event(struct world *w, struct event *e)
+{
+    struct node *n = e->arg;
+    (void)w;
+    if (!n->sim->settling && n->replica != NULL) {
+        sim__node_crash(n);
+    }
+}
+
+void sim__leader_new(struct node *n)
+{
+    struct world *w = &n->sim->world;
+    if (n->sim->plan.churn && !n->sim->settling) {
+        uint64_t life = oak_prng_below(&w->prng, 600 * SIM_MS);
+        world_at(w, w->now_ns + life, -1, churn_event, n, oak_bytes(NULL, 0), 0);
+    }
 }
 
 static void blackout_event(struct world *w, struct event *e)

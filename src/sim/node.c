@@ -65,7 +65,8 @@ static void restart_event(struct world *w, struct event *e)
 static void restart_later(struct node *n)
 {
     struct world *w = &n->sim->world;
-    uint64_t wait = 10 * SIM_MS + oak_prng_below(&w->prng, 4000 * SIM_MS);
+    uint64_t most = (n->sim->plan.churn ? 400 : 4000) * SIM_MS;
+    uint64_t wait = 10 * SIM_MS + oak_prng_below(&w->prng, most);
     world_at(w, w->now_ns + wait, -1, restart_event, n, oak_bytes(NULL, 0), 0);
 }
 

@@ -13,7 +13,10 @@
 
 static bool earlier(const struct event *a, const struct event *b)
 {
-    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
+    if (a->at_ns != b->at_ns) {
+        return a->at_ns < b->at_ns;
+    }
+    return a->tie != b->tie ? a->tie < b->tie : a->order < b->order;
 }
 
 static void heap_push(struct world *w, struct event *e)
@@ -71,6 +74,7 @@ static struct event *event_make(struct world *w, uint64_t at_ns, int node,
     OAK_ASSERT_GE(at_ns, w->now_ns);
     e->at_ns = at_ns;
     e->order = ++w->order;
+    e->tie = e->order;
     e->node = node;
     e->life = node >= 0 ? w->machines[node].life : 0;
     e->run = run;
@@ -117,8 +121,10 @@ bool world_step(struct world *w)
         return true;
     }
     if (m != NULL && m->paused_until_ns > w->now_ns) {
+        /* A process that goes on finds its timers and what came for it in no set order. */
         e->at_ns = m->paused_until_ns;
-        heap_push(w, e); /* its order is old: the machine's events keep their sequence */
+        e->tie = oak_prng_u64(&w->prng);
+        heap_push(w, e);
         return true;
     }
     e->run(w, e);

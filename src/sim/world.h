@@ -17,9 +17,10 @@ struct sim_disk;
 
 struct event {
     uint64_t at_ns;
-    uint64_t order;
-    int node;      /* -1: the world's own */
-    uint64_t life; /* of the node, when it was made */
+    uint64_t tie;   /* orders events of one moment: that of their making, or chance after a pause */
+    uint64_t order; /* the number of this event */
+    int node;       /* -1: the world's own */
+    uint64_t life;  /* of the node, when it was made */
     void (*run)(struct world *w, struct event *e);
     void *arg;
     struct oak_bytes bytes; /* owned: freed with the event */
