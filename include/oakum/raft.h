@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raft.h: a Raft consensus core that does no I/O.
  *
- * Time, messages, proposals and completions go in; work comes out as data. The core holds one member
- * of one group. It never calls out, never blocks, never reads a clock, and takes its memory and its
- * randomness from the caller, so that the same code runs in a server, in a simulator and in a test.
+ * Time, messages, proposals and completions go in; work comes out as data. The core holds one
+ * member of one group. It never calls out, never blocks, never reads a clock, and takes its memory
+ * and its randomness from the caller, so that the same code runs in a server, in a simulator and in
+ * a test.
  *
  *     oak_raft_new(&options, &r);              // with what was recovered from disk
  *     for (;;) {
@@ -15,15 +16,16 @@
  *         answer out->reads, start out->snapshots
  *     }
  *
- * The rule of durability is kept by the core, not by its host: a message that promises that something
- * is on disk (a vote, an acknowledgement) is withheld inside until oak_raft_persisted() has reported
- * the write it depends on, and comes out of a later take.
+ * The rule of durability is kept by the core, not by its host: a message that promises that
+ * something is on disk (a vote, an acknowledgement) is withheld inside until oak_raft_persisted()
+ * has reported the write it depends on, and comes out of a later take.
  *
- * Memory of outputs. Everything an output points to belongs to the core. `send`, `reads`, `snapshots`
- * and all arrays are valid until the next call of any function of the core but the ones that take a
- * const core. The payload bytes of `persist.entries` stay valid until oak_raft_persisted() has been
- * called with that or a later token, those of `apply` until oak_raft_applied() covers them (payloads
- * only: copy the entry structs if you keep them). Another thread may read the payloads meanwhile.
+ * Memory of outputs. Everything an output points to belongs to the core. `send`, `reads`,
+ * `snapshots` and all arrays are valid until the next call of any function of the core but the ones
+ * that take a const core. The payload bytes of `persist.entries` stay valid until
+ * oak_raft_persisted() has been called with that or a later token, those of `apply` until
+ * oak_raft_applied() covers them (payloads only: copy the entry structs if you keep them). Another
+ * thread may read the payloads meanwhile.
  *
  * Threads: none. One core, one thread at a time.
  *
@@ -53,13 +55,14 @@ extern "C" {
 
 enum oak_raft_error {
     OAK_RAFT_OK = 0,
-    OAK_RAFT_ENOMEM = -1,     /* no memory; nothing changed */
-    OAK_RAFT_EINVAL = -2,     /* bad options, or a message no member of this group would send */
-    OAK_RAFT_ENOTLEADER = -3, /* only a leader takes proposals; see oak_raft_status() for who leads */
-    OAK_RAFT_EBUSY = -4,      /* uncommitted bytes are at their limit; try again after a commit */
-    OAK_RAFT_ETOOLARGE = -5,  /* the entry is over entry_bytes_max */
-    OAK_RAFT_ENOLEADER = -6,  /* no leader is known to ask */
-    OAK_RAFT_ERANGE = -7,     /* an index that is compacted, or not yet applied */
+    OAK_RAFT_ENOMEM = -1, /* no memory; nothing changed */
+    OAK_RAFT_EINVAL = -2, /* bad options, or a message no member of this group would send */
+    OAK_RAFT_ENOTLEADER =
+        -3,              /* only a leader takes proposals; see oak_raft_status() for who leads */
+    OAK_RAFT_EBUSY = -4, /* uncommitted bytes are at their limit; try again after a commit */
+    OAK_RAFT_ETOOLARGE = -5, /* the entry is over entry_bytes_max */
+    OAK_RAFT_ENOLEADER = -6, /* no leader is known to ask */
+    OAK_RAFT_ERANGE = -7,    /* an index that is compacted, or not yet applied */
 };
 
 enum oak_raft_role {
@@ -86,7 +89,7 @@ struct oak_raft_entry {
 /* What must survive a crash beside the log, written as one. */
 struct oak_raft_hard_state {
     uint64_t term;
-    uint64_t vote; /* whom this member voted for in `term`; 0 for nobody */
+    uint64_t vote;   /* whom this member voted for in `term`; 0 for nobody */
     uint64_t commit; /* a hint that saves work at start; need not be synced by itself */
 };
 
@@ -110,20 +113,24 @@ enum oak_raft_msg_type {
     OAK_RAFT_MSG_PRE_VOTE_REPLY, /* reject */
     OAK_RAFT_MSG_VOTE,           /* index, log_term: the candidate's last entry */
     OAK_RAFT_MSG_VOTE_REPLY,     /* reject */
-    OAK_RAFT_MSG_APPEND,         /* index, log_term: previous entry; commit; read_seq; entries (may be none) */
-    OAK_RAFT_MSG_APPEND_REPLY,   /* index: durable match, or (reject) the refused previous index with
-                                    hint_index, hint_term; read_seq echoed */
-    OAK_RAFT_MSG_HEARTBEAT,      /* commit (never beyond what the receiver acknowledged); read_seq */
+    OAK_RAFT_MSG_APPEND, /* index, log_term: previous entry; commit; read_seq; entries (may be none)
+                          */
+    OAK_RAFT_MSG_APPEND_REPLY, /* index: durable match, or (reject) the refused previous index with
+                                  hint_index, hint_term; read_seq echoed */
+    OAK_RAFT_MSG_HEARTBEAT,    /* commit (never beyond what the receiver acknowledged); read_seq */
     OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed */
-    OAK_RAFT_MSG_SNAPSHOT,       /* the receiver's host holds all of `snapshot` durably: install it */
-    OAK_RAFT_MSG_READ,           /* a follower asks for a read index; read_seq: its own counter */
-    OAK_RAFT_MSG_READ_REPLY,     /* read_seq echoed; index; reject: ask again later */
+    OAK_RAFT_MSG_SNAPSHOT,   /* the receiver's host holds all of `snapshot` durably: install it.
+                                from, term: who took it and the term it led in then; what it holds is
+                                taken even when that term has passed */
+    OAK_RAFT_MSG_READ,       /* a follower asks for a read index; read_seq: its own counter */
+    OAK_RAFT_MSG_READ_REPLY, /* read_seq echoed; index; reject: ask again later */
     OAK_RAFT_MSG_END_
 };
 
-/* A message between members. Fields that a type does not name are 0. The host encodes and decodes it;
- * the core checks everything in it that it relies on. `entries` and their payloads are borrowed for
- * the call (in) or valid as told above (out). Entries in a message follow each other from index + 1. */
+/* A message between members. Fields that a type does not name are 0. The host encodes and decodes
+ * it; the core checks everything in it that it relies on. `entries` and their payloads are borrowed
+ * for the call (in) or valid as told above (out). Entries in a message follow each other from index
+ * + 1. */
 struct oak_raft_msg {
     enum oak_raft_msg_type type;
     uint64_t from;
@@ -150,27 +157,34 @@ struct oak_raft_alloc {
 struct oak_raft_options {
     uint64_t id;    /* this member, not 0 */
     uint64_t group; /* for the host's own records; the core only carries it */
-    uint64_t seed;  /* of the generator that spreads election time-outs */
+    /* Of the generator that spreads election time-outs and numbers a follower's read questions.
+     * Give a fresh one at every start: an answer meant for an earlier life must match no question
+     * of this one. */
+    uint64_t seed;
     struct oak_raft_alloc alloc;
 
-    /* Milliseconds of the host's monotonic clock, as given to oak_raft_tick(). The election time-out is
-     * drawn anew each time from [election_ms, 2 * election_ms). election_ms >= 3 * heartbeat_ms. */
+    /* Milliseconds of the host's monotonic clock, as given to oak_raft_tick(). The election
+     * time-out is drawn anew each time from [election_ms, 2 * election_ms). election_ms >= 3 *
+     * heartbeat_ms. */
     uint32_t heartbeat_ms; /* 0: 100 */
     uint32_t election_ms;  /* 0: 1000 */
 
     /* Limits in bytes and counts; 0 takes the default. */
-    size_t entry_bytes_max;       /* 2 MiB: one payload */
-    size_t append_bytes_max;      /* 1 MiB: payloads in one append message (one entry always fits) */
-    size_t append_entries_max;    /* 4096: entries in one append message */
-    size_t inflight_bytes_max;    /* 8 MiB: sent to one follower and not acknowledged */
+    size_t entry_bytes_max;    /* 2 MiB: one payload */
+    size_t append_bytes_max;   /* 1 MiB: payloads in one append message (one entry always fits) */
+    size_t append_entries_max; /* 4096: entries in one append message */
+    size_t inflight_bytes_max; /* 8 MiB: sent to one follower and not acknowledged */
     size_t inflight_messages_max; /* 256: appends sent to one follower and not acknowledged */
     size_t uncommitted_bytes_max; /* 64 MiB: proposed and not committed, on a leader */
-    size_t apply_bytes_max;       /* 4 MiB: payloads in one output's `apply` (one entry always fits) */
+    size_t apply_bytes_max; /* 4 MiB: payloads in one output's `apply` (one entry always fits) */
 
     /* What was recovered from disk. On a first start: zeros, and `snapshot` {index 0, the group's
      * bootstrap configuration}. `entries` follow each other from snapshot.index + 1; payloads are
      * copied. `applied` >= snapshot.index: what the state machine has already applied durably.
-     * Everything given here counts as durable. */
+     * Everything given here counts as durable. The commit hint never outruns the log on disk, so a
+     * hint or an `applied` behind the last entry means that the end of the log is lost: EINVAL. A
+     * state machine that was restored from a snapshot whose record did not reach the log is ahead
+     * of it too: then give that snapshot, and no entries. */
     struct oak_raft_hard_state hard_state;
     struct oak_raft_snapshot snapshot;
     const struct oak_raft_entry *entries;
@@ -178,12 +192,14 @@ struct oak_raft_options {
     uint64_t applied;
 };
 
-/* Write all of this, in this order, then one sync, then oak_raft_persisted(token). Batches complete in
- * the order of their tokens; several may be under way. A batch with nothing in it has token 0. */
+/* Write all of this, in this order, then one sync, then oak_raft_persisted(token). Batches complete
+ * in the order of their tokens; several may be under way. A batch with nothing in it has token 0.
+ */
 struct oak_raft_persist {
     uint64_t token;
-    /* A snapshot to install first: the log up to its index is replaced by it (an older log is dropped,
-     * a longer one that matches is kept behind it), and the state machine must be restored from it. */
+    /* A snapshot to install first: the log up to its index is replaced by it (an older log is
+     * dropped, a longer one that matches is kept behind it), and the state machine must be restored
+     * from it. */
     const struct oak_raft_snapshot *restore;
     bool restore_keeps_log; /* the log continues behind the snapshot: its entries stay valid */
     bool hard_state_changed;
@@ -194,8 +210,8 @@ struct oak_raft_persist {
     bool must_sync; /* false: only the commit hint changed; it may be written with the next batch */
 };
 
-/* Reads that were asked for with oak_raft_read(). They complete in the order of their sequence numbers:
- * one row stands for all numbers up to and with `seq` that were not answered before. */
+/* Reads that were asked for with oak_raft_read(). They complete in the order of their sequence
+ * numbers: one row stands for all numbers up to and with `seq` that were not answered before. */
 struct oak_raft_read_done {
     uint64_t seq;
     uint64_t index; /* serve the read once applied >= index */
@@ -230,12 +246,12 @@ struct oak_raft_status {
     uint64_t vote;
     uint64_t leader; /* 0: unknown */
     uint64_t commit;
-    uint64_t applied;    /* reported by oak_raft_applied() */
-    uint64_t first;      /* index of the oldest entry in memory; last + 1 when there is none */
-    uint64_t last;       /* index of the newest entry */
+    uint64_t applied; /* reported by oak_raft_applied() */
+    uint64_t first;   /* index of the oldest entry in memory; last + 1 when there is none */
+    uint64_t last;    /* index of the newest entry */
     uint64_t last_term;
-    uint64_t durable;    /* index up to which this member's log is on disk */
-    size_t log_bytes;    /* payload bytes held in memory */
+    uint64_t durable; /* index up to which this member's log is on disk */
+    size_t log_bytes; /* payload bytes held in memory */
     size_t uncommitted_bytes;
 };
 
@@ -245,7 +261,7 @@ struct oak_raft_peer_status {
     uint64_t match; /* known to be durable there */
     uint64_t next;  /* the next entry to send */
     bool learner;
-    bool active;    /* heard from within the last election time-out */
+    bool active; /* heard from within the last election time-out */
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
     size_t inflight_bytes;
 };
@@ -258,29 +274,32 @@ struct oak_raft;
 OAK_RAFT_API int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out);
 OAK_RAFT_API void oak_raft_free(struct oak_raft *r);
 
-/* Time has come to `now_ms`. Call at least every heartbeat_ms / 2, with a clock that never goes back
- * (a call with an older time changes nothing). The first call sets the start. A long gap (a paused
- * process) counts as what it is: a leader that was away for an election time-out steps down by check
- * quorum before it does anything else. */
+/* Time has come to `now_ms`. Call at least every heartbeat_ms / 2, with a clock that never goes
+ * back (a call with an older time changes nothing). The first call sets the start. A long gap (a
+ * paused process) counts as what it is: a leader that was away for an election time-out steps down
+ * by check quorum before it does anything else. */
 OAK_RAFT_API int oak_raft_tick(struct oak_raft *r, uint64_t now_ms);
 
-/* A message has come. EINVAL: it was malformed and is ignored. ENOMEM: it is ignored, as if lost. */
+/* A message has come. EINVAL: it was malformed, or contradicts what is committed; it is ignored.
+ * ENOMEM: it is ignored, as if lost (also when a thousand answers wait to be taken). A leader that
+ * hears another leader of its own term halts the process: a vote was lost or forged, and nothing
+ * can be trusted any more. */
 OAK_RAFT_API int oak_raft_step(struct oak_raft *r, const struct oak_raft_msg *msg);
 
-/* Append to the log, if this member leads. The payload is copied. *index and *term (may be NULL) name the
- * entry: it is committed when an entry of that index comes out of `apply`, provided it has that term.
- * ENOTLEADER, EBUSY, ETOOLARGE, ENOMEM. */
-OAK_RAFT_API int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t *index,
-                                  uint64_t *term);
+/* Append to the log, if this member leads. The payload is copied. *index and *term (may be NULL)
+ * name the entry: it is committed when an entry of that index comes out of `apply`, provided it has
+ * that term. ENOTLEADER, EBUSY, ETOOLARGE, ENOMEM. */
+OAK_RAFT_API int oak_raft_propose(struct oak_raft *r, const void *data, size_t size,
+                                  uint64_t *index, uint64_t *term);
 
 /* Ask for a read index (linearizable read). *seq numbers the request; the answer comes in `reads`.
- * Only reads asked for before a confirmation round began are answered by it. On a follower the leader
- * is asked. ENOLEADER when none is known. A read asked of a leader that has not committed in its own
- * term yet waits. */
+ * Only reads asked for before a confirmation round began are answered by it. On a follower the
+ * leader is asked. ENOLEADER when none is known. A read asked of a leader that has not committed in
+ * its own term yet waits. */
 OAK_RAFT_API int oak_raft_read(struct oak_raft *r, uint64_t *seq);
 
-/* The work that has gathered. Valid as told at the top. Call it after every burst of inputs, and again
- * while oak_raft_has_output() says so. */
+/* The work that has gathered. Valid as told at the top. Call it after every burst of inputs, and
+ * again while oak_raft_has_output() says so. */
 OAK_RAFT_API const struct oak_raft_output *oak_raft_take(struct oak_raft *r);
 OAK_RAFT_API bool oak_raft_has_output(const struct oak_raft *r);
 
@@ -291,20 +310,24 @@ OAK_RAFT_API void oak_raft_persisted(struct oak_raft *r, uint64_t token);
 /* The state machine has applied everything up to `index` (as given by `apply` or `restore`). */
 OAK_RAFT_API void oak_raft_applied(struct oak_raft *r, uint64_t index);
 
-/* Drop the log up to and with `index` from memory. The host calls it when a snapshot or the state machine
- * holds that much durably, and keeps what slow followers may need. ERANGE: not applied yet, or gone. */
+/* Drop the log up to and with `index` from memory. The host calls it when a snapshot or the state
+ * machine holds that much durably, and keeps what slow followers may need. ERANGE: not applied yet,
+ * or gone. */
 OAK_RAFT_API int oak_raft_compact(struct oak_raft *r, uint64_t index);
 
-/* The term of the entry at `index`: true when it is known (in the log, or the last one compacted). */
+/* The term of the entry at `index`: true when it is known (in the log, or the last one compacted).
+ */
 OAK_RAFT_API bool oak_raft_term_at(const struct oak_raft *r, uint64_t index, uint64_t *term);
 
 /* A snapshot at `index` has been sent to `peer` whole (ok) or the sending has failed. */
-OAK_RAFT_API void oak_raft_snapshot_sent(struct oak_raft *r, uint64_t peer, uint64_t index, bool ok);
+OAK_RAFT_API void oak_raft_snapshot_sent(struct oak_raft *r, uint64_t peer, uint64_t index,
+                                         bool ok);
 
 /* The connection to `peer` broke: what was in flight may be lost; go back to probing. */
 OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
 
-/* Start an election now, without waiting for the time-out (a single-member group at start; tests). */
+/* Start an election now, without waiting for the time-out (a single-member group at start; tests),
+ * with its pre-vote. On a leader nothing happens. EINVAL: this member has no vote. ENOMEM. */
 OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
 
 OAK_RAFT_API void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out);

@@ -159,10 +159,18 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
         raft__log_push(&r->log, e->term, e->type, own, e->size);
     }
     OAK_ASSERT(payload == NULL);
-    r->append_read_seq = OAK_MAX(r->append_read_seq, m->read_seq);
     uint64_t end = m->index + m->entry_count;
-    verified_to(r, end);
-    raft__commit_to(r, OAK_MIN(m->commit, end));
+    uint64_t commit = OAK_MIN(m->commit, end);
+    /* It only brings the news of a commit, of what was acknowledged before: a fourth of all messages
+     * would be answers to these. Was that acknowledgement lost, then the leader asks with a heartbeat's
+     * pace, and has no news then. */
+    bool news = m->entry_count == 0 && end <= r->acked && commit > r->commit &&
+                m->read_seq <= r->append_read_seq;
+    r->append_read_seq = OAK_MAX(r->append_read_seq, m->read_seq);
+    if (!news) {
+        verified_to(r, end);
+    }
+    raft__commit_to(r, commit);
 }
 
 void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m)
