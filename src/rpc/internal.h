@@ -334,6 +334,7 @@ struct rpc_links {
     struct oak_list all;    /* by rpc_link.link */
     struct oak_list dirty;  /* by rpc_link.dirty_link: to be flushed when the round ends */
     struct oak_after after; /* added while `dirty` is not empty */
+    struct oak_timer soon;  /* see link_wake */
     struct oak_buf out;     /* gathered, written, forgotten */
     struct oak_rpc_traffic *traffic;
     /* The stream is gone; calls are still there, to be moved. Then: they were ended, link is freed.

@@ -18,9 +18,8 @@ static uint64_t now_of(const struct rpc_link *link)
 
 /* -- dirty links ------------------------------------------------------------------------------- */
 
-static void link_mark(void *user)
+static void link_mark(struct rpc_link *link)
 {
-    struct rpc_link *link = user;
     struct rpc_links *links = link->links;
     if (oak_list_linked(&link->dirty_link)) {
         return;
@@ -29,6 +28,25 @@ static void link_mark(void *user)
         links->loop->after_add(links->loop->user, &links->after);
     }
     oak_list_push(&links->dirty, &link->dirty_link);
+}
+
+/* The connection has something to say, maybe because a hook of another room made it: then this
+ * round's hooks may be over for one that is added now. The timer brings the next round at once; if
+ * the hook still runs in this one, it is stopped and has cost nothing but that. */
+static void link_wake(void *user)
+{
+    struct rpc_link *link = user;
+    struct rpc_links *links = link->links;
+    link_mark(link);
+    if (link->conn->depth == 0 && !links->soon.running) {
+        const struct oak_timers *timers = &links->loop->timers;
+        timers->set(timers->user, &links->soon, now_of(link));
+    }
+}
+
+static void soon_fire(struct oak_timer *timer)
+{
+    (void)timer; /* the hook is there already: that the round came is enough */
 }
 
 static void link_clean(struct rpc_link *link)
@@ -128,6 +146,7 @@ static void links_after(struct oak_after *after)
     while (!oak_list_empty(&links->dirty)) {
         link_flush(OAK_LIST_ENTRY(links->dirty.next, struct rpc_link, dirty_link));
     }
+    links->loop->timers.stop(links->loop->timers.user, &links->soon);
     if (links->flushed != NULL) {
         links->flushed(links);
     }
@@ -135,7 +154,7 @@ static void links_after(struct oak_after *after)
 
 void rpc__links_init(struct rpc_links *links, const struct oak_loop *loop)
 {
-    *links = (struct rpc_links){.loop = loop, .after.run = links_after};
+    *links = (struct rpc_links){.loop = loop, .after.run = links_after, .soon.fire = soon_fire};
     oak_list_init(&links->all);
     oak_list_init(&links->dirty);
     oak_list_init(&links->after.link);
@@ -145,6 +164,9 @@ void rpc__links_fini(struct rpc_links *links)
 {
     OAK_ASSERT(oak_list_empty(&links->all));
     OAK_ASSERT(oak_list_empty(&links->dirty));
+    if (links->loop != NULL) { /* a server whose connections have no transport needs no loop */
+        links->loop->timers.stop(links->loop->timers.user, &links->soon);
+    }
     oak_buf_fini(&links->out);
 }
 
@@ -206,7 +228,7 @@ struct rpc_link *rpc__link_new(struct rpc_links *links, struct oak_rpc_conn *con
     oak_list_init(&link->link);
     oak_list_init(&link->dirty_link);
     oak_list_push(&links->all, &link->link);
-    conn->wake = link_mark;
+    conn->wake = link_wake;
     conn->wake_user = link;
     return link;
 }
