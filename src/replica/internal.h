@@ -93,6 +93,7 @@ struct installing {
     struct oak_store_restore *restore;
     struct oak_raft_snapshot meta;
     struct oak_bytes chunk;
+    uint64_t purge_below;
     uint64_t token; /* the log batch that must be durable first */
     bool durable;   /* it is */
     bool active;

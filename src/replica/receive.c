@@ -195,7 +195,7 @@ static void purge_go(struct oak_task *task)
 {
     struct installing *in = OAK_CONTAINER_OF(task, struct installing, go);
     struct oak_replica *r = in->replica;
-    in->error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, in->meta.index + 1);
+    in->error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, in->purge_below);
     post_loop(r, &in->back);
 }
 
@@ -234,6 +234,8 @@ static void installed(struct oak_replica *r)
     in->active = false;
     oak_raft_applied(r->raft, in->meta.index);
     /* The store holds it durably: the file has done its work. */
+    in->purge_below =
+        in->meta.index + 1; /* the next one may be wanted before the worker comes to it */
     in->go.run = purge_go;
     in->back.run = purge_back;
     in->busy = true;

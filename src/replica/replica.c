@@ -91,6 +91,7 @@ static void defaults_fill(struct oak_replica_options *o)
     o->heartbeat_ms = o->heartbeat_ms != 0 ? o->heartbeat_ms : 100;
     o->election_ms = o->election_ms != 0 ? o->election_ms : 1000;
     o->request_bytes_max = o->request_bytes_max != 0 ? o->request_bytes_max : OAK_REQUEST_BYTES_MAX;
+    o->append_bytes_max = o->append_bytes_max != 0 ? o->append_bytes_max : OAK_APPEND_BYTES_MAX;
     o->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : 32 * OAK_MIB;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
 }

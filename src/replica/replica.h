@@ -50,6 +50,8 @@ struct oak_replica_options {
     size_t request_bytes_max;         /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;               /* of log between two flushes of the store; 0: 32 MiB */
     uint64_t wal_segment_bytes;       /* 0: OAK_WAL_SEGMENT_BYTES */
+    size_t append_bytes_max;          /* of entries in one message to a follower; 0:
+                                         OAK_APPEND_BYTES_MAX */
     size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
     bool no_sync;
 

@@ -55,6 +55,7 @@ struct plan {
     uint64_t delay_max_ms;
     size_t flush_bytes;
     size_t tail_entries;
+    size_t append_bytes;
     bool read_heavy;
 };
 

@@ -34,7 +34,8 @@ void sim__plan_draw(struct sim *s)
         .repeat_max = (unsigned)maybe(&p, 60, 1, 300),
         .delay_max_ms = oak_prng_between(&p, 1, 150),
         .flush_bytes = oak_prng_between(&p, 2 * OAK_KIB, 64 * OAK_KIB),
-        .tail_entries = oak_prng_between(&p, 20, 400),
+        .tail_entries = oak_prng_between(&p, 2, oak_prng_chance(&p, 1, 3) ? 10 : 400),
+        .append_bytes = oak_prng_chance(&p, 1, 3) ? 1 : 0, /* one entry a message, or no limit */
         .read_heavy = oak_prng_chance(&p, 1, 3),
     };
 }

@@ -109,6 +109,7 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .heartbeat_ms = 100,
         .election_ms = 1000,
         .flush_bytes = s->plan.flush_bytes,
+        .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
         .wal_segment_bytes = 4 * OAK_MIB,
         .loop = &m->loop,
