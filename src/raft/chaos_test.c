@@ -20,7 +20,6 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
-#include "base/zoo.h"
 #include "raft/testkit.h"
 
 struct chaos {
@@ -390,26 +389,13 @@ static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
     }
 }
 
-#if defined(OAK_ZOO)
-static void bug_wake(const char *name)
-{
-    for (int b = 1; name != NULL && b < OAK_BUG_COUNT; b++) {
-        if (strcmp(oak_bug_name((enum oak_bug)b), name) == 0) {
-            oak_bug_awake = (enum oak_bug)b;
-        }
-    }
-}
-#endif
-
 int main(int argc, char **argv)
 {
     if (argc > 1) {
         seed_first = strtoull(argv[1], NULL, 10);
         seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     }
-#if defined(OAK_ZOO)
-    bug_wake(getenv("OAK_BUG"));
-#endif
+    kit_wake_bug();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clusters_stay_safe_under_faults_and_recover_after_them),
     };

@@ -46,8 +46,7 @@ static struct oak_raft_alloc meter_alloc(struct meter *meter)
     return (struct oak_raft_alloc){.resize = meter_resize, .user = meter};
 }
 
-/* -- quorum
- * ----------------------------------------------------------------------------------------- */
+/* -- quorum ------------------------------------------------------------------------------------ */
 
 static uint64_t quorum_value_slowly(const uint64_t *values, size_t count)
 {
@@ -103,8 +102,7 @@ static void tally_is_decided_exactly_when_nothing_can_change_it(void **state)
     assert_int_equal(raft__quorum_tally(0, 0, 0), RAFT__LOST);
 }
 
-/* -- log
- * -------------------------------------------------------------------------------------------- */
+/* -- log --------------------------------------------------------------------------------------- */
 
 #define TWIN_MAX 4096
 
@@ -233,8 +231,7 @@ static void removed_payloads_live_until_their_readers_are_done(void **state)
     free(twin);
 }
 
-/* -- progress
- * --------------------------------------------------------------------------------------- */
+/* -- progress ---------------------------------------------------------------------------------- */
 
 static void the_window_counts_bytes_and_messages_around_its_ring(void **state)
 {
@@ -284,8 +281,7 @@ static void a_refusal_counts_once_and_never_below_the_match(void **state)
     assert_int_equal(p.next, 9);
 }
 
-/* -- options
- * ---------------------------------------------------------------------------------------- */
+/* -- options ----------------------------------------------------------------------------------- */
 
 static struct oak_raft_options good_options(struct meter *meter)
 {
@@ -361,8 +357,7 @@ static void a_crash_between_snapshot_and_term_is_survived(void **state)
     assert_int_equal(meter.live, 0);
 }
 
-/* -- memory fails
- * ----------------------------------------------------------------------------------- */
+/* -- memory fails ------------------------------------------------------------------------------ */
 
 /* All that may not change when a call fails. */
 struct picture {
@@ -517,8 +512,7 @@ static void every_failed_allocation_leaves_all_as_it_was(void **state)
     assert_true(calm.calls > 10);
 }
 
-/* -- halting
- * ---------------------------------------------------------------------------------------- */
+/* -- halting ----------------------------------------------------------------------------------- */
 
 static void two_leaders_in_one_term_halt(void **state)
 {

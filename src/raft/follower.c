@@ -161,9 +161,9 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
     OAK_ASSERT(payload == NULL);
     uint64_t end = m->index + m->entry_count;
     uint64_t commit = OAK_MIN(m->commit, end);
-    /* It only brings the news of a commit, of what was acknowledged before: a fourth of all messages
-     * would be answers to these. Was that acknowledgement lost, then the leader asks with a heartbeat's
-     * pace, and has no news then. */
+    /* It only brings the news of a commit, of what was acknowledged before: a fourth of all
+     * messages would be answers to these. Was that acknowledgement lost, then the leader asks with
+     * a heartbeat's pace, and has no news then. */
     bool news = m->entry_count == 0 && end <= r->acked && commit > r->commit &&
                 m->read_seq <= r->append_read_seq;
     r->append_read_seq = OAK_MAX(r->append_read_seq, m->read_seq);

@@ -33,8 +33,7 @@
  * a limit too. */
 #define RAFT__ENTRY_OVERHEAD 64
 
-/* -- log.c: the entries in memory -----------------------------------------------------------------
- */
+/* -- log.c: the entries in memory -------------------------------------------------------------- */
 
 /* Stands in front of the payload's bytes. An entry's `data` points right behind it. */
 struct raft__payload {
@@ -101,8 +100,7 @@ void raft__log_sweep(struct raft__log *log, uint64_t persisted, uint64_t applied
 /* The largest index up to `index` whose term is at most `term`; the base at the least. */
 uint64_t raft__log_find_term(const struct raft__log *log, uint64_t index, uint64_t term);
 
-/* -- quorum.c: majorities -------------------------------------------------------------------------
- */
+/* -- quorum.c: majorities ---------------------------------------------------------------------- */
 
 enum raft__tally { RAFT__PENDING, RAFT__WON, RAFT__LOST };
 
@@ -110,8 +108,7 @@ enum raft__tally { RAFT__PENDING, RAFT__WON, RAFT__LOST };
 uint64_t raft__quorum_value(const uint64_t *values, size_t count);
 enum raft__tally raft__quorum_tally(size_t granted, size_t rejected, size_t count);
 
-/* -- progress.c: what a leader knows of a peer ----------------------------------------------------
- */
+/* -- progress.c: what a leader knows of a peer ------------------------------------------------- */
 
 enum raft__vote { RAFT__VOTE_NONE, RAFT__VOTE_GRANTED, RAFT__VOTE_REJECTED };
 
@@ -170,8 +167,7 @@ bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_
 void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes);
 void raft__window_free(struct raft__window *w, uint64_t acked);
 
-/* -- the core -------------------------------------------------------------------------------------
- */
+/* -- the core ---------------------------------------------------------------------------------- */
 
 struct raft__batch {
     uint64_t token;

@@ -62,8 +62,7 @@ __attribute__((format(printf, 2, 3))) static void outf(struct script *s, const c
     out_line(s, line);
 }
 
-/* -- words
- * ------------------------------------------------------------------------------------------ */
+/* -- words ------------------------------------------------------------------------------------- */
 
 struct words {
     char text[512];
@@ -136,8 +135,7 @@ static bool route(const char *word, uint64_t *from, uint64_t *to)
     return true;
 }
 
-/* -- commands
- * --------------------------------------------------------------------------------------- */
+/* -- commands ---------------------------------------------------------------------------------- */
 
 static void run_cluster(struct script *s, const struct words *w)
 {
@@ -458,8 +456,7 @@ static void run_line(struct script *s, const char *line)
     }
 }
 
-/* -- files
- * ------------------------------------------------------------------------------------------- */
+/* -- files ------------------------------------------------------------------------------------- */
 
 static char *file_read(const char *path)
 {
@@ -564,6 +561,7 @@ static int name_order(const void *a, const void *b)
 
 int main(void)
 {
+    kit_wake_bug();
     struct CMUnitTest tests[128];
     size_t count = 0;
     DIR *dir = opendir(OAK_TESTDATA);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *grow(void *p, size_t count, size_t size)
+#include "base/zoo.h"
+
+void *kit_grow(void *p, size_t count, size_t size)
 {
     void *grown = realloc(p, (count == 0 ? 1 : count) * size);
     if (grown == NULL) {
@@ -26,7 +28,7 @@ static void *resize_libc(void *user, void *p, size_t size)
     return realloc(p, size);
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct kit *kit, const char *format, ...)
+void kit_say(struct kit *kit, const char *format, ...)
 {
     if (kit->say == NULL) {
         return;
@@ -39,7 +41,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct kit *kit, const cha
     kit->say(kit->user, line);
 }
 
-__attribute__((format(printf, 2, 3))) static void fail(struct kit *kit, const char *format, ...)
+void kit_fail(struct kit *kit, const char *format, ...)
 {
     char line[256];
     va_list args;
@@ -50,7 +52,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct kit *kit, const ch
         (void)snprintf(kit->first_failure, sizeof(kit->first_failure), "%s", line);
     }
     kit->failures++;
-    say(kit, "VIOLATION %s", line);
+    kit_say(kit, "VIOLATION %s", line);
 }
 
 void kit_init(struct kit *kit)
@@ -58,18 +60,18 @@ void kit_init(struct kit *kit)
     memset(kit, 0, sizeof(*kit));
 }
 
-static struct kit_entry entry_dup(const struct oak_raft_entry *e)
+struct kit_entry kit_entry_dup(const struct oak_raft_entry *e)
 {
     struct kit_entry copy = {.index = e->index, .term = e->term, .type = e->type, .size = e->size};
     copy.lent = e->data;
     if (e->size > 0) {
-        copy.data = grow(NULL, e->size, 1);
+        copy.data = kit_grow(NULL, e->size, 1);
         memcpy(copy.data, e->data, e->size);
     }
     return copy;
 }
 
-static bool entry_same(const struct kit_entry *a, const struct kit_entry *b)
+bool kit_entry_same(const struct kit_entry *a, const struct kit_entry *b)
 {
     return a->index == b->index && a->term == b->term && a->type == b->type && a->size == b->size &&
            (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
@@ -141,7 +143,7 @@ int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
 {
     uint64_t floor = n->disk.snapshot.index;
     n->applied = n->applied > floor + applied_back ? n->applied - applied_back : floor;
-    struct oak_raft_entry *entries = grow(NULL, n->disk.count, sizeof(*entries));
+    struct oak_raft_entry *entries = kit_grow(NULL, n->disk.count, sizeof(*entries));
     for (size_t i = 0; i < n->disk.count; i++) {
         const struct kit_entry *e = &n->disk.entries[i];
         entries[i] = (struct oak_raft_entry){
@@ -158,7 +160,7 @@ int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
     int e = oak_raft_new(&o, &n->r);
     free(entries);
     if (e != OAK_RAFT_OK) {
-        fail(kit, "%d can't start: %s", (int)n->id, oak_raft_error_text(e));
+        kit_fail(kit, "%d can't start: %s", (int)n->id, oak_raft_error_text(e));
         return e;
     }
     n->commit_seen = 0;
@@ -171,8 +173,7 @@ int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
     return OAK_RAFT_OK;
 }
 
-/* -- disk
- * ------------------------------------------------------------------------------------------ */
+/* -- disk -------------------------------------------------------------------------------------- */
 
 static void disk_cut(struct kit_disk *d, uint64_t from)
 {
@@ -195,7 +196,7 @@ static void disk_shift(struct kit_disk *d, uint64_t to)
     }
 }
 
-static uint64_t disk_last(const struct kit_disk *d)
+uint64_t kit_disk_last(const struct kit_disk *d)
 {
     return d->count == 0 ? d->snapshot.index : d->entries[d->count - 1].index;
 }
@@ -223,11 +224,11 @@ static void disk_write(struct kit *kit, struct kit_node *n, struct kit_batch *b,
             continue;
         }
         disk_cut(d, e->index);
-        if (e->index != disk_last(d) + 1) {
-            fail(kit, "%d leaves a hole in its log before %d", (int)n->id, (int)e->index);
+        if (e->index != kit_disk_last(d) + 1) {
+            kit_fail(kit, "%d leaves a hole in its log before %d", (int)n->id, (int)e->index);
             return;
         }
-        d->entries = grow(d->entries, d->count + 1, sizeof(d->entries[0]));
+        d->entries = kit_grow(d->entries, d->count + 1, sizeof(d->entries[0]));
         d->entries[d->count] = *e;
         d->count++;
         e->data = NULL;
@@ -274,7 +275,7 @@ size_t kit_persist(struct kit *kit, struct kit_node *n, size_t count)
         for (size_t i = 0; i < b->count; i++) {
             if (b->entries[i].size > 0 &&
                 memcmp(b->entries[i].data, b->entries[i].lent, b->entries[i].size) != 0) {
-                fail(kit, "%d changed the bytes of a batch being written", (int)n->id);
+                kit_fail(kit, "%d changed the bytes of a batch being written", (int)n->id);
             }
         }
         disk_write(kit, n, b, SIZE_MAX);
@@ -292,299 +293,7 @@ size_t kit_persist(struct kit *kit, struct kit_node *n, size_t count)
     return done;
 }
 
-/* -- what leaves a core
- * ------------------------------------------------------------------------------ */
-
-static const char *const type_names[] = {"?",
-                                         "pre-vote",
-                                         "pre-vote-reply",
-                                         "vote",
-                                         "vote-reply",
-                                         "append",
-                                         "append-reply",
-                                         "heartbeat",
-                                         "heartbeat-reply",
-                                         "snapshot",
-                                         "read",
-                                         "read-reply"};
-
-static size_t entries_describe(const struct oak_raft_entry *entries, size_t count, char *text,
-                               size_t size)
-{
-    size_t at = (size_t)snprintf(text, size, " [");
-    for (size_t i = 0; i < count && at + 40 < size; i++) {
-        const struct oak_raft_entry *e = &entries[i];
-        if (i > 3 && i + 1 < count) {
-            at += (size_t)snprintf(text + at, size - at, " ..");
-            i = count - 2;
-            continue;
-        }
-        at += (size_t)snprintf(text + at, size - at, "%s%d:%d", i == 0 ? "" : " ", (int)e->term,
-                               (int)e->index);
-        if (e->size > 0) {
-            at += (size_t)snprintf(text + at, size - at, "=%.*s", e->size > 12 ? 12 : (int)e->size,
-                                   (const char *)e->data);
-        }
-    }
-    at += (size_t)snprintf(text + at, size - at, "]");
-    return at;
-}
-
-void kit_describe(const struct oak_raft_msg *m, char *text, size_t size)
-{
-    size_t at = (size_t)snprintf(text, size, "%d->%d %s term=%d", (int)m->from, (int)m->to,
-                                 type_names[m->type], (int)m->term);
-#define ADD(...)                                                   \
-    do {                                                           \
-        at += (size_t)snprintf(text + at, size - at, __VA_ARGS__); \
-    } while (0)
-    if (m->type == OAK_RAFT_MSG_PRE_VOTE || m->type == OAK_RAFT_MSG_VOTE) {
-        ADD(" last=%d:%d", (int)m->log_term, (int)m->index);
-    } else if (m->type == OAK_RAFT_MSG_APPEND) {
-        ADD(" prev=%d:%d commit=%d", (int)m->log_term, (int)m->index, (int)m->commit);
-    } else if (m->type == OAK_RAFT_MSG_APPEND_REPLY || m->type == OAK_RAFT_MSG_READ_REPLY) {
-        ADD(" index=%d", (int)m->index);
-    } else if (m->type == OAK_RAFT_MSG_HEARTBEAT) {
-        ADD(" commit=%d", (int)m->commit);
-    } else if (m->type == OAK_RAFT_MSG_SNAPSHOT) {
-        ADD(" at=%d:%d", (int)m->snapshot.term, (int)m->snapshot.index);
-    }
-    if (m->reject) {
-        ADD(" reject");
-        if (m->type == OAK_RAFT_MSG_APPEND_REPLY) {
-            ADD(" hint=%d:%d", (int)m->hint_term, (int)m->hint_index);
-        }
-    }
-    if (m->read_seq != 0) {
-        if (m->type == OAK_RAFT_MSG_READ || m->type == OAK_RAFT_MSG_READ_REPLY) {
-            ADD(" read=#%02x", (unsigned)(m->read_seq & 0xff));
-        } else {
-            ADD(" read=%d", (int)m->read_seq);
-        }
-    }
-    if (m->entry_count > 0) {
-        (void)entries_describe(m->entries, m->entry_count, text + at, size - at);
-    }
-#undef ADD
-}
-
-/* A message that promises something must be covered by the disk. */
-static void promise_check(struct kit *kit, const struct kit_node *n, const struct oak_raft_msg *m)
-{
-    const struct kit_disk *d = &n->disk;
-    bool vote = m->type == OAK_RAFT_MSG_VOTE;
-    bool grant = m->type == OAK_RAFT_MSG_VOTE_REPLY && !m->reject;
-    if ((vote || grant) && d->hard_state.term <= m->term &&
-        (d->hard_state.term != m->term || d->hard_state.vote != (vote ? m->from : m->to))) {
-        fail(kit, "%d tells of a vote in term %d that is not on its disk", (int)n->id,
-             (int)m->term);
-    }
-    if (m->type == OAK_RAFT_MSG_APPEND_REPLY && !m->reject &&
-        (m->index > disk_last(d) || d->hard_state.term < m->term)) {
-        fail(kit, "%d acknowledges %d in term %d, its disk has %d in term %d", (int)n->id,
-             (int)m->index, (int)m->term, (int)disk_last(d), (int)d->hard_state.term);
-    }
-}
-
-static void send_one(struct kit *kit, struct kit_node *n, const struct oak_raft_msg *m)
-{
-    char text[512];
-    kit_describe(m, text, sizeof(text));
-    say(kit, "  %s", text);
-    promise_check(kit, n, m);
-    struct kit_msg copy = {.m = *m};
-    if (m->entry_count > 0) {
-        struct oak_raft_entry *entries = grow(NULL, m->entry_count, sizeof(*entries));
-        for (size_t i = 0; i < m->entry_count; i++) {
-            entries[i] = m->entries[i];
-            struct kit_entry dup = entry_dup(&m->entries[i]);
-            entries[i].data = dup.data;
-        }
-        copy.m.entries = entries;
-    }
-    kit->wire = grow(kit->wire, kit->wire_count + 1, sizeof(kit->wire[0]));
-    kit->wire[kit->wire_count] = copy;
-    kit->wire_count++;
-}
-
-static void take_batch(struct kit *kit, struct kit_node *n, const struct oak_raft_persist *p)
-{
-    struct kit_batch b = {
-        .token = p->token,
-        .restores = p->restore != NULL,
-        .restore_keeps_log = p->restore_keeps_log,
-        .hard_state_changed = p->hard_state_changed,
-        .hard_state = p->hard_state,
-        .count = p->entry_count,
-    };
-    char text[512] = "";
-    if (p->entry_count > 0) {
-        (void)entries_describe(p->entries, p->entry_count, text, sizeof(text));
-    }
-    char hard[64] = "";
-    if (p->hard_state_changed) {
-        (void)snprintf(hard, sizeof(hard), " term=%d vote=%d commit=%d", (int)p->hard_state.term,
-                       (int)p->hard_state.vote, (int)p->hard_state.commit);
-    }
-    char restore[64] = "";
-    if (p->restore != NULL) {
-        b.restore = *p->restore;
-        (void)snprintf(restore, sizeof(restore), " restore=%d:%d%s", (int)p->restore->term,
-                       (int)p->restore->index, p->restore_keeps_log ? " keeps-log" : "");
-    }
-    say(kit, "  %d writes #%d%s%s%s%s", (int)n->id, (int)p->token, restore, hard, text,
-        p->must_sync ? "" : " no-sync");
-    if (p->entry_count > 0) {
-        b.entries = grow(NULL, p->entry_count, sizeof(b.entries[0]));
-        for (size_t i = 0; i < p->entry_count; i++) {
-            b.entries[i] = entry_dup(&p->entries[i]);
-        }
-    }
-    n->batches = grow(n->batches, n->batch_count + 1, sizeof(n->batches[0]));
-    n->batches[n->batch_count] = b;
-    n->batch_count++;
-}
-
-static void apply_one(struct kit *kit, struct kit_node *n, const struct oak_raft_entry *e)
-{
-    if (e->index != n->applied + 1) {
-        fail(kit, "%d applies %d behind %d", (int)n->id, (int)e->index, (int)n->applied);
-    }
-    if (e->index > disk_last(&n->disk)) {
-        fail(kit, "%d applies %d before it is on its disk", (int)n->id, (int)e->index);
-    }
-    n->applied = e->index;
-    kit->applied_total++;
-    struct kit_entry mine = entry_dup(e);
-    if (e->index <= kit->truth_count) {
-        if (!entry_same(&mine, &kit->truth[e->index - 1])) {
-            fail(kit, "%d applies another entry at %d", (int)n->id, (int)e->index);
-        }
-        free(mine.data);
-        return;
-    }
-    if (e->index != kit->truth_count + 1) {
-        fail(kit, "%d applies %d, nobody applied %d", (int)n->id, (int)e->index, (int)e->index - 1);
-    }
-    kit->truth = grow(kit->truth, (size_t)kit->truth_count + 1, sizeof(kit->truth[0]));
-    kit->truth[kit->truth_count] = mine;
-    kit->truth_count++;
-}
-
-static void take_reads(struct kit *kit, struct kit_node *n, const struct oak_raft_output *out)
-{
-    for (size_t i = 0; i < out->read_count; i++) {
-        const struct oak_raft_read_done *d = &out->reads[i];
-        if (d->lost) {
-            say(kit, "  %d lost reads up to %d", (int)n->id, (int)d->seq);
-        } else {
-            say(kit, "  %d may serve reads up to %d at %d", (int)n->id, (int)d->seq, (int)d->index);
-        }
-        if (d->seq <= n->read_answered || d->seq > n->read_count) {
-            fail(kit, "%d answers reads out of order", (int)n->id);
-            return;
-        }
-        for (uint64_t seq = n->read_answered + 1; seq <= d->seq; seq++) {
-            if (!d->lost && d->index < n->read_floors[seq - 1]) {
-                fail(kit, "%d serves a read at %d that was asked for after %d had committed",
-                     (int)n->id, (int)d->index, (int)n->read_floors[seq - 1]);
-            }
-            n->reads_ok += !d->lost;
-            n->reads_lost += d->lost;
-        }
-        n->read_answered = d->seq;
-    }
-}
-
-/* A leader's log must hold all that anybody applied. */
-static void leader_check(struct kit *kit, const struct kit_node *n, const struct oak_raft_status *s)
-{
-    uint64_t slot = s->term % (sizeof(kit->leaders) / sizeof(kit->leaders[0]));
-    if (kit->leaders[slot] != 0 && kit->leaders[slot] != n->id) {
-        fail(kit, "%d and %d lead in term %d", (int)kit->leaders[slot], (int)n->id, (int)s->term);
-    }
-    kit->leaders[slot] = n->id;
-    for (uint64_t i = s->first; i <= kit->truth_count; i++) {
-        uint64_t term = 0;
-        if (!oak_raft_term_at(n->r, i, &term) || term != kit->truth[i - 1].term) {
-            fail(kit, "leader %d lacks the committed entry %d", (int)n->id, (int)i);
-            return;
-        }
-    }
-}
-
-static void look(struct kit *kit, struct kit_node *n)
-{
-    struct oak_raft_status s;
-    oak_raft_status(n->r, &s);
-    if (s.role != n->role_seen || s.term != n->term_seen) {
-        if (s.role == n->role_seen) {
-            say(kit, "  %d is in term %d", (int)n->id, (int)s.term);
-        } else {
-            say(kit, "  %d is %s in term %d", (int)n->id, oak_raft_role_name(s.role), (int)s.term);
-        }
-        if (s.term < n->term_seen) {
-            fail(kit, "the term of %d went back", (int)n->id);
-        }
-        if (s.role == OAK_RAFT_LEADER) {
-            leader_check(kit, n, &s);
-        }
-        n->role_seen = s.role;
-        n->term_seen = s.term;
-    }
-    if (s.commit < n->commit_seen) {
-        fail(kit, "commit of %d went back from %d to %d", (int)n->id, (int)n->commit_seen,
-             (int)s.commit);
-    }
-    n->commit_seen = s.commit;
-    kit->commit_max = s.commit > kit->commit_max ? s.commit : kit->commit_max;
-}
-
-void kit_take(struct kit *kit, struct kit_node *n)
-{
-    look(kit, n);
-    for (size_t turns = 0; oak_raft_has_output(n->r); turns++) {
-        if (turns == 10000) {
-            fail(kit, "%d has output without end", (int)n->id);
-            return;
-        }
-        const struct oak_raft_output *out = oak_raft_take(n->r);
-        if (out->persist.token == 0 && out->send_count == 0 && out->apply_count == 0 &&
-            out->read_count == 0 && out->snapshot_count == 0) {
-            fail(kit, "%d promised output and has none", (int)n->id);
-            return;
-        }
-        if (out->persist.token != 0) {
-            take_batch(kit, n, &out->persist);
-        }
-        for (size_t i = 0; i < out->send_count; i++) {
-            send_one(kit, n, &out->send[i]);
-        }
-        take_reads(kit, n, out);
-        for (size_t i = 0; i < out->snapshot_count; i++) {
-            say(kit, "  %d wants a snapshot sent to %d, from %d on", (int)n->id,
-                (int)out->snapshots[i].peer, (int)out->snapshots[i].index_min);
-        }
-        if (out->apply_count > 0) {
-            char text[512] = "";
-            (void)entries_describe(out->apply, out->apply_count, text, sizeof(text));
-            say(kit, "  %d applies%s", (int)n->id, text);
-            for (size_t i = 0; i < out->apply_count; i++) {
-                apply_one(kit, n, &out->apply[i]);
-            }
-            oak_raft_applied(n->r, n->applied);
-        }
-        look(kit, n);
-    }
-    const struct oak_raft_output *empty = oak_raft_take(n->r);
-    if (empty->persist.token != 0 || empty->send_count + empty->apply_count > 0 ||
-        empty->read_count + empty->snapshot_count > 0) {
-        fail(kit, "%d hid its output", (int)n->id);
-    }
-}
-
-/* -- what goes into a core
- * --------------------------------------------------------------------------- */
+/* -- what goes into a core --------------------------------------------------------------------- */
 
 void kit_drop(struct kit *kit, size_t at)
 {
@@ -609,7 +318,7 @@ int kit_deliver(struct kit *kit, size_t at, bool keep)
             msg_free(&msg);
         }
         if (e != OAK_RAFT_OK) {
-            say(kit, "  %d: %s", (int)n->id, oak_raft_error_text(e));
+            kit_say(kit, "  %d: %s", (int)n->id, oak_raft_error_text(e));
         }
         kit_take(kit, n);
     } else if (!keep) {
@@ -637,9 +346,10 @@ int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq)
     int e = oak_raft_read(n->r, seq);
     if (e == OAK_RAFT_OK) {
         if (*seq != n->read_count + 1) {
-            fail(kit, "%d numbers its reads oddly", (int)n->id);
+            kit_fail(kit, "%d numbers its reads oddly", (int)n->id);
         }
-        n->read_floors = grow(n->read_floors, (size_t)n->read_count + 1, sizeof(n->read_floors[0]));
+        n->read_floors =
+            kit_grow(n->read_floors, (size_t)n->read_count + 1, sizeof(n->read_floors[0]));
         n->read_floors[n->read_count] = kit->commit_max;
         n->read_count++;
     }
@@ -655,7 +365,7 @@ int kit_compact(struct kit *kit, struct kit_node *n, uint64_t index)
         return e;
     }
     if (!known) {
-        fail(kit, "%d compacted what it does not know", (int)n->id);
+        kit_fail(kit, "%d compacted what it does not know", (int)n->id);
     }
     /* Unless a restore that is being written will overtake it. */
     if (index > n->disk.snapshot.index) {
@@ -676,37 +386,18 @@ void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to)
     m.snapshot.index = from->applied;
     m.snapshot.config = *oak_raft_config(from->r);
     if (oak_raft_term_at(from->r, m.snapshot.index, &m.snapshot.term)) {
-        send_one(kit, from, &m);
+        kit_send(kit, from, &m);
     }
 }
 
-void kit_compare_disks(struct kit *kit)
+void kit_wake_bug(void)
 {
-    for (size_t a = 0; a < kit->node_count; a++) {
-        for (size_t b = a + 1; b < kit->node_count; b++) {
-            const struct kit_disk *da = &kit->nodes[a].disk;
-            const struct kit_disk *db = &kit->nodes[b].disk;
-            bool agreed = false; /* walking down: an entry further up was equal */
-            size_t i = da->count;
-            size_t j = db->count;
-            while (i > 0 && j > 0) {
-                const struct kit_entry *ea = &da->entries[i - 1];
-                const struct kit_entry *eb = &db->entries[j - 1];
-                if (ea->index != eb->index) {
-                    i -= ea->index > eb->index;
-                    j -= eb->index > ea->index;
-                    continue;
-                }
-                bool same = entry_same(ea, eb);
-                if ((ea->term == eb->term || agreed) && !same) {
-                    fail(kit, "the logs of %d and %d differ at %d", (int)kit->nodes[a].id,
-                         (int)kit->nodes[b].id, (int)ea->index);
-                    return;
-                }
-                agreed = agreed || same;
-                i--;
-                j--;
-            }
+#if defined(OAK_ZOO)
+    const char *name = getenv("OAK_BUG");
+    for (int b = 1; name != NULL && b < OAK_BUG_COUNT; b++) {
+        if (strcmp(oak_bug_name((enum oak_bug)b), name) == 0) {
+            oak_bug_awake = (enum oak_bug)b;
         }
     }
+#endif
 }

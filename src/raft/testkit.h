@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "oakum/raft.h"
 
 #define KIT_NODES 8
@@ -117,5 +118,16 @@ void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to);
 /* Compare all disks: entries of equal index and term are equal, and so is all before them. */
 void kit_compare_disks(struct kit *kit);
 void kit_describe(const struct oak_raft_msg *m, char *text, size_t size);
+/* With the bug zoo compiled in, wake the animal that OAK_BUG in the environment names. */
+void kit_wake_bug(void);
+
+/* Between the files of the kit. */
+void *kit_grow(void *p, size_t count, size_t size);
+void kit_say(struct kit *kit, const char *format, ...) OAK_PRINTF(2, 3);
+void kit_fail(struct kit *kit, const char *format, ...) OAK_PRINTF(2, 3);
+struct kit_entry kit_entry_dup(const struct oak_raft_entry *e);
+bool kit_entry_same(const struct kit_entry *a, const struct kit_entry *b);
+uint64_t kit_disk_last(const struct kit_disk *d);
+void kit_send(struct kit *kit, struct kit_node *n, const struct oak_raft_msg *m);
 
 #endif
