@@ -284,189 +284,6 @@ static void a_unary_peer_must_send_exactly_one_message(void **state)
     pair_close(&p);
 }
 
-static void a_message_over_the_limit_is_refused_and_the_connection_lives(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder r = {0};
-    const struct oak_rpc_options options = {.receive_bytes_max = 1000, .send_bytes_max = 5000};
-    pair_open(&p, &options, NULL);
-    uint8_t big[5001] = {0};
-    pair_call(&p, "Unary", 0, &r);
-    assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(big, 1001)), 0);
-    oak_rpc_call_half_close(r.call);
-    pair_run(&p);
-    assert_int_equal(r.code, OAK_RPC_RESOURCE_EXHAUSTED);
-    assert_string_equal(r.text, "grpc: received message larger than max (1001 vs. 1000)");
-    recorder_fini(&r);
-    r = (struct recorder){0};
-    pair_call(&p, "Unary", 0, &r);
-    assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(big, 1000)), 0);
-    oak_rpc_call_half_close(r.call);
-    pair_run(&p);
-    assert_int_equal(r.code, OAK_RPC_OK);
-    assert_int_equal(r.last_size, 1000);
-    recorder_fini(&r);
-    r = (struct recorder){0};
-    pair_call(&p, "Watch", 0, &r);
-    send_text(r.call, "x");
-    pair_run(&p);
-    assert_int_equal(oak_rpc_call_send(p.echo.last, oak_bytes(big, 5001)), OAK_ELIMIT);
-    assert_null(oak_rpc_call_send_into(p.echo.last, 5001));
-    assert_int_equal(oak_rpc_call_send(p.echo.last, oak_bytes(big, 5000)), 0);
-    pair_run(&p);
-    assert_int_equal(r.last_size, 5000);
-    recorder_fini(&r);
-    pair_close(&p);
-}
-
-static void a_client_refuses_an_answer_over_its_limit(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder r = {0};
-    const struct oak_rpc_options options = {.receive_bytes_max = 1 << 16};
-    pair_open(&p, NULL, &options);
-    const uint8_t large[] = {ECHO_LARGE, 22}; /* more than the window: the server learns of it */
-    pair_call(&p, "Unary", 0, &r);
-    assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(large, sizeof(large))), 0);
-    oak_rpc_call_half_close(r.call);
-    pair_run(&p);
-    assert_int_equal(r.closed, 1);
-    assert_int_equal(r.code, OAK_RPC_RESOURCE_EXHAUSTED);
-    assert_string_equal(r.text, "grpc: received message larger than max (4194304 vs. 65536)");
-    assert_int_equal(p.echo.last_code, OAK_RPC_CANCELLED);
-    recorder_fini(&r);
-    pair_close(&p);
-}
-
-static void messages_larger_than_every_window_arrive_whole(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder r = {0};
-    const struct oak_rpc_options options = {
-        .receive_bytes_max = 64 << 20, .window_bytes = 65535, .connection_window_bytes = 65535};
-    pair_open(&p, &options, &options);
-    p.piece_max = 100000;
-    const size_t size = 5 << 20;
-    pair_call(&p, "Unary", 0, &r);
-    uint8_t *to = oak_rpc_call_send_into(r.call, size);
-    assert_non_null(to);
-    for (size_t i = 0; i < size; i++) {
-        to[i] = (uint8_t)(i * 7 + i / 1000);
-    }
-    to[0] = 1;
-    oak_rpc_call_half_close(r.call);
-    pair_run(&p);
-    assert_int_equal(r.code, OAK_RPC_OK);
-    assert_int_equal(r.last_size, size);
-    for (size_t i = 1; i < size; i++) {
-        assert_true(r.bytes.data[i] == (uint8_t)(i * 7 + i / 1000));
-    }
-    recorder_fini(&r);
-    pair_close(&p);
-}
-
-static void a_paused_receiver_stops_its_sender_and_nobody_else(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder slow = {.pause_after_each = true};
-    struct recorder quick = {0};
-    const struct oak_rpc_options options = {.window_bytes = 100000};
-    pair_open(&p, &options, NULL);
-    struct recorder server = {.pause_after_each = true};
-    p.echo.hand_over = &server;
-    pair_call(&p, "Bidi", 0, &slow);
-    uint8_t block[50000] = {1};
-    for (int i = 0; i < 20; i++) {
-        assert_int_equal(oak_rpc_call_send(slow.call, oak_bytes(block, sizeof(block))), 0);
-    }
-    oak_rpc_call_half_close(slow.call);
-    pair_run(&p);
-    assert_int_equal(server.messages, 1);
-    size_t left = oak_rpc_call_queued(slow.call);
-    assert_true(left >= 17 * sizeof(block));
-    assert_int_equal(slow.writable, 0);
-    send_text(pair_call(&p, "Unary", 0, &quick), "hello");
-    oak_rpc_call_half_close(quick.call);
-    pair_run(&p);
-    assert_int_equal(quick.code, OAK_RPC_OK);
-    assert_int_equal(quick.closed, 1);
-    for (int i = 2; i <= 20; i++) {
-        assert_int_equal(server.half_closed, 0);
-        oak_rpc_call_pause(server.call, false);
-        pair_run(&p);
-        assert_int_equal(server.messages, i);
-    }
-    oak_rpc_call_pause(server.call, false);
-    pair_run(&p);
-    assert_int_equal(server.messages, 20);
-    assert_int_equal(server.half_closed, 1);
-    assert_int_equal(oak_rpc_call_queued(slow.call), 0);
-    oak_rpc_call_finish(server.call, OAK_RPC_OK, NULL);
-    pair_run(&p);
-    assert_int_equal(slow.code, OAK_RPC_OK);
-    recorder_fini(&slow);
-    recorder_fini(&quick);
-    recorder_fini(&server);
-    pair_close(&p);
-}
-
-static void a_paused_client_gets_its_messages_before_its_status(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder r = {.pause_after_each = true};
-    pair_open(&p, NULL, NULL);
-    const uint8_t many[] = {ECHO_MANY, 5};
-    pair_call(&p, "Server", 0, &r);
-    assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(many, sizeof(many))), 0);
-    oak_rpc_call_half_close(r.call);
-    for (int i = 1; i <= 5; i++) {
-        pair_run(&p);
-        assert_int_equal(r.messages, i);
-        assert_int_equal(r.closed, 0);
-        oak_rpc_call_pause(r.call, false);
-    }
-    pair_run(&p);
-    assert_int_equal(r.closed, 1);
-    assert_int_equal(r.code, OAK_RPC_OK);
-    recorder_fini(&r);
-    pair_close(&p);
-}
-
-static void a_producer_is_told_when_it_may_go_on(void **state)
-{
-    (void)state;
-    struct pair p;
-    struct recorder r = {0};
-    struct recorder server = {0};
-    pair_open(&p, NULL, NULL);
-    p.echo.hand_over = &server;
-    send_text(pair_call(&p, "Watch", 0, &r), "x");
-    pair_run(&p);
-    uint8_t block[10000] = {2};
-    size_t sent = 0;
-    int error = 0;
-    while (error == 0) {
-        error = oak_rpc_call_send(server.call, oak_bytes(block, sizeof(block)));
-        sent += error == 0;
-    }
-    assert_int_equal(error, OAK_ELIMIT);
-    assert_true(oak_rpc_call_queued(server.call) >= OAK_OUTBOUND_BYTES_MAX);
-    assert_true(oak_rpc_call_queued(server.call) < OAK_OUTBOUND_BYTES_MAX + 2 * sizeof(block));
-    assert_int_equal(server.writable, 0);
-    pair_run(&p);
-    assert_int_equal(server.writable, 1);
-    assert_int_equal(r.messages, sent);
-    assert_int_equal(oak_rpc_call_queued(server.call), 0);
-    recorder_fini(&r);
-    recorder_fini(&server);
-    pair_close(&p);
-}
-
 static void a_cancelled_call_ends_on_both_sides(void **state)
 {
     (void)state;
@@ -584,38 +401,6 @@ static void a_call_that_waits_for_room_keeps_its_deadline(void **state)
     assert_int_equal(first.code, OAK_RPC_UNAVAILABLE);
 }
 
-#define MANY 5000
-static void thousands_of_calls_queue_behind_the_peers_limit(void **state)
-{
-    (void)state;
-    struct pair p;
-    const struct oak_rpc_options options = {.streams_max = 37};
-    pair_open(&p, &options, NULL);
-    struct recorder *r = calloc(MANY, sizeof(*r));
-    assert_non_null(r);
-    for (int i = 0; i < MANY; i++) {
-        pair_call(&p, i % 2 == 0 ? "Unary" : "Bidi", 3600 * SECOND, &r[i]);
-        uint8_t text[3] = {(uint8_t)(i & 63), (uint8_t)(i >> 6)};
-        assert_int_equal(oak_rpc_call_send(r[i].call, oak_bytes(text, 2)), 0);
-        oak_rpc_call_half_close(r[i].call);
-        if (i % 100 == 99) {
-            oak_rpc_call_cancel(r[i].call);
-        }
-    }
-    pair_run(&p);
-    for (int i = 0; i < MANY; i++) {
-        assert_int_equal(r[i].closed, 1);
-        assert_int_equal(r[i].code, i % 100 == 99 ? OAK_RPC_CANCELLED : OAK_RPC_OK);
-        assert_int_equal(r[i].messages, i % 100 != 99);
-        assert_true(i % 100 == 99 ||
-                    (r[i].bytes.data[0] == (i & 63) && r[i].bytes.data[1] == (i >> 6)));
-        recorder_fini(&r[i]);
-    }
-    assert_int_equal(p.client_error | p.server_error, 0);
-    free(r);
-    pair_close(&p);
-}
-
 static void closing_a_connection_ends_its_calls(void **state)
 {
     (void)state;
@@ -645,17 +430,10 @@ int main(void)
         cmocka_unit_test(a_server_may_finish_early_and_what_follows_is_dropped),
         cmocka_unit_test(unknown_methods_and_services_say_so),
         cmocka_unit_test(a_unary_peer_must_send_exactly_one_message),
-        cmocka_unit_test(a_message_over_the_limit_is_refused_and_the_connection_lives),
-        cmocka_unit_test(a_client_refuses_an_answer_over_its_limit),
-        cmocka_unit_test(messages_larger_than_every_window_arrive_whole),
-        cmocka_unit_test(a_paused_receiver_stops_its_sender_and_nobody_else),
-        cmocka_unit_test(a_paused_client_gets_its_messages_before_its_status),
-        cmocka_unit_test(a_producer_is_told_when_it_may_go_on),
         cmocka_unit_test(a_cancelled_call_ends_on_both_sides),
         cmocka_unit_test(a_deadline_ends_the_call_on_both_sides),
         cmocka_unit_test(a_server_alone_enforces_a_deadline_with_a_status),
         cmocka_unit_test(a_call_that_waits_for_room_keeps_its_deadline),
-        cmocka_unit_test(thousands_of_calls_queue_behind_the_peers_limit),
         cmocka_unit_test(closing_a_connection_ends_its_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
