@@ -292,6 +292,91 @@ static void every_subset_of_torn_sectors_is_the_commit_before_or_the_whole_batch
     }
 }
 
+/* Two entries of a sector each and more, the second always the same. */
+static int twin_batch(struct run *r, uint64_t seed)
+{
+    uint8_t payload[1000];
+    for (uint64_t i = 0; i < 2; i++) {
+        payload_fill(payload, sizeof(payload), i == 0 ? seed : 1);
+        const struct oak_wal_record entry = {.type = OAK_WAL_ENTRY,
+                                             .group = 7,
+                                             .index = i + 1,
+                                             .term = 1,
+                                             .data = oak_bytes(payload, sizeof(payload))};
+        assert_int_equal(oak_wal_append(r->wal, &entry), 0);
+        model_apply(&r->flight, &entry, i == 0 ? seed : 1);
+    }
+    return oak_wal_commit(r->wal);
+}
+
+/* A batch is torn and lacks one sector; the next one, in the same place, is torn and only wrote
+ * that sector, with the same bytes: the first must not come back. */
+static void what_was_torn_once_is_not_completed_by_a_later_batch(void **state)
+{
+    (void)state;
+    struct run *r = run_new(80, 0, true);
+    r->disk.cut_at = r->disk.calls + 1;
+    assert_int_equal(twin_batch(r, 100), OAK_EIO);
+    run_close(r);
+    size_t dirty = test_disk_dirty(&r->disk);
+    assert_int_equal(dirty, 5);
+    r->disk.mask = (1u << (dirty - 1)) - 1;
+    test_disk_cut(&r->disk, TEST_DISK_KEEP_MASK);
+    assert_int_equal(run_open(r, NULL), 0);
+    assert_true(model_matches(&r->acked, r->wal));
+    r->flight = r->acked;
+    r->disk.cut_at = r->disk.calls + 1;
+    assert_int_equal(twin_batch(r, 200), OAK_EIO);
+    run_close(r);
+    assert_int_equal(test_disk_dirty(&r->disk), dirty);
+    r->disk.mask = 1u << (dirty - 1);
+    test_disk_cut(&r->disk, TEST_DISK_KEEP_MASK);
+    assert_int_equal(run_open(r, NULL), 0);
+    assert_true(model_matches(&r->acked, r->wal));
+    run_drop(r);
+}
+
+/* A frame with true checksums in the right place, but behind another frame than was there; and a
+ * segment that goes on from another place. */
+static void what_does_not_follow_is_refused(void **state)
+{
+    (void)state;
+    struct run *r = run_new(81, 20, true);
+    while (r->wal->current == 0 || r->wal->offset + WAL__ALIGN >= MODEL_SEGMENT) {
+        assert_int_equal(run_batch(r), 0);
+    }
+    uint8_t sector[WAL__ALIGN] = {0};
+    char path[WAL__PATH_BYTES];
+    struct wal__frame f = {.batch = r->wal->batch,
+                           .first_seq = r->wal->chain[r->wal->current].seq,
+                           .size = sizeof(sector),
+                           .last = true,
+                           .salt = r->wal->salt,
+                           .chain = r->wal->chain_value + 1};
+    uint64_t seq = r->wal->chain[r->wal->current].seq;
+    uint64_t at = r->wal->offset;
+    assert_true(at + WAL__ALIGN < MODEL_SEGMENT);
+    wal__path(r->wal, path, WAL__CHAIN, seq);
+    run_close(r);
+    bool met;
+    struct oak_errbuf e;
+    wal__frame_put(sector, seq, at, &f);
+    assert_int_equal(damaged_open(r, path, at, sector, sizeof(sector), &met, &e), OAK_ECORRUPT);
+    f.chain--;
+    wal__frame_put(sector, seq, at, &f);
+    assert_int_equal(damaged_open(r, path, at, sector, sizeof(sector), &met, &e), 0);
+    assert_true(met);
+
+    size_t size;
+    struct wal__segment_header h;
+    const uint8_t *bytes = test_disk_peek(&r->disk, path, &size);
+    assert_true(wal__segment_header_get(bytes, seq, &h));
+    h.prev_end -= WAL__ALIGN;
+    wal__segment_header_put(sector, &h);
+    assert_int_equal(damaged_open(r, path, 0, sector, sizeof(sector), &met, &e), OAK_ECORRUPT);
+    run_drop(r);
+}
+
 static void missing_and_shortened_files_are_refused_by_name(void **state)
 {
     (void)state;
@@ -356,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_lost_or_misdirected_sector_is_refused_or_does_not_matter),
         cmocka_unit_test(a_batch_cut_at_any_byte_leaves_the_commit_before),
         cmocka_unit_test(every_subset_of_torn_sectors_is_the_commit_before_or_the_whole_batch),
+        cmocka_unit_test(what_was_torn_once_is_not_completed_by_a_later_batch),
+        cmocka_unit_test(what_does_not_follow_is_refused),
         cmocka_unit_test(missing_and_shortened_files_are_refused_by_name),
         cmocka_unit_test(spares_without_a_log_are_refused),
     };

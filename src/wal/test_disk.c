@@ -4,27 +4,6 @@
 
 #include <stdlib.h>
 
-struct test_inode {
-    struct test_inode *next;
-    uint8_t *data;    /* written */
-    uint8_t *durable; /* what a power cut leaves at least; same capacity */
-    bool *dirty;      /* by sector */
-    size_t size;
-    size_t durable_size;
-    size_t capacity;
-};
-
-struct test_name {
-    char path[256];
-    struct test_inode *inode;
-};
-
-struct test_op {
-    char from[256]; /* empty: `inode` is created as `to` */
-    char to[256];   /* empty: `from` is removed */
-    struct test_inode *inode;
-};
-
 struct oak_file {
     struct test_inode *inode;
 };
@@ -127,6 +106,57 @@ static void ops_persist(struct test_disk *d, size_t count)
     d->op_count = 0;
 }
 
+/* Whether `path` lies directly in `dir`. */
+static bool lies_in(const char *path, const char *dir)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        return strcmp(dir, ".") == 0;
+    }
+    return strlen(dir) == (size_t)(slash - path) && strncmp(path, dir, strlen(dir)) == 0;
+}
+
+static void dir_persist(struct test_disk *d, const char *path)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < d->op_count; i++) {
+        const struct test_op *op = &d->ops[i];
+        if (lies_in(op->to[0] != '\0' ? op->to : op->from, path)) {
+            op_apply(&d->durable_names, &d->durable_count, &d->durable_capacity, op);
+        } else {
+            d->ops[left++] = *op;
+        }
+    }
+    d->op_count = left;
+    for (size_t i = 0; i < d->dir_count; i++) {
+        d->dirs[i].durable = d->dirs[i].durable || lies_in(d->dirs[i].path, path);
+    }
+}
+
+/* Directories that were made and not synced go, or stay. */
+static void dirs_cut(struct test_disk *d, enum test_disk_cut how)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < d->dir_count; i++) {
+        struct test_dir *dir = &d->dirs[i];
+        bool stays = dir->durable || how == TEST_DISK_KEEP_ALL || how == TEST_DISK_KEEP_MASK ||
+                     (how != TEST_DISK_KEEP_NONE && oak_prng_chance(&d->prng, 1, 2));
+        if (stays) {
+            dir->durable = true;
+            d->dirs[left++] = *dir;
+            continue;
+        }
+        for (size_t n = 0; n < d->durable_count;) {
+            if (lies_in(d->durable_names[n].path, dir->path)) {
+                d->durable_names[n] = d->durable_names[--d->durable_count];
+            } else {
+                n++;
+            }
+        }
+    }
+    d->dir_count = left;
+}
+
 /* -- contents ---------------------------------------------------------------------------------- */
 
 static struct test_inode *inode_new(struct test_disk *d)
@@ -142,8 +172,8 @@ static void inode_grow(struct test_inode *n, size_t size)
     if (size <= n->capacity) {
         return;
     }
-    size_t capacity = OAK_MAX(size, n->capacity * 2);
-    capacity = (capacity + TEST_DISK_SECTOR - 1) / TEST_DISK_SECTOR * TEST_DISK_SECTOR;
+    size_t capacity = OAK_MAX(size, n->capacity * 2) + TEST_DISK_SECTOR - 1;
+    capacity -= capacity % TEST_DISK_SECTOR;
     size_t sectors = n->capacity / TEST_DISK_SECTOR;
     n->data = disk_grow(n->data, n->capacity, capacity);
     n->durable = disk_grow(n->durable, n->capacity, capacity);
@@ -206,9 +236,6 @@ static void inode_cut(struct test_disk *d, struct test_inode *n, enum test_disk_
             end = OAK_MAX(end, OAK_MIN(n->size, (s + 1) * TEST_DISK_SECTOR));
         }
         n->dirty[s] = false;
-    }
-    if (n->size < n->durable_size) {
-        end = how == TEST_DISK_KEEP_ALL ? n->size : end;
     }
     n->durable_size = end;
     n->size = end;
@@ -388,18 +415,29 @@ static int disk_make_dir(void *user, const char *path)
 {
     struct test_disk *d = user;
     bool half;
-    (void)path;
-    return call(d, &half);
+    int error = call(d, &half);
+    for (size_t i = 0; error == 0 && i < d->dir_count; i++) {
+        if (strcmp(d->dirs[i].path, path) == 0) {
+            return 0;
+        }
+    }
+    if (error == 0) {
+        size_t size = d->dir_count * sizeof(*d->dirs);
+        d->dirs = disk_grow(d->dirs, size, size + sizeof(*d->dirs));
+        struct test_dir *dir = &d->dirs[d->dir_count++];
+        path_set(dir->path, path);
+        dir->durable = false;
+    }
+    return error;
 }
 
 static int disk_sync_dir(void *user, const char *path)
 {
     struct test_disk *d = user;
     bool half;
-    (void)path;
     int error = call(d, &half);
     if (error == 0) {
-        ops_persist(d, d->op_count);
+        dir_persist(d, path);
     }
     return error;
 }
@@ -459,6 +497,7 @@ void test_disk_fini(struct test_disk *d)
     free(d->names);
     free(d->durable_names);
     free(d->ops);
+    free(d->dirs);
     *d = (struct test_disk){0};
 }
 
@@ -470,6 +509,7 @@ void test_disk_cut(struct test_disk *d, enum test_disk_cut how)
                        ? d->op_count
                        : (size_t)oak_prng_below(&d->prng, d->op_count + 1);
     ops_persist(d, count);
+    dirs_cut(d, how);
     for (struct test_inode *n = d->inodes; n != NULL; n = n->next) {
         inode_cut(d, n, how);
     }
@@ -494,32 +534,30 @@ size_t test_disk_dirty(const struct test_disk *d)
     return dirty;
 }
 
-const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size)
+static struct test_inode *inode_of(const struct test_disk *d, const char *path)
 {
     const struct test_name *name = name_find(d->names, d->name_count, path);
-    if (name == NULL) {
-        return NULL;
-    }
-    *size = name->inode->size;
-    return name->inode->data;
+    OAK_ASSERT(name != NULL);
+    return name->inode;
+}
+
+const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size)
+{
+    *size = inode_of(d, path)->size;
+    return inode_of(d, path)->data;
 }
 
 void test_disk_poke(struct test_disk *d, const char *path, size_t offset, const void *data,
                     size_t size)
 {
-    const struct test_name *name = name_find(d->names, d->name_count, path);
-    OAK_ASSERT(name != NULL);
-    inode_write(name->inode, offset, data, size);
-    inode_sync(name->inode);
+    inode_write(inode_of(d, path), offset, data, size);
+    inode_sync(inode_of(d, path));
 }
 
 void test_disk_shorten(struct test_disk *d, const char *path, size_t size)
 {
-    const struct test_name *name = name_find(d->names, d->name_count, path);
-    OAK_ASSERT(name != NULL);
-    OAK_ASSERT_LE(size, name->inode->size);
-    name->inode->size = size;
-    name->inode->durable_size = size;
+    inode_of(d, path)->size = size;
+    inode_of(d, path)->durable_size = size;
 }
 
 void test_disk_copy(struct test_disk *d, const struct test_disk *from)
@@ -534,22 +572,16 @@ void test_disk_copy(struct test_disk *d, const struct test_disk *from)
     ops_persist(d, d->op_count);
 }
 
-static int path_order(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 const char *test_disk_name(const struct test_disk *d, size_t n)
 {
-    if (n >= d->name_count) {
-        return NULL;
-    }
-    const char **paths = disk_alloc(d->name_count * sizeof(*paths));
     for (size_t i = 0; i < d->name_count; i++) {
-        paths[i] = d->names[i].path;
+        size_t before = 0;
+        for (size_t j = 0; j < d->name_count; j++) {
+            before += strcmp(d->names[j].path, d->names[i].path) < 0;
+        }
+        if (before == n) {
+            return d->names[i].path;
+        }
     }
-    qsort(paths, d->name_count, sizeof(*paths), path_order);
-    const char *found = paths[n];
-    free(paths);
-    return found;
+    return NULL;
 }

@@ -3,7 +3,8 @@
  *
  * Contents: a file keeps what is durable beside what is written, sector by sector (512 bytes). At a
  * power cut each unsynced sector persists or not, as the cut says. Names: operations on names are
- * kept in order until sync_dir; at a cut the first so many of them have happened.
+ * kept in order until sync_dir of their directory; at a cut the first so many of the rest have
+ * happened. A directory that was made is gone with all in it, unless its parent was synced.
  *
  * Calls that change or sync something are counted from 0. Call number `fail_at` fails with
  * `fail_error`: with OAK_ENOSPC nothing happens; with OAK_EIO any part of it may have happened, and
@@ -25,6 +26,33 @@ enum test_disk_cut {
     TEST_DISK_KEEP_MASK,   /* the n-th unsynced sector when bit n of `mask` is set; all names */
 };
 
+/* The disk's own: tests look at names and counts, no further. */
+struct test_inode {
+    struct test_inode *next;
+    uint8_t *data;    /* written */
+    uint8_t *durable; /* what a power cut leaves at least; same capacity */
+    bool *dirty;      /* by sector */
+    size_t size;
+    size_t durable_size;
+    size_t capacity;
+};
+
+struct test_name {
+    char path[256];
+    struct test_inode *inode;
+};
+
+struct test_op {
+    char from[256]; /* empty: `inode` is created as `to` */
+    char to[256];   /* empty: `from` is removed */
+    struct test_inode *inode;
+};
+
+struct test_dir {
+    char path[256];
+    bool durable;
+};
+
 struct test_disk {
     struct oak_disk port; /* hand out &disk.port */
     struct oak_prng prng;
@@ -38,6 +66,8 @@ struct test_disk {
     struct test_op *ops; /* on names, not synced */
     size_t op_count;
     size_t op_capacity;
+    struct test_dir *dirs; /* made here; others are taken to have been there */
+    size_t dir_count;
     uint64_t calls;
     uint64_t writes; /* calls of write */
     uint64_t syncs;  /* calls of sync */
@@ -55,8 +85,7 @@ void test_disk_fini(struct test_disk *d);
 void test_disk_cut(struct test_disk *d, enum test_disk_cut how);
 /* Unsynced sectors of all files. */
 size_t test_disk_dirty(const struct test_disk *d);
-/* The whole of a file, durable and written alike: NULL when there is none. The bytes may be
- * changed in place with test_disk_poke(). */
+/* The whole of a file, as a process sees it; poke changes it, durably. The file must exist. */
 const uint8_t *test_disk_peek(const struct test_disk *d, const char *path, size_t *size);
 void test_disk_poke(struct test_disk *d, const char *path, size_t offset, const void *data,
                     size_t size);

@@ -417,6 +417,31 @@ static void a_group_that_lags_keeps_its_segments(void **state)
     teardown(&f);
 }
 
+static void entries_that_a_snapshot_dropped_keep_no_segment(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    for (uint64_t i = 1; i <= 100; i++) {
+        add(&f, entry(i, 1, "dropped"));
+        commit(&f);
+    }
+    add(&f, snapshot(5, 2, false));
+    commit(&f);
+    add(&f, entry(6, 2, "kept"));
+    commit(&f);
+    assert_int_equal(oak_wal_release(f.wal, 1, 5), 0);
+    add(&f, entry(7, 2, "kept"));
+    commit(&f);
+    assert_int_equal(oak_wal_release(f.wal, 1, 5), 0);
+    struct oak_wal_stats stats;
+    oak_wal_stats(f.wal, &stats);
+    assert_true(stats.segments <= 2);
+    restart(&f);
+    expect_entries(&f, 6, "22");
+    teardown(&f);
+}
+
 static void prepare_has_a_spare_ready_so_that_a_commit_makes_no_file(void **state)
 {
     (void)state;
@@ -539,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_spans_segments_is_one),
         cmocka_unit_test(released_segments_are_recycled_and_carry_on_what_lives),
         cmocka_unit_test(a_group_that_lags_keeps_its_segments),
+        cmocka_unit_test(entries_that_a_snapshot_dropped_keep_no_segment),
         cmocka_unit_test(prepare_has_a_spare_ready_so_that_a_commit_makes_no_file),
         cmocka_unit_test(a_full_disk_refuses_the_commit_and_nothing_is_written),
         cmocka_unit_test(no_space_in_an_old_segment_poisons),
