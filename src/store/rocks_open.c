@@ -62,13 +62,23 @@ static char *prefix_of(void *state, const char *key, size_t size, size_t *prefix
 
 static void set_table(struct rocks *r, size_t memory)
 {
-    r->blocks = rocksdb_cache_create_lru(memory / 6);
+    rocksdb_lru_cache_options_t *lru = rocksdb_lru_cache_options_create();
+    rocksdb_lru_cache_options_set_capacity(lru, memory / 6);
+    rocksdb_lru_cache_options_set_num_shard_bits(lru, 1); /* two threads at most are at it */
+    r->blocks = rocksdb_cache_create_lru_opts(lru);
+    rocksdb_lru_cache_options_destroy(lru);
     r->table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(r->table, r->blocks);
     rocksdb_block_based_options_set_block_size(r->table, 4 * OAK_KIB);
     rocksdb_block_based_options_set_format_version(r->table, 5);
     rocksdb_block_based_options_set_filter_policy(r->table, rocksdb_filterpolicy_create_bloom(10));
     rocksdb_block_based_options_set_whole_key_filtering(r->table, 0);
+    /* In pieces of a block's size: a whole index of a file would push out everything else. */
+    rocksdb_block_based_options_set_index_type(
+        r->table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(r->table, 1);
+    rocksdb_block_based_options_set_metadata_block_size(r->table, 4 * OAK_KIB);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(r->table, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(r->table, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(r->table, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(r->table, 1);

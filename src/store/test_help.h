@@ -190,6 +190,7 @@ struct test_store {
     const struct test_engine *engine;
     struct test_disk disk;
     char dir[64];
+    size_t memory;
     struct oak_store *s;
     struct oak_errbuf e;
 };
@@ -197,7 +198,7 @@ struct test_store {
 static int test_store_try_open(struct test_store *t)
 {
     const struct oak_store_options options = {
-        .disk = &t->disk.disk, .dir = t->dir, .group = 7, .memory_bytes = 8 * OAK_MIB};
+        .disk = &t->disk.disk, .dir = t->dir, .group = 7, .memory_bytes = t->memory};
     return t->engine->open(&options, &t->s, &t->e);
 }
 static void test_store_open(struct test_store *t)
@@ -207,13 +208,18 @@ static void test_store_open(struct test_store *t)
         fail_msg("open %s: %s", t->engine->name, t->e.text);
     }
 }
-static void test_store_init(struct test_store *t, const struct test_engine *engine)
+OAK_UNUSED static void test_store_init_sized(struct test_store *t, const struct test_engine *engine,
+                                             size_t memory)
 {
-    *t = (struct test_store){.engine = engine};
+    *t = (struct test_store){.engine = engine, .memory = memory};
     test_disk_init(&t->disk);
     strncpy(t->dir, "/tmp/oak-store-XXXXXX", sizeof(t->dir) - 1);
     assert_non_null(mkdtemp(t->dir));
     test_store_open(t);
+}
+OAK_UNUSED static void test_store_init(struct test_store *t, const struct test_engine *engine)
+{
+    test_store_init_sized(t, engine, 8 * OAK_MIB);
 }
 static int test_unlink(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -227,7 +233,7 @@ static void test_store_fini(struct test_store *t)
     oak_store_close(t->s);
     nftw(t->dir, test_unlink, 16, FTW_DEPTH | FTW_PHYS);
 }
-static void test_store_flush(struct test_store *t)
+OAK_UNUSED static void test_store_flush(struct test_store *t)
 {
     struct oak_store_flush *f;
     uint64_t durable;
@@ -236,7 +242,7 @@ static void test_store_flush(struct test_store *t)
     assert_int_equal(oak_store_flush_end(f, &durable), 0);
     assert_int_equal(durable, oak_store_state(t->s)->applied);
 }
-static void test_store_reopen(struct test_store *t)
+OAK_UNUSED static void test_store_reopen(struct test_store *t)
 {
     oak_store_close(t->s);
     t->s = NULL;
@@ -244,7 +250,7 @@ static void test_store_reopen(struct test_store *t)
 }
 
 /* The whole snapshot, read `step` bytes at a time. */
-static struct oak_buf test_snapshot(struct test_store *t, size_t step)
+OAK_UNUSED static struct oak_buf test_snapshot(struct test_store *t, size_t step)
 {
     struct oak_store_snapshot *snap;
     struct oak_buf all = {0};
@@ -261,7 +267,7 @@ static struct oak_buf test_snapshot(struct test_store *t, size_t step)
     oak_store_snapshot_close(snap);
     return all;
 }
-static int test_restore(struct test_store *t, struct oak_bytes stream, size_t step)
+OAK_UNUSED static int test_restore(struct test_store *t, struct oak_bytes stream, size_t step)
 {
     struct oak_store_restore *r;
     assert_int_equal(oak_store_restore_begin(t->s, &r), 0);

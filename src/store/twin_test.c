@@ -374,7 +374,7 @@ static void do_snapshot(struct twin *t)
 static void do_housekeeping(struct twin *t)
 {
     bool more;
-    switch (oak_prng_below(&t->prng, 8)) {
+    switch (oak_prng_below(&t->prng, 20)) {
     case 0:
         do_flush_and_reopen(t);
         break;
