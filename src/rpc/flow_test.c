@@ -132,6 +132,39 @@ static void a_paused_receiver_stops_its_sender_and_nobody_else(void **state)
     pair_close(&p);
 }
 
+static void many_paused_calls_together_stop_the_connection_and_all_go_on(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    struct pair p;
+    static struct recorder r[COUNT];
+    pair_open(&p, NULL, NULL);
+    p.piece_max = 50000;
+    const uint8_t large[] = {ECHO_LARGE, 19}; /* half of a stream's window */
+    for (int i = 0; i < COUNT; i++) {
+        r[i] = (struct recorder){0};
+        pair_call(&p, "Unary", 0, &r[i]);
+        oak_rpc_call_pause(r[i].call, true);
+        assert_int_equal(oak_rpc_call_send(r[i].call, oak_bytes(large, sizeof(large))), 0);
+        oak_rpc_call_half_close(r[i].call);
+    }
+    pair_run(&p);
+    assert_int_equal(p.echo.messages, COUNT);
+    assert_true(p.echo.closed > 30); /* 16 MiB are held, 4 MiB are under way */
+    assert_true(p.echo.closed < 44);
+    for (int i = 0; i < COUNT; i++) {
+        oak_rpc_call_pause(r[i].call, false);
+        pair_run(&p);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(r[i].code, OAK_RPC_OK);
+        assert_int_equal(r[i].closed, 1);
+        assert_int_equal(r[i].last_size, 1 << 19);
+        recorder_fini(&r[i]);
+    }
+    pair_close(&p);
+}
+
 static void a_paused_client_gets_its_messages_before_its_status(void **state)
 {
     (void)state;
@@ -224,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_client_refuses_an_answer_over_its_limit),
         cmocka_unit_test(messages_larger_than_every_window_arrive_whole),
         cmocka_unit_test(a_paused_receiver_stops_its_sender_and_nobody_else),
+        cmocka_unit_test(many_paused_calls_together_stop_the_connection_and_all_go_on),
         cmocka_unit_test(a_paused_client_gets_its_messages_before_its_status),
         cmocka_unit_test(a_producer_is_told_when_it_may_go_on),
         cmocka_unit_test(thousands_of_calls_queue_behind_the_peers_limit),

@@ -2,14 +2,14 @@
 /* rpc.h: gRPC over HTTP/2, server and client: bytes in, bytes out.
  *
  * A connection (struct oak_rpc_conn) does no I/O: feed it what came, take what is to be sent, tell
- * it the time. It can be tested without sockets and run in a simulator. rpc_stream.c drives one
+ * it the time. It can be tested without sockets and run in a simulator. stream.c drives one
  * over a byte stream of port.h: oak_rpc_serve() for an accepted stream, struct oak_rpc_channel for
  * a client that connects and reconnects by itself.
  *
  * Calls. A call is one RPC on either side, all four kinds; messages are opaque bytes. Callbacks of
  * the installed handler tell what happens; a callback may use every oak_rpc_call_* function (also
- * finish or cancel its own call), but not the connection it came from. After `closed` the call's
- * memory is gone.
+ * finish or cancel its own call) and start calls, but may not feed, take, tick or free what it came
+ * from. After `closed` the call's memory is gone.
  *
  * Flow control. Received bytes are credited back to the peer as the handler consumes them: by
  * default when `message` returns; a handler that holds a call back (oak_rpc_call_pause) stops the
@@ -156,7 +156,8 @@ struct oak_rpc_options {
 };
 
 struct oak_rpc_server;
-/* `loop` is borrowed: its clock, timers and after-hooks. */
+/* `loop` is borrowed: its clock, timers and after-hooks. NULL for a server whose connections are
+ * all driven by hand (oak_rpc_conn_new). */
 OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop,
                                     const struct oak_rpc_options *options,
                                     struct oak_rpc_server **out);
@@ -165,7 +166,8 @@ void oak_rpc_server_free(struct oak_rpc_server *server);
 /* `method` is copied; OAK_EEXIST. */
 OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server,
                                     const struct oak_rpc_method *method);
-/* Serve a stream. `early` is what was already read from it (to tell HTTP/2 from HTTP/1). */
+/* Serve a stream. On an error (OAK_ELIMIT: too many connections, OAK_ECLOSED: draining, OAK_ENOMEM)
+ * it stays the caller's. `early` is what was already read from it (to tell HTTP/2 from HTTP/1). */
 OAK_MUST_USE int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream,
                                struct oak_bytes early);
 /* GOAWAY to all, end them once their calls are done, and the rest after `grace_ns`. */
@@ -192,7 +194,7 @@ struct oak_rpc_channel_options {
     uint64_t backoff_max_ns;       /* 0: 20 s; members that wait for each other set it low */
     uint64_t keepalive_ns;         /* PING when nothing came for so long; 0: never */
     uint64_t keepalive_timeout_ns; /* 0: 20 s */
-    /* The connection is up (true) or lost. May be NULL. */
+    /* The connection is up (true) or lost. Not to free the channel from. May be NULL. */
     void (*state)(void *user, bool connected);
     void *user;
 };
