@@ -193,8 +193,8 @@ struct oak_raft_options {
 };
 
 /* Write all of this, in this order, then one sync, then oak_raft_persisted(token). Batches complete
- * in the order of their tokens; several may be under way. A batch with nothing in it has token 0.
- */
+ * in the order of their tokens; up to 64 may be under way, past that the next one gathers. A batch
+ * with nothing in it has token 0. */
 struct oak_raft_persist {
     uint64_t token;
     /* A snapshot to install first: the log up to its index is replaced by it (an older log is
