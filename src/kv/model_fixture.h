@@ -204,11 +204,6 @@ static bool model_overlaps_txn(const Etcdserverpb__TxnRequest *t, struct model_t
         model_overlaps(t->failure, t->n_failure, &branch[1])) {
         return true;
     }
-    for (size_t b = 0; b < 2; b++) {
-        for (size_t i = 0; i < branch[b].del_count; i++) {
-            model_del_add(out, branch[b].dels[i][0], branch[b].dels[i][1]);
-        }
-    }
     size_t before = out->put_count;
     for (size_t b = 0; b < 2; b++) {
         for (size_t i = 0; i < branch[b].put_count; i++) {
@@ -218,6 +213,11 @@ static bool model_overlaps_txn(const Etcdserverpb__TxnRequest *t, struct model_t
                 return true;
             }
             model_put_add(out, branch[b].puts[i]);
+        }
+    }
+    for (size_t b = 0; b < 2; b++) {
+        for (size_t i = 0; i < branch[b].del_count; i++) {
+            model_del_add(out, branch[b].dels[i][0], branch[b].dels[i][1]);
         }
     }
     return false;

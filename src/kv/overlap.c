@@ -5,18 +5,21 @@
  *
  * - Two puts of one key are refused, unless they part in the two branches of one nested
  *   transaction, of which only one can run.
- * - A put and a delete that covers it are refused, wherever they stand and in either order, but for
- *   one case that etcd lets pass: the put in a nested transaction of the root list, the delete in a
- *   later one.
+ * - A put and a delete that covers it are refused when the delete comes before the put, where a
+ * list counts as: its own deletes, then its nested transactions in their order, then its own puts.
+ * So what stands in a list meets all that is nested in it, either way; of two nested transactions
+ * of one list, a delete in the earlier meets a put in the later, but not the reverse. Those that
+ * part in the two branches of one nested transaction never meet. This is etcd's rule to the letter.
  * - A delete with the range end "\0" counts as the literal interval [key, "\0"), which is empty:
  *   clients of etcd may rely on that. Deletes may overlap each other.
  *
  * A request of the largest size holds some hundred thousand operations, so that comparing all pairs
  * would stall every member. Puts are sorted by key, those of one key in order of the walk; it is
  * enough to compare neighbours, because of three in that order the outer two part where one of the
- * two pairs of neighbours parts. Deletes are sorted by their first key and swept along with the
- * puts: a heap gives the earliest delete that covers the key at hand, and the rule above only asks
- * for the earliest.
+ * two pairs of neighbours parts. Deletes are swept along with the puts, from the first key of each
+ * to its end. The lists are numbered in that order, so that the lists nested in one are an
+ * interval; a tree of counts tells how many of the deletes that cover the key at hand stand in an
+ * interval.
  *
  * Happy path   1 count  2 collect  3 sort and look        n log n, and n times the depth
  * Can fail     OAK_EDUPLICATEKEY, OAK_ENOMEM (the arena).
@@ -29,18 +32,21 @@ struct list {
     size_t parent; /* the list that holds the transaction; of the root: itself */
     size_t txn;    /* number of the transaction: two lists share one */
     size_t depth;
+    bool is_second; /* the failure branch; the success branch is the list before it */
+    size_t begin;   /* its number, and */
+    size_t end;     /* one past the last number nested in it */
+    size_t next;    /* while they are given: the next number in it */
 };
 
 struct put {
     struct oak_bytes key;
     size_t list;
-    size_t root_op; /* place in the root list of the operation that it is or is in */
 };
 
 struct del {
     struct oak_bytes from;
     struct oak_bytes end; /* empty: `from` alone */
-    size_t rank;          /* 0: stands in the root list; else its root_op + 1 */
+    size_t list;
 };
 
 struct found {
@@ -68,13 +74,12 @@ static void walk_branch(const Etcdserverpb__TxnRequest *root, enum kv__branch br
     const Etcdserverpb__RequestOp *op;
     while ((op = kv__walk_next(&walk)) != NULL) {
         size_t list = ids[walk.depth] + walk.levels[walk.depth - 1].list;
-        size_t root_op = walk.levels[0].next - 1;
         enum kv__op kind = kv__op_kind(op);
         if (kind == KV_OP_PUT) {
             size_t i = f->put_count++;
             if (fill) {
-                f->puts[i] = (struct put){
-                    .key = oak_proto_bytes(op->request_put->key), .list = list, .root_op = root_op};
+                f->puts[i] =
+                    (struct put){.key = oak_proto_bytes(op->request_put->key), .list = list};
             }
         } else if (kind == KV_OP_DELETE) {
             size_t i = f->del_count++;
@@ -82,7 +87,7 @@ static void walk_branch(const Etcdserverpb__TxnRequest *root, enum kv__branch br
                 f->dels[i] =
                     (struct del){.from = oak_proto_bytes(op->request_delete_range->key),
                                  .end = oak_proto_bytes(op->request_delete_range->range_end),
-                                 .rank = walk.depth == 1 ? 0 : root_op + 1};
+                                 .list = list};
             }
         } else if (kind == KV_OP_TXN) {
             size_t id = f->list_count;
@@ -91,6 +96,7 @@ static void walk_branch(const Etcdserverpb__TxnRequest *root, enum kv__branch br
             if (fill) {
                 f->lists[id] = (struct list){.parent = list, .txn = txn, .depth = walk.depth};
                 f->lists[id + 1] = f->lists[id];
+                f->lists[id + 1].is_second = true;
             }
             entered = kv__walk_enter(&walk, op->request_txn, KV_BRANCH_BOTH);
             OAK_ASSERT(entered);
@@ -131,42 +137,15 @@ static int order_dels(const void *left, const void *right, int how)
     return oak_bytes_cmp(((const struct del *)left)->from, ((const struct del *)right)->from);
 }
 
-/* A heap of deletes: the lowest rank is at the top. */
-struct heap {
-    struct del **items;
-    size_t count;
-};
-
-static void heap_push(struct heap *h, struct del *del)
+/* By where they are over: a range at its end, a single key behind it. */
+static int order_ends(const void *left, const void *right, int how)
 {
-    size_t at = h->count++;
-    while (at > 0 && h->items[(at - 1) / 2]->rank > del->rank) {
-        h->items[at] = h->items[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    h->items[at] = del;
-}
-
-static void heap_pop(struct heap *h)
-{
-    OAK_ASSERT_GT(h->count, 0);
-    struct del *last = h->items[--h->count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= h->count) {
-            break;
-        }
-        if (child + 1 < h->count && h->items[child + 1]->rank < h->items[child]->rank) {
-            child++;
-        }
-        if (h->items[child]->rank >= last->rank) {
-            break;
-        }
-        h->items[at] = h->items[child];
-        at = child;
-    }
-    h->items[at] = last;
+    const struct del *a = left;
+    const struct del *b = right;
+    (void)how;
+    bool single = a->end.size == 0;
+    int order = oak_bytes_cmp(single ? a->from : a->end, b->end.size == 0 ? b->from : b->end);
+    return order != 0 ? order : (int)single - (int)(b->end.size == 0);
 }
 
 /* No key from `key` on is covered by it. */
@@ -176,42 +155,132 @@ static bool del_is_over(const struct del *del, struct oak_bytes key)
                               : oak_bytes_cmp(del->end, key) <= 0;
 }
 
-/* The lowest rank among the deletes that cover `key`, SIZE_MAX when there is none. Keys only rise
- * from call to call; *next is the first delete that has not begun. */
-static size_t rank_at(struct heap *heap, void **dels, size_t del_count, size_t *next,
-                      struct oak_bytes key)
+/* A parent comes before its children, and they in their order: first how many lists are in each,
+ * then the numbers. */
+static void number_lists(struct list *lists, size_t count)
 {
-    while (*next < del_count) {
-        struct del *del = dels[*next];
+    for (size_t i = 0; i < count; i++) {
+        lists[i].end = 1;
+    }
+    for (size_t i = count; i-- > 1;) {
+        OAK_ASSERT_LT(lists[i].parent, i);
+        lists[lists[i].parent].end += lists[i].end;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct list *parent = &lists[lists[i].parent];
+        size_t size = lists[i].end;
+        lists[i].begin = i == 0 ? 0 : parent->next;
+        parent->next = i == 0 ? 0 : parent->next + size;
+        lists[i].next = lists[i].begin + 1;
+        lists[i].end = lists[i].begin + size;
+    }
+}
+
+/* The deletes that cover the key at hand, by the number of their list: a tree of partial sums
+ * (P. Fenwick, "A New Data Structure for Cumulative Frequency Tables", 1994). */
+struct counts {
+    size_t *sums; /* from 1 */
+    size_t size;
+};
+
+static void counts_add(struct counts *c, size_t at, bool more)
+{
+    OAK_ASSERT_LT(at, c->size);
+    for (size_t i = at + 1; i <= c->size; i += i & (~i + 1)) {
+        OAK_ASSERT(more || c->sums[i] > 0);
+        c->sums[i] = more ? c->sums[i] + 1 : c->sums[i] - 1;
+    }
+}
+
+/* How many stand below `end`. */
+static size_t counts_below(const struct counts *c, size_t end)
+{
+    OAK_ASSERT_LE(end, c->size);
+    size_t sum = 0;
+    for (size_t i = end; i > 0; i &= i - 1) {
+        sum += c->sums[i];
+    }
+    return sum;
+}
+
+/* The deletes on their way along the keys. */
+struct sweep {
+    void **begins; /* by first key */
+    void **ends;   /* by last key */
+    size_t count;
+    size_t begun;
+    size_t ended;
+    struct counts counts;
+};
+
+/* Keys only rise from call to call. No delete has its end before its first key. */
+static void sweep_to(struct sweep *s, const struct found *f, struct oak_bytes key)
+{
+    for (; s->begun < s->count; s->begun++) {
+        const struct del *del = s->begins[s->begun];
         if (oak_bytes_cmp(del->from, key) > 0) {
             break;
         }
-        heap_push(heap, del);
-        *next += 1;
+        counts_add(&s->counts, f->lists[del->list].begin, true);
     }
-    while (heap->count > 0 && del_is_over(heap->items[0], key)) {
-        heap_pop(heap);
+    for (; s->ended < s->count; s->ended++) {
+        const struct del *del = s->ends[s->ended];
+        if (!del_is_over(del, key)) {
+            break;
+        }
+        counts_add(&s->counts, f->lists[del->list].begin, false);
     }
-    return heap->count > 0 ? heap->items[0]->rank : SIZE_MAX;
+}
+
+/* Whether one of the deletes that cover the key comes before a put in `list`, and may run with it.
+ */
+static bool sweep_meets(const struct sweep *s, const struct found *f, size_t list)
+{
+    size_t before = counts_below(&s->counts, f->lists[list].end);
+    for (size_t at = list; before > 0 && at != 0; at = f->lists[at].parent) {
+        if (f->lists[at].is_second) { /* the first branch runs without this one */
+            before -= counts_below(&s->counts, f->lists[at - 1].end) -
+                      counts_below(&s->counts, f->lists[at - 1].begin);
+        }
+    }
+    return before > 0;
+}
+
+static int sweep_init(struct sweep *s, const struct found *f, struct oak_arena *arena)
+{
+    *s = (struct sweep){.counts = {.size = f->list_count}};
+    s->begins = oak_arena_alloc(arena, 2 * f->del_count * sizeof(*s->begins));
+    s->ends = oak_arena_alloc(arena, 2 * f->del_count * sizeof(*s->ends));
+    s->counts.sums = oak_arena_zalloc(arena, (f->list_count + 1) * sizeof(*s->counts.sums));
+    if (s->begins == NULL || s->ends == NULL || s->counts.sums == NULL) {
+        return OAK_ENOMEM;
+    }
+    for (size_t i = 0; i < f->del_count; i++) {
+        struct del *del = &f->dels[i];
+        if (del->end.size == 0 || oak_bytes_cmp(del->from, del->end) < 0) {
+            s->begins[s->count] = del;
+            s->ends[s->count] = del;
+            s->count++;
+        }
+    }
+    kv__sort(s->begins, s->count, s->begins + f->del_count, order_dels, 0);
+    kv__sort(s->ends, s->count, s->ends + f->del_count, order_ends, 0);
+    return 0;
 }
 
 static int look(const struct found *f, struct oak_arena *arena)
 {
+    struct sweep sweep;
     void **puts = oak_arena_alloc(arena, 2 * f->put_count * sizeof(*puts));
-    void **dels = oak_arena_alloc(arena, 2 * f->del_count * sizeof(*dels));
-    struct heap heap = {.items = oak_arena_alloc(arena, f->del_count * sizeof(*heap.items))};
-    if (puts == NULL || dels == NULL || heap.items == NULL) {
-        return OAK_ENOMEM;
+    int error = puts == NULL ? OAK_ENOMEM : sweep_init(&sweep, f, arena);
+    if (error != 0) {
+        return error;
     }
     for (size_t i = 0; i < f->put_count; i++) {
         puts[i] = &f->puts[i];
     }
-    for (size_t i = 0; i < f->del_count; i++) {
-        dels[i] = &f->dels[i];
-    }
     kv__sort(puts, f->put_count, puts + f->put_count, order_puts, 0);
-    kv__sort(dels, f->del_count, dels + f->del_count, order_dels, 0);
-    size_t next = 0;
+    number_lists(f->lists, f->list_count);
     for (size_t i = 0; i < f->put_count; i++) {
         const struct put *put = puts[i];
         const struct put *before = i > 0 ? puts[i - 1] : NULL;
@@ -219,9 +288,8 @@ static int look(const struct found *f, struct oak_arena *arena)
             lists_meet(f, before->list, put->list)) {
             return OAK_EDUPLICATEKEY;
         }
-        size_t rank = rank_at(&heap, dels, f->del_count, &next, put->key);
-        bool in_root = put->list == 0;
-        if (rank != SIZE_MAX && (in_root || rank <= put->root_op + 1)) {
+        sweep_to(&sweep, f, put->key);
+        if (sweep_meets(&sweep, f, put->list)) {
             return OAK_EDUPLICATEKEY;
         }
     }
