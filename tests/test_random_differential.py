@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random requests, the same to a real etcd and to Oakum, and their answers compared field by field.
+
+`differ` (tests/tools) makes the requests from a seed and asks both. A failure names the seed, and
+the number of the request: OAKUM_DIFFER_SEED replays it. OAKUM_DIFFER_REQUESTS sets how many."""
+import os
+import random
+import subprocess
+
+import pytest
+
+import harness
+
+REQUESTS = int(os.environ.get("OAKUM_DIFFER_REQUESTS") or 20000)
+SEED = int(os.environ.get("OAKUM_DIFFER_SEED") or random.SystemRandom().randrange(1, 2**32))
+
+
+@pytest.fixture(name="differ", scope="session")
+def differ_path():
+    path = os.path.join(os.path.dirname(harness.oakum_path()), "differ")
+    if not os.access(path, os.X_OK):
+        pytest.skip(f"{path} is not there: build oak_tests")
+    return path
+
+
+def compare(differ, first, second, seed, requests):
+    """Gives the exit code and what was said."""
+    done = subprocess.run([differ, first.endpoint, second.endpoint, "--seed", str(seed),
+                           "--requests", str(requests)], capture_output=True, text=True,
+                          errors="replace", check=False, timeout=900)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_random_requests_get_the_answers_of_etcd(start_cluster, etcd_bin, differ):
+    etcd = start_cluster(size=1, program=etcd_bin).nodes[0]
+    oakum = start_cluster(size=1).nodes[0]
+    code, said = compare(differ, etcd, oakum, SEED, REQUESTS)
+    print(said)
+    assert code == 0, f"the first is etcd, the second Oakum; OAKUM_DIFFER_SEED={SEED}\n{said}"
+
+
+def test_random_requests_get_the_same_answers_from_the_memory_store(start_cluster, differ):
+    rocks = start_cluster(size=1).nodes[0]
+    memory = start_cluster(size=1, flags=["--experimental-store=memory"]).nodes[0]
+    code, said = compare(differ, rocks, memory, SEED, REQUESTS // 4)
+    assert code == 0, f"rocks is the first, memory the second; OAKUM_DIFFER_SEED={SEED}\n{said}"
+
+
+def test_random_requests_find_a_store_that_is_not_the_same(start_cluster, differ):
+    first, second = (start_cluster(size=1).nodes[0] for _ in range(2))
+    second.cluster.etcdctl("put", "abc", "0")
+    code, said = compare(differ, first, second, 1, 1000)
+    assert code == 1 and "request " in said and "of seed 1" in said

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* crowd.c: connections, calls, and the hook in which they end.
+ *
+ * Can fail     a call that could not leave ends as unsent; every other ends with a status.
+ * Invariants   a call is in one place: under way, in `answered`, resting, or with its owner.
+ */
+#include "tests/tools/crowd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ARENA_BYTES_MAX (64 * OAK_MIB)
+
+uint64_t crowd_now(const struct crowd *c)
+{
+    return c->loop->clock.mono_ns(c->loop->clock.user);
+}
+
+/* What ended in this round; calls that end unsent while this runs wait for the next one. */
+static void round_end(struct oak_after *after)
+{
+    struct crowd *c = OAK_CONTAINER_OF(after, struct crowd, after);
+    struct oak_list ended;
+    oak_list_init(&ended);
+    while (!oak_list_empty(&c->answered)) {
+        oak_list_push(&ended, oak_list_pop(&c->answered));
+    }
+    while (!oak_list_empty(&ended)) {
+        struct crowd_call *call = OAK_LIST_ENTRY(oak_list_pop(&ended), struct crowd_call, link);
+        call->done(call);
+    }
+}
+
+static void on_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes bytes)
+{
+    struct crowd_call *call = user;
+    (void)rpc;
+    if (oak_proto_unpack(call->type, bytes, &call->arena, &call->response) != 0) {
+        call->response = NULL;
+    }
+}
+
+static void on_closed(void *user, struct oak_rpc_call *rpc, const struct oak_rpc_status *status)
+{
+    struct crowd_call *call = user;
+    struct crowd *c = call->crowd;
+    (void)rpc;
+    call->code =
+        status->code == OAK_RPC_OK && call->response == NULL ? OAK_RPC_INTERNAL : status->code;
+    call->done_ns = crowd_now(c);
+    call->ret = ++c->moment;
+    c->open--;
+    oak_list_push(&c->answered, &call->link);
+}
+
+static const struct oak_rpc_handler handler = {.message = on_message, .closed = on_closed};
+
+static void on_signal(void *user, int signal)
+{
+    struct crowd *c = user;
+    (void)signal;
+    c->stopping = true;
+}
+
+bool crowd_init(struct crowd *c, const char *endpoints)
+{
+    *c = (struct crowd){0};
+    oak_list_init(&c->answered);
+    if (oak_os_loop_new(&c->os) != 0) {
+        fprintf(stderr, "there is no event loop\n");
+        return false;
+    }
+    c->loop = oak_os_loop_port(c->os);
+    c->after.run = round_end;
+    c->loop->after_add(c->loop->user, &c->after); /* ahead of the channels' own hooks */
+    for (const char *at = endpoints; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        char address[128];
+        const struct oak_rpc_channel_options options = {.backoff_max_ns = 50 * CROWD_MS};
+        if (size >= sizeof(address) || c->endpoint_count == CROWD_ENDPOINTS_MAX) {
+            fprintf(stderr, "endpoints: too long, or too many\n");
+            return false;
+        }
+        memcpy(address, at, size);
+        address[size] = '\0';
+        if (oak_rpc_channel_new(c->loop, address, &options, &c->channels[c->endpoint_count]) != 0) {
+            fprintf(stderr, "\"%s\" is no endpoint\n", address);
+            return false;
+        }
+        c->endpoint_count++;
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    return c->endpoint_count > 0 && oak_os_loop_on_signal(c->os, on_signal, c) == 0;
+}
+
+void crowd_fini(struct crowd *c)
+{
+    for (size_t i = 0; i < c->endpoint_count; i++) {
+        oak_rpc_channel_free(c->channels[i]);
+    }
+    c->loop->after_remove(c->loop->user, &c->after);
+    oak_os_loop_free(c->os);
+}
+
+void crowd_run(struct crowd *c)
+{
+    oak_os_loop_run(c->os);
+}
+
+void crowd_stop(struct crowd *c)
+{
+    oak_os_loop_stop(c->os);
+}
+
+static void timer_fire(struct oak_timer *timer)
+{
+    struct crowd_call *call = OAK_CONTAINER_OF(timer, struct crowd_call, timer);
+    call->rested(call);
+}
+
+void crowd_call_init(struct crowd *c, struct crowd_call *call)
+{
+    call->crowd = c;
+    call->timer.fire = timer_fire;
+    oak_arena_init(&call->arena, 4 * OAK_KIB, ARENA_BYTES_MAX);
+}
+
+void crowd_call_fini(struct crowd_call *call)
+{
+    oak_arena_fini(&call->arena);
+}
+
+void crowd_send(struct crowd_call *call, size_t endpoint, const char *method,
+                const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+                uint64_t timeout_ns)
+{
+    struct crowd *c = call->crowd;
+    const struct oak_rpc_request asked = {
+        .service = "etcdserverpb.KV",
+        .method = method,
+        .timeout_ns = timeout_ns,
+        .fail_fast = true,
+        .handler = &handler,
+        .user = call,
+    };
+    struct oak_rpc_call *rpc = NULL;
+    oak_arena_reset(&call->arena);
+    call->response = NULL;
+    call->type = response;
+    call->endpoint = endpoint % c->endpoint_count;
+    call->sent_ns = crowd_now(c);
+    call->call = ++c->moment;
+    call->unsent = oak_rpc_channel_call(c->channels[call->endpoint], &asked, &rpc) != 0;
+    if (call->unsent) {
+        call->code = OAK_RPC_UNAVAILABLE;
+        call->done_ns = call->sent_ns;
+        call->ret = ++c->moment;
+        oak_list_push(&c->answered, &call->link);
+        return;
+    }
+    c->open++;
+    uint8_t *out = oak_rpc_call_send_into(rpc, protobuf_c_message_get_packed_size(request));
+    if (out == NULL) {
+        oak_rpc_call_cancel(rpc);
+        return;
+    }
+    protobuf_c_message_pack(request, out);
+    oak_rpc_call_half_close(rpc);
+}
+
+void crowd_rest(struct crowd_call *call, uint64_t ns, void (*rested)(struct crowd_call *call))
+{
+    const struct oak_timers *timers = &call->crowd->loop->timers;
+    call->rested = rested;
+    timers->set(timers->user, &call->timer, crowd_now(call->crowd) + ns);
+}
+
+void crowd_key(uint64_t i, char out[CROWD_KEY_BYTES + 1])
+{
+    snprintf(out, CROWD_KEY_BYTES + 1, "key%08" PRIu64, i % 100000000);
+}
+
+void crowd_value(uint64_t i, uint8_t *out, size_t size)
+{
+    struct oak_prng prng;
+    oak_prng_init(&prng, i);
+    for (size_t at = 0; at < size; at++) {
+        out[at] = (uint8_t)('a' + oak_prng_below(&prng, 26));
+    }
+}
+
+bool crowd_number(const char *text, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && text[0] != '-';
+}
