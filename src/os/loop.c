@@ -6,9 +6,10 @@
  * Can fail     oak_os_loop_new, for want of memory or descriptors.
  * Invariants   the loop waits only when no task is posted and no timer is due: what a task, timer
  * or hook posts runs in the next round, after the sockets had their turn. A hook sees the effects
- * of everything that ran before it in the round. Thread       the loop's, but for post and stop:
- * they take the lock, and wake a loop that waits. A loop that is busy is not woken: it looks at the
- * queue before it waits, under the same lock.
+ * of everything that ran before it in the round; one that is added by a hook runs in that round.
+ *
+ * Thread       the loop's, but for post and stop: they take the lock, and wake a loop that waits. A
+ * loop that is busy is not woken: it looks at the queue before it waits, under the same lock.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -93,6 +94,9 @@ static void hook_add(void *user, struct oak_after *after)
     struct oak_os_loop *loop = user;
     OAK_ASSERT(after->run != NULL);
     oak_list_push(&loop->hooks, &after->link);
+    if (loop->hook_next == &loop->hooks) {
+        loop->hook_next = &after->link; /* added by the last one: it still has this round */
+    }
 }
 
 static void hook_remove(void *user, struct oak_after *after)

@@ -359,6 +359,7 @@ struct hook {
     struct oak_task task;
     struct world *world;
     struct hook *remove; /* from inside the hook */
+    struct hook *add;    /* likewise */
     char name;
     int posts; /* tasks to post from the hook */
     int task_runs;
@@ -380,6 +381,10 @@ static void hook_run(struct oak_after *after)
     if (h->remove != NULL) {
         h->world->port->after_remove(h->world->port->user, &h->remove->after);
         h->remove = NULL;
+    }
+    if (h->add != NULL) {
+        h->world->port->after_add(h->world->port->user, &h->add->after);
+        h->add = NULL;
     }
     if (h->posts > 0) {
         h->posts--;
@@ -434,6 +439,33 @@ static void hooks_run_in_order_and_may_remove_each_other(void **state)
     assert_string_equal(trace, "acdad");
 }
 
+static void a_hook_that_the_last_hook_adds_runs_in_the_same_round(void **state)
+{
+    struct world *w = *state;
+    char trace[64] = "";
+    struct hook h[3];
+    for (int i = 0; i < 3; i++) {
+        h[i] = (struct hook){.after.run = hook_run,
+                             .task.run = hook_task,
+                             .world = w,
+                             .name = (char)('a' + i),
+                             .trace = trace};
+    }
+    w->port->after_add(w->port->user, &h[0].after);
+    h[0].add = &h[1];
+    h[1].add = &h[2];
+    h[2].remove = &h[2];      /* the last of the round, gone from it */
+    oak_os_loop_run(w->loop); /* stopped by the first hook: there is no further round */
+    assert_string_equal(trace, "abc");
+    oak_os_loop_run(w->loop);
+    assert_string_equal(trace, "abcab");
+    w->port->after_remove(w->port->user, &h[1].after);
+    h[0].remove = &h[0];
+    h[0].add = &h[0]; /* itself, anew: one more turn */
+    oak_os_loop_run(w->loop);
+    assert_string_equal(trace, "abcabaa");
+}
+
 /* -- clock and chance -------------------------------------------------------------------------- */
 
 static void the_clock_goes_on_and_chance_is_not_twice_the_same(void **state)
@@ -466,6 +498,7 @@ int main(void)
         T(a_stop_before_the_run_ends_its_first_round),
         T(what_a_hook_posts_gets_another_round_at_once),
         T(hooks_run_in_order_and_may_remove_each_other),
+        T(a_hook_that_the_last_hook_adds_runs_in_the_same_round),
         T(the_clock_goes_on_and_chance_is_not_twice_the_same),
     };
     return cmocka_run_group_tests_name("os/loop", tests, NULL, NULL);

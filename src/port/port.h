@@ -170,6 +170,9 @@ struct oak_loop {
     struct oak_timers timers;
     struct oak_exec exec; /* posts to this loop from any thread */
     struct oak_net net;
+    /* A hook that another hook adds runs in the same round, behind those that are there; one that
+     * is removed before its turn does not. A hook that hooks add again and again keeps the round
+     * from ending. Removing one that is not added does nothing. */
     void (*after_add)(void *user, struct oak_after *after);
     void (*after_remove)(void *user, struct oak_after *after);
     void *user;

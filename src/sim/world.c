@@ -99,11 +99,12 @@ void world_at(struct world *w, uint64_t at_ns, int node,
 
 static void after_run(struct machine *m)
 {
-    for (struct oak_list *node = m->after.next; node != &m->after;) {
-        struct oak_after *after = OAK_LIST_ENTRY(node, struct oak_after, link);
-        node = node->next;
+    for (struct oak_list *at = m->after.next; at != &m->after; at = m->after_next) {
+        struct oak_after *after = OAK_LIST_ENTRY(at, struct oak_after, link);
+        m->after_next = at->next;
         after->run(after);
     }
+    m->after_next = NULL;
 }
 
 bool world_step(struct world *w)
@@ -210,11 +211,20 @@ static void after_add(void *user, struct oak_after *after)
     struct machine *m = user;
     after->link = (struct oak_list){0};
     oak_list_push(&m->after, &after->link);
+    if (m->after_next == &m->after) {
+        m->after_next = &after->link;
+    }
 }
 
 static void after_remove(void *user, struct oak_after *after)
 {
-    (void)user;
+    struct machine *m = user;
+    if (!oak_list_linked(&after->link)) {
+        return;
+    }
+    if (m->after_next == &after->link) {
+        m->after_next = after->link.next;
+    }
     oak_list_remove(&after->link);
 }
 

@@ -38,6 +38,7 @@ struct machine {
     struct oak_exec log_writer;
     struct oak_exec worker;
     struct oak_list after;
+    struct oak_list *after_next; /* the hook to run next; NULL outside of a round */
     struct sim_disk *disk;
     uint64_t disk_ns; /* mean time of a task of the log writer */
 };
