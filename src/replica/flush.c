@@ -64,6 +64,35 @@ void replica__flush_check(struct oak_replica *r)
     r->options.worker.post(r->options.worker.user, &f->go);
 }
 
+/* Up to where the log may go without a member that is there losing what it needs next. */
+static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_status *status)
+{
+    struct oak_raft_peer_status peers[OAK_PEERS_MAX];
+    uint64_t held = UINT64_MAX;
+    if (status->log_bytes > OAK_LOG_HELD_BYTES_MAX ||
+        status->last - status->first > OAK_LOG_HELD_ENTRIES_MAX) {
+        return held;
+    }
+    size_t count = oak_raft_peers(r->raft, peers, OAK_COUNT_OF(peers));
+    for (size_t i = 0; i < count; i++) {
+        const struct oak_raft_peer_status *p = &peers[i];
+        uint64_t has = p->match;
+        if (p->id == r->options.id || !p->active) {
+            continue;
+        }
+        if (p->state == OAK_RAFT_PEER_PROBE) {
+            has = p->next - 1;
+        } else if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
+            has = replica__snapshot_index(r, p->id);
+        }
+        /* What is gone already is no reason to keep the rest. */
+        if (has + 1 >= status->first) {
+            held = OAK_MIN(held, has);
+        }
+    }
+    return held;
+}
+
 void replica__compact_check(struct oak_replica *r)
 {
     struct oak_raft_status status;
@@ -75,7 +104,10 @@ void replica__compact_check(struct oak_replica *r)
     }
     /* Half of what is applied goes; the other half serves followers that lag. */
     uint64_t drop = entries > tail ? OAK_MAX(entries - tail, tail / 2) : entries / 2;
-    uint64_t index = status.first + OAK_MIN(drop, entries) - 1;
+    uint64_t index = OAK_MIN(status.first + OAK_MIN(drop, entries) - 1, held_from(r, &status));
+    if (index < status.first) {
+        return;
+    }
     int error = oak_raft_compact(r->raft, index);
     OAK_ASSERT_EQ(error, 0);
 }

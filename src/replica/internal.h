@@ -40,6 +40,11 @@ struct writer {
     struct writer_batch next;
     uint64_t release; /* release the log up to here; 0: nothing new */
     uint64_t away_release;
+    bool prepare; /* put an empty batch behind the last one: damage to that is then told apart from
+                     a torn end */
+    bool away_prepare;
+    bool unproven; /* the last batch has none behind it */
+    uint64_t written_ns;
     bool busy;
     int error;
     uint64_t sync_ns;
@@ -214,6 +219,8 @@ void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_pee
 /* writer.c */
 int replica__writer_add(struct oak_replica *r, const struct oak_raft_persist *persist);
 void replica__writer_kick(struct oak_replica *r);
+/* When nothing was written for `quiet_ns`: prove the last batch. */
+void replica__writer_prove(struct oak_replica *r, uint64_t quiet_ns);
 void replica__writer_fini(struct oak_replica *r);
 
 /* transfer.c (sending), receive.c (receiving and installing) */
@@ -224,6 +231,8 @@ void replica__snapshot_tick(struct oak_replica *r);
 /* End all sendings: the store is about to be replaced. False while the worker still reads for one.
  */
 bool replica__snapshots_drop(struct oak_replica *r);
+/* The index of the snapshot that is being sent to this member; 0: none is. */
+uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer);
 void replica__snapshot_fini(struct oak_replica *r);
 void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk);
 /* Raft took the snapshot; install it once `token` is durable: install_go is told each token as it

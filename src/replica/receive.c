@@ -40,6 +40,15 @@ static void ack_send(struct oak_replica *r, bool installed, bool refused)
     replica__send(r, v->from, false, &frame);
 }
 
+static void transfer_refuse(struct oak_replica *r, uint64_t to, uint64_t transfer)
+{
+    struct oak_peer_frame frame = {
+        .kind = OAK_PEER_CHUNK_ACK,
+        .u.ack = {.transfer = transfer, .refused = true},
+    };
+    replica__send(r, to, false, &frame);
+}
+
 /* -- chunks into a file ------------------------------------------------------------------------ */
 
 static void write_go(struct oak_task *task)
@@ -58,7 +67,12 @@ static void write_go(struct oak_task *task)
             .term = v->meta.term,
             .config = oak_buf_bytes(&v->config),
         };
-        error = oak_snap_begin(r->options.disk, r->snap_dir, &meta, &v->writer);
+        /* A whole file that Raft did not take may lie there, newer than this one; nobody needs any:
+         * no installation is under way. */
+        error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, UINT64_MAX);
+        if (error == 0) {
+            error = oak_snap_begin(r->options.disk, r->snap_dir, &meta, &v->writer);
+        }
     }
     if (error == 0 && v->chunk.size > 0) {
         error = oak_snap_write(v->writer, oak_buf_bytes(&v->chunk));
@@ -136,6 +150,9 @@ void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_
     }
     bool other = !v->active || v->transfer != chunk->transfer;
     if (other && chunk->offset != 0) {
+        /* We have forgotten its beginning in a restart, or taken up another: it has to begin anew,
+         * and its sender shall know it now. */
+        transfer_refuse(r, from, chunk->transfer);
         return;
     }
     int error = other ? receiving_begin(r, from, chunk) : 0;

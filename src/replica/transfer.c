@@ -187,6 +187,16 @@ bool replica__snapshots_drop(struct oak_replica *r)
     return gone;
 }
 
+uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer)
+{
+    for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
+        if (r->sendings[i].source != NULL && r->sendings[i].peer == peer) {
+            return r->sendings[i].meta.index;
+        }
+    }
+    return 0;
+}
+
 void replica__snapshot_fini(struct oak_replica *r)
 {
     struct oak_alloc libc = oak_alloc_libc();
