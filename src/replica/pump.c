@@ -192,6 +192,7 @@ void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *
     r->closed = closed;
     r->closed_user = user;
     r->close_task.run = closed_run;
+    replica__writer_prove(r, 0);
     if (replica__idle(r)) {
         loop->exec.post(loop->exec.user, &r->close_task);
     }

@@ -41,6 +41,7 @@ static void tick_fire(struct oak_timer *timer)
         }
     }
     replica__pump(r);
+    replica__writer_prove(r, 1000000ull * r->options.heartbeat_ms);
     tick_set(r);
 }
 

@@ -95,6 +95,10 @@ static void writer_go(struct oak_task *task)
     if (error == 0 && w->away_release != 0) {
         error = oak_wal_release(wal, w->replica->options.group, w->away_release);
     }
+    if (error == 0 && w->away_prepare) {
+        error = oak_wal_prepare(wal);
+        error = error == OAK_ENOSPC ? 0 : error; /* no spare segment: the log goes on without */
+    }
     w->error = error;
     const struct oak_exec *loop = &w->replica->options.loop->exec;
     loop->post(loop->user, &w->back);
@@ -123,12 +127,15 @@ static void writer_back(struct oak_task *task)
     uint64_t token = w->away.token;
     if (w->away.count > 0) {
         sync_note(r, w->sync_ns);
+        w->written_ns = replica__now(r);
     }
+    w->unproven = !w->away_prepare && (w->unproven || w->away.count > 0);
     w->away.count = 0;
     w->away.token = 0;
     w->away.must_sync = false;
     if (r->closing) {
         const struct oak_exec *loop = &r->options.loop->exec;
+        replica__writer_prove(r, 0);
         if (replica__idle(r)) {
             loop->post(loop->user, &r->close_task);
         }
@@ -147,7 +154,7 @@ static void writer_back(struct oak_task *task)
 void replica__writer_kick(struct oak_replica *r)
 {
     struct writer *w = &r->writer;
-    if (w->busy || (!w->next.must_sync && w->release == 0)) {
+    if (w->busy || (!w->next.must_sync && w->release == 0 && !w->prepare)) {
         return;
     }
     w->replica = r;
@@ -159,8 +166,19 @@ void replica__writer_kick(struct oak_replica *r)
     OAK_ASSERT_EQ(w->next.count, 0);
     w->away_release = w->release;
     w->release = 0;
+    w->away_prepare = w->prepare;
+    w->prepare = false;
     w->busy = true;
     r->options.log_writer.post(r->options.log_writer.user, &w->go);
+}
+
+void replica__writer_prove(struct oak_replica *r, uint64_t quiet_ns)
+{
+    struct writer *w = &r->writer;
+    if (w->unproven && !w->busy && !r->failed && replica__now(r) - w->written_ns >= quiet_ns) {
+        w->prepare = true;
+        replica__writer_kick(r);
+    }
 }
 
 void replica__writer_fini(struct oak_replica *r)
