@@ -78,7 +78,8 @@ bool crowd_init(struct crowd *c, const char *endpoints)
     for (const char *at = endpoints; *at != '\0';) {
         size_t size = strcspn(at, ",");
         char address[128];
-        const struct oak_rpc_channel_options options = {.backoff_max_ns = 50 * CROWD_MS};
+        const struct oak_rpc_channel_options options = {
+            .rpc = {.receive_bytes_max = ARENA_BYTES_MAX}, .backoff_max_ns = 50 * CROWD_MS};
         if (size >= sizeof(address) || c->endpoint_count == CROWD_ENDPOINTS_MAX) {
             fprintf(stderr, "endpoints: too long, or too many\n");
             return false;

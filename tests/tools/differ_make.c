@@ -124,8 +124,8 @@ static void range_fill(struct differ_world *w, struct oak_arena *arena,
     }
 }
 
-/* In a transaction etcd 3.4 ends itself by a put of a lease that does not exist, and by one that
- * ignores what an open-ended delete before it has removed: it is spared both. */
+/* In a transaction etcd ends itself by a put that ignores what an open-ended delete before it has
+ * removed: it is spared that. The lease does not exist. */
 static void put_fill(struct differ_world *w, struct oak_arena *arena, Etcdserverpb__PutRequest *r,
                      bool alone)
 {
@@ -137,7 +137,7 @@ static void put_fill(struct differ_world *w, struct oak_arena *arena, Etcdserver
     if (!r->ignore_value || chance(w, 20)) {
         r->value = value_make(w, arena);
     }
-    if (alone && chance(w, 3)) {
+    if (chance(w, alone ? 3 : 1)) {
         r->lease = (int64_t)oak_prng_between(&w->prng, 1, 3);
     }
     r->prev_kv = chance(w, 30);
