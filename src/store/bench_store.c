@@ -86,7 +86,7 @@ static void put_one(struct bench *b, uint64_t i)
     char room[32];
     struct oak_bytes key = key_of(i, room);
     struct oak_store_kv old;
-    int error = oak_store_get(b->t.s, key, 0, &old);
+    int error = oak_store_head(b->t.s, key, &old);
     b->main++;
     struct oak_store_kv kv = {
         .key = key,

@@ -188,7 +188,9 @@ struct store_ops {
     int (*write)(struct oak_store *s, const struct store_item *item);
     int (*meta_put)(struct oak_store *s, struct oak_bytes key, struct oak_bytes data);
     int (*commit)(struct oak_store *s, const struct oak_store_state *state);
-    int (*get)(struct oak_store *s, struct oak_bytes key, int64_t rev, struct oak_store_kv *out);
+    /* `head`: the value may be left out. */
+    int (*get)(struct oak_store *s, struct oak_bytes key, int64_t rev, bool head,
+               struct oak_store_kv *out);
     int (*scan_open)(struct oak_store *s, const struct oak_store_range *range, int64_t rev,
                      bool keys_only, bool descend, struct oak_store_scan **out);
     int (*scan_next)(struct oak_store_scan *scan, struct oak_store_kv *out);

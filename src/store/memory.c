@@ -88,9 +88,10 @@ static int memory_commit(struct oak_store *s, const struct oak_store_state *stat
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
-static int memory_get(struct oak_store *s, struct oak_bytes key, int64_t rev,
+static int memory_get(struct oak_store *s, struct oak_bytes key, int64_t rev, bool head,
                       struct oak_store_kv *out)
 {
+    (void)head;
     const struct store_key *found = store__tree_find(&memory_of(s)->data.tree, key);
     const struct store_version *v = found != NULL ? store__version_at(found, rev) : NULL;
     if (v == NULL || v->deleted) {

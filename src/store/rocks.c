@@ -114,6 +114,7 @@ static int rocks_commit(struct oak_store *s, const struct oak_store_state *state
         return error;
     }
     char *said = NULL;
+    rocks__point_drop(r);
     rocksdb_write(r->db->db, r->write, r->batch, &said);
     rocksdb_writebatch_clear(r->batch);
     store__tree_clear(&r->overlay.tree);
@@ -169,6 +170,14 @@ int rocks__fetch(struct rocks *r, struct oak_bytes key, struct oak_store_rev rev
     return error;
 }
 
+void rocks__point_drop(struct rocks *r)
+{
+    if (r->point != NULL) {
+        rocksdb_iter_destroy(r->point);
+        r->point = NULL;
+    }
+}
+
 /* The newest version with main <= rev (0: any) in the database, tombstones included. */
 static int search(struct rocks *r, struct oak_bytes key, int64_t rev, struct store_item *out)
 {
@@ -177,7 +186,10 @@ static int search(struct rocks *r, struct oak_bytes key, int64_t rev, struct sto
     if (error != 0) {
         return error;
     }
-    rocksdb_iterator_t *it = rocksdb_create_iterator(r->db->db, r->read_point);
+    if (r->point == NULL) {
+        r->point = rocksdb_create_iterator(r->db->db, r->read_point);
+    }
+    rocksdb_iterator_t *it = r->point;
     rocksdb_iter_seek(it, (const char *)r->key.data, r->key.size);
     size_t prefix = r->key.size - ROCKS_REV_BYTES;
     size_t size = 0;
@@ -197,16 +209,17 @@ static int search(struct rocks *r, struct oak_bytes key, int64_t rev, struct sto
             error = give(r, key, out);
         }
     }
-    rocksdb_iter_destroy(it);
     return error;
 }
 
 /* The same, wherever it is. */
-static int find(struct rocks *r, struct oak_bytes key, int64_t rev, struct store_item *out)
+static int find(struct rocks *r, struct oak_bytes key, int64_t rev, bool head,
+                struct store_item *out)
 {
     bool whole = false;
     bool known = rocks__cache_get(&r->cache, key, out, &whole);
-    if (known && (rev == 0 || out->rev.main <= rev) && (whole || out->deleted)) {
+    bool newest = known && (rev == 0 || out->rev.main <= rev);
+    if (newest && (whole || head)) {
         return 0;
     }
     struct store_key *open = store__tree_find(&r->overlay.tree, key);
@@ -215,27 +228,21 @@ static int find(struct rocks *r, struct oak_bytes key, int64_t rev, struct store
         store__version_item(v, out);
         return 0;
     }
-    if (known && (rev == 0 || out->rev.main <= rev)) {
-        int error = rocks__fetch(r, key, out->rev, out);
-        OAK_ASSERT(error != OAK_ENOENT);
-        if (error == 0) {
-            rocks__cache_put(&r->cache, out);
-        }
-        return error;
+    int error = newest ? rocks__fetch(r, key, out->rev, out) : search(r, key, rev, out);
+    if (newest && error == OAK_ENOENT) {
+        return OAK_ECORRUPT; /* the version was there when the header was kept */
     }
-    int error = search(r, key, rev, out);
-    if (error == 0 && rev == 0) {
-        OAK_ASSERT(!known);
+    if (error == 0 && (newest || rev == 0)) {
         rocks__cache_put(&r->cache, out);
     }
     return error;
 }
 
-static int rocks_get(struct oak_store *s, struct oak_bytes key, int64_t rev,
+static int rocks_get(struct oak_store *s, struct oak_bytes key, int64_t rev, bool head,
                      struct oak_store_kv *out)
 {
     struct store_item item;
-    int error = find(rocks__of(s), key, rev, &item);
+    int error = find(rocks__of(s), key, rev, head, &item);
     if (error == 0 && item.deleted) {
         error = OAK_ENOENT;
     }
@@ -250,6 +257,7 @@ static int rocks_get(struct oak_store *s, struct oak_bytes key, int64_t rev,
 static void rocks_close(struct oak_store *s)
 {
     struct rocks *r = rocks__of(s);
+    rocks__point_drop(r);
     if (r->db != NULL) {
         rocks__db_unref(r, r->db);
     }
@@ -276,8 +284,8 @@ static void rocks_stats(struct oak_store *s, struct oak_store_stats *out)
     out->disk_bytes = property(r, "rocksdb.total-sst-files-size");
     out->live_bytes = property(r, "rocksdb.estimate-live-data-size");
     out->memory_bytes = property(r, "rocksdb.cur-size-all-mem-tables") +
-                        property(r, "rocksdb.block-cache-usage") + r->cache.used +
-                        r->overlay.tree.bytes;
+                        property(r, "rocksdb.block-cache-usage") + r->cache.heads.used +
+                        r->cache.values.used + r->overlay.tree.bytes;
 }
 
 const struct store_ops rocks__ops = {

@@ -76,14 +76,19 @@ OAK_MUST_USE int rocks__state_decode(struct oak_bytes bytes, struct rocks_state 
 
 /* -- newest versions in memory (rocks_cache.c) ------------------------------------------------- */
 
-struct rocks_cache {
-    uint8_t *ring;
+struct rocks_ring {
+    uint8_t *bytes;
     size_t size;
     size_t head; /* where the next entry goes */
     size_t tail; /* the oldest entry */
     size_t used;
     struct rocks_slot *slots;
     uint32_t sets;
+    bool values; /* entries have their values */
+};
+struct rocks_cache {
+    struct rocks_ring heads;
+    struct rocks_ring values;
 };
 /* Takes about `bytes` of memory, as it fills. OAK_ENOMEM. */
 OAK_MUST_USE int rocks__cache_init(struct rocks_cache *c, size_t bytes);
@@ -117,6 +122,7 @@ struct rocks {
     rocksdb_readoptions_t *read_point; /* within one prefix, by the Bloom filters */
     rocksdb_readoptions_t *read_order; /* total order */
     rocksdb_writeoptions_t *write;
+    rocksdb_iterator_t *point; /* for searches until the next write, or NULL: making one is dear */
     rocksdb_writebatch_t *batch;
     struct memory_data overlay; /* the open batch */
     struct rocks_cache cache;
@@ -136,6 +142,8 @@ struct rocks *rocks__of(struct oak_store *s);
 /* Log what RocksDB said, free it, and give the code for it. `what` names the action. */
 OAK_MUST_USE int rocks__failed(const struct oak_log *log, const char *what, char *said);
 
+/* What the database holds has changed, or its old files should go: searches start anew. */
+void rocks__point_drop(struct rocks *r);
 /* One version, by its place, or OAK_ENOENT. Its bytes are in `r->got` until the next read. */
 OAK_MUST_USE int rocks__fetch(struct rocks *r, struct oak_bytes key, struct oak_store_rev rev,
                               struct store_item *out);

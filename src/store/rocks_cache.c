@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rocks_cache.c: newest versions in memory, under a ceiling: the resident tier.
  *
- * Entries lie in a ring, in the order of their writing. Room for a new one is made at the tail:
+ * Two rings. `heads` has the key and the numbers of a version, `values` has its value too. A header
+ * alone is worth keeping, and seven of them fit where one value does: a put needs no more of the
+ * version before it, and a value is found below by its exact place instead of a search. In one ring
+ * values would push out headers at their own pace.
  *
- *     used since it was written     goes to the head once more
- *     has its value                 the value is dropped, the header goes to the head
- *     header only                   is dropped
- *
- * So values fall out first, and what is asked for stays. A header alone is worth keeping: a put
- * needs no more of the version before it, and the value is found below by its exact place instead
- * of a search.
+ * Entries lie in a ring in the order of their writing. Room for a new one is made at the tail: what
+ * was asked for since it was written goes to the head once more, the rest is dropped.
  *
  * The index is 8-way associative: a set that is full loses one entry. Keys that somebody made to
  * collide can thus cost one another their places, but never a long search.
@@ -26,7 +24,6 @@ enum {
     ENTRY_LIVE = 1,
     ENTRY_USED = 2,
     ENTRY_DELETED = 4,
-    ENTRY_WHOLE = 8,
 };
 
 #define CACHE_WAYS      8
@@ -36,64 +33,88 @@ enum {
 #define CACHE_MOVES_MAX 8
 
 struct rocks_entry {
-    uint32_t units; /* of 8 bytes, header included; a dead entry or a gap has no more than this */
-    uint16_t flags;
+    uint16_t units; /* of 8 bytes, header included; what the content leaves over is unused */
     uint16_t key_size;
-    int64_t main;
-    int64_t lease;
-    uint32_t hash;
-    uint32_t sub;
-    uint32_t age; /* main - create_rev */
-    uint32_t version;
-    uint32_t value_size;
-    uint8_t bytes[]; /* key, then the value when the entry is whole */
+    uint16_t flags;
+    uint8_t bytes[]; /* key, numbers as varints, then in `values` the value */
 };
 #define ENTRY_HEAD offsetof(struct rocks_entry, bytes)
+/* main, sub, main - create_rev, version, lease, size of the value */
+#define NUMBERS 6
 
 struct rocks_slot {
     uint32_t hash;
     uint32_t place; /* offset in the ring / 8, plus 1; 0: empty */
 };
 
-int rocks__cache_init(struct rocks_cache *c, size_t bytes)
+static void ring_fini(struct rocks_ring *c)
 {
-    *c = (struct rocks_cache){0};
-    c->size = OAK_MAX(bytes, (size_t)256 * OAK_KIB) & ~(size_t)7;
-    OAK_ASSERT_LT(c->size / 8, (size_t)UINT32_MAX);
+    free(c->bytes);
+    free(c->slots);
+    *c = (struct rocks_ring){0};
+}
+
+static int ring_init(struct rocks_ring *c, size_t bytes, bool values)
+{
+    *c = (struct rocks_ring){.values = values};
+    /* Of a header's 40 bytes an index of 8 is a fifth; values need far less. */
+    size_t index = values ? bytes / 16 : bytes / 4;
     c->sets = 64;
-    while ((size_t)c->sets * CACHE_WAYS * 64 < c->size) {
+    while ((size_t)c->sets * 2 * CACHE_WAYS * sizeof(c->slots[0]) <= index) {
         c->sets *= 2;
     }
-    c->ring = malloc(c->size);
+    c->size = (bytes - (size_t)c->sets * CACHE_WAYS * sizeof(c->slots[0])) & ~(size_t)7;
+    OAK_ASSERT_LT(c->size / 8, (size_t)UINT32_MAX);
+    c->bytes = malloc(c->size);
     c->slots = calloc((size_t)c->sets * CACHE_WAYS, sizeof(c->slots[0]));
-    if (c->ring == NULL || c->slots == NULL) {
-        rocks__cache_fini(c);
+    if (c->bytes == NULL || c->slots == NULL) {
+        ring_fini(c);
         return OAK_ENOMEM;
     }
     return 0;
 }
 
-void rocks__cache_fini(struct rocks_cache *c)
-{
-    free(c->ring);
-    free(c->slots);
-    *c = (struct rocks_cache){0};
-}
-
-void rocks__cache_clear(struct rocks_cache *c)
+static void ring_clear(struct rocks_ring *c)
 {
     memset(c->slots, 0, (size_t)c->sets * CACHE_WAYS * sizeof(c->slots[0]));
     c->head = c->tail = c->used = 0;
 }
 
-static struct rocks_entry *entry_at(const struct rocks_cache *c, size_t offset)
+static struct rocks_entry *entry_at(const struct rocks_ring *c, size_t offset)
 {
-    return (struct rocks_entry *)(void *)(c->ring + offset);
+    return (struct rocks_entry *)(void *)(c->bytes + offset);
 }
 
-static size_t entry_bytes(size_t key_size, size_t value_size)
+static size_t round_up(size_t bytes)
 {
-    return (ENTRY_HEAD + key_size + value_size + 7) & ~(size_t)7;
+    return (bytes + 7) & ~(size_t)7;
+}
+
+/* Where the numbers of a live entry end: there the value begins. */
+static const uint8_t *entry_numbers(const struct rocks_entry *e, uint64_t numbers[NUMBERS])
+{
+    const uint8_t *at = e->bytes + e->key_size;
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        uint64_t v = 0;
+        unsigned shift = 0;
+        while (*at >= 0x80) {
+            v |= (uint64_t)(*at++ & 0x7f) << shift;
+            shift += 7;
+        }
+        numbers[i] = v | (uint64_t)*at++ << shift;
+    }
+    return at;
+}
+
+static size_t put_number(uint8_t *out, uint64_t v)
+{
+    size_t n = 0;
+    while (v >= 0x80) {
+        out[n++] = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    out[n++] = (uint8_t)v;
+    return n;
 }
 
 static uint32_t hash_of(struct oak_bytes key)
@@ -101,13 +122,13 @@ static uint32_t hash_of(struct oak_bytes key)
     return oak_crc32c(0, key.data, key.size);
 }
 
-static struct rocks_slot *set_of(const struct rocks_cache *c, uint32_t hash)
+static struct rocks_slot *set_of(const struct rocks_ring *c, uint32_t hash)
 {
     uint32_t mixed = (hash ^ (hash >> 15)) * 0x9e3779b1U;
     return &c->slots[(size_t)(mixed & (c->sets - 1)) * CACHE_WAYS];
 }
 
-static struct rocks_slot *slot_of(const struct rocks_cache *c, uint32_t hash, uint32_t place)
+static struct rocks_slot *slot_of(const struct rocks_ring *c, uint32_t hash, uint32_t place)
 {
     struct rocks_slot *set = set_of(c, hash);
     for (unsigned i = 0; i < CACHE_WAYS; i++) {
@@ -123,7 +144,7 @@ static uint32_t place_of(size_t offset)
     return (uint32_t)(offset / 8) + 1;
 }
 
-static struct rocks_slot *find(const struct rocks_cache *c, uint32_t hash, struct oak_bytes key)
+static struct rocks_slot *find(const struct rocks_ring *c, uint32_t hash, struct oak_bytes key)
 {
     struct rocks_slot *set = set_of(c, hash);
     for (unsigned i = 0; i < CACHE_WAYS; i++) {
@@ -138,14 +159,14 @@ static struct rocks_slot *find(const struct rocks_cache *c, uint32_t hash, struc
     return NULL;
 }
 
-static void kill_slot(struct rocks_cache *c, struct rocks_slot *slot)
+static void kill_slot(struct rocks_ring *c, struct rocks_slot *slot)
 {
     entry_at(c, (size_t)(slot->place - 1) * 8)->flags = 0;
     slot->place = 0;
 }
 
-/* Give back the oldest entry's room, or part of it when it stays in a smaller form. */
-static void evict(struct rocks_cache *c, unsigned *moves)
+/* Give back the oldest entry's room, or move it to the head. */
+static void evict(struct rocks_ring *c, unsigned *moves)
 {
     OAK_ASSERT_GT(c->used, 0U);
     struct rocks_entry *e = entry_at(c, c->tail);
@@ -157,26 +178,19 @@ static void evict(struct rocks_cache *c, unsigned *moves)
     if ((e->flags & ENTRY_LIVE) == 0) {
         return;
     }
-    struct rocks_slot *slot = slot_of(c, e->hash, place_of(from));
-    size_t keep = 0;
-    if ((e->flags & ENTRY_USED) != 0 && *moves < CACHE_MOVES_MAX) {
-        e->flags &= (uint16_t)~ENTRY_USED;
-        keep = size;
-        (*moves)++;
-    } else if ((e->flags & ENTRY_WHOLE) != 0) {
-        e->flags &= (uint16_t) ~(ENTRY_WHOLE | ENTRY_USED);
-        keep = entry_bytes(e->key_size, 0);
-        e->units = (uint32_t)(keep / 8);
-    }
-    if (keep == 0) {
+    struct oak_bytes key = oak_bytes(e->bytes, e->key_size);
+    struct rocks_slot *slot = slot_of(c, hash_of(key), place_of(from));
+    if ((e->flags & ENTRY_USED) == 0 || *moves == CACHE_MOVES_MAX) {
         slot->place = 0;
         return;
     }
+    (*moves)++;
+    e->flags &= (uint16_t)~ENTRY_USED;
     /* The room in front of the new tail reaches at least as far as the entry that just left it. */
-    memmove(c->ring + c->head, e, keep);
+    memmove(c->bytes + c->head, e, size);
     slot->place = place_of(c->head);
-    c->head += keep;
-    c->used += keep;
+    c->head += size;
+    c->used += size;
     OAK_ASSERT_LE(c->head, c->size);
     if (c->head == c->size) {
         c->head = 0;
@@ -184,7 +198,7 @@ static void evict(struct rocks_cache *c, unsigned *moves)
 }
 
 /* Room for `size` bytes at the head. */
-static struct rocks_entry *make_room(struct rocks_cache *c, size_t size)
+static struct rocks_entry *make_room(struct rocks_ring *c, size_t size)
 {
     unsigned moves = 0;
     OAK_ASSERT_LE(size, c->size / 2);
@@ -204,67 +218,83 @@ static struct rocks_entry *make_room(struct rocks_cache *c, size_t size)
             evict(c, &moves);
             continue;
         }
-        /* The end of the ring is too short: it becomes a gap. */
+        /* The end of the ring is too short: it becomes gaps. */
+        size_t part = OAK_MIN(free_bytes, (size_t)UINT16_MAX * 8);
         struct rocks_entry *gap = entry_at(c, c->head);
-        gap->units = (uint32_t)(free_bytes / 8);
+        gap->units = (uint16_t)(part / 8);
         gap->flags = 0;
-        c->used += free_bytes;
-        c->head = 0;
+        c->used += part;
+        c->head = c->head + part == c->size ? 0 : c->head + part;
     }
 }
 
-static void fill(struct rocks_entry *e, const struct store_item *item, uint32_t hash, bool whole,
-                 size_t size)
+/* An entry before it has its place. */
+struct draft {
+    uint8_t numbers[NUMBERS * 10];
+    size_t numbers_size;
+    struct oak_bytes value;
+    size_t size;
+};
+
+static void draft_make(struct draft *d, const struct store_item *item, bool with_value)
 {
     const struct oak_store_kv *kv = &item->kv;
-    *e = (struct rocks_entry){
-        .units = (uint32_t)(size / 8),
-        .flags = (uint16_t)(ENTRY_LIVE | (item->deleted ? ENTRY_DELETED : 0) |
-                            (whole ? ENTRY_WHOLE : 0)),
-        .key_size = (uint16_t)kv->key.size,
-        .main = item->rev.main,
-        .hash = hash,
-        .sub = (uint32_t)item->rev.sub,
+    bool put = !item->deleted;
+    const uint64_t numbers[NUMBERS] = {
+        (uint64_t)item->rev.main,
+        (uint64_t)item->rev.sub,
+        put ? (uint64_t)(item->rev.main - kv->create_rev) : 0,
+        put ? (uint64_t)kv->version : 0,
+        put ? (uint64_t)kv->lease : 0,
+        put ? kv->value.size : 0,
     };
-    memcpy(e->bytes, kv->key.data, kv->key.size);
-    if (item->deleted) {
-        return;
+    d->numbers_size = 0;
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        d->numbers_size += put_number(d->numbers + d->numbers_size, numbers[i]);
     }
-    e->lease = kv->lease;
-    e->age = (uint32_t)(item->rev.main - kv->create_rev);
-    e->version = (uint32_t)kv->version;
-    e->value_size = (uint32_t)kv->value.size;
-    if (whole && kv->value.size > 0) {
-        memcpy(e->bytes + kv->key.size, kv->value.data, kv->value.size);
+    d->value = put && with_value ? kv->value : oak_bytes(NULL, 0);
+    d->size = round_up(ENTRY_HEAD + kv->key.size + d->numbers_size + d->value.size);
+}
+
+static void fill(struct rocks_entry *e, const struct store_item *item, const struct draft *d)
+{
+    e->units = (uint16_t)(d->size / 8);
+    e->key_size = (uint16_t)item->kv.key.size;
+    e->flags = item->deleted ? ENTRY_LIVE | ENTRY_DELETED : ENTRY_LIVE;
+    uint8_t *at = e->bytes;
+    memcpy(at, item->kv.key.data, item->kv.key.size);
+    at += item->kv.key.size;
+    memcpy(at, d->numbers, d->numbers_size);
+    at += d->numbers_size;
+    if (d->value.size > 0) {
+        memcpy(at, d->value.data, d->value.size);
     }
 }
 
-void rocks__cache_put(struct rocks_cache *c, const struct store_item *item)
+static void ring_put(struct rocks_ring *c, const struct store_item *item, uint32_t hash)
 {
     const struct oak_store_kv *kv = &item->kv;
-    uint32_t hash = hash_of(kv->key);
     struct rocks_slot *slot = find(c, hash, kv->key);
-    bool fits = kv->key.size <= CACHE_KEY_MAX && item->rev.sub <= UINT32_MAX &&
-                (item->deleted || (item->rev.main - kv->create_rev <= UINT32_MAX &&
-                                   kv->version <= UINT32_MAX && kv->value.size <= UINT32_MAX));
+    bool fits = kv->key.size <= CACHE_KEY_MAX &&
+                (!c->values || (!item->deleted && kv->value.size <= CACHE_VALUE_MAX));
     if (!fits) {
         if (slot != NULL) {
             kill_slot(c, slot);
         }
         return;
     }
-    bool whole = item->deleted || kv->value.size <= CACHE_VALUE_MAX;
-    size_t size = entry_bytes(kv->key.size, whole && !item->deleted ? kv->value.size : 0);
+    struct draft draft;
+    draft_make(&draft, item, c->values);
     if (slot != NULL) {
         struct rocks_entry *old = entry_at(c, (size_t)(slot->place - 1) * 8);
-        if ((size_t)old->units * 8 == size) {
-            fill(old, item, hash, whole, size);
+        if ((size_t)old->units * 8 == draft.size) {
+            fill(old, item, &draft);
             return;
         }
         kill_slot(c, slot);
     }
-    struct rocks_entry *e = make_room(c, size);
-    fill(e, item, hash, whole, size);
+    struct rocks_entry *e = make_room(c, draft.size);
+    fill(e, item, &draft);
     struct rocks_slot *set = set_of(c, hash);
     unsigned way = 0;
     while (way < CACHE_WAYS && set[way].place != 0) {
@@ -275,30 +305,80 @@ void rocks__cache_put(struct rocks_cache *c, const struct store_item *item)
         kill_slot(c, &set[way]);
     }
     set[way] =
-        (struct rocks_slot){.hash = hash, .place = place_of((size_t)((uint8_t *)e - c->ring))};
+        (struct rocks_slot){.hash = hash, .place = place_of((size_t)((uint8_t *)e - c->bytes))};
 }
 
-bool rocks__cache_get(struct rocks_cache *c, struct oak_bytes key, struct store_item *out,
-                      bool *whole)
+static bool ring_get(const struct rocks_ring *c, struct oak_bytes key, uint32_t hash,
+                     struct store_item *out)
 {
-    struct rocks_slot *slot = find(c, hash_of(key), key);
+    const struct rocks_slot *slot = find(c, hash, key);
     if (slot == NULL) {
         return false;
     }
     struct rocks_entry *e = entry_at(c, (size_t)(slot->place - 1) * 8);
     e->flags |= ENTRY_USED;
-    *whole = (e->flags & ENTRY_WHOLE) != 0;
+    uint64_t n[NUMBERS];
+    const uint8_t *value = entry_numbers(e, n);
     *out = (struct store_item){
-        .rev = {.main = e->main, .sub = e->sub},
+        .rev = {.main = (int64_t)n[0], .sub = (int64_t)n[1]},
         .deleted = (e->flags & ENTRY_DELETED) != 0,
-        .kv = {.key = oak_bytes(e->bytes, e->key_size), .mod_rev = e->main},
+        .kv = {.key = oak_bytes(e->bytes, e->key_size), .mod_rev = (int64_t)n[0]},
     };
     if (!out->deleted) {
-        out->kv.create_rev = e->main - e->age;
-        out->kv.version = e->version;
-        out->kv.lease = e->lease;
-        out->kv.value =
-            *whole ? oak_bytes(e->bytes + e->key_size, e->value_size) : oak_bytes(NULL, 0);
+        out->kv.create_rev = (int64_t)(n[0] - n[2]);
+        out->kv.version = (int64_t)n[3];
+        out->kv.lease = (int64_t)n[4];
+        out->kv.value = c->values ? oak_bytes(value, (size_t)n[5]) : oak_bytes(NULL, 0);
     }
+    return true;
+}
+
+/* -- both rings -------------------------------------------------------------------------------- */
+
+int rocks__cache_init(struct rocks_cache *c, size_t bytes)
+{
+    *c = (struct rocks_cache){0};
+    bytes = OAK_MAX(bytes, (size_t)256 * OAK_KIB);
+    int error = ring_init(&c->heads, bytes / 8 * 5, false);
+    if (error == 0) {
+        error = ring_init(&c->values, bytes / 8 * 3, true);
+    }
+    if (error != 0) {
+        rocks__cache_fini(c);
+    }
+    return error;
+}
+
+void rocks__cache_fini(struct rocks_cache *c)
+{
+    ring_fini(&c->heads);
+    ring_fini(&c->values);
+}
+
+void rocks__cache_clear(struct rocks_cache *c)
+{
+    ring_clear(&c->heads);
+    ring_clear(&c->values);
+}
+
+void rocks__cache_put(struct rocks_cache *c, const struct store_item *item)
+{
+    uint32_t hash = hash_of(item->kv.key);
+    ring_put(&c->heads, item, hash);
+    ring_put(&c->values, item, hash);
+}
+
+bool rocks__cache_get(struct rocks_cache *c, struct oak_bytes key, struct store_item *out,
+                      bool *whole)
+{
+    uint32_t hash = hash_of(key);
+    *whole = true;
+    if (ring_get(&c->values, key, hash, out)) {
+        return true;
+    }
+    if (!ring_get(&c->heads, key, hash, out)) {
+        return false;
+    }
+    *whole = out->deleted;
     return true;
 }

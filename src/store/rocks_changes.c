@@ -59,8 +59,10 @@ int rocks__changes_write(struct rocks *r)
 /* -- walking the records ----------------------------------------------------------------------- */
 
 struct record_walk {
+    rocksdb_readoptions_t *options;
     rocksdb_iterator_t *it;
     struct oak_buf kind; /* what every key of a record begins with */
+    struct oak_buf low;  /* the first record that reclaim has left; the iterator refers to it */
 };
 
 static bool walk_valid(const struct record_walk *w, struct oak_bytes *key)
@@ -74,21 +76,29 @@ static bool walk_valid(const struct record_walk *w, struct oak_bytes *key)
     return size == w->kind.size + ROCKS_REV_BYTES && memcmp(at, w->kind.data, w->kind.size) == 0;
 }
 
-/* At the record that may hold `from`: the last that begins at or before it, or the first. */
+/* At the record that may hold `from`: the last that begins at or before it, or the first. Without
+ * the lower bound the way back would lead over the tombstones of all records that reclaim has
+ * dropped. */
 static int walk_start(struct rocks *r, struct record_walk *w, struct oak_store_rev from)
 {
     struct oak_bytes key;
-    *w = (struct record_walk){.it = rocksdb_create_iterator(r->db->db, r->read_order)};
+    *w = (struct record_walk){.options = rocksdb_readoptions_create()};
     int error = rocks__kind_key(&r->group, ROCKS_CHANGES, oak_bytes(NULL, 0), &w->kind);
+    if (error == 0) {
+        error = rocks__changes_key(&r->group, r->reclaimed, &w->low);
+    }
     if (error == 0) {
         error = rocks__changes_key(&r->group, from, &r->key);
     }
+    rocksdb_readoptions_set_total_order_seek(w->options, 1);
+    rocksdb_readoptions_set_iterate_lower_bound(w->options, (const char *)w->low.data, w->low.size);
+    w->it = rocksdb_create_iterator(r->db->db, w->options);
     if (error != 0) {
         return error;
     }
     rocksdb_iter_seek_for_prev(w->it, (const char *)r->key.data, r->key.size);
     if (!walk_valid(w, &key)) {
-        rocksdb_iter_seek(w->it, (const char *)w->kind.data, w->kind.size);
+        rocksdb_iter_seek(w->it, (const char *)w->low.data, w->low.size);
     }
     return 0;
 }
@@ -98,7 +108,9 @@ static int walk_end(const struct rocks *r, struct record_walk *w)
     char *said = NULL;
     rocksdb_iter_get_error(w->it, &said);
     rocksdb_iter_destroy(w->it);
+    rocksdb_readoptions_destroy(w->options);
     oak_buf_fini(&w->kind);
+    oak_buf_fini(&w->low);
     return said == NULL ? 0 : rocks__failed(r->base.log, "read changes", said);
 }
 
@@ -319,6 +331,7 @@ int rocks__reclaim(struct oak_store *s, size_t steps, bool *more)
         error = rocks__write_state(r, c.batch, &record);
         if (error == 0) {
             char *said = NULL;
+            rocks__point_drop(r);
             rocksdb_write(r->db->db, r->write, c.batch, &said);
             error = said == NULL ? 0 : rocks__failed(s->log, "reclaim", said);
         }

@@ -56,6 +56,7 @@ void rocks__flush_run(struct oak_store_flush *base)
 
 void rocks__flush_free(struct oak_store_flush *base)
 {
+    rocks__point_drop(rocks__of(base->store)); /* it holds on to memory that the flush has freed */
     free(OAK_CONTAINER_OF(base, struct rocks_flush, base));
 }
 
@@ -361,6 +362,7 @@ static int restore_check(struct rocks_restore *t)
 static void restore_adopt(struct rocks_restore *t, struct rocks *r)
 {
     struct rocks_db *old = r->db;
+    rocks__point_drop(r);
     r->db = t->db;
     r->db->doomed = false;
     t->db = NULL;

@@ -63,7 +63,7 @@ static char *prefix_of(void *state, const char *key, size_t size, size_t *prefix
 static void set_table(struct rocks *r, size_t memory)
 {
     rocksdb_lru_cache_options_t *lru = rocksdb_lru_cache_options_create();
-    rocksdb_lru_cache_options_set_capacity(lru, memory / 6);
+    rocksdb_lru_cache_options_set_capacity(lru, memory / 8);
     rocksdb_lru_cache_options_set_num_shard_bits(lru, 1); /* two threads at most are at it */
     r->blocks = rocksdb_cache_create_lru_opts(lru);
     rocksdb_lru_cache_options_destroy(lru);
@@ -92,7 +92,7 @@ static void set_options(struct rocks *r, size_t memory)
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, 256);
-    rocksdb_options_set_write_buffer_size(o, memory / 6);
+    rocksdb_options_set_write_buffer_size(o, memory / 8);
     rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
     rocksdb_options_set_prefix_extractor(
@@ -131,7 +131,7 @@ int rocks__options(struct rocks *r, const struct oak_store_options *options)
     rocksdb_readoptions_set_prefix_same_as_start(r->read_point, 1);
     rocksdb_readoptions_set_total_order_seek(r->read_order, 1);
     rocksdb_writeoptions_disable_WAL(r->write, 1);
-    return rocks__cache_init(&r->cache, memory / 3);
+    return rocks__cache_init(&r->cache, memory / 2);
 }
 
 void rocks__options_free(struct rocks *r)

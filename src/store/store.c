@@ -257,7 +257,14 @@ int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev, struct
 {
     OAK_ASSERT(!s->restoring);
     *out = (struct oak_store_kv){0};
-    return s->ops->get(s, key, rev, out);
+    return s->ops->get(s, key, rev, false, out);
+}
+
+int oak_store_head(struct oak_store *s, struct oak_bytes key, struct oak_store_kv *out)
+{
+    OAK_ASSERT(!s->restoring);
+    *out = (struct oak_store_kv){0};
+    return s->ops->get(s, key, 0, true, out);
 }
 
 int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range, int64_t rev,

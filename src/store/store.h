@@ -106,6 +106,11 @@ OAK_MUST_USE int oak_store_commit(struct oak_store *s, const struct oak_store_st
 OAK_MUST_USE int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev,
                                struct oak_store_kv *out);
 
+/* As get of the newest version, but the value may be left out: all that a put needs to know of the
+ * version before it, and much cheaper when the value has fallen out of memory. */
+OAK_MUST_USE int oak_store_head(struct oak_store *s, struct oak_bytes key,
+                                struct oak_store_kv *out);
+
 /* Walk keys in order as of `rev` (0: newest). `descend` walks from the end. `keys_only`: values may
  * be left empty and need not be read. No write to the store while a scan is open. */
 struct oak_store_scan;

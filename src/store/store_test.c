@@ -411,7 +411,7 @@ static void write_over(const char *dir, const char *name, size_t at, uint8_t fli
 static void a_damaged_file_is_refused_by_name(void **state)
 {
     (void)state;
-    static const char *const files[TEST_ENGINES] = {"store", "current"};
+    static const char *const files[] = {"store", "current"};
     EACH_ENGINE(t)
     {
         test_store_init(&t, &test_engines[engine]);

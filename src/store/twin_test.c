@@ -176,6 +176,12 @@ static void ask_get(struct twin *t)
         if (v != NULL) {
             check_kv(t, v, &kv, true);
         }
+        const struct model_version *newest = model_at(t->m, key, 0);
+        error = oak_store_head(t->stores[i].s, key_of(t->m, key), &kv);
+        assert_int_equal(error, newest == NULL ? OAK_ENOENT : 0);
+        if (newest != NULL) {
+            check_kv(t, newest, &kv, false);
+        }
     }
 }
 
