@@ -49,7 +49,10 @@ def lines(count):
 
 
 def test_a_clean_tree_has_no_findings(tmp_path):
-    code, output = tidy(tmp_path, wal('    return n > 0 ? 1 : 0; // never strcpy(a, "b")'))
+    code, output = tidy(tmp_path, {
+        **wal('    return n > 0 ? 1 : 0; // never strcpy(a, "b")'),
+        "tests/tools/tool.c": SPDX + '#include "tests/tools/tool.h"\n',
+        "tests/tools/tool.h": SPDX})
     assert code == 0, output
     assert re.search(r"^tidy: \d+ files, 0 findings, 0 waivers$", output, re.M)
     assert "assertions per function: base 0.0, wal 0.0" in output
@@ -103,6 +106,9 @@ VIOLATIONS = {
         {"src/raft/raft.c": SPDX + "void f(void)\n{\n    free(malloc(1));\n}\n",
          "src/raft/README.md": "# raft\n", "src/raft/CMakeLists.txt": HASH + "# raft.c\n"},
         r"src/raft/raft\.c:4: malloc\(\) is banned here: take memory from the caller"),
+    "the clock, without asking port": (
+        wal("    return clock_gettime(0, 0);", "#include <time.h>"),
+        r"src/wal/wal\.c:6: clock_gettime\(\) is banned here: ask the world through port/port\.h"),
     "a function private to another room": (
         wal("    store__flush();"), r"src/wal/wal\.c:6: store__flush\(\) is private to store: "),
     "a typedef of a struct": (

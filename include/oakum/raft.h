@@ -120,8 +120,8 @@ enum oak_raft_msg_type {
     OAK_RAFT_MSG_HEARTBEAT,    /* commit (never beyond what the receiver acknowledged); read_seq */
     OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed */
     OAK_RAFT_MSG_SNAPSHOT,   /* the receiver's host holds all of `snapshot` durably: install it.
-                                from, term: who took it and the term it led in then; what it holds is
-                                taken even when that term has passed */
+                                from, term: who took it and the term it led in then; what it holds
+                                is taken even when that term has passed */
     OAK_RAFT_MSG_READ,       /* a follower asks for a read index; read_seq: its own counter */
     OAK_RAFT_MSG_READ_REPLY, /* read_seq echoed; index; reject: ask again later */
     OAK_RAFT_MSG_END_
