@@ -451,6 +451,70 @@ static void a_damaged_file_is_refused_by_name(void **state)
     }
 }
 
+static void flip_one(void *arg, const char *name)
+{
+    struct test_store *t = arg;
+    size_t length = strlen(name);
+    char path[96];
+    struct stat st;
+    snprintf(path, sizeof(path), "1/%.64s", name);
+    if (length < 4 || strcmp(name + length - 4, ".sst") != 0) {
+        return;
+    }
+    char full[192];
+    snprintf(full, sizeof(full), "%s/%s", t->dir, path);
+    assert_int_equal(stat(full, &st), 0);
+    write_over(t->dir, path, t->memory % (size_t)st.st_size, 0x10);
+}
+
+static void a_damaged_table_is_noticed_and_never_believed(void **state)
+{
+    (void)state;
+    struct test_store t;
+    /* `memory` also says which byte is changed: it wanders through the whole file. */
+    test_store_init_sized(&t, &test_engines[TEST_ENGINES - 1], 0);
+    if (strcmp(t.engine->name, "rocks") != 0) {
+        test_store_fini(&t);
+        return;
+    }
+    char key[16];
+    for (int64_t main = 2; main < 500; main++) {
+        snprintf(key, sizeof(key), "k%03d", (int)main);
+        test_put(&t, main, key, key, main, 1);
+    }
+    test_commit(&t, 1, 499, -1);
+    test_store_flush(&t);
+    char dir[80];
+    snprintf(dir, sizeof(dir), "%s/1", t.dir);
+    unsigned noticed = 0;
+    for (size_t at = 7; at < 30000; at += 611) {
+        oak_store_close(t.s);
+        t.memory = at;
+        assert_int_equal(test_list(NULL, dir, flip_one, &t), 0);
+        t.memory = 8 * OAK_MIB;
+        int opened = test_store_try_open(&t);
+        noticed += opened != 0;
+        assert_true(opened == 0 || opened == OAK_ECORRUPT || opened == OAK_EIO);
+        for (int64_t main = 2; main < 500 && opened == 0; main++) {
+            struct oak_store_kv kv;
+            snprintf(key, sizeof(key), "k%03d", (int)main);
+            int error = oak_store_get(t.s, oak_bytes_str(key), 0, &kv);
+            noticed += error != 0;
+            assert_true(error == OAK_ECORRUPT ||
+                        (error == 0 && oak_bytes_eq(kv.value, oak_bytes_str(key))));
+        }
+        if (opened == 0) {
+            oak_store_close(t.s);
+        }
+        t.memory = at;
+        assert_int_equal(test_list(NULL, dir, flip_one, &t), 0);
+        t.memory = 8 * OAK_MIB;
+        test_store_open(&t);
+    }
+    assert_true(noticed > 0);
+    test_store_fini(&t);
+}
+
 static void a_store_of_another_group_is_refused(void **state)
 {
     (void)state;
@@ -504,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_key_with_a_long_history_is_scanned_at_any_revision),
         cmocka_unit_test(large_values_and_keys_are_kept_whole),
         cmocka_unit_test(a_damaged_file_is_refused_by_name),
+        cmocka_unit_test(a_damaged_table_is_noticed_and_never_believed),
         cmocka_unit_test(a_store_of_another_group_is_refused),
         cmocka_unit_test(a_store_without_a_directory_is_refused),
     };
