@@ -13,7 +13,8 @@ CLUSTERS = pytest.StashKey()
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed and call.when in ("setup", "call"):
-        for cluster in item.stash.get(CLUSTERS, []):
+        lasting = item.getparent(pytest.Module).stash.get(CLUSTERS, [])
+        for cluster in item.stash.get(CLUSTERS, []) + lasting:
             report.sections.append((f"logs of {cluster.folder}", cluster.logs()))
     setattr(item, "failed_" + call.when, report.failed)
 
@@ -67,6 +68,23 @@ def start_cluster(request, tmp_path):
     if not any(getattr(request.node, "failed_" + when, False) for when in ("setup", "call")):
         for cluster in clusters:
             cluster.remove()
+
+
+@pytest.fixture(scope="module")
+def lasting_cluster(request, tmp_path_factory):
+    """As start_cluster, for clusters that all tests of a file share."""
+    clusters = request.node.stash.setdefault(CLUSTERS, [])
+
+    def make(size=3, program=None, flags=(), env=None):
+        if program is None:
+            program = request.getfixturevalue("oakum_bin")
+        cluster = harness.Cluster(program, tmp_path_factory.mktemp("cluster"), size, flags, env)
+        clusters.append(cluster)
+        return cluster.start()
+
+    yield make
+    for cluster in clusters:
+        cluster.close()
 
 
 @pytest.fixture

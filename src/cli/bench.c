@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c: `oakum bench put|range`: load on a cluster (Oakum or etcd), and what it did.
  *
- * Happy path   1 read the options  2 with --fill, write every key once  3 look at the servers'
- * processor time  4 the load (load.c)  5 look again  6 report Can fail     no server: exit code 1.
- * Requests that fail are counted; any at all: exit code 1.
+ * Happy path   1 read the options
+ *              2 with --fill, write every key once
+ *              3 look at the servers' processor time
+ *              4 the load (load.c)
+ *              5 look again
+ *              6 report
+ * Can fail     no server: exit code 1. Requests that fail are counted; any at all: exit code 1.
  */
 #include "cli/load.h"
 

@@ -2,9 +2,9 @@
 /* call.c: one-shot unary calls, for commands that ask and wait.
  *
  * Happy path   for each call at once: 1 try to connect, so that a dead host is told at once and
- * with its reason  2 a channel  3 the call  4 decode the answer Can fail     connecting, the call's
- * status, decoding: each call tells its own. Invariants   cli__calls returns when every call is
- * done; channels are freed by then.
+ *              with its reason 2 a channel 3 the call 4 decode the answer
+ * Can fail     connecting, the call's status, decoding: each call tells its own.
+ * Invariants   cli__calls returns when every call is done; channels are freed by then.
  */
 #include "cli/internal.h"
 

@@ -2,9 +2,11 @@
 /* cluster.c: start the servers of `oakum up`, wait for their health, stop them.
  *
  * Happy path   spawn; ask /health of each, 20 times a second, until each says "true"; SIGTERM;
- * wait. Can fail     a server that ends by itself is told with the end of its log. One that does
- * not end at SIGTERM within STOP_NS is killed. Invariants   `running` counts the children that
- * live. Every wait is a loop around oak_os_loop_run that looks at what the callbacks noted.
+ *              wait.
+ * Can fail     a server that ends by itself is told with the end of its log. One that does not
+ *              end at SIGTERM within STOP_NS is killed.
+ * Invariants   `running` counts the children that live. Every wait is a loop around
+ *              oak_os_loop_run that looks at what the callbacks noted.
  */
 #include "cli/cluster.h"
 

@@ -2,9 +2,10 @@
 /* cluster_ports.c: where the servers of `oakum up` listen.
  *
  * Happy path   the ports that etcd's own example of a local cluster uses, so that copied commands
- * work. Can fail     ports of --base-port, or of an earlier run in the same directory, that are
- * taken: OAK_EINUSE. They can't be exchanged: members know each other by them. A port that is free
- * now may be taken a moment later: the server then says so and ends.
+ *              work.
+ * Can fail     ports of --base-port, or of an earlier run in the same directory, that are taken:
+ *              OAK_EINUSE. They can't be exchanged: members know each other by them. A port that
+ *              is free now may be taken a moment later: the server then says so and ends.
  */
 #include "cli/cluster.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.c: how much processor time servers have used so far.
  *
- * Asked of each endpoint's /metrics (process_cpu_seconds_total, which etcd serves too, in steps of
- * 10 ms), or read from /proc for process ids that the user names. Can fail     an endpoint without
- * metrics: there is no figure then, and the report says so.
+ * Asked of each endpoint's /metrics (process_cpu_seconds_total, which etcd serves too, in steps
+ * of 10 ms), or read from /proc for process ids that the user names.
+ * Can fail     an endpoint without metrics: there is no figure then, and the report says so.
  */
 #include "cli/internal.h"
 

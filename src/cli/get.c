@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* get.c: one HTTP GET, and a look into what /metrics gives.
  *
- * Happy path   1 connect  2 send an HTTP/1.0 request, so that the answer is neither chunked nor
- * kept alive  3 gather until the server closes  4 cut status and body Can fail     connecting, the
- * time limit, an answer that is no HTTP or too long: `error`. Invariants   `done` is called once.
- * The stream outlives a fini: it is then closed without a listener.
+ * Happy path   1 connect
+ *              2 send an HTTP/1.0 request, so that the answer is neither chunked nor kept alive
+ *              3 gather until the server closes
+ *              4 cut status and body
+ * Can fail     connecting, the time limit, an answer that is no HTTP or too long: `error`.
+ * Invariants   `done` is called once. The stream outlives a fini: it is then closed without a
+ *              listener.
  */
 #include "cli/internal.h"
 

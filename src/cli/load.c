@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load.c: the load generator.
  *
- * Happy path   1 one request is encoded, once  2 all connections come up  3 every client writes its
- * key into that request and sends it  4 an answer is counted, its client queued  5 once a round,
- *              the queued clients send again  6 the end: no more sends, wait for what is under way
- * Can fail     connecting: an error. A request: counted by its status, and its client rests 10 ms,
- * so that a dead server is not met with a storm. Invariants   a client has at most one request
- * under way. `busy` counts those. Why queued   an answer's callback may not start a call on its own
- * connection (rpc.h).
+ * Happy path   1 one request is encoded, once
+ *              2 all connections come up
+ *              3 every client writes its key into that request and sends it
+ *              4 an answer is counted, its client queued
+ *              5 once a round, the queued clients send again
+ *              6 the end: no more sends, wait for what is under way
+ * Can fail     connecting: an error. A request: counted by its status, and its client rests 10
+ *              ms, so that a dead server is not met with a storm.
+ * Invariants   a client has at most one request under way. `busy` counts those. Why queued an
+ *              answer's callback may not start a call on its own connection (rpc.h).
  */
 #include "cli/load.h"
 

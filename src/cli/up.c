@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* up.c: `oakum up`: a cluster on this machine, for trying things out.
  *
- * Happy path   1 a directory and ports  2 a child for each server  3 all healthy  4 say where they
+ * Happy path   1 a directory and ports
+ *              2 a child for each server
+ *              3 all healthy
+ *              4 say where they
  * are 5 with --demo, write on one and read on another  6 until Ctrl-C, stop them, clean up Can fail
  * ports, starting, health: told with the end of the log of the server that failed.
  */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conn.c: a connection: input worked off request by request, times kept, an orderly end.
  *
- * Happy path   1 bytes come  2 a request is whole  3 its handler runs  4 its answer leaves  5 the
- * next one, from what came ahead or from the stream Can fail     the peer: its stream closes, and
- * `closed_cb` is the only place where a connection ends. Invariants   one request at a time is read
- * or answered: answers are in order by construction. Input past HTTP_AHEAD_BYTES is not read while
- * a request is answered. A handler never runs inside oak_http_serve or oak_http_reply, but from the
- * loop.
+ * Happy path   1 bytes come
+ *              2 a request is whole
+ *              3 its handler runs
+ *              4 its answer leaves
+ *              5 the next one, from what came ahead or from the stream
+ * Can fail     the peer: its stream closes, and `closed_cb` is the only place where a connection
+ *              ends.
+ * Invariants   one request at a time is read or answered: answers are in order by construction.
+ *              Input past HTTP_AHEAD_BYTES is not read while a request is answered. A handler
+ *              never runs inside oak_http_serve or oak_http_reply, but from the loop.
  */
 #include <stdio.h>
 #include <stdlib.h>

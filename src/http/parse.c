@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parse.c: bytes of a peer become a request, by http_parser's callbacks.
  *
- * Happy path   1 target and headers into `head`  2 at the end of the headers: check them, answer
- * "Expect" 3 body  4 whole: the parser is paused, so that nothing of the next request is touched
+ * Happy path   1 target and headers into `head`
+ *              2 at the end of the headers: check them, answer "Expect"
+ *              3 body
+ *              4 whole: the parser is paused, so that nothing of the next request is touched
  * Can fail     a status for the peer, after which the connection closes: 400, 408, 413, 417, 431,
- * 500, 501, 503, 505. Invariants   at most OAK_HTTP_HEAD_BYTES_MAX of head and
- * OAK_HTTP_BODY_BYTES_MAX of body are kept. Where a request ends must be beyond doubt, or what
- * follows could be smuggled past somebody in front of us: a length and chunks together, two
- * lengths, any coding but "chunked", and odd header names are refused.
+ *              500, 501, 503, 505.
+ * Invariants   at most OAK_HTTP_HEAD_BYTES_MAX of head and OAK_HTTP_BODY_BYTES_MAX of body are
+ *              kept. Where a request ends must be beyond doubt, or what follows could be smuggled
+ *              past somebody in front of us: a length and chunks together, two lengths, any
+ *              coding but "chunked", and odd header names are refused.
  */
 #include "http/internal.h"
 

@@ -3,8 +3,8 @@
  *
  * Happy path   head and body leave by one write; what the socket does not take, the stream queues
  * Can fail     the peer is gone, or there is no memory: then the connection breaks off, and the
- * handler's duty is still done. Invariants   one answer to a request, of the length that its head
- * tells.
+ *              handler's duty is still done.
+ * Invariants   one answer to a request, of the length that its head tells.
  */
 #include <stdio.h>
 #include <stdlib.h>

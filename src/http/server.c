@@ -4,7 +4,7 @@
  * Happy path   a request goes to the route with the longest path that matches and has its method
  * Can fail     no such path: 404; no such method on it: 405 with Allow.
  * Invariants   a connection knows its server as long as the server lives, and then outlives it
- * until its stream has closed.
+ *              until its stream has closed.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,10 @@
  *
  * Happy path   "/a/b?c=d", or "http://host/a/b?c=d" as a proxy would send it
  * Can fail     OAK_EFORMAT: a target of another form, a "%" without two hexadecimal digits, a NUL
- * in what is decoded. OAK_ENOMEM. Invariants   decoded once: "%2541" is "%41". In the query "+" is
- * a blank, in the path it is itself. The path is not otherwise changed: ".." is a key like any
- * other, no file is ever opened.
+ *              in what is decoded. OAK_ENOMEM.
+ * Invariants   decoded once: "%2541" is "%41". In the query "+" is a blank, in the path it is
+ *              itself. The path is not otherwise changed: ".." is a key like any other, no file
+ *              is ever opened.
  */
 #include "http/internal.h"
 

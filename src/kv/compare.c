@@ -108,7 +108,10 @@ static int compare_one(struct oak_kv *kv, const Etcdserverpb__Compare *c, bool *
         return compare_range(kv, c, holds);
     }
     struct oak_store_kv found;
-    int error = oak_store_get(kv->store, oak_proto_bytes(c->key), 0, &found);
+    struct oak_bytes key = oak_proto_bytes(c->key);
+    bool value = c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
+    int error =
+        value ? oak_store_get(kv->store, key, 0, &found) : oak_store_head(kv->store, key, &found);
     if (error == OAK_ENOENT) {
         *holds = holds_for_none(c);
         return 0;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kv.c: one entry of the log at a time, in batches.
  *
- * Happy path   1 skip what has been applied  2 decode  3 check  4 do  5 move the state on
- * Can fail     The command: a result, the same on every member, and nothing has changed.
- *              The store, or memory: the return value, and the process ends, because this member
- *              can no longer follow.
+ * Happy path   1 skip what has been applied
+ *              2 decode
+ *              3 check
+ *              4 do
+ *              5 move the state on
+ * Can fail     The command: a result, the same on every member, and nothing has changed. The
+ *              store, or memory: the return value, and the process ends, because this member can
+ *              no longer follow.
  * Invariants   What becomes of the state depends on the entries alone: decoding has its own arena
- *              with a ceiling that depends on the entry alone; the caller's arena holds nothing but
- *              answers. state.revision rises by one with each command that changes something.
+ *              with a ceiling that depends on the entry alone; the caller's arena holds nothing
+ *              but answers. state.revision rises by one with each command that changes something.
  * Thread       the replica's.
  *
  * The chain is a running hash: two members whose chains differ at one index differ in what they

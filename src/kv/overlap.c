@@ -21,7 +21,9 @@
  * interval; a tree of counts tells how many of the deletes that cover the key at hand stand in an
  * interval.
  *
- * Happy path   1 count  2 collect  3 sort and look        n log n, and n times the depth
+ * Happy path   1 count
+ *              2 collect
+ *              3 sort and look n log n, and n times the depth
  * Can fail     OAK_EDUPLICATEKEY, OAK_ENOMEM (the arena).
  * Thread       any.
  */

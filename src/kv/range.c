@@ -2,11 +2,11 @@
 /* range.c: read a range of keys as of a revision.
  *
  * Happy path   One key: one get. In order of key, either way: stream from the store, stop behind
- *              the limit, and let the store count what was not seen. By another target: gather all
- *              that pass the filters, sort, cut; with a limit, values are read only for those that
- *              are given out.
- * Can fail     Only the store: fatal for a command, an error for a read. No room in the arena makes
- *              the run full.
+ *              the limit, and let the store count what was not seen. By another target: gather
+ *              all that pass the filters, sort, cut; with a limit, values are read only for those
+ *              that are given out.
+ * Can fail     Only the store: fatal for a command, an error for a read. No room in the arena
+ *              makes the run full.
  * Invariants   `count` is the number of keys of the range at that revision, whatever limit and
  *              filters say; `more` is set only by the limit; header.revision is the newest
  *              revision, not the one that was read.

@@ -6,8 +6,8 @@
  *              3 run them in order; reads see the writes before them
  * Can fail     Step 2 with what the client is told; nothing has changed then. After that only the
  *              store can fail, and that is fatal.
- * Invariants   Step 3 goes through the same operations as step 2; a nested TxnResponse has an empty
- *              header, the other responses one with the revision alone.
+ * Invariants   Step 3 goes through the same operations as step 2; a nested TxnResponse has an
+ *              empty header, the other responses one with the revision alone.
  * Thread       the replica's.
  */
 #include "kv/internal.h"

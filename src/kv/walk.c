@@ -4,8 +4,8 @@
  * A table of levels takes the place of recursion. `next` gives a nested transaction before its own
  * operations; these come next if the caller enters it, and not at all if it does not.
  *
- * Invariants   Every level in use has a list; a level that is used up stays until `next` is called,
- *              so that `depth` is the depth of the operation given last.
+ * Invariants   Every level in use has a list; a level that is used up stays until `next` is
+ *              called, so that `depth` is the depth of the operation given last.
  * Thread       any.
  */
 #include "kv/internal.h"

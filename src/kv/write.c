@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write.c: put and delete.
  *
- * Happy path   put: 1 read the current version  2 number the new one  3 write it
- *              delete: 1 gather some keys  2 write a tombstone for each  3 on from the last
- * Can fail     Only the store, or memory: fatal. All that a client may be told was found out before
- *              the first change (check.c, kv__put_check).
+ * Happy path   put: 1 read the current version 2 number the new one 3 write it delete: 1 gather
+ *              some keys 2 write a tombstone for each 3 on from the last
+ * Can fail     Only the store, or memory: fatal. All that a client may be told was found out
+ *              before the first change (check.c, kv__put_check).
  * Invariants   Every change takes the next sub-revision of base + 1; a delete of nothing takes
  *              none. No scan of the store is open while it is written.
  * Thread       the replica's.
@@ -31,7 +31,7 @@ int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request, bo
         return 0;
     }
     struct oak_store_kv current;
-    int error = oak_store_get(kv->store, oak_proto_bytes(request->key), 0, &current);
+    int error = oak_store_head(kv->store, oak_proto_bytes(request->key), &current);
     if (error == OAK_ENOENT) {
         *told = OAK_EKEYNOTFOUND;
         return 0;
@@ -50,6 +50,13 @@ static int find_forgotten(struct kv__run *run, struct oak_bytes key, struct oak_
     return error;
 }
 
+/* The version before a write: with its value only where somebody needs it, which may cost a read of
+ * the disk. */
+static int current_of(struct oak_kv *kv, struct oak_bytes key, bool value, struct oak_store_kv *out)
+{
+    return value ? oak_store_get(kv->store, key, 0, out) : oak_store_head(kv->store, key, out);
+}
+
 static struct oak_store_rev next_rev(struct kv__run *run)
 {
     return (struct oak_store_rev){.main = run->base + 1, .sub = run->changes++};
@@ -63,7 +70,8 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     OAK_ASSERT_GT(key.size, 0);
     OAK_ASSERT_EQ(request->lease, 0);
     struct oak_store_kv current = {.version = 0};
-    int error = oak_store_get(kv->store, key, 0, &current);
+    bool value = request->ignore_value || (run->want && request->prev_kv);
+    int error = current_of(kv, key, value, &current);
     if (error == OAK_ENOENT && OAK_BUG(delete_forgets_version)) {
         error = find_forgotten(run, key, &current);
     }
@@ -172,7 +180,7 @@ static int delete_one(struct kv__run *run, struct oak_bytes key, bool want_pairs
                       struct kv__pairs *pairs)
 {
     struct oak_store_kv found;
-    int error = oak_store_get(run->kv->store, key, 0, &found);
+    int error = current_of(run->kv, key, want_pairs, &found);
     if (error != 0) {
         return error == OAK_ENOENT ? 0 : error;
     }

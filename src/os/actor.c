@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* actor.c: a thread that runs the tasks posted to it, in order, and may block in them.
  *
- * Happy path   1 post: into the list, wake the thread if it waits  2 the thread takes the whole
- * list 3 runs it without the lock Can fail     oak_os_actor_new, for want of memory or threads.
+ * Happy path   1 post: into the list, wake the thread if it waits
+ *              2 the thread takes the whole list
+ *              3 runs it without the lock
+ * Can fail     oak_os_actor_new, for want of memory or threads.
  * Invariants   posts of one thread run in their order. After `closing`, the thread ends only when
- * the list is empty. Thread       `run` is the actor's; the rest is any thread's, under the lock.
+ *              the list is empty.
+ * Thread       `run` is the actor's; the rest is any thread's, under the lock.
  */
 #include <signal.h>
 #include <stdio.h>

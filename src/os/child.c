@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* child.c: start programs, and hear of their end.
  *
- * Happy path   1 open the output  2 spawn  3 the child ends  4 `exited`, from the loop  5 gone
+ * Happy path   1 open the output
+ *              2 spawn
+ *              3 the child ends
+ *              4 `exited`, from the loop
+ *              5 gone
  * Can fail     the spawn: OAK_ENOENT, OAK_EPERM, OAK_ENOMEM; the errbuf names program or file.
  * Invariants   a child gets no descriptor of ours but its output: ours are all close-on-exec.
  * Thread       the loop's.

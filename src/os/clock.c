@@ -5,7 +5,8 @@
  * or a leader's right to read can't outlive a closed lid. Neither clock is cached: both are read
  * through the vDSO, without entering the kernel.
  *
- * Can fail     nothing: a kernel without these clocks or without getrandom is refused by assertion.
+ * Can fail     nothing: a kernel without these clocks or without getrandom is refused by
+ *              assertion.
  * Thread       any.
  */
 #include <errno.h>

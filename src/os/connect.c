@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connect.c: reach an address within a time.
  *
- * Happy path   1 parse  2 look the host up, in libuv's thread pool  3 try its addresses one after
- * the other  4 `done` with a stream Can fail     at the call: OAK_EINVAL, OAK_ENOMEM. Later, by
- * `done`: OAK_EREFUSED, OAK_EUNREACHABLE, OAK_EUNRESOLVED, OAK_EDEADLINE, OAK_ENOENT (unix),
- * OAK_ENOMEM, OAK_ECLOSED (loop freed). Invariants   `done` is called once, from the loop: what
- * fails inside the call is told by a timer that is due at once. A look-up can't always be recalled:
- * the attempt's memory waits for it. Thread       the loop's.
+ * Happy path   1 parse
+ *              2 look the host up, in libuv's thread pool
+ *              3 try its addresses one after the other
+ *              4 `done` with a stream
+ * Can fail     at the call: OAK_EINVAL, OAK_ENOMEM. Later, by `done`: OAK_EREFUSED,
+ *              OAK_EUNREACHABLE, OAK_EUNRESOLVED, OAK_EDEADLINE, OAK_ENOENT (unix), OAK_ENOMEM,
+ *              OAK_ECLOSED (loop freed).
+ * Invariants   `done` is called once, from the loop: what fails inside the call is told by a
+ *              timer that is due at once. A look-up can't always be recalled: the attempt's
+ *              memory waits for it.
+ * Thread       the loop's.
  */
 #include <netdb.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /* disk.c: files, blocking.
  *
  * Happy path   one call, one system call; short counts are carried on, EINTR is tried again, but
- * for sync: a sync that failed is never tried again, whatever the reason. Can fail     everything,
- * with the codes of port.h. Invariants   only regular files are opened: a FIFO would block, a
- * directory can't be written. Thread       any; a file by one at a time.
+ *              for sync: a sync that failed is never tried again, whatever the reason.
+ * Can fail     everything, with the codes of port.h.
+ * Invariants   only regular files are opened: a FIFO would block, a directory can't be written.
+ * Thread       any; a file by one at a time.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* listen.c: accept streams on a TCP address or a unix socket.
  *
- * Happy path   1 parse  2 look the host up (blocking: listening is a matter of start-up)  3 bind
- * the first of its addresses that lets itself be bound  4 each connection becomes a stream Can fail
- * OAK_EINVAL, OAK_EINUSE, OAK_EPERM, OAK_EUNRESOLVED, OAK_ENOMEM; the errbuf names the address. A
- * connection past OAK_CONNECTIONS_MAX is accepted and closed: left in the kernel's queue, it would
- * hang without an answer. Invariants   no host ("" as in ":2379") is every address of the machine,
- * v6 and v4 by one socket where the kernel has v6. A name goes to v4 first, where clients of a name
- * look first. Thread       the loop's.
+ * Happy path   1 parse
+ *              2 look the host up (blocking: listening is a matter of start-up)
+ *              3 bind the first of its addresses that lets itself be bound
+ *              4 each connection becomes a stream Can fail OAK_EINVAL, OAK_EINUSE, OAK_EPERM,
+ *                OAK_EUNRESOLVED, OAK_ENOMEM; the errbuf names the address. A connection past
+ *                OAK_CONNECTIONS_MAX is accepted and closed: left in the kernel's queue, it would
+ *                hang without an answer.
+ * Invariants   no host ("" as in ":2379") is every address of the machine, v6 and v4 by one
+ *              socket where the kernel has v6. A name goes to v4 first, where clients of a name
+ *              look first.
+ * Thread       the loop's.
  */
 #include <errno.h>
 #include <netdb.h>

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lock.c: one process for one data directory.
  *
- * Happy path   1 open or create LOCK  2 flock it  3 write our process id into it, for the message
- * that the next comer gets Can fail     OAK_EINUSE and what opening a file can. Invariants   the
- * lock is the kernel's, on the open file: a LOCK file left by a dead process locks nothing. The
- * file is never removed: a third process could lock the removed one. Thread       any.
+ * Happy path   1 open or create LOCK
+ *              2 flock it
+ *              3 write our process id into it, for the message that the next comer gets
+ * Can fail     OAK_EINUSE and what opening a file can.
+ * Invariants   the lock is the kernel's, on the open file: a LOCK file left by a dead process
+ *              locks nothing. The file is never removed: a third process could lock the removed
+ *              one.
+ * Thread       any.
  */
 #include <errno.h>
 #include <fcntl.h>

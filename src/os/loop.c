@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loop.c: the life of a loop, its rounds, and work posted to it.
  *
- * Happy path   libuv waits; sockets' events run; then, before libuv waits again, the round:
- *              1 timers that are due  2 tasks posted before it  3 the hooks
+ * Happy path   libuv waits; sockets' events run; then, before libuv waits again, the round: 1
+ *              timers that are due 2 tasks posted before it 3 the hooks
  * Can fail     oak_os_loop_new, for want of memory or descriptors.
  * Invariants   the loop waits only when no task is posted and no timer is due: what a task, timer
- * or hook posts runs in the next round, after the sockets had their turn. A hook sees the effects
- * of everything that ran before it in the round; one that is added by a hook runs in that round.
+ *              or hook posts runs in the next round, after the sockets had their turn. A hook
+ *              sees the effects of everything that ran before it in the round; one that is added
+ *              by a hook runs in that round.
  *
  * Thread       the loop's, but for post and stop: they take the lock, and wake a loop that waits. A
  * loop that is busy is not woken: it looks at the queue before it waits, under the same lock.

@@ -5,11 +5,12 @@
  *      │ └──peer's end──────► ending ──flushed────────────────────────────────────►  ▲
  *      └──error, close now───────────────────────────────────────────────────────────┘
  *
- * Happy path   write: 1 to the socket at once  2 the rest into `waiting`  3 one write of libuv
- * takes all of `waiting` as `sending`  4 when it is out, the next, or `drained` Can fail     an
- * error of the socket or want of memory closes the stream: `closed` tells, from the loop.
- * Invariants   one write is under way at most; `waiting` is empty unless one is.
- *              `closed` comes once, after every other callback, never from inside a call.
+ * Happy path   write: 1 to the socket at once 2 the rest into `waiting` 3 one write of libuv
+ *              takes all of `waiting` as `sending` 4 when it is out, the next, or `drained`
+ * Can fail     an error of the socket or want of memory closes the stream: `closed` tells, from
+ *              the loop.
+ * Invariants   one write is under way at most; `waiting` is empty unless one is. `closed` comes
+ *              once, after every other callback, never from inside a call.
  * Thread       the loop's.
  */
 #include <stdio.h>

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* timers.c: any number of timers behind one alarm of libuv.
  *
- * Happy path   1 set: into the heap  2 before the loop waits: the alarm is set for the first
- *              3 the loop wakes  4 what is due fires, in the order of being due
+ * Happy path   1 set: into the heap
+ *              2 before the loop waits: the alarm is set for the first
+ *              3 the loop wakes
+ *              4 what is due fires, in the order of being due
  * Can fail     nothing: the heap is threaded through the timers, so that setting one needs no
- * memory. Invariants   no timer is due before its parent; `impl` is the first child, `link.next`
- * the next sibling, `link.prev` the previous one or, for a first child, the parent. Why          a
- * pairing heap: set is O(1) and most timers (deadlines) are stopped, not fired. libuv counts in
- * milliseconds of a clock that stops when the machine is suspended: it only wakes us, and what is
- * due is judged by our own clock. Thread       the loop's.
+ *              memory.
+ * Invariants   no timer is due before its parent; `impl` is the first child, `link.next` the next
+ *              sibling, `link.prev` the previous one or, for a first child, the parent. Why a
+ *              pairing heap: set is O(1) and most timers (deadlines) are stopped, not fired.
+ *              libuv counts in milliseconds of a clock that stops when the machine is suspended:
+ *              it only wakes us, and what is due is judged by our own clock.
+ * Thread       the loop's.
  */
 #include "os/internal.h"
 

@@ -6,11 +6,11 @@
  * keeps, in a table of OAK_PROTO_DEPTH_MAX rows, where each message it is inside of ends.
  *
  * Happy path   one pass over the tags; payloads that are no messages are skipped unread.
- * Can fail     OAK_EFORMAT: a varint of more than ten bytes, a record that runs over the end of its
- *              message, field number 0, a group (wire types 3 and 4), nesting past the limit.
+ * Can fail     OAK_EFORMAT: a varint of more than ten bytes, a record that runs over the end of
+ *              its message, field number 0, a group (wire types 3 and 4), nesting past the limit.
  * Invariants   the end of a message is never behind the end of the message around it.
- * Format       a record is a varint tag (number << 3 | wire type), then: 0 a varint, 1 eight bytes,
- *              2 a varint length and so many bytes, 5 four bytes.
+ * Format       a record is a varint tag (number << 3 | wire type), then: 0 a varint, 1 eight
+ *              bytes, 2 a varint length and so many bytes, 5 four bytes.
  * Thread       any.
  */
 #include "proto/internal.h"

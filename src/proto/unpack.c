@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack.c: decode a message into an arena.
  *
- * Happy path   1 walk the wire bytes (depth.c)  2 protobuf-c unpacks, taking memory from the arena
+ * Happy path   1 walk the wire bytes (depth.c)
+ *              2 protobuf-c unpacks, taking memory from the arena
  * Can fail     OAK_EFORMAT from either step; OAK_ELIMIT when the arena's ceiling is met, which
- * bounds the number of repeated elements too; OAK_ENOMEM when the machine has no memory. Which of
- * the three it is depends on the bytes and the ceiling alone, but for OAK_ENOMEM. Invariants
- * nothing is freed one by one: what a failed decoding took goes with the arena. Thread       the
- * arena's.
+ *              bounds the number of repeated elements too; OAK_ENOMEM when the machine has no
+ *              memory. Which of the three it is depends on the bytes and the ceiling alone, but
+ *              for OAK_ENOMEM. Invariants nothing is freed one by one: what a failed decoding
+ *              took goes with the arena.
+ * Thread       the arena's.
  */
 #include "proto/internal.h"
 

@@ -361,7 +361,11 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
 }
 
 static uint64_t seed_first = 1;
+#if defined(OAK_SLOW_BUILD)
+static uint64_t seed_count = 1000;
+#else
 static uint64_t seed_count = 3000;
+#endif
 
 static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
 {

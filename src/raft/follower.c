@@ -2,12 +2,15 @@
 /* follower.c: what a leader sends is checked, stored and acknowledged.
  *
  * Happy path   1 plan the append: does the previous entry match, what is here already, what
- * conflicts; copy the new payloads  2 adopt the leader  3 cut, append, learn the commit index 4
- * acknowledge once durable (output.c). Can fail     in 1 only: EINVAL when the message contradicts
- * what is committed, or what the same leader has shown before; ENOMEM. Nothing changed then.
+ *                conflicts; copy the new payloads
+ *              2 adopt the leader
+ *              3 cut, append, learn the commit index
+ *              4 acknowledge once durable (output.c).
+ * Can fail     in 1 only: EINVAL when the message contradicts what is committed, or what the same
+ *              leader has shown before; ENOMEM. Nothing changed then.
  * Invariants   nothing committed is ever cut; `verified` is how far our log equals that of the
- * leader of this term: it only grows in a term, and bounds every acknowledgement. Thread       the
- * core's.
+ *              leader of this term: it only grows in a term, and bounds every acknowledgement.
+ * Thread       the core's.
  */
 #include "raft/internal.h"
 

@@ -11,7 +11,8 @@
  * of it, also when entries of the same indexes follow in a later batch.
  *
  * Can fail     nothing: a take needs no memory.
- * Invariants   staged hard state's commit <= durable log (a restart can tell a lost tail from it).
+ * Invariants   staged hard state's commit <= durable log (a restart can tell a lost tail from
+ *              it).
  * Thread       the core's.
  */
 #include "raft/internal.h"

@@ -5,11 +5,12 @@
  * replicate.c (a leader), follower.c, read.c, output.c (work out), and below them log.c,
  * progress.c, quorum.c, recover.c.
  *
- * Invariants of the core, after every call:
- *      log.base <= applied <= apply_issued <= commit <= last      (log.base may lead `applied`
- * while a restore is under way) durable <= staged <= last                                  (staged
- * may lag log.base likewise) acked <= min(verified, durable)                            in the
- * current term Can fail     only new, for want of memory or sense. Thread       the core's.
+ * Invariants of the core, after every call: log.base <= applied <= apply_issued <= commit <= last
+ * (log.base may lead `applied` while a restore is under way) durable <= staged <= last
+ * (staged may lag log.base likewise) acked <= min(verified, durable)
+ * in the current term
+ * Can fail     only new, for want of memory or sense.
+ * Thread       the core's.
  */
 #include "raft/internal.h"
 

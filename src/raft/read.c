@@ -16,7 +16,8 @@
  * earlier life of this member, in the same term, matches nothing.
  *
  * Can fail     reads are lost when leader or term change, or nobody answers for an election
- * time-out. Invariants   answered <= rounded <= seq; rounds are in order of number and of seq.
+ *              time-out.
+ * Invariants   answered <= rounded <= seq; rounds are in order of number and of seq.
  * Thread       the core's.
  */
 #include "raft/internal.h"

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replicate.c: the leader: proposals, appends, acknowledgements, commit, check-quorum.
  *
- * Happy path   1 a proposal enters the log  2 the next take hands it out for writing and to every
- * peer in REPLICATE, in parallel (dissertation 10.2.1)  3 acknowledgements, and this member's own
- *              finished write, raise the matches  4 a majority commits, if the entry is of this
- * term (Raft 5.4.2)  5 peers hear of the commit with the next append, an empty one if need be. Can
- * fail     a proposal, for want of memory or room; nothing changed then. Invariants   own match =
- * durable; the log of a leader only grows; match < next for every peer. Thread       the core's.
+ * Happy path   1 a proposal enters the log
+ *              2 the next take hands it out for writing and to every peer in REPLICATE, in
+ *                parallel (dissertation 10.2.1)
+ *              3 acknowledgements, and this member's own finished write, raise the matches
+ *              4 a majority commits, if the entry is of this term (Raft 5.4.2)
+ *              5 peers hear of the commit with the next append, an empty one if need be.
+ * Can fail     a proposal, for want of memory or room; nothing changed then.
+ * Invariants   own match = durable; the log of a leader only grows; match < next for every peer.
+ * Thread       the core's.
  */
 #include "raft/internal.h"
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* step.c: a message comes in.
  *
- * Happy path   1 check its form  2 find the room and the memory that handling it needs  3 compare
- * terms 4 hand it to the file of its subject. Can fail     in 1 and 2 (EINVAL, ENOMEM), with
- * nothing changed: the message is as if lost. Why          checks stand together and first: behind
- * them, handlers assert. Thread       the core's.
+ * Happy path   1 check its form
+ *              2 find the room and the memory that handling it needs
+ *              3 compare terms
+ *              4 hand it to the file of its subject.
+ * Can fail     in 1 and 2 (EINVAL, ENOMEM), with nothing changed: the message is as if lost. Why
+ *              checks stand together and first: behind them, handlers assert.
+ * Thread       the core's.
  */
 #include "raft/internal.h"
 

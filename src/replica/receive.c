@@ -2,15 +2,18 @@
 /* receive.c: a snapshot of another member, from its chunks into a file, from the file into the
  * store.
  *
- * Happy path   1 chunks, in order, are written to a part file (worker)  2 with the last, the file
- * is made durable and named  3 Raft is told and, if it takes it, puts a marker into the log  4 the
- * marker is durable: the file's contents replace the store's, piece by piece, while the loop goes
- * on 5 the state machine reads its state anew; entries held back meanwhile are applied Crash before
- * 2 ends: a part file, removed at start. Before the marker is durable: a whole file that nobody
- * needs, removed. After it, before 5: start-up does step 4 (recover.c). Can fail     disk full or
- * an I/O error while receiving: the sender is refused and Raft tries again later. While installing:
- * fatal, start-up tries again from the file. Threads      the loop's; writer, reader and chunk are
- * the worker's while busy.
+ * Happy path   1 chunks, in order, are written to a part file (worker)
+ *              2 with the last, the file is made durable and named
+ *              3 Raft is told and, if it takes it, puts a marker into the log
+ *              4 the marker is durable: the file's contents replace the store's, piece by piece,
+ *                while the loop goes on
+ *              5 the state machine reads its state anew; entries held back meanwhile are applied
+ *                Crash before 2 ends: a part file, removed at start. Before the marker is durable:
+ *                a whole file that nobody needs, removed. After it, before 5: start-up does step 4
+ *                (recover.c).
+ * Can fail     disk full or an I/O error while receiving: the sender is refused and Raft tries
+ *              again later. While installing: fatal, start-up tries again from the file.
+ * Threads      the loop's; writer, reader and chunk are the worker's while busy.
  */
 #include "replica/internal.h"
 

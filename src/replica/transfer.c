@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer.c: sending a snapshot of the state machine to a member that the log can't serve.
  *
- * Happy path   1 take the store's snapshot as it is applied now  2 (worker) read a chunk  3 send
- * it, bulk 4 the receiver acknowledges its offset: next chunk  5 the last one is acknowledged as
- *              installed: tell Raft
- * Can fail     a chunk or its acknowledgement is lost: sent again every RESEND_NS; after TRIES_MAX,
- * or a refusal, or a read error, the sending ends and Raft probes and asks again. Limits       one
- * chunk under way for a receiver, OAK_SNAPSHOT_SENDS_MAX receivers. Threads      the loop's; the
- * slot's source, chunk, size and error are the worker's while busy.
+ * Happy path   1 take the store's snapshot as it is applied now
+ *              2 (worker) read a chunk
+ *              3 send it, bulk
+ *              4 the receiver acknowledges its offset: next chunk
+ *              5 the last one is acknowledged as installed: tell Raft
+ * Can fail     a chunk or its acknowledgement is lost: sent again every RESEND_NS; after
+ *              TRIES_MAX, or a refusal, or a read error, the sending ends and Raft probes and
+ *              asks again.
+ * Limits       one chunk under way for a receiver, OAK_SNAPSHOT_SENDS_MAX receivers.
+ * Threads      the loop's; the slot's source, chunk, size and error are the worker's while busy.
  */
 #include "replica/internal.h"
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* writer.c: batches of log records between the Raft core and the log writer.
  *
- * Happy path   1 gather records in `next`  2 swap to `away`, post  3 (log writer) append all, one
- * write, one sync  4 back on the loop: oak_raft_persisted(token)  5 whatever gathered meanwhile
- * goes next Can fail     any error of the log is fatal to the process (law 3). Invariants   one
- * batch is away at a time; payloads stay valid until its token is reported. Threads      the
- * loop's; `away`, `away_release`, `error` and `sync_ns` are the log writer's while busy.
+ * Happy path   1 gather records in `next`
+ *              2 swap to `away`, post
+ *              3 (log writer) append all, one write, one sync
+ *              4 back on the loop: oak_raft_persisted(token)
+ *              5 whatever gathered meanwhile goes next
+ * Can fail     any error of the log is fatal to the process (law 3).
+ * Invariants   one batch is away at a time; payloads stay valid until its token is reported.
+ * Threads      the loop's; `away`, `away_release`, `error` and `sync_ns` are the log writer's
+ *              while busy.
  */
 #include "replica/internal.h"
 

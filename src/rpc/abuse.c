@@ -2,10 +2,11 @@
 /* abuse.c: how often a peer may do what costs us more than it costs the peer.
  *
  * Happy path   each kind of frame takes a token from its bucket; buckets refill with time.
- * Can fail     an empty bucket: the connection ends with GOAWAY ENHANCE_YOUR_CALM, whose debug data
- *              names the reason, and is counted in the server's traffic.abuse_closed.
- * Why these    resets: rapid reset, and resets that the peer makes us send. PINGs, SETTINGS, empty
- *              DATA: work without progress. nghttp2 itself bounds CONTINUATION and unsent answers.
+ * Can fail     an empty bucket: the connection ends with GOAWAY ENHANCE_YOUR_CALM, whose debug
+ *              data names the reason, and is counted in the server's traffic.abuse_closed. Why
+ *              these resets: rapid reset, and resets that the peer makes us send. PINGs,
+ *              SETTINGS, empty DATA: work without progress. nghttp2 itself bounds CONTINUATION
+ *              and unsent answers.
  * Thread       the connection's.
  */
 #include "rpc/internal.h"

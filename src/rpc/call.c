@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* call.c: what a handler may do with a call, and how bytes leave it.
  *
- * Happy path   send frames a message into `out`; nghttp2 asks rpc__call_read how much there is, and
- *              rpc__call_write puts frame header and bytes straight into what the connection
- * gathers. A server's trailers are submitted when the last byte has been asked for. Can fail     a
- * full queue or a message over the limit (OAK_ELIMIT), no memory. Want of memory where nothing can
- * be returned breaks the connection, not the process. Invariants   out_at <= out.size; after
- * local_done nothing is added to `out`. No handler is called from here but `writable`: what cancel
- * and pause lead to waits in conn->ready until nghttp2 is not on the stack. Thread       the
- * connection's.
+ * Happy path   send frames a message into `out`; nghttp2 asks rpc__call_read how much there is,
+ *              and rpc__call_write puts frame header and bytes straight into what the connection
+ *              gathers. A server's trailers are submitted when the last byte has been asked for.
+ * Can fail     a full queue or a message over the limit (OAK_ELIMIT), no memory. Want of memory
+ *              where nothing can be returned breaks the connection, not the process.
+ * Invariants   out_at <= out.size; after local_done nothing is added to `out`. No handler is
+ *              called from here but `writable`: what cancel and pause lead to waits in
+ *              conn->ready until nghttp2 is not on the stack.
+ * Thread       the connection's.
  */
 #include "rpc/internal.h"
 

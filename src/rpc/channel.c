@@ -2,11 +2,13 @@
 /* channel.c: a client's connection to one address, made again whenever it is lost.
  *
  * Happy path   there is always a current connection, with or without a stream: calls made before
- * the stream is there wait in it. Connected, they start. Can fail     connecting: tried again with
- * back-off. The stream is lost: calls that had started end with UNAVAILABLE, the others move to the
- * next connection. GOAWAY: the same, but what has started goes on over the old connection, which
- * closes when it is done. Invariants   at most one connect is under way; current is NULL only while
- * closing. Thread       the loop's.
+ *              the stream is there wait in it. Connected, they start.
+ * Can fail     connecting: tried again with back-off. The stream is lost: calls that had started
+ *              end with UNAVAILABLE, the others move to the next connection. GOAWAY: the same,
+ *              but what has started goes on over the old connection, which closes when it is
+ *              done.
+ * Invariants   at most one connect is under way; current is NULL only while closing.
+ * Thread       the loop's.
  */
 #include "rpc/internal.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.c: calls of a client connection: waiting, starting, and the status they end with.
  *
- * Happy path   oak_rpc_conn_call puts a call in `waiting`; the next take starts it, when the peer's
- *              limit of open streams has room; the answer's trailers carry its status.
+ * Happy path   oak_rpc_conn_call puts a call in `waiting`; the next take starts it, when the
+ *              peer's limit of open streams has room; the answer's trailers carry its status.
  * Can fail     what comes is no gRPC, or ends without a status: the code follows from the HTTP
- * status or from the code of the reset, as "statuscodes" and PROTOCOL-HTTP2 say. Invariants   a
- * call in `waiting` has no stream; calls start in the order they were made. Thread       the
- * connection's.
+ *              status or from the code of the reset, as "statuscodes" and PROTOCOL-HTTP2 say.
+ * Invariants   a call in `waiting` has no stream; calls start in the order they were made.
+ * Thread       the connection's.
  */
 #include <stdio.h>
 

@@ -2,11 +2,13 @@
 /* conn.c: the life of a connection: bytes in, bytes out, time.
  *
  * Happy path   feed gives nghttp2 what came, which calls back (inbound.c); take starts waiting
- * calls and gathers frames until nghttp2 has none or enough is gathered; tick looks at deadlines.
+ *              calls and gathers frames until nghttp2 has none or enough is gathered; tick looks
+ *              at deadlines.
  * Can fail     feed, when the peer broke the protocol beyond repair or abused us: what take gives
- * then is the goodbye. Want of memory breaks the connection in the same way. Invariants   `broken`
- * is set once; then nghttp2 is never asked again. held_bytes is the sum over the calls of in.size
- * and held.size. Thread       the loop's.
+ *              then is the goodbye. Want of memory breaks the connection in the same way.
+ * Invariants   `broken` is set once; then nghttp2 is never asked again. held_bytes is the sum
+ *              over the calls of in.size and held.size.
+ * Thread       the loop's.
  */
 #include <stdio.h>
 

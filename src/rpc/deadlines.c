@@ -2,9 +2,11 @@
 /* deadlines.c: a binary heap of calls, the earliest deadline on top.
  *
  * Happy path   most calls of a connection come with the same timeout, so each new one is the
- * latest: adding costs no step. Most end before their time, and are removed from the middle. Can
- * fail     adding, for want of memory. Invariants   calls[i]->heap_place == i + 1; no call is
- * earlier than its parent. Thread       the connection's.
+ *              latest: adding costs no step. Most end before their time, and are removed from the
+ *              middle.
+ * Can fail     adding, for want of memory.
+ * Invariants   calls[i]->heap_place == i + 1; no call is earlier than its parent.
+ * Thread       the connection's.
  */
 #include "rpc/internal.h"
 

@@ -2,12 +2,14 @@
 /* frame.c: from DATA to messages, which start anywhere in it and end anywhere.
  *
  * Happy path   a message that lies whole in one piece of DATA is delivered where it lies; others
- * are put together in `in`, which grows with what has come and never by what is merely announced.
+ *              are put together in `in`, which grows with what has come and never by what is
+ *              merely announced.
  * Can fail     what the peer did wrong ends its call: too large, compressed, cut off, not exactly
- * one. Invariants   a byte of the stream's window is credited when it is delivered, put into `in`
- * or dropped: never while it waits in `held`. in.size <= need <= receive_bytes_max. Format       {
- * u8 compressed, u32 big-endian length, message } repeated (PROTOCOL-HTTP2). Thread       the
- * connection's; may call the handler.
+ *              one.
+ * Invariants   a byte of the stream's window is credited when it is delivered, put into `in` or
+ *              dropped: never while it waits in `held`. in.size <= need <= receive_bytes_max.
+ * Format       { u8 compressed, u32 big-endian length, message } repeated (PROTOCOL-HTTP2).
+ * Thread       the connection's; may call the handler.
  */
 #include <stdio.h>
 

@@ -7,7 +7,7 @@
  *              want of memory for one call: its stream is reset, the connection lives.
  * Invariants   the user data of an nghttp2 stream is its call, as long as the stream is there.
  * Thread       the connection's. Handlers are called from here, with nghttp2 on the stack: they
- * submit, and never feed or take.
+ *              submit, and never feed or take.
  */
 #include "rpc/internal.h"
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* life.c: how a call begins, ends and goes back to the pool.
  *
- * Happy path   1 rpc__call_new  2 its handler works  3 rpc__call_end tells `closed`, once
- *              4 nghttp2 forgets the stream  5 rpc__call_release. 3 and 4 in either order.
+ * Happy path   1 rpc__call_new
+ *              2 its handler works
+ *              3 rpc__call_end tells `closed`, once
+ *              4 nghttp2 forgets the stream
+ *              5 rpc__call_release. 3 and 4 in either order.
  * Can fail     1, for want of memory.
  * Invariants   a call is in exactly one list by its link; a spare one is all zero but for the
- * capacity of its buffers. handler == NULL once ended. Thread       the connection's.
+ *              capacity of its buffers. handler == NULL once ended.
+ * Thread       the connection's.
  */
 #include "rpc/internal.h"
 

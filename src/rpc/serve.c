@@ -3,7 +3,9 @@
  *
  * Happy path   new → add methods (server.c) → serve each accepted stream → drain → free.
  * Can fail     serve: too many connections, draining, no memory; the stream then stays the
- * caller's. Invariants   link_count is the length of links.all. Thread       the loop's.
+ *              caller's.
+ * Invariants   link_count is the length of links.all.
+ * Thread       the loop's.
  */
 #include "rpc/internal.h"
 

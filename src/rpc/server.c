@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server.c: the registry of methods, what is counted, and the start of a call.
  *
- * Happy path   methods are added at start-up; a request's path is looked up while its headers come
- * in; once they are complete its `start` is called. Can fail     adding (exists, no memory); a
- * request that is not gRPC (HTTP 405, 415) or that we don't serve (UNIMPLEMENTED, with the texts
- * that clients of grpc-go know). Invariants   index holds each method once, and at least one free
- * place in two. Thread       the loop's.
+ * Happy path   methods are added at start-up; a request's path is looked up while its headers
+ *              come in; once they are complete its `start` is called.
+ * Can fail     adding (exists, no memory); a request that is not gRPC (HTTP 405, 415) or that we
+ *              don't serve (UNIMPLEMENTED, with the texts that clients of grpc-go know).
+ * Invariants   index holds each method once, and at least one free place in two.
+ * Thread       the loop's.
  */
 #include <stdio.h>
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stream.c: a connection over a byte stream of the loop.
  *
- * Happy path   bytes come → feed → the link is dirty → when the round ends, all that the connection
- * has to say is gathered and written at once → the link is clean. Can fail     the stream (lost:
- * the owner moves the calls that have not started, the rest end with UNAVAILABLE); a peer that
- * doesn't read: first nothing more of it is read, then, if it takes nothing for RPC_STALL_NS, it is
- * let go. Invariants   the after-hook is added exactly while `dirty` is not empty: added late, it
- * runs behind the hooks that make replies. One timer a link. Thread       the loop's.
+ * Happy path   bytes come → feed → the link is dirty → when the round ends, all that the
+ *              connection has to say is gathered and written at once → the link is clean.
+ * Can fail     the stream (lost: the owner moves the calls that have not started, the rest end
+ *              with UNAVAILABLE); a peer that doesn't read: first nothing more of it is read,
+ *              then, if it takes nothing for RPC_STALL_NS, it is let go.
+ * Invariants   the after-hook is added exactly while `dirty` is not empty: added late, it runs
+ *              behind the hooks that make replies. One timer a link.
+ * Thread       the loop's.
  */
 #include "rpc/internal.h"
 

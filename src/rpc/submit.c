@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* submit.c: headers and trailers of a call, handed to nghttp2.
  *
- * Happy path   fields are gathered in the pool's scratch array, then submitted. Texts that live as
- * long as the program are not copied by nghttp2; values that differ from call to call are kept out
- * of the header compression table, where they would push out what repeats. Can fail     OAK_ENOMEM.
- * Nothing is submitted then. Thread       the connection's.
+ * Happy path   fields are gathered in the pool's scratch array, then submitted. Texts that live
+ *              as long as the program are not copied by nghttp2; values that differ from call to
+ *              call are kept out of the header compression table, where they would push out what
+ *              repeats.
+ * Can fail     OAK_ENOMEM. Nothing is submitted then.
+ * Thread       the connection's.
  */
 #include "rpc/internal.h"
 

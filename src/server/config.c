@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.c: load a configuration: flags first, then the file or the variables, then the check.
  *
- * Happy path   1 defaults  2 flags, as Go's flag package reads them  3 a file, if one is named,
- * from fresh defaults; else the variables  4 the rules that span several flags Can fail anything a
- * person can type. The error names the flag, variable or key; `misused` tells an error of syntax
- * (exit code 2, with the usage) from one of meaning (exit code 1). Invariants   a failed load
- * leaves nothing but the arena behind.
+ * Happy path   1 defaults
+ *              2 flags, as Go's flag package reads them
+ *              3 a file, if one is named, from fresh defaults; else the variables
+ *              4 the rules that span several flags Can fail anything a person can type. The error
+ *                names the flag, variable or key; `misused` tells an error of syntax (exit code 2,
+ *                with the usage) from one of meaning (exit code 1).
+ * Invariants   a failed load leaves nothing but the arena behind.
  */
 #include "server/config_internal.h"
 

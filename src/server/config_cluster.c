@@ -2,9 +2,12 @@
 /* config_cluster.c: who is in the cluster that is about to be born, and the ids.
  *
  * Happy path   1 cut "a=http://…,b=http://…" (a name may come several times, with one URL each)
- *              2 find ourselves in it  3 derive the ids as etcd does  4 sort by id
+ *              2 find ourselves in it
+ *              3 derive the ids as etcd does
+ *              4 sort by id
  * Can fail     OAK_EINVAL: rows, URLs or the own row that do not fit; OAK_ELIMIT: too many;
- * OAK_ENOMEM. Invariants   no URL belongs to two members; ids differ.
+ *              OAK_ENOMEM.
+ * Invariants   no URL belongs to two members; ids differ.
  */
 #include "server/config_internal.h"
 

@@ -2,9 +2,10 @@
 /* config_env.c: the variables of the environment.
  *
  * Happy path   for each row: its variable sets it, unless it is empty; then look for ETCD_ names
- * that no row has, and warn. Can fail     a variable that is there (even empty) while its flag is
- * given too: OAK_EINVAL, because one of the two would be obeyed and the other believed. A bad
- * value: OAK_EINVAL.
+ *              that no row has, and warn.
+ * Can fail     a variable that is there (even empty) while its flag is given too: OAK_EINVAL,
+ *              because one of the two would be obeyed and the other believed. A bad value:
+ *              OAK_EINVAL.
  */
 #include "server/config_internal.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_file.c: a configuration file in YAML (or JSON, which is YAML), by libyaml's event parser.
  *
- * Happy path   one mapping: key, value, key, value. A value is a scalar, a list of scalars (joined
- * by commas), or one of a few known sections, whose keys stand for flags. Can fail     OAK_ENOENT,
- * OAK_EPERM, OAK_EIO (the file), OAK_ELIMIT (too long), OAK_EFORMAT (not YAML, not a mapping; with
- * line and column), OAK_EINVAL (a bad value). OAK_ENOMEM. Invariants   no recursion: unknown values
- * are skipped by counting their depth. Anchors are refused, so that a file cannot be small and mean
- * something huge.
+ * Happy path   one mapping: key, value, key, value. A value is a scalar, a list of scalars
+ *              (joined by commas), or one of a few known sections, whose keys stand for flags.
+ * Can fail     OAK_ENOENT, OAK_EPERM, OAK_EIO (the file), OAK_ELIMIT (too long), OAK_EFORMAT (not
+ *              YAML, not a mapping; with line and column), OAK_EINVAL (a bad value). OAK_ENOMEM.
+ * Invariants   no recursion: unknown values are skipped by counting their depth. Anchors are
+ *              refused, so that a file cannot be small and mean something huge.
  */
 #include "server/config_internal.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_value.c: one value, from text to a field.
  *
- * Happy path   1 read the text by the row's kind  2 hold it against the row's bounds  3 by the
- * row's fate: store it, warn that it changes nothing, or refuse it by name Can fail     anything a
- * person can type: OAK_EINVAL with an explanation. OAK_ENOMEM. Invariants   the row's default is a
- * value that reads without error (config_test.c tries each).
+ * Happy path   1 read the text by the row's kind
+ *              2 hold it against the row's bounds
+ *              3 by the row's fate: store it, warn that it changes nothing, or refuse it by name
+ * Can fail     anything a person can type: OAK_EINVAL with an explanation. OAK_ENOMEM.
+ * Invariants   the row's default is a value that reads without error (config_test.c tries each).
  */
 #include "server/config_internal.h"
 

@@ -2,10 +2,10 @@
 /* sha1.c: SHA-1 (RFC 3174) for etcd's member and cluster ids.
  *
  * Happy path   fill a block of 64 bytes, stir it in, end with the size in bits.
- * Can fail     nothing.
- * Why here     two ids at start-up would be the only use of libcrypto in a build without TLS, so
- * sixty lines with the published test vectors are the smaller debt. Not for security: SHA-1 is
- *              broken as such, and here it only has to agree with etcd.
+ * Can fail     nothing. Why here two ids at start-up would be the only use of libcrypto in a
+ *              build without TLS, so sixty lines with the published test vectors are the smaller
+ *              debt. Not for security: SHA-1 is broken as such, and here it only has to agree
+ *              with etcd.
  */
 #include "server/sha1.h"
 

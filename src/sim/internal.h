@@ -3,12 +3,14 @@
 #ifndef OAK_SIM_INTERNAL_H
 #define OAK_SIM_INTERNAL_H
 
+#include "peer/peer.h"
 #include "replica/replica.h"
 #include "sim/history.h"
 #include "sim/sim.h"
 #include "sim/world.h"
 
 #define SIM_CLIENTS_MAX 8
+#define SIM_BURST_MAX   200
 
 struct sim;
 
@@ -22,7 +24,10 @@ struct node {
     bool fatal;                  /* the replica has asked for its end */
     bool closed;
     struct oak_log log;
-    enum oak_raft_role role_seen;
+    uint64_t promised;      /* the highest term it has promised anything in, in any life */
+    uint64_t commit_seen;   /* in this life */
+    uint64_t applied_seen;
+    bool installing_seen;
 };
 
 /* A client does one operation at a time. */
@@ -37,6 +42,13 @@ struct client {
     bool busy;
     bool arrived;      /* the replica knows the request */
     uint64_t answered; /* operations with a known end in the second phase */
+};
+
+/* ambush.c says what they are. */
+enum ambush_kind {
+    AMBUSH_NONE,
+    AMBUSH_FIGURE_EIGHT,
+    AMBUSH_LOST_TAIL,
 };
 
 /* What the seed has drawn for this run. */
@@ -56,12 +68,44 @@ struct plan {
     size_t flush_bytes;
     size_t tail_entries;
     size_t append_bytes;
+    uint64_t segment_bytes;
     bool read_heavy;
+    enum ambush_kind ambush;
 };
 
-/* What is known of one applied entry, and of one term. */
+/* An ambush in play: who is who in it. */
+struct ambush {
+    unsigned stage;
+    uint64_t since_ns; /* the stage began */
+    uint64_t term;     /* of the last leader that mattered */
+    uint64_t common;   /* the last index that all had */
+    int first, ally, rival, voter;
+    unsigned pair; /* first and ally, as bits */
+    struct oak_replica_request burst[SIM_BURST_MAX];
+};
+
+/* model.c */
+struct model_key {
+    char key[32];
+    size_t key_size;
+    char value[24];
+    size_t value_size;
+    int64_t create, mod;
+    int64_t version; /* 0: no such key */
+};
+
+struct model_kv {
+    struct model_key *keys;
+    size_t count;
+    size_t capacity;
+    uint64_t index;
+    int64_t revision;
+};
+
+/* What is known of one applied entry. */
 struct entry_known {
     uint64_t term;
+    int64_t revision; /* behind it */
     uint32_t crc;
     uint32_t size;
 };
@@ -78,6 +122,10 @@ struct sim {
     size_t entry_count;
     struct oak_buf chains;  /* u64 by index: the state's hash where a batch ended; 0: none did */
     struct oak_buf leaders; /* u64 by term: who led it; 0: nobody seen */
+    struct oak_buf votes;   /* u64 by term and node: whom it voted for */
+    struct model_kv model;
+    struct oak_arena frame_arena;
+    struct ambush ambush;
     uint64_t value;         /* of the last put */
     uint64_t moment;        /* order of calls and returns */
     uint64_t settle_ns;     /* second phase: since */
@@ -110,12 +158,33 @@ void sim__nemesis_start(struct sim *s);
 void sim__heal(struct sim *s);
 /* A leader has been elected: in a run with churn it won't live long. */
 void sim__leader_new(struct node *n);
+/* A node has begun to install a snapshot: it may die in it. */
+void sim__install_new(struct node *n);
+
+/* ambush.c */
+void sim__ambush_plan(struct plan *plan, struct oak_prng *p);
+/* After each event: is it time to cut or to join? */
+void sim__ambush_look(struct sim *s);
+
+/* promise.c */
+void sim__promise_watch(struct node *n, struct oak_bytes frame);
+
+/* model.c */
+/* Indexes come in order, without a gap. Returns the revision behind it. */
+int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes entry);
+/* NULL: no such key. */
+const struct model_key *sim__model_find(const struct model_kv *m, struct oak_bytes key);
+void sim__model_fini(struct model_kv *m);
 
 /* check.c */
+/* The u64 at `place` of a table that grows with zeros. */
+uint8_t *sim__cell(struct oak_buf *table, uint64_t place);
 void sim__check_applied(struct node *n, uint64_t index, uint64_t term, struct oak_bytes entry);
 void sim__check_step(struct node *n);
 /* All nodes have applied the same and hold the same. */
 bool sim__settled(struct sim *s);
 void sim__check_equal(struct sim *s);
+/* One last read of every key, into the history. */
+void sim__check_reads(struct sim *s);
 
 #endif

@@ -37,7 +37,11 @@ void sim__plan_draw(struct sim *s)
         .tail_entries = oak_prng_between(&p, 2, oak_prng_chance(&p, 1, 3) ? 10 : 400),
         .append_bytes = oak_prng_chance(&p, 1, 3) ? 1 : 0, /* one entry a message, or no limit */
         .read_heavy = oak_prng_chance(&p, 1, 3),
+        .segment_bytes = 64 * OAK_KIB << oak_prng_below(&p, 7),
     };
+    if (oak_prng_chance(&p, 1, 8)) {
+        sim__ambush_plan(plan, &p);
+    }
 }
 
 static void later(struct sim *s, uint64_t mean_ms, void (*run)(struct world *, struct event *))
@@ -85,6 +89,21 @@ void sim__leader_new(struct node *n)
     struct world *w = &n->sim->world;
     if (n->sim->plan.churn && !n->sim->settling) {
         uint64_t life = oak_prng_below(&w->prng, 600 * SIM_MS);
+        world_at(w, w->now_ns + life, -1, churn_event, n, oak_bytes(NULL, 0), 0);
+    }
+}
+
+/* Installing a snapshot has more steps that a crash may come between than anything else. */
+void sim__install_new(struct node *n)
+{
+    struct world *w = &n->sim->world;
+    if (n->sim->plan.crash_ms == 0 || n->sim->settling || !oak_prng_chance(&w->prng, 1, 2)) {
+        return;
+    }
+    if (oak_prng_chance(&w->prng, 1, 2)) {
+        sim_disk_die_after(w->machines[n->index].disk, 1 + oak_prng_below(&w->prng, 8));
+    } else {
+        uint64_t life = oak_prng_below(&w->prng, 20 * SIM_MS);
         world_at(w, w->now_ns + life, -1, churn_event, n, oak_bytes(NULL, 0), 0);
     }
 }

@@ -26,6 +26,7 @@ static void frame_send(void *user, uint64_t to, bool bulk, struct oak_bytes fram
     (void)bulk;
     OAK_ASSERT(to >= 1 && to <= (uint64_t)n->sim->world.node_count);
     if (n->replica != NULL || !sim_disk_died(n->sim->world.machines[n->index].disk)) {
+        sim__promise_watch(n, frame);
         world_send(&n->sim->world, n->index, (int)to - 1, frame);
     }
 }
@@ -111,7 +112,7 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .flush_bytes = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
-        .wal_segment_bytes = 4 * OAK_MIB,
+        .wal_segment_bytes = s->plan.segment_bytes,
         .loop = &m->loop,
         .log_writer = m->log_writer,
         .worker = m->worker,
@@ -137,7 +138,9 @@ void sim__node_start(struct node *n)
     struct oak_errbuf e = {.text = ""};
     world_boot(&s->world, n->index);
     n->fatal = false;
-    n->role_seen = OAK_RAFT_FOLLOWER;
+    n->commit_seen = 0;
+    n->applied_seen = 0;
+    n->installing_seen = false;
     if (!s->settling && oak_prng_chance(&s->world.prng, 1, 10)) {
         sim_disk_die_after(m->disk, 1 + oak_prng_below(&s->world.prng, 40));
     }

@@ -59,6 +59,9 @@ static bool step(struct sim *s)
     for (int i = 0; i < s->world.node_count && !s->failed; i++) {
         sim__node_look(&s->nodes[i]);
     }
+    if (!s->failed) {
+        sim__ambush_look(s);
+    }
     return !s->failed;
 }
 
@@ -98,6 +101,9 @@ static void history_judge(struct sim *s)
     if (!history_check(&s->history, what, sizeof(what), &undecided)) {
         sim__fail(s, "linearizability: %s", what);
     }
+    if (!history_revisions(&s->history, what, sizeof(what))) {
+        sim__fail(s, "revisions: %s", what);
+    }
     if (undecided > 0) {
         sim__trace(s, "-- %zu keys were too tangled to be judged", undecided);
     }
@@ -127,6 +133,9 @@ static void sim_end(struct sim *s)
     history_fini(&s->history);
     oak_buf_fini(&s->chains);
     oak_buf_fini(&s->leaders);
+    oak_buf_fini(&s->votes);
+    oak_arena_fini(&s->frame_arena);
+    sim__model_fini(&s->model);
     s->options->alloc.resize(s->options->alloc.user, s->entries, 0);
     s->options->alloc.resize(s->options->alloc.user, s, 0);
 }
@@ -137,6 +146,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
     OAK_ASSERT(s != NULL);
     *s = (struct sim){.options = options, .report = report};
     *report = (struct oak_sim_report){.verdict = OAK_SIM_PASSED};
+    oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     sim__plan_draw(s);
     world_init(&s->world, options->seed, s->plan.nodes);
     s->world.deliver = deliver;
@@ -161,6 +171,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
         sim__check_equal(s);
     }
     if (!s->failed) {
+        sim__check_reads(s);
         history_judge(s);
     }
     snapshots_count(s);

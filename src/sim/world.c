@@ -300,6 +300,17 @@ void world_send(struct world *w, int from, int to, struct oak_bytes frame)
     }
 }
 
+void world_lose(struct world *w, int from, int to)
+{
+    for (size_t i = 0; i < w->heap_count; i++) {
+        struct event *e = w->heap[i];
+        if (e->run == frame_event && e->node == to && e->from == from) {
+            e->life = 0; /* no machine that is up has this one */
+            w->frames_lost++;
+        }
+    }
+}
+
 /* -- the world --------------------------------------------------------------------------------- */
 
 static void machine_init(struct world *w, int node)

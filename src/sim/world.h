@@ -73,6 +73,8 @@ void world_at(struct world *w, uint64_t at_ns, int node,
 bool world_step(struct world *w);
 /* Send a frame from one node to another, through whatever the network does to it. */
 void world_send(struct world *w, int from, int to, struct oak_bytes frame);
+/* Frames that are on their way from one node to another are lost. */
+void world_lose(struct world *w, int from, int to);
 /* The node's machine stops: all its events are lost. */
 void world_kill(struct world *w, int node);
 /* A new life: ports as new. */

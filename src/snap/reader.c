@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reader.c: find the newest snapshot, read and verify it; remove old ones.
  *
- * Happy path   1 list  2 open the highest index, check header, trailer and size  3 chunks in order
+ * Happy path   1 list
+ *              2 open the highest index, check header, trailer and size
+ *              3 chunks in order
  * Can fail     OAK_ECORRUPT when a byte is not what was written: an older snapshot is not taken
  *              instead, because the log may have been released up to the newest one
  * Invariants   no chunk is handed out before its checksum held

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* writer.c: a snapshot file from its first byte to its name.
  *
- * Happy path   1 part file, header  2 chunks, one write each  3 trailer, sync, rename, sync_dir
- *              of the directory and of its parent, which may have just got it
+ * Happy path   1 part file, header
+ *              2 chunks, one write each
+ *              3 trailer, sync, rename, sync_dir of the directory and of its parent, which may
+ *                have just got it
  * Can fail     any step; the part file is then removed, and what was there before stays
  * Invariants   a name that ends in .snap is only ever given to a synced, whole file
  * Thread       one owner; blocks on the disk

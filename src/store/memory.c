@@ -2,10 +2,12 @@
 /* memory.c: the memory engine: a tree of keys with chains of versions, and the list of all changes.
  *
  * Happy path   a write goes on top of its key's chain and to the end of the changes; commit has
- * nothing to do but what the door does. Flush and snapshots are in memory_file.c. Can fail
- * OAK_ENOMEM, nothing changed. Invariants   every version with main >= floor stands in `changes`,
- * in order of its revision; one below the floor that is still there is the newest of its key at the
- * floor, or waits for reclaim. Thread       the owner's.
+ *              nothing to do but what the door does. Flush and snapshots are in memory_file.c.
+ *              Can fail OAK_ENOMEM, nothing changed.
+ * Invariants   every version with main >= floor stands in `changes`, in order of its revision;
+ *              one below the floor that is still there is the newest of its key at the floor, or
+ *              waits for reclaim.
+ * Thread       the owner's.
  */
 #include "store/memory.h"
 

@@ -12,11 +12,12 @@
  *                  | 0         | CRC-32C of all chunks' bytes |   the last: nothing stands behind
  * it
  *
- * Happy path   flush: 1 the owner makes the stream in a buffer  2 a worker writes store.part, syncs
- * it, renames it to store, syncs the directory. So a "store" is always whole. Can fail     writing:
- * OAK_ENOSPC leaves the older file; OAK_EIO. Reading: OAK_ECORRUPT names the file. Invariants   a
- * worker touches only its own flush or snapshot, never the tree. Thread       begin, open, restore:
- * the owner's. run, read: any.
+ * Happy path   flush: 1 the owner makes the stream in a buffer 2 a worker writes store.part,
+ *              syncs it, renames it to store, syncs the directory. So a "store" is always whole.
+ * Can fail     writing: OAK_ENOSPC leaves the older file; OAK_EIO. Reading: OAK_ECORRUPT names
+ *              the file.
+ * Invariants   a worker touches only its own flush or snapshot, never the tree.
+ * Thread       begin, open, restore: the owner's. run, read: any.
  */
 #include "store/memory.h"
 

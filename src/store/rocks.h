@@ -124,7 +124,9 @@ struct rocks {
     rocksdb_writeoptions_t *write;
     rocksdb_iterator_t *point; /* for searches until the next write, or NULL: making one is dear */
     rocksdb_writebatch_t *batch;
-    struct memory_data overlay; /* the open batch */
+    struct memory_data overlay; /* the open batch, and commits that wait to be written */
+    bool batch_open;            /* something was put since the last commit */
+    bool unwritten;             /* there are commits that wait */
     struct rocks_cache cache;
     uint64_t committed_keys;        /* live keys without the open batch */
     struct oak_store_rev reclaimed; /* changes records before it are gone; on disk with the state */
@@ -142,6 +144,8 @@ struct rocks *rocks__of(struct oak_store *s);
 /* Log what RocksDB said, free it, and give the code for it. `what` names the action. */
 OAK_MUST_USE int rocks__failed(const struct oak_log *log, const char *what, char *said);
 
+/* Write the commits that have gathered. Not while a batch is open. */
+OAK_MUST_USE int rocks__write_out(struct rocks *r);
 /* What the database holds has changed, or its old files should go: searches start anew. */
 void rocks__point_drop(struct rocks *r);
 /* One version, by its place, or OAK_ENOENT. Its bytes are in `r->got` until the next read. */

@@ -12,8 +12,10 @@
  * batch as what it led to, when all of it is below the floor: so a restart goes on from the first
  * one that is left.
  *
- * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; OAK_ECORRUPT when a change names a version that is
- * gone. Invariants   every version with main >= floor stands in a record. Thread       the owner's.
+ * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; OAK_ECORRUPT when a change names a version that
+ *              is gone.
+ * Invariants   every version with main >= floor stands in a record.
+ * Thread       the owner's.
  */
 #include "store/rocks.h"
 
@@ -311,6 +313,10 @@ int rocks__reclaim(struct oak_store *s, size_t steps, bool *more)
     struct reclaim c = {.r = r, .floor = s->state.compacted, .steps = steps};
     if (r->reclaimed_floor == c.floor) {
         return 0;
+    }
+    int written = rocks__write_out(r);
+    if (written != 0) {
+        return written;
     }
     if (r->reclaiming_floor != c.floor) {
         /* What stood at an older floor is looked at again. */

@@ -9,8 +9,10 @@
  * to be swept at open.
  *
  * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; restore: OAK_ECORRUPT for a bad stream, nothing
- * changed. Invariants   a worker touches its own flush or snapshot, RocksDB (which may be shared),
- * and of the engine what never changes. Thread       run and read: any. The rest: the owner's.
+ *              changed.
+ * Invariants   a worker touches its own flush or snapshot, RocksDB (which may be shared), and of
+ *              the engine what never changes.
+ * Thread       run and read: any. The rest: the owner's.
  */
 #include "store/rocks.h"
 
@@ -38,6 +40,10 @@ static int flush_db(const struct oak_log *log, struct rocks_db *db)
 
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out)
 {
+    int error = rocks__write_out(rocks__of(s));
+    if (error != 0) {
+        return error;
+    }
     struct rocks_flush *f = calloc(1, sizeof(*f));
     if (f == NULL) {
         return OAK_ENOMEM;
@@ -90,6 +96,10 @@ static bool snapshot_meta(void *arg, struct oak_bytes key, struct oak_bytes data
 int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
 {
     struct rocks *r = rocks__of(s);
+    int error = rocks__write_out(r);
+    if (error != 0) {
+        return error;
+    }
     struct rocks_snapshot *snap = calloc(1, sizeof(*snap));
     if (snap == NULL) {
         return OAK_ENOMEM;
@@ -109,7 +119,7 @@ int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
         store__meta_each(&s->meta, true, snapshot_meta, snap);
     }
     if (snap->error != 0) {
-        int error = snap->error;
+        error = snap->error;
         rocks__snapshot_close(&snap->base);
         return error;
     }
@@ -304,6 +314,10 @@ static int restore_version(void *arg, const struct store_item *item)
 int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
 {
     struct rocks *r = rocks__of(s);
+    int error = rocks__write_out(r);
+    if (error != 0) {
+        return error;
+    }
     struct rocks_restore *t = calloc(1, sizeof(*t));
     if (t == NULL) {
         return OAK_ENOMEM;
@@ -311,7 +325,7 @@ int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
     t->base.store = s;
     t->number = r->number + 1;
     rocks__sweep_one(r, t->number);
-    int error = rocks__db_open(r, t->number, &t->db, NULL);
+    error = rocks__db_open(r, t->number, &t->db, NULL);
     if (error != 0) {
         free(t);
         return error;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.c: the door: what both engines have in common, and the way to the engine.
  *
- * Happy path   1 check that the call is allowed now  2 the engine does it  3 keep the books (newest
- *              revision, live keys, state, durable index)
+ * Happy path   1 check that the call is allowed now
+ *              2 the engine does it
+ *              3 keep the books (newest revision, live keys, state, durable index)
  * Can fail     as the engine does. A failed commit or an input/output error poisons: from then on
- * every write is OAK_EFATAL, because what the disk holds is unknown. Invariants   revisions rise
- * from write to write; state.revision and state.compacted never fall; durable <= state.applied.
+ *              every write is OAK_EFATAL, because what the disk holds is unknown.
+ * Invariants   revisions rise from write to write; state.revision and state.compacted never fall;
+ *              durable <= state.applied.
  * Thread       the owner's, but for flush_run and snapshot_read.
  */
 #include "store/internal.h"

@@ -5,10 +5,12 @@
  *              2 it does not: it starts in a new segment, and takes as many as it needs; each
  *                starts with its header, the node's identity and the state of every group
  * Order        a segment's part is synced before the next segment is written, so that anything
- * valid in a later segment proves the earlier ones whole Can fail     OAK_ENOSPC, OAK_ENOMEM:
- * nothing was written, the batch stays. Any failure of a write or a sync poisons. Invariants   what
- * a frame is written over was never acknowledged; one batch at most is not durable Thread       the
- * log's owner
+ *              valid in a later segment proves the earlier ones whole
+ * Can fail     OAK_ENOSPC, OAK_ENOMEM: nothing was written, the batch stays. Any failure of a
+ *              write or a sync poisons.
+ * Invariants   what a frame is written over was never acknowledged; one batch at most is not
+ *              durable
+ * Thread       the log's owner
  */
 #include "wal/internal.h"
 

@@ -10,6 +10,12 @@
 
 #include "wal/test_model.h"
 
+#if defined(OAK_SLOW_BUILD)
+#define SEEDS 6
+#else
+#define SEEDS 18
+#endif
+
 /* How many seeds a test tries: the program's argument, for long runs. */
 struct rounds {
     uint64_t seeds;
@@ -184,7 +190,7 @@ static void a_full_disk_keeps_the_batch_until_there_is_space(void **state)
 
 int main(int argc, char **argv)
 {
-    struct rounds rounds = {.seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 18};
+    struct rounds rounds = {.seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : SEEDS};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(a_power_cut_at_any_call_loses_nothing_acknowledged, &rounds),
         cmocka_unit_test_prestate(a_kill_at_any_call_loses_nothing_acknowledged, &rounds),

@@ -4,10 +4,12 @@
  * Happy path   1 list the files; the chain is the unbroken run up to the highest number
  *              2 read frames in order; a batch counts when its last part has been read, whole
  *              3 at the first place without a whole frame: the next segment goes on, or the log
- * ends 4 judge that place (scan.c): damage refuses, a torn end is cut 5 sync what was read, so that
- * what the caller is told is durable Can fail     OAK_ECORRUPT, OAK_EINVAL (another node's log),
- * OAK_EIO, OAK_ENOMEM, OAK_ENOSPC Invariants   nothing is written before everything was read and
- * judged Thread       start-up
+ *                ends
+ *              4 judge that place (scan.c): damage refuses, a torn end is cut
+ *              5 sync what was read, so that what the caller is told is durable
+ * Can fail     OAK_ECORRUPT, OAK_EINVAL (another node's log), OAK_EIO, OAK_ENOMEM, OAK_ENOSPC
+ * Invariants   nothing is written before everything was read and judged
+ * Thread       start-up
  */
 #include "wal/internal.h"
 

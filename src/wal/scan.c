@@ -12,8 +12,8 @@
  * Mending goes from the last segment back to the hole, one sync each, so that a crash in between
  * never leaves something valid behind a hole.
  *
- * Can fail    OAK_ECORRUPT, OAK_EIO, OAK_ENOMEM
- * Thread      start-up
+ * Can fail     OAK_ECORRUPT, OAK_EIO, OAK_ENOMEM
+ * Thread       start-up
  */
 #include "wal/internal.h"
 

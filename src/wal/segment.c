@@ -10,8 +10,8 @@
  * under the new sequence number. Files leave the chain without a sync: a durable frame has already
  * said that they are not needed, and one that comes back after a crash changes nothing.
  *
- * Can fail    OAK_ENOSPC and OAK_ENOMEM before anything of a batch is written; the rest poisons
- * Thread      the log's owner
+ * Can fail     OAK_ENOSPC and OAK_ENOMEM before anything of a batch is written; the rest poisons
+ * Thread       the log's owner
  */
 #include "wal/internal.h"
 

@@ -6,9 +6,10 @@
  * ENTRY drops everything from its index on, whether or not the index lies at or below the snapshot;
  * only then is it asked whether the entry itself is still wanted.
  *
- * Invariants  entries are consecutive, all behind snapshot_index, and end at `last` when there are
- * any a mark never lies above the last entry of its group that is in its segment Can fail    for
- * want of memory; a record that cannot follow is OAK_EINVAL Thread      the log's owner
+ * Invariants   entries are consecutive, all behind snapshot_index, and end at `last` when there
+ *              are any a mark never lies above the last entry of its group that is in its segment
+ * Can fail     for want of memory; a record that cannot follow is OAK_EINVAL
+ * Thread       the log's owner
  */
 #include "wal/internal.h"
 

@@ -3,8 +3,8 @@
  *
  * Happy path   open recovers; append encodes into the batch; commit writes and syncs it
  * Can fail     as wal.h says; a poisoned log only ever answers OAK_EFATAL
- * Invariants   what `next` says of a group is what `durable` will say after the commit
- *              a record that was accepted fits a new segment behind what that carries
+ * Invariants   what `next` says of a group is what `durable` will say after the commit a record
+ *              that was accepted fits a new segment behind what that carries
  * Format       docs/internals/wal-format.md; record.c draws it
  * Thread       the log writer's, after open
  */
