@@ -48,7 +48,8 @@ void sim__check_applied(struct node *n, uint64_t index, uint64_t term, struct oa
     if (known->term == 0) {
         *known = seen;
         if (index != s->model.index + 1) {
-            sim__fail(s, "order: node %d applies index %" PRIu64 ", nobody has applied the one before",
+            sim__fail(s,
+                      "order: node %d applies index %" PRIu64 ", nobody has applied the one before",
                       n->index + 1, index);
             return;
         }
@@ -121,7 +122,8 @@ void sim__check_step(struct node *n)
     }
     if (state->applied < s->entry_count && s->entries[state->applied].term != 0 &&
         s->entries[state->applied].revision != state->revision) {
-        sim__fail(s, "revisions: node %d is at %" PRId64 " behind index %" PRIu64
+        sim__fail(s,
+                  "revisions: node %d is at %" PRId64 " behind index %" PRIu64
                   ", the model is at %" PRId64,
                   n->index + 1, state->revision, state->applied,
                   s->entries[state->applied].revision);
@@ -200,8 +202,8 @@ static void model_compare(struct sim *s)
         found++;
         if (k == NULL || !oak_bytes_eq(oak_bytes(k->value, k->value_size), kv.value) ||
             k->create != kv.create_rev || k->mod != kv.mod_rev || k->version != kv.version) {
-            sim__fail(s, "model: %.*s is not what the log's commands make of it",
-                      (int)kv.key.size, (const char *)kv.key.data);
+            sim__fail(s, "model: %.*s is not what the log's commands make of it", (int)kv.key.size,
+                      (const char *)kv.key.data);
             break;
         }
     }

@@ -12,6 +12,14 @@
 
 #define EPOCH_NS    (5000 * SIM_MS)
 #define DEADLINE_NS (3000 * SIM_MS)
+#define TOKEN_A     "token/a"
+#define TOKEN_B     "token/b"
+
+struct seen {
+    uint64_t value;
+    uint64_t version; /* 0: no such key */
+    int64_t mod;
+};
 
 static void client_next(struct client *c);
 
@@ -33,10 +41,10 @@ static void op_end(struct client *c, bool known)
     client_next(c);
 }
 
-static uint64_t value_read(const Mvccpb__KeyValue *kv)
+uint64_t sim__value_of(struct oak_bytes bytes)
 {
     char text[24] = {0};
-    memcpy(text, kv->value.data, OAK_MIN(kv->value.len, sizeof(text) - 1));
+    memcpy(text, bytes.data, OAK_MIN(bytes.size, sizeof(text) - 1));
     uint64_t value = 0;
     if (sscanf(text, "%" SCNu64, &value) != 1) {
         value = UINT64_MAX;
@@ -44,21 +52,69 @@ static uint64_t value_read(const Mvccpb__KeyValue *kv)
     return value;
 }
 
-static void range_seen(struct client *c)
+static ProtobufCBinaryData text_bytes(const char *text)
+{
+    return oak_proto_binary(oak_bytes_str(text));
+}
+
+/* One key as this node has it now. */
+static void key_see(struct client *c, const char *key, struct seen *seen)
 {
     struct op *op = op_of(c);
-    struct oak_arena arena;
+    struct oak_arena *arena = &c->arena;
     Etcdserverpb__RangeResponse *found = NULL;
-    oak_arena_init(&arena, 4096, OAK_MIB);
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    range.key = text_bytes(key);
     struct node *n = &c->sim->nodes[op->node];
-    int error = oak_kv_range(oak_replica_kv(n->replica), &c->range, &arena, &found);
+    int error = oak_kv_range(oak_replica_kv(n->replica), &range, arena, &found);
+    *seen = (struct seen){0};
     if (error != 0) {
         sim__fail(c->sim, "a range failed on node %d: %s", op->node + 1, oak_error_text(error));
-    } else if (found->n_kvs == 1) {
-        op->result = value_read(found->kvs[0]);
-        op->version = (uint64_t)found->kvs[0]->version;
+        return;
     }
-    oak_arena_fini(&arena);
+    op->revision = found->header->revision;
+    if (found->n_kvs == 1) {
+        seen->value = sim__value_of(oak_proto_bytes(found->kvs[0]->value));
+        seen->version = (uint64_t)found->kvs[0]->version;
+        seen->mod = found->kvs[0]->mod_revision;
+    }
+    oak_arena_reset(arena);
+}
+
+/* The token is where one of both keys says 1; each move writes both. */
+static void token_see(struct client *c)
+{
+    struct seen a, b;
+    key_see(c, TOKEN_A, &a);
+    key_see(c, TOKEN_B, &b);
+    bool none = a.version == 0 && b.version == 0;
+    if (!none && (a.value + b.value != 1 || a.mod != b.mod || a.version != b.version)) {
+        sim__fail(c->sim,
+                  "transactions: node %d has values %" PRIu64 " and %" PRIu64
+                  " of revisions %" PRId64 " and %" PRId64 " in two keys that change together",
+                  op_of(c)->node + 1, a.value, b.value, a.mod, b.mod);
+    }
+}
+
+static void write_seen(struct op *op, const ProtobufCMessage *response)
+{
+    switch (op->kind) {
+    case OP_PUT:
+        op->revision = ((const Etcdserverpb__PutResponse *)response)->header->revision;
+        break;
+    case OP_DELETE:
+        op->result = (uint64_t)((const Etcdserverpb__DeleteRangeResponse *)response)->deleted;
+        op->revision = ((const Etcdserverpb__DeleteRangeResponse *)response)->header->revision;
+        break;
+    case OP_CAS:
+    case OP_MOVE:
+        op->result = ((const Etcdserverpb__TxnResponse *)response)->succeeded ? 1 : 0;
+        op->revision = ((const Etcdserverpb__TxnResponse *)response)->header->revision;
+        break;
+    case OP_GET:
+    case OP_LOOK:
+        break;
+    }
 }
 
 static void done(struct oak_replica_request *request, int error, const struct oak_kv_result *result)
@@ -69,27 +125,17 @@ static void done(struct oak_replica_request *request, int error, const struct oa
         op_end(c, false);
         return;
     }
-    switch (op->kind) {
-    case OP_GET:
-        range_seen(c);
-        break;
-    case OP_PUT:
-        op->revision = ((const Etcdserverpb__PutResponse *)result->response)->header->revision;
-        break;
-    case OP_DELETE:
-        op->result =
-            (uint64_t)((const Etcdserverpb__DeleteRangeResponse *)result->response)->deleted;
-        break;
-    case OP_CAS:
-        op->result = ((const Etcdserverpb__TxnResponse *)result->response)->succeeded ? 1 : 0;
-        break;
+    if (op->kind == OP_GET) {
+        struct seen seen;
+        key_see(c, c->key, &seen);
+        op->result = seen.value;
+        op->version = seen.version;
+    } else if (op->kind == OP_LOOK) {
+        token_see(c);
+    } else {
+        write_seen(op, result->response);
     }
     op_end(c, true);
-}
-
-static ProtobufCBinaryData text_bytes(const char *text)
-{
-    return oak_proto_binary(oak_bytes_str(text));
 }
 
 static int propose(struct client *c, struct oak_replica *replica, enum oak_kv_kind kind,
@@ -129,6 +175,45 @@ static int cas_send(struct client *c, struct oak_replica *replica, const char *e
     return propose(c, replica, OAK_KV_TXN, &txn.base);
 }
 
+static void put_op(Etcdserverpb__RequestOp *op, Etcdserverpb__PutRequest *put, const char *key,
+                   const char *value)
+{
+    etcdserverpb__request_op__init(op);
+    etcdserverpb__put_request__init(put);
+    put->key = text_bytes(key);
+    put->value = text_bytes(value);
+    op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    op->request_put = put;
+}
+
+/* If the first key has the token, it goes to the second, else to the first. */
+static int move_send(struct client *c, struct oak_replica *replica)
+{
+    Etcdserverpb__Compare compare = ETCDSERVERPB__COMPARE__INIT;
+    compare.result = ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL;
+    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
+    compare.key = text_bytes(TOKEN_A);
+    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE;
+    compare.value = text_bytes("1");
+    Etcdserverpb__PutRequest puts[4];
+    Etcdserverpb__RequestOp ops[4];
+    put_op(&ops[0], &puts[0], TOKEN_A, "0");
+    put_op(&ops[1], &puts[1], TOKEN_B, "1");
+    put_op(&ops[2], &puts[2], TOKEN_A, "1");
+    put_op(&ops[3], &puts[3], TOKEN_B, "0");
+    Etcdserverpb__Compare *compares[] = {&compare};
+    Etcdserverpb__RequestOp *success[] = {&ops[0], &ops[1]};
+    Etcdserverpb__RequestOp *failure[] = {&ops[2], &ops[3]};
+    Etcdserverpb__TxnRequest txn = ETCDSERVERPB__TXN_REQUEST__INIT;
+    txn.n_compare = 1;
+    txn.compare = compares;
+    txn.n_success = 2;
+    txn.success = success;
+    txn.n_failure = 2;
+    txn.failure = failure;
+    return propose(c, replica, OAK_KV_TXN, &txn.base);
+}
+
 static int op_send(struct client *c, const struct op *op, struct oak_replica *replica)
 {
     char value[24], expect[24];
@@ -138,8 +223,7 @@ static int op_send(struct client *c, const struct op *op, struct oak_replica *re
     Etcdserverpb__DeleteRangeRequest remove = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
     switch (op->kind) {
     case OP_GET:
-        etcdserverpb__range_request__init(&c->range);
-        c->range.key = text_bytes(c->key);
+    case OP_LOOK:
         return oak_replica_read(replica, &c->request);
     case OP_PUT:
         put.key = text_bytes(c->key);
@@ -150,6 +234,8 @@ static int op_send(struct client *c, const struct op *op, struct oak_replica *re
         return propose(c, replica, OAK_KV_DELETE, &remove.base);
     case OP_CAS:
         return cas_send(c, replica, expect, value);
+    case OP_MOVE:
+        return move_send(c, replica);
     }
     OAK_UNREACHABLE("operation");
 }
@@ -181,6 +267,9 @@ static void op_draw(struct client *c, struct op *op)
                                    : OP_DELETE;
     if (op->kind == OP_DELETE && dice > reads + 30) {
         op->kind = OP_PUT;
+    }
+    if (oak_prng_chance(p, 1, 10)) {
+        op->kind = dice < reads ? OP_LOOK : OP_MOVE;
     }
     op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
     op->expect = op->kind == OP_CAS ? guess(s, op->key) : 0;
@@ -232,6 +321,7 @@ void sim__client_init(struct sim *s, int index)
 {
     struct client *c = &s->clients[index];
     *c = (struct client){.sim = s, .index = index};
+    oak_arena_init(&c->arena, 4096, OAK_MIB);
     client_next(c);
 }
 
@@ -250,4 +340,5 @@ void sim__clients_lost(struct sim *s, int node)
 void sim__client_stop(struct client *c)
 {
     oak_buf_fini(&c->packed);
+    oak_arena_fini(&c->arena);
 }

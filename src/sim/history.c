@@ -84,6 +84,9 @@ static bool model_step(struct model *m, const struct op *op)
         }
         return !known || swapped == op->result;
     }
+    case OP_MOVE:
+    case OP_LOOK:
+        break;
     }
     OAK_UNREACHABLE("operation");
 }
@@ -309,8 +312,9 @@ bool history_check(const struct history *h, char *what, size_t size, size_t *und
     size_t count = 0;
     for (size_t i = 0; i < h->count; i++) {
         /* A read that gave no answer says nothing. */
-        if (h->ops[i].kind != OP_GET || h->ops[i].ret != UINT64_MAX) {
-            ops[count++] = &h->ops[i];
+        const struct op *op = &h->ops[i];
+        if (op->kind <= OP_CAS && (op->kind != OP_GET || op->ret != UINT64_MAX)) {
+            ops[count++] = op;
         }
     }
     qsort(ops, count, sizeof(struct op *), op_order);
@@ -332,5 +336,104 @@ bool history_check(const struct history *h, char *what, size_t size, size_t *und
         i = end;
     }
     free(ops);
+    return good;
+}
+
+/* -- revisions --------------------------------------------------------------------------------- */
+
+/* Whether it is known to have taken a revision of its own. */
+static bool wrote(const struct op *op)
+{
+    switch (op->kind) {
+    case OP_PUT:
+    case OP_MOVE:
+        return true;
+    case OP_DELETE:
+    case OP_CAS:
+        return op->result != 0;
+    case OP_GET:
+    case OP_LOOK:
+        break;
+    }
+    return false;
+}
+
+static int by_call(const void *a, const void *b)
+{
+    const struct op *x = *(const struct op *const *)a;
+    const struct op *y = *(const struct op *const *)b;
+    return x->call < y->call ? -1 : x->call > y->call;
+}
+
+static int by_ret(const void *a, const void *b)
+{
+    const struct op *x = *(const struct op *const *)a;
+    const struct op *y = *(const struct op *const *)b;
+    return x->ret < y->ret ? -1 : x->ret > y->ret;
+}
+
+/* Writes by revision, then the rest. */
+static int by_revision(const void *a, const void *b)
+{
+    const struct op *x = *(const struct op *const *)a;
+    const struct op *y = *(const struct op *const *)b;
+    if (wrote(x) != wrote(y)) {
+        return wrote(x) ? -1 : 1;
+    }
+    return x->revision < y->revision ? -1 : x->revision > y->revision;
+}
+
+/* `calls` and `rets` are the same operations, in two orders. */
+static bool order_check(const struct op *const *calls, const struct op *const *rets, size_t count,
+                        char *what, size_t size)
+{
+    const struct op *newest = NULL;
+    for (size_t i = 0, done = 0; i < count; i++) {
+        const struct op *op = calls[i];
+        while (done < count && rets[done]->ret < op->call) {
+            if (newest == NULL || rets[done]->revision > newest->revision) {
+                newest = rets[done];
+            }
+            done++;
+        }
+        int64_t least = newest == NULL ? 0 : newest->revision + (wrote(op) ? 1 : 0);
+        if (op->revision < least) {
+            snprintf(what, size,
+                     "client %d at node %d was told revision %" PRId64
+                     " by an operation called at moment %" PRIu64 ", but %" PRId64
+                     " was told at moment %" PRIu64 " already (client %d, node %d)",
+                     op->client, op->node, op->revision, op->call, newest->revision, newest->ret,
+                     newest->client, newest->node);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool history_revisions(const struct history *h, char *what, size_t size)
+{
+    const struct op **calls = calloc(2 * h->count + 1, sizeof(struct op *));
+    OAK_ASSERT(calls != NULL);
+    const struct op **rets = calls + h->count;
+    size_t count = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        if (h->ops[i].ret != UINT64_MAX && h->ops[i].revision != 0) {
+            calls[count] = &h->ops[i];
+            rets[count] = &h->ops[i];
+            count++;
+        }
+    }
+    qsort(calls, count, sizeof(struct op *), by_call);
+    qsort(rets, count, sizeof(struct op *), by_ret);
+    bool good = order_check(calls, rets, count, what, size);
+    qsort(rets, count, sizeof(struct op *), by_revision);
+    for (size_t i = 1; good && i < count && wrote(rets[i]); i++) {
+        if (rets[i]->revision == rets[i - 1]->revision) {
+            snprintf(what, size, "two writes were told the same revision, %" PRId64,
+                     rets[i]->revision);
+            good = false;
+        }
+    }
+    free(calls);
     return good;
 }

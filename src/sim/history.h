@@ -18,6 +18,9 @@ enum op_kind {
     OP_GET,    /* sees value and version; 0 and 0: no such key */
     OP_DELETE, /* result: 1 when a key was removed */
     OP_CAS,    /* expect -> arg; result: 1 when it was exchanged */
+    /* Over two keys; the checker of single keys leaves them out. */
+    OP_MOVE, /* a token goes from the key that has it to the other */
+    OP_LOOK, /* sees both keys at once: one of them has it */
 };
 
 /* Values are numbers, each written at most once; 0 stands for "no such key". */
@@ -30,7 +33,7 @@ struct op {
     uint64_t expect;
     uint64_t result;  /* GET: value; DELETE, CAS: 0 or 1 */
     uint64_t version; /* GET */
-    int64_t revision; /* of a write that is known to have happened */
+    int64_t revision; /* in the answer's header; 0: not known */
     uint64_t call;    /* moments: all different, in real order */
     uint64_t ret;     /* UINT64_MAX: not known whether it happened */
 };
@@ -49,5 +52,9 @@ void history_fini(struct history *h);
  * that is not, with its operations. `*undecided` counts keys whose search was given up after its
  * budget. */
 bool history_check(const struct history *h, char *what, size_t size, size_t *undecided);
+
+/* True when the revisions that answers named fit real time: no two writes share one, a write's is
+ * above that of everything answered before its call, a read's is not below. */
+bool history_revisions(const struct history *h, char *what, size_t size);
 
 #endif

@@ -24,8 +24,8 @@ struct node {
     bool fatal;                  /* the replica has asked for its end */
     bool closed;
     struct oak_log log;
-    uint64_t promised;      /* the highest term it has promised anything in, in any life */
-    uint64_t commit_seen;   /* in this life */
+    uint64_t promised;    /* the highest term it has promised anything in, in any life */
+    uint64_t commit_seen; /* in this life */
     uint64_t applied_seen;
     bool installing_seen;
 };
@@ -36,7 +36,7 @@ struct client {
     int index;
     struct oak_replica_request request;
     struct oak_buf packed;
-    Etcdserverpb__RangeRequest range;
+    struct oak_arena arena; /* for a read's answer */
     char key[32];
     size_t op; /* in the history */
     bool busy;
@@ -126,9 +126,9 @@ struct sim {
     struct model_kv model;
     struct oak_arena frame_arena;
     struct ambush ambush;
-    uint64_t value;         /* of the last put */
-    uint64_t moment;        /* order of calls and returns */
-    uint64_t settle_ns;     /* second phase: since */
+    uint64_t value;     /* of the last put */
+    uint64_t moment;    /* order of calls and returns */
+    uint64_t settle_ns; /* second phase: since */
     bool settling;
     bool failed;
 };
@@ -149,6 +149,8 @@ void sim__node_look(struct node *n);
 /* client.c */
 void sim__client_init(struct sim *s, int index);
 void sim__client_stop(struct client *c);
+/* The number that a value stands for. */
+uint64_t sim__value_of(struct oak_bytes value);
 /* The node is gone: whoever waited there does not know what came of it. */
 void sim__clients_lost(struct sim *s, int node);
 

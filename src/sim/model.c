@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.c: the state machine once more, as simple as can be: what the log's commands make of a
+ * table of keys. Each index is taken when the first node applies it. Every node's revision at that
+ * index, and at the end all keys with their versions and revisions, must be the model's.
+ *
+ * It knows only what the clients of the simulation ask for: puts, deletes of one key, transactions
+ * that compare values for equality and put.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "sim/internal.h"
+
+void sim__model_fini(struct model_kv *m)
+{
+    free(m->keys);
+    *m = (struct model_kv){0};
+}
+
+const struct model_key *sim__model_find(const struct model_kv *m, struct oak_bytes key)
+{
+    for (size_t i = m->count; i > 0; i--) { /* the newest keys are asked for most */
+        const struct model_key *k = &m->keys[i - 1];
+        if (oak_bytes_eq(oak_bytes(k->key, k->key_size), key)) {
+            return k->version != 0 ? k : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The place of a key, present or not. */
+static struct model_key *place_of(struct model_kv *m, struct oak_bytes key)
+{
+    for (size_t i = m->count; i > 0; i--) {
+        struct model_key *k = &m->keys[i - 1];
+        if (oak_bytes_eq(oak_bytes(k->key, k->key_size), key)) {
+            return k;
+        }
+    }
+    if (m->count == m->capacity) {
+        m->capacity = OAK_MAX((size_t)64, m->capacity * 2);
+        m->keys = realloc(m->keys, m->capacity * sizeof(*m->keys));
+        OAK_ASSERT(m->keys != NULL);
+    }
+    struct model_key *k = &m->keys[m->count++];
+    *k = (struct model_key){.key_size = key.size};
+    OAK_ASSERT_LE(key.size, sizeof(k->key));
+    memcpy(k->key, key.data, key.size);
+    return k;
+}
+
+static void put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
+{
+    struct model_key *k = place_of(m, oak_proto_bytes(request->key));
+    k->create = k->version == 0 ? m->revision + 1 : k->create;
+    k->mod = m->revision + 1;
+    k->version++;
+    k->value_size = request->value.len;
+    OAK_ASSERT_LE(request->value.len, sizeof(k->value));
+    memcpy(k->value, request->value.data, request->value.len);
+}
+
+static bool holds(const struct model_kv *m, const Etcdserverpb__Compare *c)
+{
+    OAK_ASSERT_EQ(c->target, ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE);
+    OAK_ASSERT_EQ(c->result, ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL);
+    const struct model_key *k = sim__model_find(m, oak_proto_bytes(c->key));
+    return k != NULL && oak_bytes_eq(oak_bytes(k->value, k->value_size), oak_proto_bytes(c->value));
+}
+
+/* Whether it changed anything. */
+static bool txn(struct model_kv *m, const Etcdserverpb__TxnRequest *request)
+{
+    bool good = true;
+    for (size_t i = 0; i < request->n_compare; i++) {
+        good = good && holds(m, request->compare[i]);
+    }
+    Etcdserverpb__RequestOp **ops = good ? request->success : request->failure;
+    size_t count = good ? request->n_success : request->n_failure;
+    for (size_t i = 0; i < count; i++) {
+        OAK_ASSERT_EQ(ops[i]->request_case, ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT);
+        put(m, ops[i]->request_put);
+    }
+    return count > 0;
+}
+
+static bool removed(struct model_kv *m, const Etcdserverpb__DeleteRangeRequest *request)
+{
+    struct model_key *k = place_of(m, oak_proto_bytes(request->key));
+    bool there = k->version != 0;
+    k->version = 0;
+    return there;
+}
+
+static bool run(struct model_kv *m, const struct oak_kv_command *command)
+{
+    const ProtobufCMessageDescriptor *kinds[] = {
+        [OAK_KV_PUT] = &etcdserverpb__put_request__descriptor,
+        [OAK_KV_DELETE] = &etcdserverpb__delete_range_request__descriptor,
+        [OAK_KV_TXN] = &etcdserverpb__txn_request__descriptor,
+    };
+    if (command->kind > OAK_KV_TXN) {
+        OAK_ASSERT_EQ(command->kind, OAK_KV_PUBLISH);
+        return false;
+    }
+    ProtobufCMessage *message = protobuf_c_message_unpack(
+        kinds[command->kind], NULL, command->request.size, command->request.data);
+    if (message == NULL) {
+        return false; /* damaged: it changes nothing, as the state machine says */
+    }
+    bool changed = true;
+    if (command->kind == OAK_KV_PUT) {
+        put(m, (const Etcdserverpb__PutRequest *)message);
+    } else if (command->kind == OAK_KV_DELETE) {
+        changed = removed(m, (const Etcdserverpb__DeleteRangeRequest *)message);
+    } else {
+        changed = txn(m, (const Etcdserverpb__TxnRequest *)message);
+    }
+    protobuf_c_message_free_unpacked(message, NULL);
+    return changed;
+}
+
+int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes entry)
+{
+    struct oak_kv_command command;
+    OAK_ASSERT_EQ(index, m->index + 1);
+    m->index = index;
+    m->revision = m->revision == 0 ? 1 : m->revision;
+    if (entry.size > 0 && oak_kv_command_decode(entry, &command) == 0 && run(m, &command)) {
+        m->revision++;
+    }
+    return m->revision;
+}
