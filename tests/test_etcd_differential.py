@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same etcdctl commands on three members of etcd and three of Oakum, and their output compared.
+
+What must agree is stdout, stderr and exit code, byte by byte, apart from what cannot agree: ids,
+addresses, terms, log indexes, sizes, versions of the server, times. What is meant to differ is in
+DIFFERENCES, each with its reason, and docs/reference/etcd-compatibility.md is written from it:
+`python3 tests/test_etcd_differential.py --write` after a change.
+"""
+import difflib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+
+import harness
+from etcdctl_cases import CASES, DATA, USAGE
+
+FORMATS = ("simple", "json", "fields", "table")
+PAGE = os.path.join(harness.TOP, "docs", "reference", "etcd-compatibility.md")
+
+# steps: a case that shows it, or None where one of the two would wait for ever or is left changed.
+# says: what Oakum's output must hold.
+Difference = namedtuple("Difference", "name steps says etcd oakum")
+
+MISSING = "Unimplemented desc = unknown"
+DIFFERENCES = [
+    Difference("sort-and-limit-without-order", ["get --prefix data/ --sort-by MODIFY --limit 3"],
+               "data/", "with a target to sort by, a limit and no order, sorts only the first keys "
+               "of the range, as many as the limit and one more",
+               "sorts the whole range, then cuts, as with an order given"),
+    Difference("ties", None, "", "sorts keys of equal version, revision or value in any order",
+               "keeps them in order of key"),
+    Difference("negative-revision-in-txn", None, "",
+               "refuses a Range at a negative revision within a Txn as compacted, though it takes "
+               "it for the newest outside", "takes it for the newest in both places"),
+    Difference("ignore-what-a-txn-removed", None, "",
+               "ends its process when a Txn deletes from a key on (range end `00`), and then puts "
+               "one of the removed keys with ignore_value or ignore_lease",
+               "refuses the Txn: `etcdserver: key not found`"),
+    Difference("status-version", None, "", "Status tells its version, 3.4.23 in the tests",
+               "Status tells the version of the API that is served, 3.6"),
+    Difference("lease", ["lease grant 60"], MISSING, "grants leases",
+               "has none yet: the Lease service is unknown, and a put that names a lease is "
+               "refused as by etcd: `etcdserver: requested lease not found`"),
+    Difference("lease-list", ["lease list"], MISSING, "lists leases", "has none yet"),
+    Difference("watch", None, "", "serves the Watch, Lock and Election services",
+               "does not yet: their services are unknown"),
+    Difference("auth", ["user list"], MISSING, "knows users and roles", "does not yet"),
+    Difference("membership", ["member promote 1"], MISSING,
+               "adds, removes, updates and promotes members",
+               "keeps the members that it was born with; MemberList is served"),
+    Difference("move-leader", None, "", "hands leadership over on request",
+               "does not yet"),
+    Difference("alarms", None, "",
+               "raises and clears alarms", "raises none; the list of alarms is served, empty"),
+    Difference("defrag", ["defrag"], MISSING, "gives space back to the file system on request",
+               "has nothing to defragment; the method is unknown"),
+    Difference("hashkv", ["endpoint hashkv"], MISSING, "hashes its history on request",
+               "does not yet"),
+    Difference("snapshot-save", None, "", "streams its database file",
+               "does not yet"),
+]
+SHOWN = [each for each in DIFFERENCES if each.steps is not None]
+
+
+def page_text():
+    """docs/reference/etcd-compatibility.md, as it should be."""
+    lines = [
+        "# Compatibility with etcd", "",
+        "What `etcdctl` gets from Oakum is compared with what it gets from a real etcd, byte by",
+        f"byte: {len(CASES)} sequences of commands in up to {len(FORMATS)} output formats, and "
+        f"{len(USAGE)} uses of flags (`make test T=etcd`).",
+        "Random requests with nested transactions are compared over gRPC, field by field",
+        "(`make test T=random`). Ids, addresses, terms, log indexes, sizes and times are left out "
+        "of it.", "",
+        "These differences are known, and meant. The tests fail when one of them is gone, too.", "",
+        "| what | etcd | Oakum |", "| --- | --- | --- |"]
+    lines += [f"| {each.name.replace('-', ' ')} | {each.etcd} | {each.oakum} |"
+              for each in DIFFERENCES]
+    lines += ["", "Written from the table in `tests/test_etcd_differential.py` by",
+              "`python3 tests/test_etcd_differential.py --write`; do not edit it here.", ""]
+    return "\n".join(lines)
+
+
+class Side:
+    """One of the two clusters."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.names = []
+        for i, node in enumerate(cluster.nodes, 1):
+            for url, what in ((node.client_url, "client"), (node.peer_url, "peer")):
+                self.names.append((url.removeprefix("http://"), f"<{what} {i}>"))
+        members = cluster.etcdctl_json("member", "list")
+        self.names.append((str(members["header"]["cluster_id"]), "<cluster>"))
+        for member in members["members"]:
+            for text in (str(member["ID"]), f"{member['ID']:x}"):
+                self.names.append((text, f"<{member['name']}>"))
+
+    def start(self, words, text, endpoints):
+        environment = {key: value for key, value in os.environ.items()
+                       if not key.startswith("ETCDCTL_")}
+        command = [harness.etcdctl_path(), "--endpoints", ",".join(endpoints),
+                   "--command-timeout", "20s", *words]
+        # pylint: disable=consider-using-with
+        return subprocess.Popen([os.fsencode(word) if isinstance(word, str) else word
+                                 for word in command],
+                                stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={**environment, "ETCDCTL_API": "3"})
+
+    def plain(self, text):
+        """Without what two clusters never have in common."""
+        for name, what in self.names:
+            text = text.replace(name, what)
+        for pattern, instead in (
+                (r'"raft_term":\d+', '"raft_term":0'), (r'"RaftTerm" : \d+', '"RaftTerm" : 0'),
+                (r"took = [\d.]+[mµ]*s", "took = 0s"), (r'"ts":"[^"]*"', '"ts":""'),
+                (r'"[Tt]ook"( ?): ?"?[\d.]+[mµ]*s"?', '"took":0'),
+                (r"endpoint://client-[0-9a-f-]+/", "endpoint://client/"),
+                (r'"took":"[^"]*"', '"took":0')):
+            text = re.sub(pattern, instead, text)
+        return text
+
+
+def level(sides, node):
+    """Bring both to one revision, and this member of each up to it. Gives that revision."""
+    def revisions():
+        asked = [side.start([b"get", b"none", b"-w", b"json"], None,
+                            [side.cluster.nodes[node].endpoint]) for side in sides]
+        return [json.loads(each.communicate(timeout=60)[0])["header"]["revision"]
+                for each in asked]
+    now = revisions()
+    while now[0] != now[1]:
+        sides[now[0] > now[1]].cluster.etcdctl("put", "level", "x", endpoints=[
+            sides[now[0] > now[1]].cluster.nodes[node].endpoint])
+        now = revisions()
+    return now[0]
+
+
+class Comparison:
+    """Both clusters, and how to compare them."""
+
+    def __init__(self, etcd, oakum):
+        self.sides = [Side(etcd), Side(oakum)]
+        self.data = level(self.sides, 0)
+        for step in DATA:
+            both = self.step(step, "", self.data, "json", 0)
+            assert both[0] == both[1]
+
+    def words(self, line, prefix, begin):
+        def put_in(text):
+            text = re.sub(r"%(\d+)", lambda m: str(self.data + int(m[1])), text)
+            text = re.sub(r"\^(\d+)", lambda m: str(begin + int(m[1])), text)
+            return text.replace("@", prefix)
+        return [put_in(word) for word in shlex.split(line)], put_in
+
+    def step(self, step, prefix, begin, form, node):
+        """Run it on both at once. Gives (exit code, stdout, stderr) of each, normalised."""
+        line, text = step if isinstance(step, tuple) else (step, None)
+        words, put_in = self.words(line, prefix, begin)
+        # Characters up to ff stand for bytes; what is beyond them is UTF-8.
+        words = [word.encode("latin-1" if max(word, default="a") <= "\xff" and "ü" not in word
+                             else "utf-8") for word in words]
+        if form is not None:
+            words += [b"-w", form.encode()]
+        if text is not None:
+            text = put_in(text).encode()
+        running = [side.start(words, text, [side.cluster.nodes[node].endpoint])
+                   for side in self.sides]
+        results = []
+        for side, process in zip(self.sides, running):
+            out, err = process.communicate(text, timeout=60)
+            results.append((process.returncode, side.plain(out.decode(errors="backslashreplace")),
+                            side.plain(err.decode(errors="backslashreplace"))))
+        return results
+
+    def run(self, name, steps, form, node):
+        """Run a case. Gives a report of what differs, empty when nothing does, and what Oakum
+        said."""
+        prefix = f"{name}.{form}/"
+        begin = level(self.sides, node)
+        report, said = [], ""
+        for step in steps:
+            both = self.step(step, prefix, begin, form, node)
+            texts = [f"exit code {code}\n{out}\n-- stderr\n{err}" for code, out, err in both]
+            said += texts[1]
+            if texts[0] != texts[1]:
+                report += [f"$ etcdctl {step[0] if isinstance(step, tuple) else step}"]
+                report += difflib.unified_diff(texts[0].splitlines(), texts[1].splitlines(),
+                                               "etcd", "oakum", lineterm="")
+        return "\n".join(line[:400] for line in report), said
+
+
+@pytest.fixture(name="comparison", scope="module")
+def both_clusters(lasting_cluster, etcd_bin, etcdctl_bin):
+    assert etcdctl_bin
+    return Comparison(lasting_cluster(3, etcd_bin), lasting_cluster(3))
+
+
+# Most of what differs between formats is etcdctl's own: two of them take each third case.
+RUNS = [(number, form) for number in range(len(CASES)) for form in FORMATS
+        if form in ("simple", "json") or number % 3 == (form == "table")]
+
+
+@pytest.mark.parametrize("number,form", RUNS, ids=[f"{CASES[n][0]}-{form}" for n, form in RUNS])
+def test_etcdctl_gets_what_etcd_gives(comparison, number, form):
+    name, steps = CASES[number]
+    report, _ = comparison.run(name, steps, form, number % 3)
+    assert not report, "\n" + report
+
+
+@pytest.mark.parametrize("number", range(len(USAGE)), ids=[case[0] for case in USAGE])
+def test_etcdctl_usage_gets_what_etcd_gives(comparison, number):
+    name, steps = USAGE[number]
+    report, _ = comparison.run(name, steps, None, number % 3)
+    assert not report, "\n" + report
+
+
+@pytest.mark.parametrize("each", SHOWN, ids=[each.name for each in SHOWN])
+def test_etcdctl_meets_the_difference_that_is_explained(comparison, each):
+    report, said = comparison.run(each.name, each.steps, None, 0)
+    assert report, f"{each.name} is no difference any more: take it out of DIFFERENCES"
+    assert each.says in said, report
+
+
+def rows_of(output, form):
+    """The members that a command lists, each as its fields, in order of their names."""
+    if form == "json":
+        output = re.sub(r'(?<=":)<\w+>', "0", output)  # ids
+        return sorted(json.loads(output)["members"], key=lambda row: row["name"])
+    if form == "fields":
+        blocks = [dict(re.findall(r'"(\w+)" : (.*)', block)) for block in output.split("\n\n")]
+        return sorted((row for row in blocks if "Name" in row), key=lambda row: row["Name"])
+    split = r" *\| *" if form == "table" else ", "
+    return sorted(re.split(split, line.strip()) for line in output.splitlines()
+                  if not line.startswith("+"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_etcdctl_lists_the_members(comparison, form):
+    etcd, oakum = comparison.step("member list", "", 0, form, 1)
+    assert etcd[0] == oakum[0] == 0 and etcd[2] == oakum[2]
+    if form == "fields":  # the first block begins with the header
+        etcd, oakum = ((0, re.sub(r'"(ClusterID|MemberID|Revision|RaftTerm)" : \S+\n', "", out))
+                       for _, out, _ in (etcd, oakum))
+    assert rows_of(etcd[1], form) == rows_of(oakum[1], form)
+    assert len(rows_of(oakum[1], form)) == 3 + (form == "table")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_etcdctl_shows_the_status(comparison, form):
+    """The same fields in the same order; of the values, those that mean something."""
+    level(comparison.sides, 2)
+    shapes = []
+    for _, out, err in comparison.step("endpoint status", "", 0, form, 2):
+        assert err == ""
+        if form == "json":  # a size of 0 is left out
+            out = re.sub(r',"dbSize\w*":\d+', "", out)
+            out = re.sub(r'"(leader|raft\w+|version)":[^,}]*', r'"\1":0', out)
+        if form == "fields":
+            out = re.sub(r'"(Version|DBSize|Leader|Raft\w+|MemberID)" : .*', r'"\1"', out)
+        elif form in ("simple", "table"):
+            cells = re.split(r"\s*[|,]\s*", out.strip().splitlines()[-2 if form == "table" else -1])
+            out = " ".join(cells[:3 if form == "table" else 2]) + f" {len(cells)} cells"
+        shapes.append(re.sub(r"<n\d>|[0-9a-f]{16}", "<id>", out))
+    assert shapes[0] == shapes[1]
+
+
+def test_etcdctl_with_protobuf_gets_the_same_pairs(comparison):
+    """What etcdctl prints is the response's bytes. The header differs; what is behind it may not."""
+    level(comparison.sides, 0)
+    answers = []
+    for side in comparison.sides:
+        process = side.start([b"get", b"--prefix", b"data/", b"-w", b"protobuf"], None,
+                             [side.cluster.nodes[0].endpoint])
+        out, _ = process.communicate(timeout=60)
+        assert out[0] == 0x0a and out[1] < 0x80  # field 1, the header
+        answers.append(out[2 + out[1]:])
+    assert answers[0] == answers[1] and b"data/abc" in answers[1]
+
+
+def test_compatibility_page_is_current():
+    with open(PAGE, encoding="utf-8") as page:
+        assert page.read() == page_text(), "run python3 tests/test_etcd_differential.py --write"
+
+
+def test_compatibility_cases_have_names_of_their_own():
+    names = [name for name, _ in CASES + USAGE]
+    assert len(names) == len(set(names)) and len(names) > 120
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: test_etcd_differential.py --write")
+    with open(PAGE, "w", encoding="utf-8") as out_file:
+        out_file.write(page_text())
