@@ -52,7 +52,6 @@ static int rocks_write(struct oak_store *s, const struct store_item *item)
     if (error != 0) {
         return error;
     }
-    r->batch_open = true;
     /* From our copy: the caller's bytes may be what the cache gave out. */
     struct store_item own;
     store__version_item(r->overlay.changes.at[r->overlay.changes.end - 1], &own);
@@ -62,19 +61,26 @@ static int rocks_write(struct oak_store *s, const struct store_item *item)
 
 static int rocks_meta_put(struct oak_store *s, struct oak_bytes key, struct oak_bytes data)
 {
-    struct rocks *r = rocks__of(s);
-    int error = rocks__kind_key(&r->group, ROCKS_META, key, &r->key);
-    if (error == 0) {
-        error = store__meta_put(&s->meta, key, data);
-    }
-    if (error != 0) {
-        return error;
-    }
-    if (data.size == 0) {
-        rocksdb_writebatch_delete(r->batch, (const char *)r->key.data, r->key.size);
-    } else {
-        rocksdb_writebatch_put(r->batch, (const char *)r->key.data, r->key.size,
-                               (const char *)data.data, data.size);
+    return store__meta_put(&s->meta, key, data);
+}
+
+/* The metas of the batch that is being committed. They wait in the write batch. */
+static int batch_metas(struct rocks *r)
+{
+    const struct store_meta *m = &r->base.meta;
+    for (size_t i = 0; i < m->touched_count; i++) {
+        const struct store_version *v = m->touched[i]->newest;
+        OAK_ASSERT_GT(v->rev.main, m->batch);
+        int error = rocks__kind_key(&r->group, ROCKS_META, store__key_bytes(v->key), &r->key);
+        if (error != 0) {
+            return error;
+        }
+        if (v->deleted) {
+            rocksdb_writebatch_delete(r->batch, (const char *)r->key.data, r->key.size);
+        } else {
+            rocksdb_writebatch_put(r->batch, (const char *)r->key.data, r->key.size,
+                                   (const char *)v->value, v->value_size);
+        }
     }
     return 0;
 }
@@ -92,13 +98,16 @@ int rocks__write_state(struct rocks *r, rocksdb_writebatch_t *batch,
     return error;
 }
 
-/* In the order of keys. */
-static int batch_versions(struct rocks *r)
+/* Versions up to `upto`, in the order of keys. */
+static int batch_versions(struct rocks *r, struct oak_store_rev upto)
 {
     struct store_cursor c;
     store__cursor_first(&r->overlay.tree, &c);
     for (; c.key != NULL; store__cursor_next(&c)) {
         for (const struct store_version *v = c.key->newest; v != NULL; v = v->older) {
+            if (store__rev_cmp(v->rev, upto) > 0) {
+                continue;
+            }
             struct store_item item;
             store__version_item(v, &item);
             int error = rocks__version_key(&r->group, item.kv.key, item.rev, &r->key);
@@ -115,43 +124,67 @@ static int batch_versions(struct rocks *r)
     return 0;
 }
 
-static int write_gathered(struct rocks *r, const struct oak_store_state *state)
+/* What was written is the database's now; an open batch stays. */
+static void drop_written(struct rocks *r, struct oak_store_rev upto)
 {
-    OAK_ASSERT(!r->batch_open);
+    struct memory_changes *c = &r->overlay.changes;
+    if (c->end > c->first && store__rev_cmp(c->at[c->end - 1]->rev, upto) > 0) {
+        for (; store__rev_cmp(c->at[c->first]->rev, upto) <= 0; c->first++) {
+            store__tree_drop(&r->overlay.tree, c->at[c->first]);
+        }
+        return;
+    }
+    store__tree_clear(&r->overlay.tree);
+    c->first = c->end = 0;
+}
+
+/* A failure leaves everything where it was, to be written another time. */
+static int write_gathered(struct rocks *r, const struct oak_store_state *state,
+                          struct oak_store_rev upto)
+{
     const struct rocks_state record = {
         .state = *state, .keys = r->committed_keys, .reclaimed = r->reclaimed};
-    int error = batch_versions(r);
+    char *said = NULL;
+    rocksdb_writebatch_set_save_point(r->batch);
+    int error = batch_versions(r, upto);
     if (error == 0) {
-        error = rocks__changes_write(r);
+        error = rocks__changes_write(r, upto);
     }
     if (error == 0) {
         error = rocks__write_state(r, r->batch, &record);
     }
+    if (error == 0) {
+        rocks__point_drop(r);
+        rocksdb_write(r->db->db, r->write, r->batch, &said);
+        error = said == NULL ? 0 : rocks__failed(r->base.log, "commit", said);
+    }
     if (error != 0) {
+        said = NULL;
+        rocksdb_writebatch_rollback_to_save_point(r->batch, &said);
+        OAK_ASSERT(said == NULL);
         return error;
     }
-    char *said = NULL;
-    rocks__point_drop(r);
-    rocksdb_write(r->db->db, r->write, r->batch, &said);
     rocksdb_writebatch_clear(r->batch);
-    store__tree_clear(&r->overlay.tree);
-    r->overlay.changes.first = r->overlay.changes.end = 0;
+    drop_written(r, upto);
     r->unwritten = false;
-    return said == NULL ? 0 : rocks__failed(r->base.log, "commit", said);
+    return 0;
 }
 
 int rocks__write_out(struct rocks *r)
 {
-    return r->unwritten ? write_gathered(r, &r->base.state) : 0;
+    return r->unwritten ? write_gathered(r, &r->base.state, r->base.committed) : 0;
 }
 
 static int rocks_commit(struct oak_store *s, const struct oak_store_state *state)
 {
     struct rocks *r = rocks__of(s);
-    r->batch_open = false;
+    int error = batch_metas(r);
+    if (error != 0) {
+        return error;
+    }
     r->unwritten = true;
     r->committed_keys = s->keys;
-    return r->overlay.tree.bytes < GATHER_BYTES ? 0 : write_gathered(r, state);
+    return r->overlay.tree.bytes < GATHER_BYTES ? 0 : write_gathered(r, state, s->last);
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -288,7 +321,7 @@ static int rocks_get(struct oak_store *s, struct oak_bytes key, int64_t rev, boo
 static void rocks_close(struct oak_store *s)
 {
     struct rocks *r = rocks__of(s);
-    if (r->db != NULL && !r->batch_open && rocks__write_out(r) != 0) {
+    if (r->db != NULL && !s->poisoned && rocks__write_out(r) != 0) {
         oak_log(s->log, OAK_LOG_WARN, "store: the newest commits are left to the log");
     }
     rocks__point_drop(r);

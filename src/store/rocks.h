@@ -125,7 +125,6 @@ struct rocks {
     rocksdb_iterator_t *point; /* for searches until the next write, or NULL: making one is dear */
     rocksdb_writebatch_t *batch;
     struct memory_data overlay; /* the open batch, and commits that wait to be written */
-    bool batch_open;            /* something was put since the last commit */
     bool unwritten;             /* there are commits that wait */
     struct rocks_cache cache;
     uint64_t committed_keys;        /* live keys without the open batch */
@@ -144,7 +143,8 @@ struct rocks *rocks__of(struct oak_store *s);
 /* Log what RocksDB said, free it, and give the code for it. `what` names the action. */
 OAK_MUST_USE int rocks__failed(const struct oak_log *log, const char *what, char *said);
 
-/* Write the commits that have gathered. Not while a batch is open. */
+/* Write the commits that have gathered; an open batch stays in the overlay. A failure leaves them
+ * gathered. */
 OAK_MUST_USE int rocks__write_out(struct rocks *r);
 /* What the database holds has changed, or its old files should go: searches start anew. */
 void rocks__point_drop(struct rocks *r);
@@ -183,8 +183,8 @@ int rocks__changes(struct oak_store *s, int64_t from, int64_t to,
                                 const struct oak_store_kv *kv),
                    void *arg);
 int rocks__reclaim(struct oak_store *s, size_t steps, bool *more);
-/* Put the changes records of the open batch into the write batch. */
-OAK_MUST_USE int rocks__changes_write(struct rocks *r);
+/* Put the changes records of what has gathered, up to `upto`, into the write batch. */
+OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto);
 
 /* rocks_move.c */
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out);

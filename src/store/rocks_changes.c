@@ -33,13 +33,13 @@ static int put_record(struct rocks *r, struct oak_store_rev first)
     return error;
 }
 
-int rocks__changes_write(struct rocks *r)
+int rocks__changes_write(struct rocks *r, struct oak_store_rev upto)
 {
     const struct memory_changes *c = &r->overlay.changes;
     struct oak_store_rev first = {0};
     int64_t main_before = 0;
     oak_buf_clear(&r->value);
-    for (size_t i = c->first; i < c->end; i++) {
+    for (size_t i = c->first; i < c->end && store__rev_cmp(c->at[i]->rev, upto) <= 0; i++) {
         struct store_item item;
         store__version_item(c->at[i], &item);
         if (r->value.size == 0) {

@@ -42,6 +42,33 @@ static void what_is_not_committed_is_not_in_a_snapshot(void **state)
     }
 }
 
+/* As an owner does that starts a snapshot or a flush in the middle of a batch. */
+static void an_open_batch_behind_commits_is_left_out(void **state)
+{
+    (void)state;
+    EACH_ENGINE(t)
+    {
+        test_store_init(&t, &test_engines[engine]);
+        fill_small(&t);
+        test_put(&t, 6, "open", "batch", 6, 1);
+        assert_int_equal(oak_store_meta_put(t.s, oak_bytes_str("m3"), oak_bytes_str("z")), 0);
+        struct oak_buf stream = test_snapshot(&t, 100);
+        /* The trailer: metas u64, versions u64, CRC u32. */
+        assert_int_equal(oak_get_u64(stream.data + stream.size - 20), 2);
+        assert_int_equal(oak_get_u64(stream.data + stream.size - 12), 4);
+        oak_buf_fini(&stream);
+        test_store_flush(&t);
+        test_store_reopen(&t);
+        assert_int_equal(oak_store_state(t.s)->applied, 9);
+        assert_null(test_get(&t, "open", 0));
+        assert_string_equal(test_get(&t, "a", 0), "22");
+        stream = test_snapshot(&t, 100);
+        assert_int_equal(oak_get_u64(stream.data + stream.size - 20), 2);
+        oak_buf_fini(&stream);
+        test_store_fini(&t);
+    }
+}
+
 static void a_snapshot_stays_as_it_was_while_the_store_moves_on(void **state)
 {
     (void)state;
@@ -335,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_committed_is_not_in_a_snapshot),
+        cmocka_unit_test(an_open_batch_behind_commits_is_left_out),
         cmocka_unit_test(a_snapshot_stays_as_it_was_while_the_store_moves_on),
         cmocka_unit_test(each_engine_takes_back_the_others_stream),
         cmocka_unit_test(a_stream_with_any_byte_changed_or_missing_changes_nothing),
