@@ -216,11 +216,9 @@ int server__make(struct server *s, struct oak_errbuf *e)
 
 void server__unmake(struct server *s)
 {
-    /* The replica is closed, the connections are drained, the loop stands still. */
+    /* The replica is closed, the connections are drained, the loop stands still. What has timers or
+     * posts to the loop goes before it. */
     oak_peers_free(s->peers);
-    if (s->loop != NULL) {
-        oak_os_loop_free(s->loop);
-    }
     if (s->api != NULL) {
         oak_api_free(s->api);
     }
@@ -236,6 +234,9 @@ void server__unmake(struct server *s)
     oak_rpc_server_free(s->peer_rpc);
     oak_os_actor_close(s->log_writer);
     oak_os_actor_close(s->worker);
+    if (s->loop != NULL) {
+        oak_os_loop_free(s->loop);
+    }
     if (s->store != NULL) {
         oak_store_close(s->store);
     }
