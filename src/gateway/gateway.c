@@ -99,6 +99,18 @@ static void propose(struct gateway_call *call, enum oak_kv_kind kind,
     }
 }
 
+/* What is not understood is not ignored: the caller meant something by it. */
+static bool is_member_known(const char *name)
+{
+    static const char *const known[] = {"key", "key_base64", "value", "value_base64"};
+    for (size_t i = 0; i < OAK_COUNT_OF(known); i++) {
+        if (strcmp(name, known[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int put_read(struct gateway_call *call, const json_t *body, Etcdserverpb__PutRequest *put,
                     const char **why)
 {
@@ -106,6 +118,13 @@ static int put_read(struct gateway_call *call, const json_t *body, Etcdserverpb_
     if (!json_is_object(body)) {
         *why = "the body is a JSON object: {\"key\":\"...\",\"value\":\"...\"}";
         return OAK_EFORMAT;
+    }
+    for (void *member = json_object_iter((json_t *)(uintptr_t)body); member != NULL;
+         member = json_object_iter_next((json_t *)(uintptr_t)body, member)) {
+        if (!is_member_known(json_object_iter_key(member))) {
+            *why = "the members are key or key_base64, and value or value_base64; there is another";
+            return OAK_EFORMAT;
+        }
     }
     int error = gateway__bytes_of(body, "key", &call->arena, &key, why);
     if (error == 0) {
@@ -171,6 +190,46 @@ static json_t *pair_json(struct gateway_call *call, const Mvccpb__KeyValue *kv)
     return pair;
 }
 
+/* Where the next page begins: the key behind `last`, in hex, because a URL can't carry every key. */
+static json_t *next_json(struct gateway_call *call, struct oak_bytes last)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *hex = oak_arena_alloc(&call->arena, 2 * last.size + 3);
+    if (hex == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < last.size; i++) {
+        hex[2 * i] = digits[last.data[i] >> 4];
+        hex[2 * i + 1] = digits[last.data[i] & 15];
+    }
+    memcpy(hex + 2 * last.size, "00", 3);
+    return json_string(hex);
+}
+
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The bytes of what next_json gave. OAK_EFORMAT, OAK_ENOMEM. */
+static int next_read(struct gateway_call *call, struct oak_bytes hex, struct oak_bytes *out)
+{
+    uint8_t *bytes = oak_arena_alloc(&call->arena, hex.size / 2 + 1);
+    if (bytes == NULL) {
+        return OAK_ENOMEM;
+    }
+    for (size_t i = 0; i + 1 < hex.size; i += 2) {
+        int high = hex_digit(hex.data[i]);
+        int low = hex_digit(hex.data[i + 1]);
+        if (high < 0 || low < 0) {
+            return OAK_EFORMAT;
+        }
+        bytes[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    *out = oak_bytes(bytes, hex.size / 2);
+    return hex.size % 2 == 0 && hex.size > 0 ? 0 : OAK_EFORMAT;
+}
+
 static json_t *list_json(struct gateway_call *call, const Etcdserverpb__RangeResponse *found)
 {
     json_t *list = json_array();
@@ -185,6 +244,13 @@ static json_t *list_json(struct gateway_call *call, const Etcdserverpb__RangeRes
     if (list == NULL || object == NULL || json_object_set_new(object, "items", list) != 0) {
         json_decref(object);
         return NULL;
+    }
+    if (found->more && found->n_kvs > 0) {
+        json_t *next = next_json(call, oak_proto_bytes(found->kvs[found->n_kvs - 1]->key));
+        if (next == NULL || json_object_set_new(object, "next", next) != 0) {
+            json_decref(object);
+            return NULL;
+        }
     }
     return object;
 }
@@ -286,6 +352,12 @@ static void list_handle(void *user, struct oak_http_request *http)
     call->range.limit = limit_read(oak_http_query(http, "limit", 0));
     if (call->range.limit < 0) {
         gateway__reply_error(http, 400, "EINVAL", "limit is a number from 1 to 10000");
+        call_free(call);
+        return;
+    }
+    struct oak_bytes next = oak_http_query(http, "next", 0);
+    if (next.data != NULL && next_read(call, next, &from) != 0) {
+        gateway__reply_error(http, 400, "EINVAL", "next is what the page before gave as \"next\"");
         call_free(call);
         return;
     }

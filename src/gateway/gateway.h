@@ -2,9 +2,11 @@
 /* gateway.h: plain HTTP for people and scripts: a key is a URL.
  *
  *     POST   /api/v1/data  {"key":"test","value":"123"}   store; answered once a majority has it
- *     GET    /api/v1/data/test                            read (linearizable; ?serializable=true:
- * local) DELETE /api/v1/data/test                            remove GET
- * /api/v1/data?prefix=te&limit=100             list, in key order; "next" continues with ?from=
+ *     GET    /api/v1/data/test                            read (linearizable)
+ *     GET    /api/v1/data/test?serializable=true          read what this member has
+ *     DELETE /api/v1/data/test                            remove
+ *     GET    /api/v1/data?prefix=te&limit=100             list, in order of key
+ *     GET    /api/v1/data?prefix=te&next=...              the next page: what the last one told
  *
  * Any member answers. Bodies and answers are JSON (docs/reference/http.md gives every field and
  * error). Bytes that are no UTF-8 travel as base64 in "key_base64" and "value_base64".
