@@ -283,10 +283,12 @@ def test_reads_are_never_stale_while_leaders_are_paused_and_killed(cluster, tmp_
 @pytest.mark.usefixtures("oakum_bin")
 def test_the_judge_of_histories_sees_a_stale_read(tmp_path):
     path = tmp_path / "history"
-    put, newer = "put 0 0 1 10 0 0 0 1 2\n", "put 0 0 1 11 0 0 0 3 4\n"
-    path.write_text(put + newer + "get 1 1 1 0 0 11 2 5 6\n")
+    put, newer = "put 0 0 1 10 0 0 0 5 1 2\n", "put 0 0 1 11 0 0 0 6 3 4\n"
+    path.write_text(put + newer + "get 1 1 1 0 0 11 2 6 5 6\n")
     assert judge(path)["linearizable"]
-    path.write_text(put + newer + "get 1 1 1 0 0 10 1 5 6\n")
-    assert not judge(path)["linearizable"]
-    path.write_text(put + "put 0 0 1 11 0 0 0 3 -\nget 1 1 1 0 0 10 1 5 6\n")
-    assert judge(path)["linearizable"]
+    path.write_text(put + newer + "get 1 1 1 0 0 10 1 6 5 6\n")
+    assert not judge(path)["linearizable"], "an older value"
+    path.write_text(put + newer + "get 1 1 2 0 0 0 0 5 5 6\n")
+    assert not judge(path)["linearizable"], "an older revision, of another key"
+    path.write_text(put + "put 0 0 1 11 0 0 0 0 3 -\nget 1 1 1 0 0 10 1 5 5 6\n")
+    assert judge(path)["linearizable"], "a put whose end is not known may not have happened"

@@ -8,9 +8,10 @@
  * and wait with it while it is paused. Keys change every few seconds: each one's history stays
  * short enough to be judged. Runs for so long or until SIGTERM; then one line of JSON on stdout.
  *
- * A line of FILE is "kind client node key arg expect result version call ret": kind is put, get,
- * delete or cas; call and ret are moments, ret is "-" when the end is not known: then the operation
- * may have happened at any time, or never. What never left its client is not in it.
+ * A line of FILE is "kind client node key arg expect result version revision call ret": kind is put,
+ * get, delete or cas; revision is the answer's; call and ret are moments, ret is "-" when the end is
+ * not known: then the operation may have happened at any time, or never. What never left its client
+ * is not in it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +20,9 @@
 #include "sim/history.h"
 #include "tests/tools/crowd.h"
 
-#define TIMEOUT_NS  (15000 * CROWD_MS)
+/* Shorter than a pause: a client of a paused node asks anew while it is away, and what it then reads
+ * must be what the others have written meanwhile. */
+#define TIMEOUT_NS  (800 * CROWD_MS)
 #define EPOCH_NS    (3000 * CROWD_MS)
 #define KEYS        3
 #define CLIENTS_MAX 64
@@ -123,6 +126,9 @@ static void op_send(struct client *client)
     case OP_CAS:
         cas_send(client);
         return;
+    case OP_MOVE:
+    case OP_LOOK:
+        break;
     }
     OAK_UNREACHABLE("operation");
 }
@@ -130,8 +136,13 @@ static void op_send(struct client *client)
 static void result_read(struct op *op, const ProtobufCMessage *response)
 {
     const Etcdserverpb__RangeResponse *range = (const Etcdserverpb__RangeResponse *)response;
+    const Etcdserverpb__PutResponse *put = (const Etcdserverpb__PutResponse *)response;
+    const Etcdserverpb__DeleteRangeResponse *remove =
+        (const Etcdserverpb__DeleteRangeResponse *)response;
+    const Etcdserverpb__TxnResponse *txn = (const Etcdserverpb__TxnResponse *)response;
     switch (op->kind) {
     case OP_GET:
+        op->revision = range->header->revision;
         if (range->n_kvs > 0) {
             char value[24] = "";
             memcpy(value, range->kvs[0]->value.data,
@@ -143,22 +154,30 @@ static void result_read(struct op *op, const ProtobufCMessage *response)
         }
         return;
     case OP_PUT:
+        op->revision = put->header->revision;
         return;
     case OP_DELETE:
-        op->result = (uint64_t)((const Etcdserverpb__DeleteRangeResponse *)response)->deleted;
+        op->revision = remove->header->revision;
+        op->result = (uint64_t)remove->deleted;
         return;
     case OP_CAS:
-        op->result = ((const Etcdserverpb__TxnResponse *)response)->succeeded ? 1 : 0;
+        op->revision = txn->header->revision;
+        op->result = txn->succeeded ? 1 : 0;
         return;
+    case OP_MOVE:
+    case OP_LOOK:
+        break;
     }
     OAK_UNREACHABLE("operation");
 }
 
 static void op_write(struct historian *h, const struct op *op)
 {
-    fprintf(h->out, "%s %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+    fprintf(h->out,
+            "%s %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64
+            " %" PRIu64,
             kinds[op->kind], op->client, op->node, op->key, op->arg, op->expect, op->result,
-            op->version, op->call);
+            op->version, op->revision, op->call);
     if (op->ret == UINT64_MAX) {
         fprintf(h->out, " -\n");
     } else {

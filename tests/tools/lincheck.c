@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lincheck.c: is this history of clients linearizable? The simulator's checker (sim/history.h) on a
- * file.
+/* lincheck.c: is this history of clients linearizable, each key by itself, and do the revisions that
+ * they were told fit real time over all keys? The simulator's checkers (sim/history.h) on a file.
  *
  *     lincheck FILE
  *
@@ -32,10 +32,10 @@ static bool line_read(const char *line, struct op *op)
     *op = (struct op){0};
     int fields = sscanf(line,
                         "%15s %d %d %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-                        " %" SCNu64 " %23s",
+                        " %" SCNd64 " %" SCNu64 " %23s",
                         kind, &op->client, &op->node, &op->key, &op->arg, &op->expect, &op->result,
-                        &op->version, &op->call, ret);
-    if (fields != 10 || !kind_read(kind, &op->kind)) {
+                        &op->version, &op->revision, &op->call, ret);
+    if (fields != 11 || !kind_read(kind, &op->kind)) {
         return false;
     }
     op->ret = UINT64_MAX;
@@ -64,7 +64,8 @@ int main(int argc, char **argv)
     fclose(file);
     char what[1024] = "";
     size_t undecided = 0;
-    bool linear = good && history_check(&history, what, sizeof(what), &undecided);
+    bool linear = good && history_check(&history, what, sizeof(what), &undecided) &&
+                  history_revisions(&history, what, sizeof(what));
     if (good) {
         printf("{\"linearizable\":%s,\"operations\":%zu,\"undecided\":%zu,\"what\":\"%s\"}\n",
                linear ? "true" : "false", history.count, undecided, what);
