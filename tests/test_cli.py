@@ -26,7 +26,7 @@ def test_version_has_the_line_that_scripts_look_for():
 
 
 @pytest.mark.parametrize("words", [["-h"], ["--help"], ["help"], ["up", "--help"],
-                                   ["help", "status"], ["bench", "-h"]])
+                                   ["help", "status"], ["bench", "-h"], ["sim", "--help"]])
 def test_help_goes_to_stdout(words):
     done = harness.run(*words)
     assert done.returncode == 0
@@ -64,7 +64,8 @@ def test_under_the_name_etcd_it_is_only_a_server(tmp_path, oakum_bin):
                                    ["bench"], ["bench", "del"], ["bench", "put", "--keys", "x"],
                                    ["bench", "put", "--total", "1", "--duration", "1"],
                                    ["bench", "put", "--keys", "100", "--key-size", "1"],
-                                   ["status", "--endpoints", "https://127.0.0.1:1"]])
+                                   ["status", "--endpoints", "https://127.0.0.1:1"],
+                                   ["sim", "--seeds", "0"], ["sim", "--bug", "no_such"]])
 def test_bad_usage_gives_code_2_and_says_why(words):
     done = harness.run(*words)
     assert done.returncode == 2
@@ -186,7 +187,7 @@ def manual():
 def test_the_manual_has_every_flag_that_works():
     page = manual()
     listed = harness.run("--help").stdout.split("Refused, because")[0]
-    for command in ("up", "status", "bench"):
+    for command in ("up", "status", "bench", "sim"):
         listed += harness.run(command, "--help").stdout
     flags = set(re.findall(r"^ +(?:-\w, )?--([a-z-]+)", listed, re.MULTILINE))
     assert len(flags) > 40
@@ -195,7 +196,7 @@ def test_the_manual_has_every_flag_that_works():
 
 def test_the_manual_names_no_flag_that_does_not_exist():
     known = harness.run("--help").stdout
-    for command in ("up", "status", "bench"):
+    for command in ("up", "status", "bench", "sim"):
         known += harness.run(command, "--help").stdout
     flags = set(re.findall(r"--([a-z][a-z-]+)", manual()))
     assert [flag for flag in sorted(flags - {"name"}) if f"--{flag}" not in known] == []

@@ -27,10 +27,12 @@ struct arguments {
 static const char usage[] =
     "Run a whole cluster on one thread, from one seed, with faults, and check what it does.\n"
     "\n"
+    "Usage:\n"
     "  oakum sim [--seed N] [--seeds N] [--seconds N] [--simulated-seconds N] [--bug NAME] "
     "[--trace]\n"
     "            [--output text|json] [--quiet]\n"
     "\n"
+    "Flags:\n"
     "  --seed N               the first seed; without it, one is taken from the clock and printed\n"
     "  --seeds N              run N seeds, one after the other (default 1 with --seed)\n"
     "  --seconds N            go on with further seeds for N seconds (default 10 without --seed)\n"
@@ -38,9 +40,14 @@ static const char usage[] =
     "  --bug NAME             wake a deliberate bug (a build with -DOAK_ZOO=ON; `oakum zoo` lists "
     "them)\n"
     "  --trace                print what happens, line by line\n"
+    "  --output FORM          text or json, a line for each run (default text)\n"
     "  --quiet                print only failures and totals\n"
+    "  --help                 this text\n"
     "\n"
-    "Example: oakum sim --seed 42 --trace\n";
+    "Ends at the first failure, with exit code 1 and the command that replays it.\n"
+    "\n"
+    "Example:\n"
+    "  oakum sim --seed 42 --trace\n";
 
 static bool number(const char *text, uint64_t *out)
 {
