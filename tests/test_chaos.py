@@ -179,6 +179,40 @@ def test_writes_survive_leaders_that_are_killed(cluster, tmp_path, capsys):
     assert max(gaps) < 4 * SLOWNESS
 
 
+def stopped(node):
+    """All its threads stand still: the signal alone is on its way for a moment."""
+    folder = f"/proc/{node.pid}/task"
+    states = []
+    for thread in os.listdir(folder):
+        with open(f"{folder}/{thread}/stat", encoding="ascii") as file:
+            states.append(file.read().rpartition(")")[2].split()[0])
+    return all(state == "T" for state in states)
+
+
+def test_nothing_is_acknowledged_without_a_majority(cluster, tmp_path):
+    acks = Acks(tmp_path / "acks")
+    with load(cluster, acks, 12000, rate=4000) as loader:
+        acks.wait_for(4000, loader)
+        leader = leader_among(cluster.nodes)
+        followers = [node for node in cluster.nodes if node is not leader]
+        for node in followers:
+            node.pause()
+        quick_until(lambda: all(stopped(node) for node in followers), "followers that stand still")
+        alone = now_ns()
+        harness.until(lambda: leader.metrics()["etcd_server_proposals_pending"] > 0
+                      or acks.first_sent_after(alone), "a request that waits, or is answered")
+        early = acks.first_sent_after(alone)
+        leader.kill()
+        for node in followers:
+            node.resume()
+        leader.start()
+        assert early is None, "acknowledged while the leader was alone"
+        loader.result()
+    cluster.wait_healthy()
+    acks.read()
+    assert_nothing_lost(cluster, acks)
+
+
 def received(node):
     """Snapshots that it has received since its start."""
     return node.metrics()["oakum_snapshots_received_total"]
