@@ -181,7 +181,11 @@ void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m)
     contact(r, m->from);
     /* It names no more than what we acknowledged as durable in this term, perhaps in an earlier
      * life. */
-    raft__commit_to(r, m->commit);
+    uint64_t commit = m->commit;
+    if (OAK_BUG(commit_beyond_match)) {
+        commit = OAK_MIN(commit, raft__log_last(&r->log));
+    }
+    raft__commit_to(r, commit);
     raft__reply(r, &(struct raft__reply){
                        .type = OAK_RAFT_MSG_HEARTBEAT_REPLY,
                        .to = m->from,

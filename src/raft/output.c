@@ -214,7 +214,7 @@ static void take_beat(struct oak_raft *r, struct raft__peer *p)
 {
     struct oak_raft_msg *m = NULL;
     if (p->heartbeat_due && (m = send_add(r, OAK_RAFT_MSG_HEARTBEAT, p->id)) != NULL) {
-        m->commit = OAK_MIN(p->match, r->commit);
+        m->commit = OAK_BUG(commit_beyond_match) ? r->commit : OAK_MIN(p->match, r->commit);
         m->read_seq = r->reads.lead_next;
         p->heartbeat_due = false;
     }
@@ -267,11 +267,17 @@ static void take_peers(struct oak_raft *r)
     take_appends(r);
 }
 
-/* Committed, on this disk, and not in front of a snapshot that is still being installed. */
+/* Committed and on this disk. */
+static uint64_t apply_end(const struct oak_raft *r)
+{
+    return OAK_BUG(apply_before_commit) ? r->durable : OAK_MIN(r->commit, r->durable);
+}
+
+/* There is something, and it is not in front of a snapshot that is still being installed. */
 static bool apply_ready(const struct oak_raft *r)
 {
     return !r->restore_due && r->restore_token <= r->token_persisted &&
-           OAK_MIN(r->commit, r->durable) > r->apply_issued;
+           apply_end(r) > r->apply_issued;
 }
 
 static void take_apply(struct oak_raft *r)
@@ -279,7 +285,7 @@ static void take_apply(struct oak_raft *r)
     if (!apply_ready(r)) {
         return;
     }
-    size_t count = (size_t)(OAK_MIN(r->commit, r->durable) - r->apply_issued);
+    size_t count = (size_t)(apply_end(r) - r->apply_issued);
     const struct oak_raft_entry *e = raft__log_at(&r->log, r->apply_issued + 1);
     size_t bytes = e[0].size;
     size_t taken = 1;

@@ -9,6 +9,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 static void flush_go(struct oak_task *task)
 {
     struct flushing *f = OAK_CONTAINER_OF(task, struct flushing, go);
@@ -38,7 +40,7 @@ static void flush_back(struct oak_task *task)
     } else if (error != 0) {
         replica__fatal(r, error, "flushing the store");
     } else if (durable > 0) {
-        r->writer.release = durable;
+        r->writer.release = OAK_BUG(release_before_flush) ? oak_kv_state(r->kv)->applied : durable;
         replica__writer_kick(r);
     }
     replica__install_go(r, 0);

@@ -17,6 +17,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 static void post_loop(struct oak_replica *r, struct oak_task *task)
 {
     r->options.loop->exec.post(r->options.loop->exec.user, task);
@@ -194,6 +196,9 @@ void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot
     in->token = token;
     in->durable = false;
     in->active = true;
+    if (OAK_BUG(install_before_durable)) {
+        replica__install_go(r, token);
+    }
 }
 
 static void read_go(struct oak_task *task)

@@ -14,6 +14,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 #define SLOT(id)           ((id) % OAK_PENDING_REQUESTS_MAX)
 #define GATHERED_HEAD      12
 #define GATHERED_BYTES_MAX OAK_UNCOMMITTED_BYTES_MAX
@@ -273,7 +275,8 @@ void replica__forward_take(struct oak_replica *r, struct remote *from,
                            const struct oak_peer_frame *frame)
 {
     const struct oak_peer_forward *forward = &frame->u.forward;
-    if (frame->address.to_boot != r->boot || forward->seq <= from->forward_seq) {
+    bool again = forward->seq <= from->forward_seq && !OAK_BUG(forward_taken_twice);
+    if (frame->address.to_boot != r->boot || again) {
         return; /* meant for an earlier run of ours, or repeated, or overtaken: never twice */
     }
     from->forward_seq = forward->seq;
@@ -331,13 +334,16 @@ void replica__reads_ask(struct oak_replica *r)
     if (oak_raft_read(r->raft, &seq) != 0) {
         return; /* no leader: they wait for one, up to their deadlines */
     }
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    bool own = OAK_BUG(read_own_commit) && status.role == OAK_RAFT_FOLLOWER;
     while (!oak_list_empty(&r->reads_new)) {
         struct oak_list *node = oak_list_pop(&r->reads_new);
         struct oak_replica_request *request =
             OAK_LIST_ENTRY(node, struct oak_replica_request, link);
-        request->state = REQUEST_READ_SENT;
-        request->id = seq;
-        oak_list_push(&r->reads_sent, node);
+        request->state = own ? REQUEST_READ_WAIT : REQUEST_READ_SENT;
+        request->id = own ? status.commit : seq;
+        oak_list_push(own ? &r->reads_wait : &r->reads_sent, node);
     }
 }
 

@@ -10,81 +10,143 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sim/sim.h"
 
 #if defined(OAK_ZOO)
 
-#define SEEDS_MAX 3000
+#define SEEDS_MAX    3000
+#define HUNTERS      2 /* animals at a time */
+#define TOLD_BYTES   512
+#define SEED_SECONDS 30 /* no seed takes as long: the machine hangs */
+
+struct hunter {
+    pid_t child; /* 0: the place is free */
+    enum oak_bug bug;
+    int told; /* what the child writes: its seeds, then what a checker said */
+    double start;
+};
+
+struct toll {
+    unsigned caught, missed;
+};
 
 /* In the child: 0 caught by a checker, 1 not caught. An assertion ends it by SIGABRT. */
-static int hunt(enum oak_bug bug, int report_fd)
+static int hunt(enum oak_bug bug, int told)
 {
     oak_bug_awake = bug;
     for (uint64_t seed = 1; seed <= SEEDS_MAX; seed++) {
         const struct oak_sim_options options = {.seed = seed, .alloc = oak_alloc_libc()};
         struct oak_sim_report report;
-        dprintf(report_fd, "%" PRIu64 "\n", seed);
+        alarm(SEED_SECONDS);
+        (void)!ftruncate(told, 0);
+        (void)!lseek(told, 0, SEEK_SET);
+        dprintf(told, "%" PRIu64 "\n", seed);
         oak_sim_run(&options, &report);
         if (report.verdict == OAK_SIM_FAILED) {
-            dprintf(report_fd, "%.60s\n", report.what);
+            dprintf(told, "%.60s", report.what);
             return 0;
         }
     }
     return 1;
 }
 
-static bool animal_check(enum oak_bug bug)
+static double seconds_now(void)
 {
-    int ends[2];
-    if (pipe(ends) != 0) {
-        perror("pipe");
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool hunter_start(struct hunter *h, enum oak_bug bug)
+{
+    FILE *file = tmpfile();
+    if (file == NULL) {
+        perror("oakum zoo: a temporary file");
         return false;
     }
+    int told = dup(fileno(file));
+    fclose(file);
     fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        close(ends[0]);
+    *h = (struct hunter){.bug = bug, .told = told, .start = seconds_now()};
+    h->child = fork();
+    if (h->child == 0) {
         (void)!freopen("/dev/null", "w", stderr);
-        _exit(hunt(bug, ends[1]));
+        _exit(hunt(bug, told));
     }
-    close(ends[1]);
-    FILE *lines = fdopen(ends[0], "r");
-    char line[256], last[256] = "", seed[256] = "";
-    while (lines != NULL && fgets(line, sizeof(line), lines) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        memcpy(strspn(line, "0123456789") == strlen(line) ? seed : last, line, sizeof(line));
-    }
-    if (lines != NULL) {
-        fclose(lines);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
+    return h->child > 0 && told >= 0;
+}
+
+/* A child has ended: say how. */
+static void hunter_end(struct hunter *h, int status, struct toll *toll)
+{
+    char text[TOLD_BYTES] = "";
+    ssize_t got = pread(h->told, text, sizeof(text) - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    close(h->told);
+    size_t digits = strcspn(text, "\n");
+    const char *what = text[digits] == '\n' ? text + digits + 1 : "";
     bool asserted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
     bool caught = asserted || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    printf("%-24s %-10s seed %-5s %s\n", oak_bug_name(bug), caught ? "caught" : "NOT CAUGHT", seed,
-           asserted ? "by an assertion" : last);
-    return caught;
+    printf("%-22s %-10s %5.1f s  seed %-4.*s %s\n", oak_bug_name(h->bug),
+           caught ? "caught" : "NOT CAUGHT", seconds_now() - h->start, (int)digits, text,
+           asserted ? "an assertion" : what);
+    toll->caught += caught ? 1 : 0;
+    toll->missed += caught ? 0 : 1;
+    h->child = 0;
+}
+
+static void hunters_wait(struct hunter *hunters, struct toll *toll)
+{
+    int status = 0;
+    pid_t child = wait(&status);
+    for (size_t i = 0; i < HUNTERS; i++) {
+        if (child > 0 && hunters[i].child == child) {
+            hunter_end(&hunters[i], status, toll);
+        }
+    }
+}
+
+static struct hunter *hunter_free(struct hunter *hunters)
+{
+    for (size_t i = 0; i < HUNTERS; i++) {
+        if (hunters[i].child == 0) {
+            return &hunters[i];
+        }
+    }
+    return NULL;
 }
 
 int oak_zoo_main(int argc, char *const *argv)
 {
-    unsigned passed = 0, failed = 0;
+    struct hunter hunters[HUNTERS] = {0};
+    struct toll toll = {0};
+    double start = seconds_now();
+    unsigned started = 0;
     for (int bug = OAK_BUG_NONE + 1; bug < OAK_BUG_COUNT; bug++) {
         if (argc > 1 && strcmp(argv[1], oak_bug_name((enum oak_bug)bug)) != 0) {
             continue;
         }
-        bool caught = animal_check((enum oak_bug)bug);
-        passed += caught ? 1 : 0;
-        failed += caught ? 0 : 1;
+        struct hunter *h;
+        while ((h = hunter_free(hunters)) == NULL) {
+            hunters_wait(hunters, &toll);
+        }
+        if (!hunter_start(h, (enum oak_bug)bug)) {
+            return 1;
+        }
+        started++;
     }
-    if (passed + failed == 0) {
+    while (toll.caught + toll.missed < started) {
+        hunters_wait(hunters, &toll);
+    }
+    if (started == 0) {
         fprintf(stderr, "oakum zoo: there is no bug named %s\n", argv[1]);
         return 2;
     }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed == 0 ? 0 : 1;
+    printf("%u passed, %u failed, %.0f s\n", toll.caught, toll.missed, seconds_now() - start);
+    return toll.missed == 0 ? 0 : 1;
 }
 
 #else

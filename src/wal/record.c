@@ -19,6 +19,8 @@
  */
 #include "wal/internal.h"
 
+#include "base/zoo.h"
+
 #define SEGMENT_MAGIC   0x4c41574d554b414full /* "OAKUMWAL" */
 #define FRAME_MAGIC     0x4d41524bu           /* "KRAM" */
 #define VERSION         1u
@@ -122,6 +124,9 @@ bool wal__frame_whole(const uint8_t *segment, uint64_t seq, uint64_t offset,
 {
     OAK_ASSERT_GE(f->size, WAL__ALIGN);
     const uint8_t *at = segment + offset;
+    if (OAK_BUG(wal_torn_tail)) {
+        return true;
+    }
     return oak_get_u32(at + 4) == place_crc(seq, offset + WAL__FRAME_HEADER, at + WAL__FRAME_HEADER,
                                             f->size - WAL__FRAME_HEADER);
 }
