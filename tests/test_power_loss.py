@@ -29,7 +29,8 @@ def last_segment(data_dir):
         path = os.path.join(folder, name)
         with open(path, "rb") as file:
             data = file.read()
-        if data[8:16] == b"OAKUMWAL" and struct.unpack_from("<Q", data, 16)[0] == int(name[:16], 16):
+        number = struct.unpack_from("<Q", data, 16)[0]
+        if data[8:16] == b"OAKUMWAL" and number == int(name[:16], 16):
             return path, data
     raise AssertionError(f"there is no segment in {folder}")
 

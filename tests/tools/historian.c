@@ -4,9 +4,10 @@
  *
  *     historian ENDPOINTS FILE CLIENTS MILLISECONDS
  *
- * Client i talks to endpoint i, modulo their number, so that some clients always talk to each node
- * and wait with it while it is paused. Keys change every few seconds: each one's history stays
- * short enough to be judged. Runs for so long or until SIGTERM; then one line of JSON on stdout.
+ * Client i talks to endpoint i, modulo their number, so that some clients always talk to each
+ * node and wait with it while it is paused. Keys change every few seconds: each one's history
+ * stays short enough to be judged. Runs for so long or until SIGTERM; then one line of JSON on
+ * stdout.
  *
  * A line of FILE is "kind client node key arg expect result version revision call ret": kind is put,
  * get, delete or cas; revision is the answer's; call and ret are moments, ret is "-" when the end is
@@ -20,8 +21,8 @@
 #include "sim/history.h"
 #include "tests/tools/crowd.h"
 
-/* Shorter than a pause: a client of a paused node asks anew while it is away, and what it then reads
- * must be what the others have written meanwhile. */
+/* Shorter than a pause: a client of a paused node asks anew while it is away, and what it then
+ * reads must be what the others have written meanwhile. */
 #define TIMEOUT_NS  (800 * CROWD_MS)
 #define EPOCH_NS    (3000 * CROWD_MS)
 #define KEYS        3

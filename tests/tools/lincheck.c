@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lincheck.c: is this history of clients linearizable, each key by itself, and do the revisions that
- * they were told fit real time over all keys? The simulator's checkers (sim/history.h) on a file.
+/* lincheck.c: is this history of clients linearizable, each key by itself, and do the revisions
+ * that they were told fit real time over all keys? The simulator's checkers (sim/history.h) on a
+ * file.
  *
  *     lincheck FILE
  *
