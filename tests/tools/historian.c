@@ -9,10 +9,10 @@
  * stays short enough to be judged. Runs for so long or until SIGTERM; then one line of JSON on
  * stdout.
  *
- * A line of FILE is "kind client node key arg expect result version revision call ret": kind is put,
- * get, delete or cas; revision is the answer's; call and ret are moments, ret is "-" when the end is
- * not known: then the operation may have happened at any time, or never. What never left its client
- * is not in it.
+ * A line of FILE is "kind client node key arg expect result version revision call ret": kind is
+ * put, get, delete or cas; revision is the answer's; call and ret are moments, ret is "-" when the
+ * end is not known: then the operation may have happened at any time, or never. What never left its
+ * client is not in it.
  */
 #include <inttypes.h>
 #include <stdio.h>
