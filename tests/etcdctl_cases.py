@@ -96,13 +96,6 @@ USAGE = [
 
 CASES = [("get-" + name, [line]) for name, line in RANGES]
 CASES += [
-    # Only their number: etcdctl prints it in "fields", and as "count" in "json".
-    ("get-count-only", ["get --prefix data/ --count-only"]),
-    ("get-count-only-limit", ["get --prefix data/ --count-only --limit 2"]),
-    ("get-count-only-rev", ["get --prefix data/ --count-only --rev %4"]),
-    ("get-count-only-one", ["get data/a --count-only"]),
-    ("get-everything-count", ["get --from-key '' --count-only"]),
-
     ("put", ["put @a 1", "get @a"]),
     ("put-again", ["put @a 1", "put @a 1", "put @a 2", "get @a"]),
     ("put-empty-value", ["put @a ''", "get @a"]),
@@ -123,7 +116,7 @@ CASES += [
     ("put-stdin-lines", [("put @a", "one\ntwo\n\n"), "get @a"]),
     ("put-stdin-empty", [("put @a", ""), "get @a"]),
     ("put-large-value", [("put @a", "v" * 100000), "get @a"]),
-    ("put-too-large-value", [("put @a", "v" * 1600000), "get @a --count-only"]),
+    ("put-too-large-value", [("put @a", "v" * 1600000), "get @a --keys-only"]),
     ("put-spaces", ["put '@a b' 'c d'", "get '@a b'", "get --prefix '@a '"]),
     ("put-newlines", ["put '@a\nb' 'c\n\nd'", "get --prefix @a"]),
     ("put-tabs-and-quotes", ["put '@\t\"' '\t\"\\'", "get --prefix @"]),
@@ -131,7 +124,7 @@ CASES += [
     ("put-binary", ["put @\xff\xfe \x80\x81\xff", "get @\xff\xfe", "get --prefix @\xff"]),
     ("put-binary-sorts-by-byte", ["put @\x7f 1", "put @\x80 2", "put @z 3", "get --prefix @"]),
     ("put-looks-like-a-flag", ["put @a -- -x", "get @a"]),
-    ("put-long-key", ["put @" + "k" * 4000 + " 1", "get --prefix @ --count-only"]),
+    ("put-long-key", ["put @" + "k" * 4000 + " 1", "get --prefix @ --keys-only"]),
 
     ("del", ["put @a 1", "del @a", "get @a"]),
     ("del-nothing", ["del @a", "get @a"]),
@@ -169,9 +162,9 @@ CASES += [
     ("txn-unknown-lease", [("txn", "\nput @b 1\nput @a 1 --lease 77\n\n\n"), "get --prefix @"]),
     ("txn-empty-key", [("txn", "\nput '' 1\n\n\n")]),
     ("txn-128-operations", [("txn", "\n" + "".join(f"put @{i} v\n" for i in range(128)) + "\n\n"),
-                            "get --prefix @ --count-only"]),
+                            "get --prefix @ --keys-only"]),
     ("txn-129-operations", [("txn", "\n" + "".join(f"put @{i} v\n" for i in range(129)) + "\n\n"),
-                            "get --prefix @ --count-only"]),
+                            "get --prefix @ --keys-only"]),
 ]
 
 # Every target with every operator, on a key that is there and on one that is not. (etcdctl 3.4 ends

@@ -51,14 +51,47 @@ static int checked(struct server *s, struct oak_errbuf *e)
     return 0;
 }
 
+/* The directory, with those above it that are missing. */
+static int directory_make(const struct oak_disk *disk, const char *dir)
+{
+    char path[4096];
+    size_t size = strlen(dir);
+    if (size >= sizeof(path)) {
+        return OAK_EINVAL;
+    }
+    int error = disk->make_dir(disk->user, dir);
+    for (size_t i = 1; error == OAK_ENOENT && i < size; i++) {
+        if (dir[i] != '/') {
+            continue;
+        }
+        memcpy(path, dir, i);
+        path[i] = '\0';
+        error = disk->make_dir(disk->user, path);
+        error = error == 0 ? OAK_ENOENT : error;
+    }
+    return error == OAK_ENOENT ? disk->make_dir(disk->user, dir) : error;
+}
+
+static int directory_fail(struct oak_errbuf *e, int error, const char *dir)
+{
+    const char *why = error == OAK_EEXIST ? "a file of that name is in the way"
+                      : error == OAK_EINVAL
+                          ? "what is above it is no directory, or the path is too "
+                            "long"
+                          : oak_error_text(error);
+    return oak_fail(e, error,
+                    "--data-dir: the directory %.300s can't be made: %s; name one that this user "
+                    "may write to",
+                    dir, why);
+}
+
 int server__data_open(struct server *s, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = oak_os_disk();
     const char *dir = s->config.data_dir;
-    int error = disk->make_dir(disk->user, dir);
+    int error = directory_make(disk, dir);
     if (error != 0) {
-        return oak_fail(e, error, "can't make the data directory %s: %s", dir,
-                        oak_error_text(error));
+        return directory_fail(e, error, dir);
     }
     error = oak_os_lock_dir(dir, &s->lock, e);
     if (error == 0) {

@@ -3,7 +3,7 @@
 #include "server/internal.h"
 
 static int listen_all(struct server *s, const struct oak_config_urls *urls, struct sniff *sniff,
-                      const char *what, struct oak_errbuf *e)
+                      const char *what, const char *flag, struct oak_errbuf *e)
 {
     for (size_t i = 0; i < urls->count; i++) {
         OAK_ASSERT_LT(s->listener_count, LISTENERS_MAX);
@@ -11,7 +11,7 @@ static int listen_all(struct server *s, const struct oak_config_urls *urls, stru
         int error = s->port->net.listen(s->port->net.user, oak_config_url_address(urls->items[i]),
                                         sniff_accept, sniff, &listener, e);
         if (error != 0) {
-            return error;
+            return oak_fail_in(e, error, flag);
         }
         s->listeners[s->listener_count++] = listener;
         oak_log(s->log, OAK_LOG_INFO, "listening for %s on %s", what, urls->items[i]);
@@ -24,12 +24,15 @@ int server__listen(struct server *s, struct oak_errbuf *e)
     sniff_init(&s->client_sniff, s->port, s->client_rpc, s->client_http);
     sniff_init(&s->peer_sniff, s->port, s->peer_rpc, NULL);
     sniff_init(&s->metrics_sniff, s->port, s->client_rpc, s->metrics_http);
-    int error = listen_all(s, &s->config.listen_peer_urls, &s->peer_sniff, "peers", e);
+    int error = listen_all(s, &s->config.listen_peer_urls, &s->peer_sniff, "peers",
+                           "--listen-peer-urls", e);
     if (error == 0) {
-        error = listen_all(s, &s->config.listen_client_urls, &s->client_sniff, "clients", e);
+        error = listen_all(s, &s->config.listen_client_urls, &s->client_sniff, "clients",
+                           "--listen-client-urls", e);
     }
     if (error == 0) {
-        error = listen_all(s, &s->config.listen_metrics_urls, &s->metrics_sniff, "metrics", e);
+        error = listen_all(s, &s->config.listen_metrics_urls, &s->metrics_sniff, "metrics",
+                           "--listen-metrics-urls", e);
     }
     return error;
 }
