@@ -40,7 +40,7 @@ static void flush_back(struct oak_task *task)
     } else if (error != 0) {
         replica__fatal(r, error, "flushing the store");
     } else if (durable > 0) {
-        r->writer.release = OAK_BUG(release_before_flush) ? oak_kv_state(r->kv)->applied : durable;
+        r->writer.release = durable;
         replica__writer_kick(r);
     }
     replica__install_go(r, 0);
@@ -112,4 +112,7 @@ void replica__compact_check(struct oak_replica *r)
     }
     int error = oak_raft_compact(r->raft, index);
     OAK_ASSERT_EQ(error, 0);
+    if (OAK_BUG(release_before_flush)) {
+        r->writer.release = index;
+    }
 }

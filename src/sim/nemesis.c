@@ -101,9 +101,9 @@ void sim__install_new(struct node *n)
         return;
     }
     if (oak_prng_chance(&w->prng, 1, 2)) {
-        sim_disk_die_after(w->machines[n->index].disk, 1 + oak_prng_below(&w->prng, 8));
+        sim_disk_die_after(w->machines[n->index].disk, 1 + oak_prng_below(&w->prng, 16));
     } else {
-        uint64_t life = oak_prng_below(&w->prng, 20 * SIM_MS);
+        uint64_t life = oak_prng_below(&w->prng, 30 * SIM_MS);
         world_at(w, w->now_ns + life, -1, churn_event, n, oak_bytes(NULL, 0), 0);
     }
 }
@@ -195,7 +195,8 @@ static void weather_event(struct world *w, struct event *e)
     w->delay_min_ns = oak_prng_below(p, 2 * SIM_MS);
     w->delay_spread_ns = oak_prng_below(p, s->plan.delay_max_ms * SIM_MS);
     struct machine *slow = &w->machines[oak_prng_below(p, (uint64_t)w->node_count)];
-    slow->disk_ns = oak_prng_between(p, 1, 60) * SIM_MS;
+    slow->log_ns = oak_prng_between(p, 1, 60) * SIM_MS;
+    slow->worker_ns = oak_prng_between(p, 1, 60) * SIM_MS;
     later(s, s->plan.weather_ms, weather_event);
 }
 
@@ -223,6 +224,7 @@ void sim__heal(struct sim *s)
     w->delay_min_ns = SIM_MS / 5;
     w->delay_spread_ns = SIM_MS;
     for (int i = 0; i < w->node_count; i++) {
-        w->machines[i].disk_ns = 2 * SIM_MS;
+        w->machines[i].log_ns = 2 * SIM_MS;
+        w->machines[i].worker_ns = 2 * SIM_MS;
     }
 }

@@ -198,12 +198,23 @@ static void loop_post(void *user, struct oak_task *task)
     heap_push(m->world, event_make(m->world, m->world->now_ns, m->node, task_event, task));
 }
 
-static void actor_post(void *user, struct oak_task *task)
+static void actor_post(struct machine *m, struct oak_task *task, uint64_t mean_ns)
+{
+    struct world *w = m->world;
+    uint64_t takes = mean_ns / 2 + oak_prng_below(&w->prng, mean_ns + 1);
+    heap_push(w, event_make(w, w->now_ns + takes, m->node, task_event, task));
+}
+
+static void log_post(void *user, struct oak_task *task)
 {
     struct machine *m = user;
-    struct world *w = m->world;
-    uint64_t takes = m->disk_ns / 2 + oak_prng_below(&w->prng, m->disk_ns + 1);
-    heap_push(w, event_make(w, w->now_ns + takes, m->node, task_event, task));
+    actor_post(m, task, m->log_ns);
+}
+
+static void worker_post(void *user, struct oak_task *task)
+{
+    struct machine *m = user;
+    actor_post(m, task, m->worker_ns);
 }
 
 static void after_add(void *user, struct oak_after *after)
@@ -319,7 +330,8 @@ static void machine_init(struct world *w, int node)
     m->world = w;
     m->node = node;
     m->disk = sim_disk_new(w);
-    m->disk_ns = 2 * SIM_MS;
+    m->log_ns = 2 * SIM_MS;
+    m->worker_ns = 2 * SIM_MS;
     oak_list_init(&m->after);
     m->loop = (struct oak_loop){
         .clock = {.mono_ns = clock_now, .wall_ns = clock_wall, .user = m},
@@ -330,8 +342,8 @@ static void machine_init(struct world *w, int node)
         .after_remove = after_remove,
         .user = m,
     };
-    m->log_writer = (struct oak_exec){.post = actor_post, .user = m};
-    m->worker = (struct oak_exec){.post = actor_post, .user = m};
+    m->log_writer = (struct oak_exec){.post = log_post, .user = m};
+    m->worker = (struct oak_exec){.post = worker_post, .user = m};
 }
 
 void world_init(struct world *w, uint64_t seed, int nodes)

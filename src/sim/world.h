@@ -40,7 +40,8 @@ struct machine {
     struct oak_list after;
     struct oak_list *after_next; /* the hook to run next; NULL outside of a round */
     struct sim_disk *disk;
-    uint64_t disk_ns; /* mean time of a task of the log writer */
+    uint64_t log_ns;    /* mean time of a task of the log writer */
+    uint64_t worker_ns; /* and of one of the worker */
 };
 
 struct world {
