@@ -15,6 +15,26 @@
 
 #include "sim/sim.h"
 
+static const char usage[] =
+    "See the simulator catch deliberate bugs: each one is set loose in a process of its own.\n"
+    "\n"
+    "Usage:\n"
+    "  oakum zoo [BUG]\n"
+    "\n"
+    "Flags:\n"
+    "  --help    this text\n"
+    "\n"
+    "Exit code 1 when one gets away. A build without bugs, as the usual one is, lists them and\n"
+    "ends with code 2: make zoo makes one that has them.\n"
+    "\n"
+    "Example:\n"
+    "  build-zoo/bin/oakum zoo vote_twice\n";
+
+static bool help_wanted(int argc, char *const *argv)
+{
+    return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+}
+
 #if defined(OAK_ZOO)
 
 #define SEEDS_MAX    3000
@@ -121,6 +141,10 @@ static struct hunter *hunter_free(struct hunter *hunters)
 
 int oak_zoo_main(int argc, char *const *argv)
 {
+    if (help_wanted(argc, argv)) {
+        fputs(usage, stdout);
+        return 0;
+    }
     struct hunter hunters[HUNTERS] = {0};
     struct toll toll = {0};
     double start = seconds_now();
@@ -145,7 +169,8 @@ int oak_zoo_main(int argc, char *const *argv)
         fprintf(stderr, "oakum zoo: there is no bug named %s\n", argv[1]);
         return 2;
     }
-    printf("%u passed, %u failed, %.0f s\n", toll.caught, toll.missed, seconds_now() - start);
+    printf("%.0f s\n", seconds_now() - start);
+    printf("%u passed, %u failed\n", toll.caught, toll.missed);
     return toll.missed == 0 ? 0 : 1;
 }
 
@@ -153,8 +178,10 @@ int oak_zoo_main(int argc, char *const *argv)
 
 int oak_zoo_main(int argc, char *const *argv)
 {
-    (void)argc;
-    (void)argv;
+    if (help_wanted(argc, argv)) {
+        fputs(usage, stdout);
+        return 0;
+    }
     for (int bug = OAK_BUG_NONE + 1; bug < OAK_BUG_COUNT; bug++) {
         printf("%-24s %s\n", oak_bug_name((enum oak_bug)bug), oak_bug_text((enum oak_bug)bug));
     }
