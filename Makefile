@@ -49,10 +49,12 @@ fuzz: ## every fuzzer for TIME=60 seconds; F=wal only those that match
 
 asan: ## the tests under address and undefined-behaviour sanitizers; T= as in test
 	@tools/deps.sh run test dev
+	@tools/peers.sh
 	@T='$(T)' tools/sanitize.sh asan
 
 tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in test
 	@tools/deps.sh run test dev
+	@tools/peers.sh
 	@T='$(T)' tools/sanitize.sh tsan
 
 fmt: ## format all C files
