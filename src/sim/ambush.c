@@ -11,6 +11,8 @@
  *   lost tail      A leader that is cut off goes on appending. The others elect one, commit little
  *                  and compact what they share with the first. It comes back, longer than they
  *                  are, and needs a snapshot that ends in the middle of its own useless tail.
+ *   sleeper        The leader's machine stands still until another leads. When it goes on, what
+ *                  clients asked meanwhile may reach it before its own timers do.
  */
 #include "sim/internal.h"
 
@@ -113,7 +115,7 @@ static void burst(struct sim *s, int node, size_t count)
     }
 }
 
-/* Stage 0 of both: everybody follows one leader for a while. */
+/* Stage 0 of all: everybody follows one leader for a while. */
 static bool stands(struct sim *s)
 {
     struct ambush *a = &s->ambush;
@@ -271,12 +273,36 @@ static void tail_back(struct sim *s)
     }
 }
 
+/* -- sleeper ----------------------------------------------------------------------------------- */
+
+static void sleeper_begin(struct sim *s)
+{
+    struct ambush *a = &s->ambush;
+    if (!stands(s)) {
+        return;
+    }
+    uint64_t ms = oak_prng_between(&s->world.prng, 1500, 4000);
+    s->world.machines[a->first].paused_until_ns = s->world.now_ns + ms * SIM_MS;
+    s->report->pauses++;
+    stage_set(s, 1);
+    sim__trace(s, "-- ambush: n%d, the leader, sleeps for %llu ms", a->first + 1,
+               (unsigned long long)ms);
+}
+
+static void sleeper_awake(struct sim *s)
+{
+    if (s->world.now_ns > s->world.machines[s->ambush.first].paused_until_ns) {
+        stage_set(s, 0);
+    }
+}
+
 void sim__ambush_look(struct sim *s)
 {
     static void (*const stages[][6])(struct sim *) = {
         [AMBUSH_FIGURE_EIGHT] = {eight_begin, eight_shared, eight_rival, eight_majority,
                                  eight_counted, eight_replaced},
         [AMBUSH_LOST_TAIL] = {tail_begin, tail_compacted, tail_back},
+        [AMBUSH_SLEEPER] = {sleeper_begin, sleeper_awake},
     };
     if (s->plan.ambush == AMBUSH_NONE || s->settling) {
         return;
@@ -293,13 +319,23 @@ void sim__ambush_look(struct sim *s)
 
 void sim__ambush_plan(struct plan *plan, struct oak_prng *p)
 {
-    plan->ambush = oak_prng_chance(p, 1, 2) ? AMBUSH_FIGURE_EIGHT : AMBUSH_LOST_TAIL;
+    plan->ambush = AMBUSH_FIGURE_EIGHT + (enum ambush_kind)oak_prng_below(p, 3);
     bool eight = plan->ambush == AMBUSH_FIGURE_EIGHT;
+    bool tail = plan->ambush == AMBUSH_LOST_TAIL;
     plan->nodes = eight ? 5 : oak_prng_chance(p, 1, 2) ? 3 : 5;
     plan->clients = OAK_MIN(plan->clients, 4);
     plan->think_ms = oak_prng_between(p, 50, 200);
-    plan->append_bytes = eight ? 1 : 0;
-    plan->tail_entries = eight ? 400 : oak_prng_between(p, 2, 5);
+    if (eight) {
+        plan->append_bytes = 1;
+        plan->tail_entries = 400;
+    } else if (tail) {
+        plan->append_bytes = 0;
+        plan->tail_entries = oak_prng_between(p, 2, 5);
+    } else {
+        plan->clients = SIM_CLIENTS_MAX;
+        plan->think_ms = oak_prng_between(p, 5, 50);
+        plan->delay_max_ms = 1;
+    }
     plan->crash_ms = 0;
     plan->blackout_ms = 0;
     plan->partition_ms = 0;

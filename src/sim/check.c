@@ -2,9 +2,9 @@
 /* check.c: who watches while the cluster runs.
  *
  *   election safety        at most one leader in a term
- *   state machine safety   an index is applied with the same entry (term, bytes) everywhere, always:
- *                          with it log matching of all that is committed, and that nothing committed
- *                          is lost
+ *   state machine safety   an index is applied with the same entry (term, bytes) everywhere: with
+ *                          it log matching of all that is committed, and that nothing committed is
+ *                          lost
  *   order                  no index is applied before the one below it was applied somewhere
  *   no way back            within a life, commit and applied never fall (promises: promise.c)
  *   equal state            the running hash at an equal applied index is equal

@@ -103,6 +103,45 @@ static void a_version_starts_anew_after_a_delete(void **state)
     assert_false(check(ops, 4));
 }
 
+static bool revisions(const struct op *ops, size_t count)
+{
+    struct history h = {0};
+    char what[512];
+    for (size_t i = 0; i < count; i++) {
+        history_add(&h, &ops[i]);
+    }
+    bool good = history_revisions(&h, what, sizeof(what));
+    history_fini(&h);
+    return good;
+}
+
+static void revisions_follow_real_time_and_no_two_writes_share_one(void **state)
+{
+    (void)state;
+    const struct op good[] = {
+        {.kind = OP_PUT, .revision = 3, .call = 1, .ret = 4},
+        {.kind = OP_PUT, .revision = 2, .call = 2, .ret = 3},
+        {.kind = OP_GET, .revision = 3, .call = 5, .ret = 6},
+        {.kind = OP_DELETE, .result = 0, .revision = 3, .call = 7, .ret = 8},
+        {.kind = OP_CAS, .result = 1, .revision = 4, .call = 9, .ret = 10},
+    };
+    struct op bad[5];
+    assert_true(revisions(good, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[2].revision = 2; /* a read behind what was told before its call */
+    assert_false(revisions(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[4].revision = 3; /* a write that does not rise */
+    assert_false(revisions(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[1].revision = 3; /* two at once, the same */
+    assert_false(revisions(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[4].revision = 3;
+    bad[4].ret = FOREVER; /* nobody was told */
+    assert_true(revisions(bad, 5));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +150,7 @@ int main(void)
         cmocka_unit_test(an_operation_without_an_end_may_happen_late_or_never),
         cmocka_unit_test(an_exchange_happens_only_once),
         cmocka_unit_test(a_version_starts_anew_after_a_delete),
+        cmocka_unit_test(revisions_follow_real_time_and_no_two_writes_share_one),
     };
     return cmocka_run_group_tests_name("sim/history", tests, NULL, NULL);
 }

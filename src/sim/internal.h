@@ -49,6 +49,7 @@ enum ambush_kind {
     AMBUSH_NONE,
     AMBUSH_FIGURE_EIGHT,
     AMBUSH_LOST_TAIL,
+    AMBUSH_SLEEPER,
 };
 
 /* What the seed has drawn for this run. */
