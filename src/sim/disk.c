@@ -216,10 +216,12 @@ static void sector_copy(struct oak_buf *to, const struct oak_buf *from, size_t s
     if (start >= to->size) {
         return;
     }
-    size_t end = OAK_MIN(start + size, to->size);
-    for (size_t i = start; i < end; i++) {
-        to->data[i] = i < from->size ? from->data[i] : 0;
+    size = OAK_MIN(size, to->size - start);
+    size_t there = start < from->size ? OAK_MIN(size, from->size - start) : 0;
+    if (there > 0) {
+        memcpy(to->data + start, from->data + start, there);
     }
+    memset(to->data + start + there, 0, size - there);
 }
 
 static void inode_sync(struct inode *inode)
@@ -239,6 +241,8 @@ static void inode_crash(struct sim_disk *d, struct inode *inode)
     if (inode->now.size != inode->sure.size && oak_prng_chance(p, 1, 2)) {
         buf_resize(&inode->sure, inode->now.size);
     }
+    /* Sectors that are not dirty are the same in both. */
+    buf_resize(&inode->now, OAK_MAX(inode->now.size, inode->sure.size));
     /* One mood for a file: all gone, all there, or sector by sector. */
     unsigned mood = (unsigned)oak_prng_below(p, 4);
     for (size_t s = 0; s < inode->dirty_count; s++) {
@@ -256,11 +260,9 @@ static void inode_crash(struct sim_disk *d, struct inode *inode)
         } else {
             d->lost++;
         }
+        sector_copy(&inode->now, &inode->sure, s * SECTOR, SECTOR);
     }
     buf_resize(&inode->now, inode->sure.size);
-    if (inode->sure.size > 0) {
-        memcpy(inode->now.data, inode->sure.data, inode->sure.size);
-    }
 }
 
 /* -- the port ---------------------------------------------------------------------------------- */

@@ -56,8 +56,11 @@ static bool step(struct sim *s)
         sim__fail(s, "nothing is left to happen: every timer is gone");
         return false;
     }
+    int touched = s->world.touched;
     for (int i = 0; i < s->world.node_count && !s->failed; i++) {
-        sim__node_look(&s->nodes[i]);
+        if (touched < 0 || touched == i) {
+            sim__node_look(&s->nodes[i]);
+        }
     }
     if (!s->failed) {
         sim__ambush_look(s);

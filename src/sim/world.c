@@ -116,6 +116,7 @@ bool world_step(struct world *w)
     OAK_ASSERT_GE(e->at_ns, w->now_ns);
     w->now_ns = e->at_ns;
     w->steps++;
+    w->touched = e->node;
     struct machine *m = e->node >= 0 ? &w->machines[e->node] : NULL;
     if (m != NULL && (!m->up || m->life != e->life)) {
         event_free(e);

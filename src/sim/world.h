@@ -54,6 +54,7 @@ struct world {
     struct machine machines[SIM_NODES_MAX];
     int node_count;
     uint64_t steps;
+    int touched; /* by the last step: this node alone; -1: any */
     /* The network: rates in parts per thousand, delays in ns; cut[a][b]: nothing goes from a to b.
      */
     unsigned loss, repeat;
