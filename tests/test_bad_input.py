@@ -170,7 +170,7 @@ def test_bad_port_that_is_taken_is_refused(start_cluster):
     node = start_cluster(size=1, start=False).nodes[0]
     for url, flag in ((node.client_url, "--listen-client-urls"),
                       (node.peer_url, "--listen-peer-urls")):
-        host, port = url.removeprefix("http://").split(":")
+        host, port = url.split("//")[1].split(":")
         with socket.create_server((host, int(port))):
             said = start_again(node)
         assert f"{flag}: " in said and f"{host}:{port}: the address is in use" in said

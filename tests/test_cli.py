@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program from outside: its words, its exit codes, and the commands on real clusters."""
+import contextlib
 import json
 import os
 import re
@@ -31,6 +32,28 @@ def test_help_goes_to_stdout(words):
     done = harness.run(*words)
     assert done.returncode == 0
     assert "Usage:" in done.stdout and done.stderr == ""
+
+
+def test_help_of_each_command_names_it_and_its_flags():
+    listed = harness.run("help").stdout.split("Commands:")[1]
+    commands = re.findall(r"^  (\w+) ", listed, re.MULTILINE)
+    assert {"up", "status", "bench", "sim", "version", "help"} <= set(commands)
+    for command in set(commands) - {"version", "help", "zoo"}:
+        done = harness.run(command, "--help")
+        assert done.returncode == 0 and done.stderr == "", command
+        assert f"oakum {command}" in done.stdout and "--" in done.stdout, command
+
+
+def test_bench_tells_the_same_fields_for_each_load(node):
+    shapes = []
+    for load in ("put", "range"):
+        done = harness.run("bench", load, "--endpoints", node.endpoint, "--total", "50", "--keys",
+                           "10", "--clients", "2", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        shapes.append(set(result))
+        assert result["requests"] == 50 and result["failed"] == 0
+    assert shapes[0] == shapes[1]
 
 
 def test_a_word_that_is_no_command_is_refused():
@@ -73,9 +96,13 @@ def test_bad_usage_gives_code_2_and_says_why(words):
 
 
 def test_status_shows_each_member_and_one_leader(either):
-    done = harness.run("status", "--endpoints", ",".join(either.endpoints), "-o", "json")
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    def all_named():
+        """A member tells its name through the log, just after it can serve."""
+        done = harness.run("status", "--endpoints", ",".join(either.endpoints), "-o", "json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        return found if all(row["name"] for row in found) else None
+    rows = harness.until(all_named, "names of all members")
     assert [row["name"] for row in rows] == ["n1", "n2", "n3"]
     assert sorted(row["role"] for row in rows) == ["follower", "follower", "leader"]
     assert len({row["term"] for row in rows}) == 1 and rows[0]["term"] > 0
@@ -127,6 +154,17 @@ def test_up_shows_a_cluster_at_work_and_leaves_nothing_behind(tmp_path):
     assert re.search(r"put greeting on n1 \.\.\. done: revision \d+", done.stdout)
     assert 'get greeting on n3 ... "hello from a replicated log"' in done.stdout
     assert os.listdir(tmp_path) == []
+
+
+def test_up_leaves_no_process_behind(tmp_path):
+    done = harness.run("up", "-n", "3", "--demo", env={"TMPDIR": str(tmp_path)}, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as words:
+            if str(tmp_path).encode() in words.read():
+                left.append(pid)
+    assert left == []
 
 
 def test_up_stops_its_servers_at_a_signal_and_goes_on_from_its_directory(tmp_path, oakum_bin):
@@ -203,7 +241,7 @@ def test_the_manual_names_no_flag_that_does_not_exist():
 
 
 def test_a_member_with_open_connections_ends_in_order(start_cluster):
-    """Nothing is freed twice or too early: under the sanitizers this looks at the whole way down."""
+    """Nothing is freed twice or too early: sanitizers look at the whole way down."""
     cluster = start_cluster(size=1)
     node = cluster.nodes[0]
     address = tuple(node.endpoint.rsplit(":", 1))

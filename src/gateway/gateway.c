@@ -190,7 +190,7 @@ static json_t *pair_json(struct gateway_call *call, const Mvccpb__KeyValue *kv)
     return pair;
 }
 
-/* Where the next page begins: the key behind `last`, in hex, because a URL can't carry every key. */
+/* Where the next page begins: right behind `last`, in hex, because a URL can't carry every key. */
 static json_t *next_json(struct gateway_call *call, struct oak_bytes last)
 {
     static const char digits[] = "0123456789abcdef";
