@@ -178,8 +178,8 @@ class Comparison:
         results = []
         for side, process in zip(self.sides, running):
             out, err = process.communicate(text, timeout=60)
-            results.append((process.returncode, side.plain(out.decode(errors="backslashreplace"), line),
-                            side.plain(err.decode(errors="backslashreplace"), line)))
+            results.append((process.returncode, *(
+                side.plain(each.decode(errors="backslashreplace"), line) for each in (out, err))))
         return results
 
     def run(self, name, steps, form, node):
