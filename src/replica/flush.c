@@ -78,14 +78,14 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
     size_t count = oak_raft_peers(r->raft, peers, OAK_COUNT_OF(peers));
     for (size_t i = 0; i < count; i++) {
         const struct oak_raft_peer_status *p = &peers[i];
-        uint64_t has = p->match;
-        if (p->id == r->options.id || !p->active) {
-            continue;
+        uint64_t sent = replica__snapshot_index(r, p->id);
+        uint64_t has = p->state == OAK_RAFT_PEER_REPLICATE ? p->match : p->next - 1;
+        if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
+            has = sent;
         }
-        if (p->state == OAK_RAFT_PEER_PROBE) {
-            has = p->next - 1;
-        } else if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
-            has = replica__snapshot_index(r, p->id);
+        /* A member that is away is not waited for, but for what has been begun with it. */
+        if (p->id == r->options.id || (!p->active && sent == 0)) {
+            continue;
         }
         /* What is gone already is no reason to keep the rest. */
         if (has + 1 >= status->first) {
