@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity_test.c: the identity of a data directory comes back as written, or is refused by line. */
+/* identity_test.c: the identity of a data directory comes back as it was, or is refused by line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
