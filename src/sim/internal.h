@@ -25,6 +25,9 @@ struct node {
     bool closed;
     struct oak_log log;
     uint64_t promised;    /* the highest term it has promised anything in, in any life */
+    uint64_t acked;       /* index last acknowledged to a leader, */
+    uint64_t acked_term;  /* in this term */
+    uint64_t died_term;   /* its term when it crashed last */
     uint64_t commit_seen; /* in this life */
     uint64_t applied_seen;
     bool installing_seen;
@@ -171,6 +174,8 @@ void sim__ambush_look(struct sim *s);
 
 /* promise.c */
 void sim__promise_watch(struct node *n, struct oak_bytes frame);
+/* It has started again: is there what it acknowledged? */
+void sim__promise_started(struct node *n);
 
 /* model.c */
 /* Indexes come in order, without a gap. Returns the revision behind it. */

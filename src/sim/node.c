@@ -153,7 +153,9 @@ void sim__node_start(struct node *n)
         }
         machine_off(n);
         restart_later(n);
+        return;
     }
+    sim__promise_started(n);
 }
 
 static void on_closed(void *user)
@@ -169,6 +171,9 @@ void sim__node_crash(struct node *n)
     if (replica == NULL) {
         return;
     }
+    struct oak_replica_status status;
+    oak_replica_status(replica, &status);
+    n->died_term = status.raft.term;
     s->report->crashes++;
     sim__trace(s, "n%d crashes", n->index + 1);
     sim_disk_die(s->world.machines[n->index].disk);

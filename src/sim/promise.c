@@ -2,6 +2,8 @@
 /* promise.c: what a node has said is held against what it says later, also in its next life.
  *
  *   one vote      in a term a node votes for one candidate (asking for votes is a vote for oneself)
+ *   durability    what a node acknowledged in the term it died in is there when it starts again;
+ *                 only the leader of a later term may take it away
  *   no way back   terms in messages that promise durability never fall: votes, acknowledgements,
  *                 and all that a leader says
  *
@@ -61,6 +63,8 @@ void sim__promise_watch(struct node *n, struct oak_bytes bytes)
         case OAK_RAFT_MSG_APPEND_REPLY:
             if (!m->reject) {
                 term_note(n, m->term);
+                n->acked = m->index;
+                n->acked_term = m->term;
             }
             break;
         case OAK_RAFT_MSG_APPEND:
@@ -72,4 +76,16 @@ void sim__promise_watch(struct node *n, struct oak_bytes bytes)
         }
     }
     oak_arena_reset(&n->sim->frame_arena);
+}
+
+void sim__promise_started(struct node *n)
+{
+    struct oak_replica_status status;
+    oak_replica_status(n->replica, &status);
+    if (n->acked_term != 0 && n->acked_term == n->died_term && status.raft.last < n->acked) {
+        sim__fail(n->sim,
+                  "durability: node %d acknowledged index %" PRIu64 " in term %" PRIu64
+                  ", and starts again with a log that ends at %" PRIu64,
+                  n->index + 1, n->acked, n->acked_term, status.raft.last);
+    }
 }
