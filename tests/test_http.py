@@ -188,6 +188,7 @@ BAD = {
     "bare-control": (b'{"key":"a\n","value":"b"}', "EFORMAT"),
     "deep-arrays": (b"[" * 100000, "EFORMAT"),
     "deep-objects": (b'{"key":' * 100000, "EFORMAT"),
+    "just-too-deep": (b'{"key":"a","value":' + b"[" * 100 + b"]" * 100 + b"}", "EFORMAT"),
     "deep-value": (b'{"key":"a","value":' + b"[" * 300 + b"]" * 300 + b"}", "EFORMAT"),
     "no-key": (b'{"value":"b"}', "EFORMAT"),
     "no-value": (b'{"key":"a"}', "EFORMAT"),
@@ -203,6 +204,13 @@ BAD = {
     "empty-key": (b'{"key":"","value":"b"}', "EEMPTYKEY"),
     "too-large": (b'{"key":"a","value":"' + b"v" * 1600000 + b'"}', "EREQUESTTOOLARGE"),
 }
+
+
+def test_http_the_depth_of_json_has_a_limit_of_our_own(three):
+    for deep, told in ((99, False), (100, True)):
+        body = b'{"key":"a","value":' + b"[" * deep + b"]" * deep + b"}"
+        _, answer = ask(three.nodes[0], "POST", DATA, body)
+        assert ("nested deeper than 100" in answer["message"]) == told
 
 
 @pytest.mark.parametrize("name", BAD)

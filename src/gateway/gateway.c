@@ -148,8 +148,7 @@ static void post_handle(void *user, struct oak_http_request *http)
     }
     struct oak_bytes text = oak_http_body(http);
     json_error_t problem;
-    json_t *body = json_loadb((const char *)text.data, text.size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+    json_t *body = gateway__json_parse(text, &problem);
     Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
     const char *why = problem.text;
     int error = body != NULL ? put_read(call, body, &put, &why) : OAK_EFORMAT;

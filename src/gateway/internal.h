@@ -26,6 +26,9 @@ struct gateway_call {
 
 /* json.c */
 
+/* A JSON text, at most OAK_JSON_DEPTH_MAX deep. NULL: `problem` says what is wrong with it. */
+json_t *gateway__json_parse(struct oak_bytes text, json_error_t *problem);
+
 /* Text as JSON, or base64 beside it when it is no UTF-8: sets `name` or `name`_base64. */
 int gateway__json_bytes(json_t *object, const char *name, struct oak_bytes bytes,
                         struct oak_arena *arena);

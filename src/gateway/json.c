@@ -7,6 +7,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* How deep the brackets outside of strings go. Counts at most one beyond the limit. */
+static size_t depth_of(struct oak_bytes text)
+{
+    size_t depth = 0;
+    size_t deepest = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.size && deepest <= OAK_JSON_DEPTH_MAX; i++) {
+        uint8_t c = text.data[i];
+        if (quoted) {
+            i += c == '\\' ? 1 : 0;
+            quoted = c != '"';
+        } else if (c == '[' || c == '{') {
+            depth++;
+            deepest = OAK_MAX(deepest, depth);
+        } else if (c == ']' || c == '}') {
+            depth -= depth > 0 ? 1 : 0;
+        } else {
+            quoted = c == '"';
+        }
+    }
+    return deepest;
+}
+
+json_t *gateway__json_parse(struct oak_bytes text, json_error_t *problem)
+{
+    if (depth_of(text) > OAK_JSON_DEPTH_MAX) {
+        snprintf(problem->text, sizeof(problem->text), "nested deeper than %d", OAK_JSON_DEPTH_MAX);
+        return NULL;
+    }
+    return json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                      problem);
+}
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static char *base64_encode(struct oak_bytes in, struct oak_arena *arena)

@@ -348,7 +348,9 @@ static uint64_t property(const struct rocks *r, const char *name)
 static void rocks_stats(struct oak_store *s, struct oak_store_stats *out)
 {
     struct rocks *r = rocks__of(s);
-    out->disk_bytes = property(r, "rocksdb.total-sst-files-size");
+    /* What is still in memory here is on disk in the log. */
+    out->disk_bytes = property(r, "rocksdb.total-sst-files-size") +
+                      property(r, "rocksdb.cur-size-all-mem-tables") + r->overlay.tree.bytes;
     out->live_bytes = property(r, "rocksdb.estimate-live-data-size");
     out->memory_bytes = property(r, "rocksdb.cur-size-all-mem-tables") +
                         property(r, "rocksdb.block-cache-usage") + r->cache.heads.used +

@@ -173,7 +173,7 @@ OAK_MUST_USE int oak_store_restore_finish(struct oak_store_restore *r); /* frees
 void oak_store_restore_abort(struct oak_store_restore *r);
 
 struct oak_store_stats {
-    uint64_t disk_bytes;   /* allocated on disk */
+    uint64_t disk_bytes;   /* on disk, and waiting in memory to go there */
     uint64_t live_bytes;   /* estimate of what is in use of it */
     uint64_t memory_bytes; /* caches and buffers */
     uint64_t keys;         /* estimate of live keys */
