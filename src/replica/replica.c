@@ -177,6 +177,11 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
     r->after.run = after_run;
     r->options.loop->after_add(r->options.loop->user, &r->after);
     (void)oak_raft_tick(r->raft, replica__now(r) / 1000000);
+    if (r->options.bootstrap.voter_count == 1) {
+        /* Nobody else can lead: there is nothing to wait for. */
+        error = oak_raft_campaign(r->raft);
+        OAK_ASSERT_EQ(error, 0);
+    }
     tick_set(r);
     *out = r;
     return 0;
