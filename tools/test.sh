@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # test.sh DIR: run the unit tests of a build (CTest) and the tests that drive its program (pytest).
 #
-# T filters both: a regular expression for CTest, words for pytest; UNIT is one for CTest alone.
+# T filters both: a regular expression for CTest, words for pytest; UNIT is one for CTest alone, and
+# DRIVEN an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
@@ -36,7 +37,9 @@ if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/d
     fi
     driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
     words=$(tr -c 'A-Za-z0-9_/.:\n-' ' ' <<<"$filter" | xargs)
-    [ -z "$words" ] || driven+=(-k "${words// / and }")
+    words=${words// / and }
+    words=${words:-${DRIVEN:-}}
+    [ -z "$words" ] || driven+=(-k "$words")
     "${driven[@]}" || driven_rc=$?
     # 5: the filter matches none of them.
     [ "$driven_rc" -ne 5 ] || [ -z "$filter" ] || driven_rc=0
