@@ -186,36 +186,48 @@ static void timer_stop(void *user, struct oak_timer *timer)
     timer->running = false;
 }
 
+/* An actor's turn: whatever moment was drawn for a task, they run in the order of their posting. */
 static void task_event(struct world *w, struct event *e)
 {
-    struct oak_task *task = e->arg;
+    struct oak_list *node = oak_list_pop(e->arg);
     (void)w;
+    OAK_ASSERT(node != NULL);
+    struct oak_task *task = OAK_LIST_ENTRY(node, struct oak_task, link);
     task->run(task);
+}
+
+static void task_push(struct machine *m, struct oak_list *tasks, struct oak_task *task,
+                      uint64_t at_ns)
+{
+    task->link = (struct oak_list){0};
+    oak_list_push(tasks, &task->link);
+    heap_push(m->world, event_make(m->world, at_ns, m->node, task_event, tasks));
 }
 
 static void loop_post(void *user, struct oak_task *task)
 {
     struct machine *m = user;
-    heap_push(m->world, event_make(m->world, m->world->now_ns, m->node, task_event, task));
+    task_push(m, &m->loop_tasks, task, m->world->now_ns);
 }
 
-static void actor_post(struct machine *m, struct oak_task *task, uint64_t mean_ns)
+static void actor_post(struct machine *m, struct oak_list *tasks, struct oak_task *task,
+                       uint64_t mean_ns)
 {
     struct world *w = m->world;
     uint64_t takes = mean_ns / 2 + oak_prng_below(&w->prng, mean_ns + 1);
-    heap_push(w, event_make(w, w->now_ns + takes, m->node, task_event, task));
+    task_push(m, tasks, task, w->now_ns + takes);
 }
 
 static void log_post(void *user, struct oak_task *task)
 {
     struct machine *m = user;
-    actor_post(m, task, m->log_ns);
+    actor_post(m, &m->log_tasks, task, m->log_ns);
 }
 
 static void worker_post(void *user, struct oak_task *task)
 {
     struct machine *m = user;
-    actor_post(m, task, m->worker_ns);
+    actor_post(m, &m->worker_tasks, task, m->worker_ns);
 }
 
 static void after_add(void *user, struct oak_after *after)
@@ -248,6 +260,9 @@ void world_boot(struct world *w, int node)
     m->up = true;
     m->paused_until_ns = 0;
     oak_list_init(&m->after);
+    oak_list_init(&m->loop_tasks);
+    oak_list_init(&m->log_tasks);
+    oak_list_init(&m->worker_tasks);
 }
 
 /* Tasks that are still posted are run, so that whoever waits for them can free what they hold; the

@@ -37,6 +37,9 @@ struct machine {
     struct oak_loop loop;
     struct oak_exec log_writer;
     struct oak_exec worker;
+    struct oak_list loop_tasks; /* posted to each actor and not run yet, in order */
+    struct oak_list log_tasks;
+    struct oak_list worker_tasks;
     struct oak_list after;
     struct oak_list *after_next; /* the hook to run next; NULL outside of a round */
     struct sim_disk *disk;
