@@ -9,6 +9,11 @@ import harness
 CLUSTERS = pytest.StashKey()
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs_rocks: what the store on disk knows is part of it; "
+                            "left out where the program runs on the memory store")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

@@ -274,6 +274,7 @@ def test_bad_byte_amid_the_log_is_refused_with_file_and_offset(stopped):
     comes_back(stopped)
 
 
+@pytest.mark.needs_rocks
 def test_bad_directory_whose_log_is_gone_is_refused(stopped):
     wal = os.path.join(stopped.data_dir, "wal")
     os.rename(wal, wal + ".kept")
@@ -284,6 +285,7 @@ def test_bad_directory_whose_log_is_gone_is_refused(stopped):
     comes_back(stopped)
 
 
+@pytest.mark.needs_rocks
 def test_bad_log_that_was_cut_is_refused(stopped):
     """What is gone was acknowledged, and the store has it: a torn end can't explain that."""
     path = next(path for path in log_files(stopped)

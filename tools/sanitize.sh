@@ -10,11 +10,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+DRIVEN="not test_tidy and not test_totals and not test_harness"
 case $1 in
 asan) kinds=address,undefined ;;
 tsan)
     kinds=thread
     export OAKUM_STORE=memory
+    DRIVEN+=" and not needs_rocks"
     export UNIT=${T:-^(os|store|server)/}
     ;;
 *)
@@ -34,7 +36,7 @@ common="log_path=$reports/report:abort_on_error=0"
 export ASAN_OPTIONS="$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
 export UBSAN_OPTIONS="$common:print_stacktrace=1"
 export TSAN_OPTIONS="$common:halt_on_error=1:second_deadlock_stack=1"
-export DRIVEN="not test_tidy and not test_totals and not test_harness"
+export DRIVEN
 rc=0
 tools/test.sh "$dir" >"$dir/test.log" 2>&1 || rc=$?
 count=$(find "$reports" -type f -size +0 | wc -l)
