@@ -125,10 +125,14 @@ typedef int kv__order_fn(const void *a, const void *b, int how);
 void kv__sort(void **items, size_t count, void **scratch, kv__order_fn *order, int how);
 
 /* -- write.c ----------------------------------------------------------------------------------- */
+enum kv__put_where {
+    KV_PUT_ALONE,
+    KV_PUT_IN_TXN,
+};
 /* What stands against a put on the state as it is: *told is 0, OAK_ELEASENOTFOUND,
  * OAK_EKEYNOTFOUND. `gone`: an earlier operation of the same transaction removes the key. */
 OAK_MUST_USE int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request,
-                               bool gone, int *told);
+                               enum kv__put_where where, bool gone, int *told);
 /* Both have been checked. *out is NULL without a response. */
 OAK_MUST_USE int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
                          Etcdserverpb__PutResponse **out);

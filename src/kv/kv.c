@@ -167,7 +167,8 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
     int error = 0;
     switch (command->kind) {
     case OAK_KV_PUT:
-        error = kv__put_check(run->kv, (const Etcdserverpb__PutRequest *)message, false, told);
+        error = kv__put_check(run->kv, (const Etcdserverpb__PutRequest *)message, KV_PUT_ALONE,
+                              false, told);
         if (error == 0 && *told == 0) {
             error = kv__put(run, (const Etcdserverpb__PutRequest *)message, &put);
         }

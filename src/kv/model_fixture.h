@@ -320,12 +320,12 @@ static const struct model_version *model_current(const struct model *m, Protobuf
                                                                                      : NULL;
 }
 
-static int model_put_check(const struct model *m, const Etcdserverpb__PutRequest *r)
+static int model_put_check(const struct model *m, const Etcdserverpb__PutRequest *r, bool alone)
 {
-    return r->lease != 0 ? OAK_ELEASENOTFOUND
-           : (r->ignore_value || r->ignore_lease) && model_current(m, r->key) == NULL
-               ? OAK_EKEYNOTFOUND
-               : 0;
+    bool missing = (r->ignore_value || r->ignore_lease) && model_current(m, r->key) == NULL;
+    int lease = r->lease != 0 ? OAK_ELEASENOTFOUND : 0;
+    int key = missing ? OAK_EKEYNOTFOUND : 0;
+    return alone ? (lease != 0 ? lease : key) : (key != 0 ? key : lease);
 }
 
 static void model_put(struct model *m, const Etcdserverpb__PutRequest *r, struct oak_buf *out)
@@ -428,7 +428,7 @@ static void model_foresee(const struct model *before, struct model *copy,
             break;
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
             if (*put_error == 0) {
-                *put_error = model_put_check(copy, op->request_put);
+                *put_error = model_put_check(copy, op->request_put, false);
                 model_put(copy, op->request_put, &ignored);
             }
             break;
@@ -517,7 +517,7 @@ OAK_UNUSED static void model_apply(struct model *m, enum oak_kv_kind kind,
     if (kind == OAK_KV_PUT) {
         const Etcdserverpb__PutRequest *r = (const Etcdserverpb__PutRequest *)message;
         error = model_check_put(r);
-        error = error != 0 ? error : model_put_check(m, r);
+        error = error != 0 ? error : model_put_check(m, r, true);
         if (error == 0) {
             model_put(m, r, out);
         }

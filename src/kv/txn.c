@@ -114,8 +114,8 @@ static int validate(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,
             }
             break;
         case KV_OP_PUT:
-            error = kv__put_check(kv, op->request_put, removed_has(&removed, op->request_put->key),
-                                  told);
+            error = kv__put_check(kv, op->request_put, KV_PUT_IN_TXN,
+                                  removed_has(&removed, op->request_put->key), told);
             break;
         case KV_OP_DELETE:
             removed_add(&removed, op->request_delete_range);

@@ -15,26 +15,38 @@
 #define DELETE_KEYS  1024
 #define DELETE_BYTES (256 * OAK_KIB)
 
-int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request, bool gone, int *told)
+/* Whether an ignore_* of the request misses the key that it speaks of. */
+static int key_missing(struct oak_kv *kv, const Etcdserverpb__PutRequest *request, bool gone,
+                       bool *missing)
 {
-    *told = 0;
-    if (request->lease != 0) {
-        /* Leases are not granted, so none is known. */
-        *told = OAK_ELEASENOTFOUND;
-        return 0;
-    }
+    *missing = false;
     if (!request->ignore_value && !request->ignore_lease) {
         return 0;
     }
-    if (gone) {
-        *told = OAK_EKEYNOTFOUND;
+    struct oak_store_kv current;
+    int error =
+        gone ? OAK_ENOENT : oak_store_head(kv->store, oak_proto_bytes(request->key), &current);
+    *missing = error == OAK_ENOENT;
+    return *missing ? 0 : error;
+}
+
+int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request,
+                  enum kv__put_where where, bool gone, int *told)
+{
+    /* Leases are not granted, so none is known. etcd asks for the lease of a put first, and for that
+     * of a put in a transaction last. */
+    bool lease_unknown = request->lease != 0;
+    *told = 0;
+    if (lease_unknown && where == KV_PUT_ALONE) {
+        *told = OAK_ELEASENOTFOUND;
         return 0;
     }
-    struct oak_store_kv current;
-    int error = oak_store_head(kv->store, oak_proto_bytes(request->key), &current);
-    if (error == OAK_ENOENT) {
+    bool missing = false;
+    int error = key_missing(kv, request, gone, &missing);
+    if (error == 0 && missing) {
         *told = OAK_EKEYNOTFOUND;
-        return 0;
+    } else if (error == 0 && lease_unknown) {
+        *told = OAK_ELEASENOTFOUND;
     }
     return error;
 }

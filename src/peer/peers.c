@@ -17,7 +17,7 @@
 
 #define SERVICE "oakum.Peer"
 /* Frames queued to one member on one stream: one window of appends, and as much again. */
-#define QUEUE_BYTES_MAX  (2 * OAK_INFLIGHT_BYTES_MAX)
+#define QUEUE_BYTES_MAX (2 * OAK_INFLIGHT_BYTES_MAX)
 /* Four tries in the shortest election time-out: a member that is back is heard before it can
  * disturb. */
 #define RECONNECT_MAX_NS (250 * 1000 * 1000ull)
