@@ -33,8 +33,8 @@ static int key_missing(struct oak_kv *kv, const Etcdserverpb__PutRequest *reques
 int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request,
                   enum kv__put_where where, bool gone, int *told)
 {
-    /* Leases are not granted, so none is known. etcd asks for the lease of a put first, and for that
-     * of a put in a transaction last. */
+    /* Leases are not granted, so none is known. etcd asks for the lease of a put first, and for
+     * that of a put in a transaction last. */
     bool lease_unknown = request->lease != 0;
     *told = 0;
     if (lease_unknown && where == KV_PUT_ALONE) {

@@ -20,7 +20,7 @@ static void must(bool held)
     }
 }
 
-/* Each chunk: its size, whether its number lies, its bytes. What is left: the lies of the trailer. */
+/* Each chunk: its size, whether its number lies, its bytes. What is left: the trailer is false. */
 static void file_make(struct oak_buf *out, struct oak_bytes in)
 {
     const uint8_t *at = in.data;
