@@ -135,11 +135,11 @@ static int sync_histogram(struct oak_observe *o, struct oak_buf *out)
                                name, name);
     uint64_t total = 0;
     double bound = 0.001;
-    for (size_t i = 0; error == 0 && i + 1 < OAK_REPLICA_SYNC_BUCKETS; i++, bound *= 2) {
+    for (size_t i = 0; error == 0 && i + 1 < OAK_JOURNAL_BUCKETS; i++, bound *= 2) {
         total += counts[i];
         error = oak_buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, bound, total);
     }
-    total += counts[OAK_REPLICA_SYNC_BUCKETS - 1];
+    total += counts[OAK_JOURNAL_BUCKETS - 1];
     if (error == 0) {
         error = oak_buf_printf(
             out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n", name,

@@ -27,10 +27,7 @@ static void flush_back(struct oak_task *task)
     int error = oak_store_flush_end(f->flush, &durable);
     f->flush = NULL;
     f->busy = false;
-    if (r->closing) {
-        if (replica__idle(r)) {
-            r->options.loop->exec.post(r->options.loop->exec.user, &r->close_task);
-        }
+    if (replica__close_check(r)) {
         return;
     }
     if (error == OAK_ENOSPC) {
@@ -40,8 +37,8 @@ static void flush_back(struct oak_task *task)
     } else if (error != 0) {
         replica__fatal(r, error, "flushing the store");
     } else if (durable > 0) {
-        r->writer.release = durable;
-        replica__writer_kick(r);
+        oak_journal_release(r->journal, &r->log, durable);
+        oak_journal_kick(r->journal);
     }
     replica__install_go(r, 0);
 }
@@ -113,6 +110,6 @@ void replica__compact_check(struct oak_replica *r)
     int error = oak_raft_compact(r->raft, index);
     OAK_ASSERT_EQ(error, 0);
     if (OAK_BUG(release_before_flush)) {
-        r->writer.release = index;
+        oak_journal_release(r->journal, &r->log, index);
     }
 }

@@ -10,7 +10,6 @@
 #include "peer/peer.h"
 #include "replica/replica.h"
 #include "snap/snap.h"
-#include "wal/wal.h"
 
 /* Where a request stands. */
 enum replica_request_state {
@@ -21,33 +20,6 @@ enum replica_request_state {
     REQUEST_READ_NEW,  /* a read that has no read index asked for */
     REQUEST_READ_SENT, /* `id` is its read's number */
     REQUEST_READ_WAIT, /* `id` is the index that must be applied */
-};
-
-/* Log records on their way to the disk: one set is away, one gathers meanwhile (group commit). */
-struct writer_batch {
-    struct oak_wal_record *records;
-    size_t count;
-    size_t capacity;
-    uint64_t token; /* of the newest Raft batch in it; 0: none */
-    bool must_sync;
-};
-
-struct writer {
-    struct oak_task go;   /* runs on the log writer */
-    struct oak_task back; /* runs on the loop */
-    struct oak_replica *replica;
-    struct writer_batch away;
-    struct writer_batch next;
-    uint64_t release; /* release the log up to here; 0: nothing new */
-    uint64_t away_release;
-    bool prepare; /* put an empty batch behind the last one: damage to that is then told apart from
-                     a torn end */
-    bool away_prepare;
-    bool unproven; /* the last batch has none behind it */
-    uint64_t written_ns;
-    bool busy;
-    int error;
-    uint64_t sync_ns;
 };
 
 /* A snapshot that is being sent to one member: one chunk under way at a time. */
@@ -130,9 +102,9 @@ struct remote {
 struct oak_replica {
     struct oak_replica_options options;
     struct oak_raft *raft;
-    struct oak_wal *wal;
+    struct oak_journal *journal;
+    struct oak_journal_group log;
     struct oak_kv *kv;
-    char *wal_dir;
     char *snap_dir;
 
     uint64_t boot;
@@ -150,7 +122,6 @@ struct oak_replica {
     struct remote remotes[OAK_PEERS_MAX];
     size_t remote_count;
 
-    struct writer writer;
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
     struct receiving receiving;
     struct installing installing;
@@ -168,11 +139,11 @@ struct oak_replica {
     uint64_t applied_term_seen;
     uint64_t leader_seen;
     struct oak_replica_status counters;
-    uint64_t sync_histogram[OAK_REPLICA_SYNC_BUCKETS];
 
     bool pumping;
     bool failed;
     bool closing;
+    bool close_posted;
     struct oak_task close_task;
     void (*closed)(void *user);
     void *closed_user;
@@ -184,6 +155,8 @@ uint64_t replica__now(const struct oak_replica *r);
 /* The process must end. */
 void replica__fatal(struct oak_replica *r, int error, const char *what);
 bool replica__idle(const struct oak_replica *r);
+/* A job is back: true while the replica closes, which goes on when it was the last one. */
+bool replica__close_check(struct oak_replica *r);
 
 /* recover.c */
 int replica__recover(struct oak_replica *r, struct oak_errbuf *e);
@@ -217,11 +190,8 @@ struct remote *replica__remote(struct oak_replica *r, uint64_t id);
 void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_peer_frame *frame);
 
 /* writer.c */
-int replica__writer_add(struct oak_replica *r, const struct oak_raft_persist *persist);
-void replica__writer_kick(struct oak_replica *r);
-/* When nothing was written for `quiet_ns`: prove the last batch. */
-void replica__writer_prove(struct oak_replica *r, uint64_t quiet_ns);
-void replica__writer_fini(struct oak_replica *r);
+int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persist);
+void replica__log_durable(struct oak_journal_group *g, uint64_t token, int error);
 
 /* transfer.c (sending), receive.c (receiving and installing) */
 void replica__snapshot_start(struct oak_replica *r, const struct oak_raft_snapshot_want *want);

@@ -46,7 +46,7 @@ static void output_handle(struct oak_replica *r)
     const struct oak_raft_output *out = oak_raft_take(r->raft);
     messages_send(r, out);
     if (out->persist.token != 0) {
-        int error = replica__writer_add(r, &out->persist);
+        int error = replica__log_add(r, &out->persist);
         if (error != 0) {
             replica__fatal(r, error, "queueing a batch for the log");
             return;
@@ -136,7 +136,7 @@ void replica__pump(struct oak_replica *r)
         }
     } while (!r->failed);
     if (!r->failed) {
-        replica__writer_kick(r);
+        oak_journal_kick(r->journal);
         replica__flush_check(r);
         replica__compact_check(r);
     }
@@ -146,6 +146,7 @@ void replica__pump(struct oak_replica *r)
 static void closed_run(struct oak_task *task)
 {
     struct oak_replica *r = OAK_CONTAINER_OF(task, struct oak_replica, close_task);
+    r->close_posted = false;
     if (!replica__idle(r)) {
         /* A job is still away: its return posts this task again. */
         return;
@@ -154,17 +155,15 @@ static void closed_run(struct oak_task *task)
     void *user = r->closed_user;
     replica__snapshot_fini(r);
     replica__receive_fini(r);
-    replica__writer_fini(r);
+    oak_journal_leave(r->journal, &r->log);
     oak_kv_free(r->kv);
     oak_raft_free(r->raft);
-    oak_wal_close(r->wal);
     oak_arena_fini(&r->apply_arena);
     oak_arena_fini(&r->frame_arena);
     oak_buf_fini(&r->frame);
     oak_buf_fini(&r->gathered);
     struct oak_alloc libc = oak_alloc_libc();
     libc.resize(libc.user, r->slots, 0);
-    libc.resize(libc.user, r->wal_dir, 0);
     libc.resize(libc.user, r->snap_dir, 0);
     libc.resize(libc.user, r, 0);
     closed(user);
@@ -176,8 +175,17 @@ bool replica__idle(const struct oak_replica *r)
     for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
         sending = sending || r->sendings[i].busy;
     }
-    return !r->writer.busy && !sending && !r->receiving.busy && !r->installing.busy &&
+    return !oak_journal_busy(&r->log) && !sending && !r->receiving.busy && !r->installing.busy &&
            !r->flushing.busy;
+}
+
+bool replica__close_check(struct oak_replica *r)
+{
+    if (r->closing && !r->close_posted && replica__idle(r)) {
+        r->close_posted = true;
+        r->options.loop->exec.post(r->options.loop->exec.user, &r->close_task);
+    }
+    return r->closing;
 }
 
 void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *user)
@@ -192,8 +200,5 @@ void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *
     r->closed = closed;
     r->closed_user = user;
     r->close_task.run = closed_run;
-    replica__writer_prove(r, 0);
-    if (replica__idle(r)) {
-        loop->exec.post(loop->exec.user, &r->close_task);
-    }
+    (void)replica__close_check(r);
 }

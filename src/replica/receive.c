@@ -24,14 +24,6 @@ static void post_loop(struct oak_replica *r, struct oak_task *task)
     r->options.loop->exec.post(r->options.loop->exec.user, task);
 }
 
-static bool closing_check(struct oak_replica *r)
-{
-    if (r->closing && replica__idle(r)) {
-        post_loop(r, &r->close_task);
-    }
-    return r->closing || r->failed;
-}
-
 static void ack_send(struct oak_replica *r, bool installed, bool refused)
 {
     const struct receiving *v = &r->receiving;
@@ -115,7 +107,7 @@ static void write_back(struct oak_task *task)
     struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, back);
     struct oak_replica *r = v->replica;
     v->busy = false;
-    if (closing_check(r)) {
+    if (replica__close_check(r) || r->failed) {
         return;
     }
     if (v->error != 0) {
@@ -229,7 +221,7 @@ static void purge_back(struct oak_task *task)
     struct installing *in = OAK_CONTAINER_OF(task, struct installing, back);
     struct oak_replica *r = in->replica;
     in->busy = false;
-    if (closing_check(r)) {
+    if (replica__close_check(r) || r->failed) {
         return;
     }
     if (in->error != 0) {
@@ -278,7 +270,7 @@ static void read_back(struct oak_task *task)
     struct installing *in = OAK_CONTAINER_OF(task, struct installing, back);
     struct oak_replica *r = in->replica;
     in->busy = false;
-    if (closing_check(r)) {
+    if (replica__close_check(r) || r->failed) {
         return;
     }
     int error = in->error;

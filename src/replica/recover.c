@@ -20,38 +20,6 @@
 
 #include <stdio.h>
 
-#define META_BYTES 32
-
-static int wal_open(struct oak_replica *r, struct oak_errbuf *e)
-{
-    const struct oak_replica_options *o = &r->options;
-    uint8_t meta[META_BYTES] = "oakum1";
-    oak_put_u64(meta + 8, o->cluster);
-    oak_put_u64(meta + 16, o->id);
-    oak_put_u64(meta + 24, o->group);
-    const struct oak_wal_options options = {
-        .disk = o->disk,
-        .log = o->log,
-        .dir = r->wal_dir,
-        .meta = oak_bytes(meta, sizeof(meta)),
-        .segment_bytes = o->wal_segment_bytes,
-        .no_sync = o->no_sync,
-    };
-    return oak_wal_open(&options, &r->wal, e);
-}
-
-static const struct oak_wal_group *group_find(const struct oak_replica *r)
-{
-    size_t count;
-    const struct oak_wal_group *groups = oak_wal_recovered(r->wal, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (groups[i].group == r->options.group) {
-            return &groups[i];
-        }
-    }
-    return NULL;
-}
-
 static int snapshot_copy(struct oak_replica *r, struct oak_snap_reader *reader)
 {
     struct oak_store_restore *restore;
@@ -86,7 +54,7 @@ static int snapshot_restore(struct oak_replica *r, const struct oak_wal_group *g
             e, OAK_ECORRUPT,
             "the log in %s continues a snapshot at index %llu, but %s has no such file: "
             "remove the data directory and let the member fetch its state anew",
-            r->wal_dir, (unsigned long long)g->snapshot_index, r->snap_dir);
+            oak_journal_dir(r->journal), (unsigned long long)g->snapshot_index, r->snap_dir);
     }
     if (error != 0) {
         return error;
@@ -120,16 +88,16 @@ static int parts_fit(const struct oak_replica *r, const struct oak_wal_group *g,
             "the store in %s ends at index %llu, the log in %s begins at %llu: what is "
             "between is missing; remove the data directory and let the member fetch its "
             "state anew",
-            r->options.dir, (unsigned long long)state->applied, r->wal_dir,
+            r->options.dir, (unsigned long long)state->applied, oak_journal_dir(r->journal),
             (unsigned long long)first);
     }
-    if (last < state->applied && !r->options.no_sync) {
+    if (last < state->applied && !oak_journal_no_sync(r->journal)) {
         return oak_fail(e, OAK_ECORRUPT,
                         "the store in %s has applied index %llu, but the log in %s ends at %llu: "
                         "entries that were durable are gone; remove the data directory and let the "
                         "member fetch its state anew",
-                        r->options.dir, (unsigned long long)state->applied, r->wal_dir,
-                        (unsigned long long)last);
+                        r->options.dir, (unsigned long long)state->applied,
+                        oak_journal_dir(r->journal), (unsigned long long)last);
     }
     return 0;
 }
@@ -206,8 +174,8 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
     int error = oak_raft_new(&options, &r->raft);
     libc.resize(libc.user, entries, 0);
     if (error != 0) {
-        return oak_fail(e, OAK_ECORRUPT, "the log in %s contradicts itself: %s", r->wal_dir,
-                        oak_raft_error_text(error));
+        return oak_fail(e, OAK_ECORRUPT, "the log in %s contradicts itself: %s",
+                        oak_journal_dir(r->journal), oak_raft_error_text(error));
     }
     return 0;
 }
@@ -215,20 +183,15 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
 int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
 {
     const struct oak_replica_options *o = &r->options;
-    int error = wal_open(r, e);
-    if (error != 0) {
-        return error;
-    }
-    struct oak_wal_stats stats;
-    oak_wal_stats(r->wal, &stats);
-    if (stats.created && oak_store_state(o->store)->applied > 0) {
+    if (oak_journal_created(r->journal) && oak_store_state(o->store)->applied > 0) {
         return oak_fail(e, OAK_ECORRUPT,
                         "the store in %s holds data, but its log in %s is missing: votes and "
                         "acknowledged entries may be lost with it; put the log back, or remove the "
                         "data directory and let the member fetch its state anew",
-                        o->dir, r->wal_dir);
+                        o->dir, oak_journal_dir(r->journal));
     }
-    const struct oak_wal_group *g = group_find(r);
+    const struct oak_wal_group *g = oak_journal_recovered(r->journal, o->group);
+    int error = 0;
     if (g != NULL && g->snapshot_index > oak_store_state(o->store)->applied) {
         error = snapshot_restore(r, g, e);
     }
@@ -251,6 +214,5 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
                                          : state->applied),
                 (unsigned long long)state->applied, (long long)state->revision);
     }
-    oak_wal_recovered_drop(r->wal);
     return error;
 }

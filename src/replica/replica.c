@@ -41,7 +41,7 @@ static void tick_fire(struct oak_timer *timer)
         }
     }
     replica__pump(r);
-    replica__writer_prove(r, 1000000ull * r->options.heartbeat_ms);
+    oak_journal_prove(r->journal, 1000000ull * r->options.heartbeat_ms);
     tick_set(r);
 }
 
@@ -64,9 +64,8 @@ static char *path_join(const char *dir, const char *name)
 static int dirs_make(struct oak_replica *r, struct oak_errbuf *e)
 {
     const struct oak_replica_options *o = &r->options;
-    r->wal_dir = path_join(o->dir, "wal");
     r->snap_dir = path_join(o->dir, "snap");
-    if (r->wal_dir == NULL || r->snap_dir == NULL) {
+    if (r->snap_dir == NULL) {
         return oak_fail(e, OAK_ENOMEM, "no memory");
     }
     int error = o->disk->make_dir(o->disk->user, r->snap_dir);
@@ -134,11 +133,7 @@ static void open_undo(struct oak_replica *r)
     if (r->raft != NULL) {
         oak_raft_free(r->raft);
     }
-    if (r->wal != NULL) {
-        oak_wal_close(r->wal);
-    }
     libc.resize(libc.user, r->slots, 0);
-    libc.resize(libc.user, r->wal_dir, 0);
     libc.resize(libc.user, r->snap_dir, 0);
     libc.resize(libc.user, r, 0);
 }
@@ -153,7 +148,7 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
     if (r == NULL) {
         return oak_fail(e, OAK_ENOMEM, "no memory");
     }
-    *r = (struct oak_replica){.options = *options};
+    *r = (struct oak_replica){.options = *options, .journal = options->journal};
     defaults_fill(&r->options);
     int error = parts_make(r, e);
     if (error == 0) {
@@ -172,7 +167,9 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
         open_undo(r);
         return error;
     }
-    r->writer.replica = r;
+    r->log.group = options->group;
+    r->log.durable = replica__log_durable;
+    oak_journal_join(r->journal, &r->log);
     r->tick.fire = tick_fire;
     r->after.run = after_run;
     r->options.loop->after_add(r->options.loop->user, &r->after);
@@ -194,8 +191,11 @@ struct oak_kv *oak_replica_kv(struct oak_replica *r)
 
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out)
 {
+    const struct oak_journal_stats *syncs = oak_journal_stats(r->journal);
     *out = r->counters;
     oak_raft_status(r->raft, &out->raft);
+    out->syncs = syncs->syncs;
+    out->sync_ns_total = syncs->sync_ns_total;
     out->cluster = r->options.cluster;
     out->pending = r->pending + r->reads_pending;
     out->applied = oak_kv_state(r->kv)->applied;
@@ -215,5 +215,5 @@ size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_statu
 
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r)
 {
-    return r->sync_histogram;
+    return oak_journal_stats(r->journal)->histogram;
 }

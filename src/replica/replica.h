@@ -2,7 +2,7 @@
 /* replica.h: one member at work: Raft, its log on disk, and the state machine, wired together.
  *
  * The replica is an actor on one loop. It owns the Raft core and the state machine, hands batches
- * to the log writer, frames to the transport, and long work to a worker; all of them are given to
+ * to the journal, frames to the transport, and long work to a worker; all of them are given to
  * it, so that the simulator runs the same code.
  *
  * What waits for what (asserted in pump.c):
@@ -20,6 +20,7 @@
 #ifndef OAK_REPLICA_H
 #define OAK_REPLICA_H
 
+#include "journal/journal.h"
 #include "kv/kv.h"
 #include "oakum/raft.h"
 #include "port/port.h"
@@ -49,17 +50,17 @@ struct oak_replica_options {
     uint32_t txn_ops_max;             /* 0: OAK_TXN_OPS_MAX */
     size_t request_bytes_max;         /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;               /* of log between two flushes of the store; 0: 32 MiB */
-    uint64_t wal_segment_bytes;       /* 0: OAK_WAL_SEGMENT_BYTES */
     size_t append_bytes_max;          /* of entries in one message to a follower; 0:
                                          OAK_APPEND_BYTES_MAX */
     size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
-    bool no_sync;
 
     const struct oak_loop *loop;
-    struct oak_exec log_writer; /* an actor that may block; nobody else uses it */
-    struct oak_exec worker;     /* an actor that may block, for snapshots and flushes */
+    struct oak_journal
+        *journal;           /* open; of all groups of the process. Owned by the caller, who closes
+                                    it after the replica is freed */
+    struct oak_exec worker; /* an actor that may block, for snapshots and flushes */
     const struct oak_disk *disk;
-    const char *dir; /* <dir>/wal and <dir>/snap are made below it */
+    const char *dir; /* <dir>/snap is made below it */
     struct oak_store
         *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;
@@ -124,7 +125,7 @@ struct oak_replica_status {
     uint64_t reads_failed;
     uint64_t snapshots_sent;
     uint64_t snapshots_received;
-    uint64_t syncs;         /* of the log */
+    uint64_t syncs;         /* of the log that all groups share */
     uint64_t sync_ns_total; /* time spent in them */
     uint64_t applied;       /* by the state machine */
     bool installing;        /* a snapshot */
@@ -135,9 +136,7 @@ const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
                          size_t capacity);
 
-/* Durations of log syncs as counts per bucket: bucket i counts those up to 1 ms × 2^i (the last:
- * all longer ones); as etcd_disk_wal_fsync_duration_seconds. */
-#define OAK_REPLICA_SYNC_BUCKETS 15
+/* OAK_JOURNAL_BUCKETS of them; see struct oak_journal_stats. */
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r);
 
 #endif

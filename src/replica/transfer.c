@@ -71,10 +71,7 @@ static void read_back(struct oak_task *task)
     struct sending *s = OAK_CONTAINER_OF(task, struct sending, back);
     struct oak_replica *r = s->replica;
     s->busy = false;
-    if (r->closing) {
-        if (replica__idle(r)) {
-            r->options.loop->exec.post(r->options.loop->exec.user, &r->close_task);
-        }
+    if (replica__close_check(r)) {
         return;
     }
     if (s->error != 0 || s->dropped) {

@@ -28,6 +28,7 @@ struct server {
     struct oak_os_actor *worker;
     struct oak_os_lock *lock;
     struct oak_store *store;
+    struct oak_journal *journal;
     struct oak_replica *replica;
     struct oak_rpc_server *client_rpc;
     struct oak_rpc_server *peer_rpc;
@@ -47,7 +48,7 @@ struct server {
 
     struct oak_timer drain_timer;
     bool draining;
-    bool replica_closed;
+    bool journal_closed;
 };
 
 /* wire.c: parts made in order, and unmade in reverse; safe on a half-made server. */

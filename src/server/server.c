@@ -3,10 +3,11 @@
  *
  * Start   configuration -> data directory -> parts (wire.c) -> ports -> serve
  * Stop    SIGINT or SIGTERM: no new connections, requests under way get DRAIN_NS to end, the
- * replica closes (the log writer finishes what it has), then everything is unmade in reverse. A
- * second signal ends the process at once: what was acknowledged is on disk anyway. Fatal   a failed
- * write or sync, or a state proven wrong: say so and end with code 1 at once, without touching the
- * disk again. Start-up recovers.
+ *         replica closes, then the journal (the log writer finishes what it has), then everything
+ *         is unmade in reverse. A second signal ends the process at once: what was acknowledged is
+ *         on disk anyway.
+ * Fatal   a failed write or sync, or a state proven wrong: say so and end with code 1 at once,
+ *         without touching the disk again. Start-up recovers.
  */
 #include "server/server.h"
 
@@ -44,7 +45,7 @@ static void drain_step(struct server *s)
         s->replica = NULL;
         oak_replica_close(replica, replica_closed, s);
     }
-    if (s->replica_closed && oak_rpc_server_connections(s->peer_rpc) == 0) {
+    if (s->journal_closed && oak_rpc_server_connections(s->peer_rpc) == 0) {
         oak_os_loop_stop(s->loop);
         return;
     }
@@ -56,11 +57,18 @@ static void drain_fire(struct oak_timer *timer)
     drain_step(OAK_CONTAINER_OF(timer, struct server, drain_timer));
 }
 
+static void journal_closed(void *user)
+{
+    struct server *s = user;
+    s->journal = NULL;
+    s->journal_closed = true;
+    oak_rpc_server_drain(s->peer_rpc, 0);
+}
+
 static void replica_closed(void *user)
 {
     struct server *s = user;
-    s->replica_closed = true;
-    oak_rpc_server_drain(s->peer_rpc, 0);
+    oak_journal_close(s->journal, journal_closed, s);
 }
 
 static void stop_begin(void *user, int signal)

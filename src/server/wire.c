@@ -73,6 +73,21 @@ static int peers_make(struct server *s)
     return error;
 }
 
+static int journal_make(struct server *s, struct oak_errbuf *e)
+{
+    const struct oak_journal_options options = {
+        .loop = s->port,
+        .writer = oak_os_actor_exec(s->log_writer),
+        .disk = oak_os_disk(),
+        .log = s->log,
+        .dir = s->config.data_dir,
+        .cluster = s->identity.cluster,
+        .member = s->identity.self,
+        .no_sync = s->config.unsafe_no_fsync,
+    };
+    return oak_journal_open(&options, &s->journal, e);
+}
+
 static int replica_make(struct server *s, struct oak_errbuf *e)
 {
     struct oak_replica_options options = {
@@ -87,9 +102,8 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .txn_ops_max = (uint32_t)s->config.max_txn_ops,
         .request_bytes_max = s->config.max_request_bytes,
         .log_tail_entries = s->config.snapshot_catchup_entries,
-        .no_sync = s->config.unsafe_no_fsync,
         .loop = s->port,
-        .log_writer = oak_os_actor_exec(s->log_writer),
+        .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),
         .disk = oak_os_disk(),
         .dir = s->config.data_dir,
@@ -102,7 +116,9 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
     for (size_t i = 0; i < s->identity.member_count; i++) {
         options.bootstrap.voters[options.bootstrap.voter_count++] = s->identity.members[i].id;
     }
-    return oak_replica_open(&options, &s->replica, e);
+    int error = oak_replica_open(&options, &s->replica, e);
+    oak_journal_recovered_drop(s->journal);
+    return error;
 }
 
 static int api_make(struct server *s)
@@ -209,6 +225,7 @@ int server__make(struct server *s, struct oak_errbuf *e)
     }
     error = error != 0 ? error : store_make(s, e);
     error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
+    error = error != 0 ? error : journal_make(s, e);
     error = error != 0 ? error : replica_make(s, e);
     error = error != 0 ? error : fail(e, api_make(s), "the services");
     return error != 0 ? error : fail(e, http_make(s), "the HTTP routes");
@@ -216,8 +233,8 @@ int server__make(struct server *s, struct oak_errbuf *e)
 
 void server__unmake(struct server *s)
 {
-    /* The replica is closed, the connections are drained, the loop stands still. What has timers or
-     * posts to the loop goes before it. */
+    /* Replica and journal are closed, the connections are drained, the loop stands still. What has
+     * timers or posts to the loop goes before it. */
     oak_peers_free(s->peers);
     if (s->api != NULL) {
         oak_api_free(s->api);

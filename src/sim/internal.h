@@ -20,9 +20,10 @@ struct node {
     uint64_t id;
     char dir[32];
     struct oak_store *store;
+    struct oak_journal *journal;
     struct oak_replica *replica; /* NULL: down */
     bool fatal;                  /* the replica has asked for its end */
-    bool closed;
+    bool closing;                /* the replica closes, then its journal */
     struct oak_log log;
     uint64_t promised;    /* the highest term it has promised anything in, in any life */
     uint64_t acked;       /* index last acknowledged to a leader, */

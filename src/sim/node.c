@@ -11,7 +11,8 @@
 
 #include "sim/internal.h"
 
-#define GROUP 1
+#define CLUSTER 77
+#define GROUP   1
 
 static void log_line(void *user, enum oak_log_level level, const char *text)
 {
@@ -71,12 +72,29 @@ static void restart_later(struct node *n)
     world_at(w, w->now_ns + wait, -1, restart_event, n, oak_bytes(NULL, 0), 0);
 }
 
+static void on_closed(void *user)
+{
+    struct node *n = user;
+    n->journal = NULL;
+}
+
+static void on_replica_closed(void *user)
+{
+    struct node *n = user;
+    oak_journal_close(n->journal, on_closed, n);
+}
+
 /* The machine died while it started, or before: what is on its disk now is what the next start
  * finds. */
 static void machine_off(struct node *n)
 {
     struct sim_disk *disk = n->sim->world.machines[n->index].disk;
+    if (n->journal != NULL && !n->closing) {
+        oak_journal_close(n->journal, on_closed, n);
+    }
+    n->closing = false;
     world_kill(&n->sim->world, n->index);
+    OAK_ASSERT(n->journal == NULL);
     if (n->store != NULL) {
         oak_store_close(n->store);
         n->store = NULL;
@@ -84,6 +102,22 @@ static void machine_off(struct node *n)
     n->sim->report->writes_lost -= sim_disk_lost(disk);
     sim_disk_crash(disk);
     n->sim->report->writes_lost += sim_disk_lost(disk);
+}
+
+static int journal_open(struct node *n, struct oak_errbuf *e)
+{
+    struct machine *m = &n->sim->world.machines[n->index];
+    const struct oak_journal_options options = {
+        .loop = &m->loop,
+        .writer = m->log_writer,
+        .disk = sim_disk_port(m->disk),
+        .log = &n->log,
+        .dir = n->dir,
+        .cluster = CLUSTER,
+        .member = n->id,
+        .segment_bytes = n->sim->plan.segment_bytes,
+    };
+    return oak_journal_open(&options, &n->journal, e);
 }
 
 static int parts_open(struct node *n, struct oak_errbuf *e)
@@ -99,9 +133,14 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         n->store = NULL;
         return error;
     }
+    error = journal_open(n, e);
+    if (error != 0) {
+        n->journal = NULL;
+        return error;
+    }
     static const char *const urls[] = {"http://sim"};
     struct oak_replica_options options = {
-        .cluster = 77,
+        .cluster = CLUSTER,
         .id = n->id,
         .group = GROUP,
         .name = n->dir,
@@ -112,9 +151,8 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .flush_bytes = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
-        .wal_segment_bytes = s->plan.segment_bytes,
         .loop = &m->loop,
-        .log_writer = m->log_writer,
+        .journal = n->journal,
         .worker = m->worker,
         .disk = sim_disk_port(m->disk),
         .dir = n->dir,
@@ -128,7 +166,9 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
     for (int i = 0; i < s->world.node_count; i++) {
         options.bootstrap.voters[options.bootstrap.voter_count++] = (uint64_t)i + 1;
     }
-    return oak_replica_open(&options, &n->replica, e);
+    error = oak_replica_open(&options, &n->replica, e);
+    oak_journal_recovered_drop(n->journal);
+    return error;
 }
 
 void sim__node_start(struct node *n)
@@ -158,12 +198,6 @@ void sim__node_start(struct node *n)
     sim__promise_started(n);
 }
 
-static void on_closed(void *user)
-{
-    struct node *n = user;
-    n->closed = true;
-}
-
 void sim__node_crash(struct node *n)
 {
     struct sim *s = n->sim;
@@ -178,12 +212,11 @@ void sim__node_crash(struct node *n)
     sim__trace(s, "n%d crashes", n->index + 1);
     sim_disk_die(s->world.machines[n->index].disk);
     n->replica = NULL;
-    n->closed = false;
+    n->closing = true;
     /* The clients of a node that dies hear nothing: their requests end as "not known". */
-    oak_replica_close(replica, on_closed, n);
+    oak_replica_close(replica, on_replica_closed, n);
     sim__clients_lost(s, n->index);
     machine_off(n);
-    OAK_ASSERT(n->closed);
     restart_later(n);
 }
 

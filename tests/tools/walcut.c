@@ -96,10 +96,8 @@ static bool file_cut(struct cutter *c, uint64_t at, bool noise)
 static int log_open(struct cutter *c, struct oak_wal **out, struct oak_errbuf *e)
 {
     /* The same identity as the replica writes: see META in replica/recover.c. */
-    uint8_t meta[32] = "oakum1";
-    oak_put_u64(meta + 8, c->cluster);
-    oak_put_u64(meta + 16, c->member);
-    oak_put_u64(meta + 24, 1);
+    uint8_t meta[OAK_JOURNAL_META_BYTES];
+    oak_journal_meta(c->cluster, c->member, meta);
     const struct oak_wal_options options = {
         .disk = c->disk, .dir = c->wal_dir, .meta = oak_bytes(meta, sizeof(meta))};
     return oak_wal_open(&options, out, e);
@@ -210,9 +208,18 @@ static void on_closed(void *user)
     oak_os_loop_stop(c->os);
 }
 
+static void closed_wait(struct cutter *c)
+{
+    while (!c->closed) {
+        oak_os_loop_run(c->os);
+    }
+    c->closed = false;
+}
+
 static bool replica_judge(struct cutter *c, uint64_t at, size_t count)
 {
     struct oak_store *store;
+    struct oak_journal *journal = NULL;
     struct oak_replica *replica;
     struct oak_errbuf e = {.text = ""};
     const struct oak_log quiet = {.level = OAK_LOG_ERROR};
@@ -223,13 +230,26 @@ static bool replica_judge(struct cutter *c, uint64_t at, size_t count)
     if (oak_store_open_memory(&store_options, &store, &e) != 0) {
         return complain(c, at, e.text);
     }
+    const struct oak_journal_options journal_options = {
+        .loop = c->loop,
+        .writer = oak_os_actor_exec(c->log_writer),
+        .disk = c->disk,
+        .log = &quiet,
+        .dir = c->dir,
+        .cluster = c->cluster,
+        .member = c->member,
+    };
+    if (oak_journal_open(&journal_options, &journal, &e) != 0) {
+        oak_store_close(store);
+        return complain(c, at, e.text);
+    }
     struct oak_replica_options options = {
         .cluster = c->cluster,
         .id = c->member,
         .group = 1,
         .name = "walcut",
         .loop = c->loop,
-        .log_writer = oak_os_actor_exec(c->log_writer),
+        .journal = journal,
         .worker = oak_os_actor_exec(c->worker),
         .disk = c->disk,
         .dir = c->dir,
@@ -241,17 +261,17 @@ static bool replica_judge(struct cutter *c, uint64_t at, size_t count)
     };
     options.bootstrap.voters[options.bootstrap.voter_count++] = c->member;
     bool good = oak_replica_open(&options, &replica, &e) == 0;
+    oak_journal_recovered_drop(journal);
     if (good) {
         struct oak_replica_status status;
         oak_replica_status(replica, &status);
         good = status.raft.last == c->entries[count - 1].index;
         snprintf(e.text, sizeof(e.text), "a replica ends at another index");
-        c->closed = false;
         oak_replica_close(replica, on_closed, c);
-        while (!c->closed) {
-            oak_os_loop_run(c->os);
-        }
+        closed_wait(c);
     }
+    oak_journal_close(journal, on_closed, c);
+    closed_wait(c);
     oak_store_close(store);
     c->replicas++;
     return good ? true : complain(c, at, e.text);

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* journal_test.c: many groups, one log, one sync; on a simulated machine. */
+#include "journal/journal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "sim/world.h"
+
+#define GROUPS 100
+
+struct member {
+    struct oak_journal_group g;
+    uint64_t durable;
+    int error;
+    unsigned calls;
+};
+
+struct fixture {
+    struct world world;
+    struct machine *machine;
+    struct oak_journal *journal;
+    struct member members[GROUPS];
+    bool closed;
+};
+
+static void durable(struct oak_journal_group *g, uint64_t token, int error)
+{
+    struct member *m = OAK_CONTAINER_OF(g, struct member, g);
+    m->calls++;
+    m->error = error;
+    m->durable = token != 0 ? token : m->durable;
+}
+
+static void closed(void *user)
+{
+    struct fixture *f = user;
+    f->closed = true;
+    f->journal = NULL;
+}
+
+static void run(struct fixture *f)
+{
+    while (world_step(&f->world)) {
+    }
+}
+
+static void open_journal(struct fixture *f, size_t groups)
+{
+    struct oak_errbuf e = {.text = ""};
+    const struct oak_journal_options options = {
+        .loop = &f->machine->loop,
+        .writer = f->machine->log_writer,
+        .disk = sim_disk_port(f->machine->disk),
+        .dir = "/node",
+        .cluster = 7,
+        .member = 3,
+        .segment_bytes = 256 * OAK_KIB,
+    };
+    assert_int_equal(oak_journal_open(&options, &f->journal, &e), 0);
+    for (size_t i = 0; i < groups; i++) {
+        f->members[i] = (struct member){.g = {.group = i + 1, .durable = durable}};
+        oak_journal_join(f->journal, &f->members[i].g);
+    }
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    world_init(&f->world, 1, 1);
+    world_boot(&f->world, 0);
+    f->machine = &f->world.machines[0];
+    const struct oak_disk *disk = sim_disk_port(f->machine->disk);
+    assert_int_equal(disk->make_dir(disk->user, "/node"), 0);
+    *state = f;
+    return 0;
+}
+
+static void close_journal(struct fixture *f, size_t groups)
+{
+    for (size_t i = 0; i < groups; i++) {
+        oak_journal_leave(f->journal, &f->members[i].g);
+    }
+    f->closed = false;
+    oak_journal_close(f->journal, closed, f);
+    run(f);
+    assert_true(f->closed);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    world_fini(&f->world);
+    free(f);
+    return 0;
+}
+
+static void entry_add(struct fixture *f, size_t at, uint64_t index, uint64_t token)
+{
+    struct member *m = &f->members[at];
+    const struct oak_wal_record record = {
+        .type = OAK_WAL_ENTRY,
+        .group = m->g.group,
+        .index = index,
+        .term = 1,
+        .data = oak_bytes_str("payload"),
+    };
+    assert_int_equal(oak_journal_add(f->journal, &m->g, &record), 0);
+    oak_journal_mark(f->journal, &m->g, token, true);
+}
+
+static void a_hundred_groups_share_one_sync(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, GROUPS);
+    for (size_t i = 0; i < GROUPS; i++) {
+        entry_add(f, i, 1, 1);
+    }
+    oak_journal_kick(f->journal);
+    run(f);
+    assert_int_equal(oak_journal_stats(f->journal)->syncs, 1);
+    for (size_t i = 0; i < GROUPS; i++) {
+        assert_int_equal(f->members[i].durable, 1);
+        assert_int_equal(f->members[i].calls, 1);
+    }
+    close_journal(f, GROUPS);
+    open_journal(f, 0);
+    for (size_t i = 0; i < GROUPS; i++) {
+        const struct oak_wal_group *g = oak_journal_recovered(f->journal, i + 1);
+        assert_non_null(g);
+        assert_int_equal(g->last_index, 1);
+    }
+    assert_null(oak_journal_recovered(f->journal, GROUPS + 1));
+    oak_journal_recovered_drop(f->journal);
+    close_journal(f, 0);
+}
+
+static void what_gathers_while_a_batch_is_away_goes_with_the_next(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 3);
+    entry_add(f, 0, 1, 1);
+    oak_journal_kick(f->journal);
+    assert_true(oak_journal_busy(&f->members[0].g));
+    assert_false(oak_journal_busy(&f->members[1].g));
+    entry_add(f, 0, 2, 2);
+    entry_add(f, 1, 1, 5);
+    entry_add(f, 2, 1, 9);
+    oak_journal_kick(f->journal);
+    run(f);
+    assert_int_equal(oak_journal_stats(f->journal)->syncs, 2);
+    assert_int_equal(f->members[0].calls, 2);
+    assert_int_equal(f->members[0].durable, 2);
+    assert_int_equal(f->members[1].calls, 1);
+    assert_int_equal(f->members[1].durable, 5);
+    assert_int_equal(f->members[2].durable, 9);
+    close_journal(f, 3);
+}
+
+static void a_batch_without_need_of_a_sync_waits_for_one_that_has(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 2);
+    const struct oak_wal_record hint = {
+        .type = OAK_WAL_HARD_STATE, .group = 1, .term = 1, .vote = 1};
+    assert_int_equal(oak_journal_add(f->journal, &f->members[0].g, &hint), 0);
+    oak_journal_mark(f->journal, &f->members[0].g, 1, false);
+    oak_journal_kick(f->journal);
+    run(f);
+    assert_int_equal(f->members[0].calls, 0);
+    entry_add(f, 1, 1, 1);
+    oak_journal_kick(f->journal);
+    run(f);
+    assert_int_equal(oak_journal_stats(f->journal)->syncs, 1);
+    assert_int_equal(f->members[0].durable, 1);
+    close_journal(f, 2);
+}
+
+static void who_leaves_takes_what_was_not_away(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 2);
+    entry_add(f, 0, 1, 1);
+    entry_add(f, 1, 1, 1);
+    oak_journal_leave(f->journal, &f->members[0].g);
+    oak_journal_kick(f->journal);
+    run(f);
+    assert_int_equal(f->members[0].calls, 0);
+    assert_int_equal(f->members[1].durable, 1);
+    oak_journal_leave(f->journal, &f->members[1].g);
+    close_journal(f, 0);
+    open_journal(f, 0);
+    assert_null(oak_journal_recovered(f->journal, 1));
+    assert_non_null(oak_journal_recovered(f->journal, 2));
+    oak_journal_recovered_drop(f->journal);
+    close_journal(f, 0);
+}
+
+static void an_error_is_told_to_everybody_and_is_the_end(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 3);
+    entry_add(f, 0, 1, 1);
+    sim_disk_die(f->machine->disk);
+    oak_journal_kick(f->journal);
+    run(f);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_not_equal(f->members[i].error, 0);
+        assert_int_equal(f->members[i].durable, 0);
+        assert_int_equal(f->members[i].calls, 1);
+    }
+    const struct oak_wal_record record = {.type = OAK_WAL_ENTRY, .group = 1, .index = 2, .term = 1};
+    assert_int_equal(oak_journal_add(f->journal, &f->members[0].g, &record), OAK_EFATAL);
+    close_journal(f, 3);
+    sim_disk_crash(f->machine->disk);
+}
+
+static void another_nodes_log_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 0);
+    close_journal(f, 0);
+    struct oak_errbuf e = {.text = ""};
+    const struct oak_journal_options options = {
+        .loop = &f->machine->loop,
+        .writer = f->machine->log_writer,
+        .disk = sim_disk_port(f->machine->disk),
+        .dir = "/node",
+        .cluster = 7,
+        .member = 4,
+        .segment_bytes = 256 * OAK_KIB,
+    };
+    assert_int_equal(oak_journal_open(&options, &f->journal, &e), OAK_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_hundred_groups_share_one_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_gathers_while_a_batch_is_away_goes_with_the_next,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_without_need_of_a_sync_waits_for_one_that_has,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(who_leaves_takes_what_was_not_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_error_is_told_to_everybody_and_is_the_end, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(another_nodes_log_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
