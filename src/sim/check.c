@@ -11,7 +11,7 @@
  *   revisions, model       they are what a second, simple state machine makes of the log (model.c)
  *   convergence            after healing, all nodes hold the same keys, values, versions, revisions
  *
- * Linearizability and the order of revisions that clients saw are history.c's.
+ * Linearizability and the order of revisions that clients saw are the room check's.
  */
 #include <inttypes.h>
 #include <stdio.h>

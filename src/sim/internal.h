@@ -5,7 +5,7 @@
 
 #include "peer/peer.h"
 #include "replica/replica.h"
-#include "sim/history.h"
+#include "check/check.h"
 #include "sim/sim.h"
 #include "sim/world.h"
 

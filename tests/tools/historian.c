@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim/history.h"
+#include "check/check.h"
 #include "tests/tools/crowd.h"
 
 /* Shorter than a pause: a client of a paused node asks anew while it is away, and what it then

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lincheck.c: is this history of clients linearizable, each key by itself, and do the revisions
- * that they were told fit real time over all keys? The simulator's checkers (sim/history.h) on a
+ * that they were told fit real time over all keys? The simulator's checkers (check/check.h) on a
  * file.
  *
  *     lincheck FILE
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim/history.h"
+#include "check/check.h"
 
 static bool kind_read(const char *name, enum op_kind *out)
 {

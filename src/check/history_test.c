@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "sim/history.h"
+#include "check/check.h"
 
 #define FOREVER UINT64_MAX
 

@@ -6,7 +6,7 @@
  * a return whose operation has not been taken. What has been tried (the set of operations taken,
  * and the model's state) is remembered, so that no state is walked from twice.
  */
-#include "sim/history.h"
+#include "check/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>

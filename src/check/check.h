@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* history.h: what clients did and saw, and whether one order explains it.
+/* check.h: what clients did and saw, and whether one order explains it.
  *
  * An operation has a call and a return. One whose end is not known (time-out, lost connection) may
  * have happened at any later time, or never. Linearizable means: there is an order of the
@@ -8,8 +8,8 @@
  * states already tried ("Testing for linearizability", 2017), for each key by itself
  * (P-compositionality).
  */
-#ifndef OAK_SIM_HISTORY_H
-#define OAK_SIM_HISTORY_H
+#ifndef OAK_CHECK_H
+#define OAK_CHECK_H
 
 #include "base/base.h"
 
