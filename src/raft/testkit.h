@@ -25,6 +25,7 @@ struct kit_entry {
     uint32_t size;
     char *data;
     const char *lent; /* the core's bytes; must stay readable while a batch is being written */
+    uint64_t known_term; /* of who applied it first: it was committed in this term or before */
 };
 
 struct kit_disk {

@@ -178,6 +178,7 @@ static void apply_one(struct kit *kit, struct kit_node *n, const struct oak_raft
         kit_fail(kit, "%d applies %d, nobody applied %d", (int)n->id, (int)e->index,
                  (int)e->index - 1);
     }
+    mine.known_term = n->term_seen;
     kit->truth = kit_grow(kit->truth, (size_t)kit->truth_count + 1, sizeof(kit->truth[0]));
     kit->truth[kit->truth_count] = mine;
     kit->truth_count++;
@@ -209,7 +210,8 @@ static void take_reads(struct kit *kit, struct kit_node *n, const struct oak_raf
     }
 }
 
-/* A leader's log must hold all that anybody applied. */
+/* A leader's log must hold all that was committed in its term or before. (One that is elected late,
+ * by votes that were long on their way, may lack what a later term has committed meanwhile.) */
 static void leader_check(struct kit *kit, const struct kit_node *n, const struct oak_raft_status *s)
 {
     uint64_t slot = s->term % (sizeof(kit->leaders) / sizeof(kit->leaders[0]));
@@ -220,6 +222,9 @@ static void leader_check(struct kit *kit, const struct kit_node *n, const struct
     kit->leaders[slot] = n->id;
     for (uint64_t i = s->first; i <= kit->truth_count; i++) {
         uint64_t term = 0;
+        if (kit->truth[i - 1].known_term > s->term) {
+            return; /* and so were those behind it */
+        }
         if (!oak_raft_term_at(n->r, i, &term) || term != kit->truth[i - 1].term) {
             kit_fail(kit, "leader %d lacks the committed entry %d", (int)n->id, (int)i);
             return;
