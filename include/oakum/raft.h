@@ -31,7 +31,8 @@
  *
  * Sources: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014);
  * Ongaro's dissertation (2014), sections 4.2.3 (check quorum), 6.4 (read index), 9.6 (pre-vote),
- * 10.2.1 (writing to the leader's disk in parallel).
+ * 10.2.1 (writing to the leader's disk in parallel). Davis, Demirbas and Deng, "LeaseGuard: Raft
+ * Leases Done Right" (2025, arXiv 2512.15659).
  */
 #ifndef OAKUM_RAFT_H
 #define OAKUM_RAFT_H
@@ -52,6 +53,9 @@ extern "C" {
 
 /* Members of one group, voters and learners together. */
 #define OAK_RAFT_MEMBERS_MAX 16
+/* A new leader may have to wait as long before it commits anything. */
+#define OAK_RAFT_LEASE_MS_MAX 60000
+#define OAK_RAFT_DRIFT_PPM_MAX 500000
 
 enum oak_raft_error {
     OAK_RAFT_OK = 0,
@@ -73,7 +77,8 @@ enum oak_raft_role {
 };
 
 enum oak_raft_entry_type {
-    OAK_RAFT_ENTRY_NOOP = 0, /* a new leader's first entry; nothing to apply */
+    OAK_RAFT_ENTRY_NOOP = 0, /* a leader's own: its first, and later ones that keep its lease.
+                                Nothing to apply; its payload, if any, is the core's (lease.c) */
     OAK_RAFT_ENTRY_DATA = 1, /* what was proposed */
 };
 
@@ -93,12 +98,17 @@ struct oak_raft_hard_state {
     uint64_t commit; /* a hint that saves work at start; need not be synced by itself */
 };
 
-/* Who is in the group. Sorted by id, without repeats; ids are not 0. */
+/* Who is in the group, sorted by id, without repeats; ids are not 0. And what all of them have to
+ * know alike for reads by lease: a leader may answer without asking anybody for lease_ms after it
+ * made an entry that committed; drift_ppm bounds how far any member's monotonic clock may run fast
+ * or slow against true time, in millionths. */
 struct oak_raft_config {
     uint32_t voter_count;
     uint32_t learner_count;
     uint64_t voters[OAK_RAFT_MEMBERS_MAX];
     uint64_t learners[OAK_RAFT_MEMBERS_MAX];
+    uint32_t lease_ms;  /* 0: no leases; at most OAK_RAFT_LEASE_MS_MAX */
+    uint32_t drift_ppm; /* at most OAK_RAFT_DRIFT_PPM_MAX */
 };
 
 /* What a snapshot stands for: everything applied up to and with `index`. */
@@ -226,6 +236,29 @@ struct oak_raft_snapshot_want {
     uint64_t index_min;
 };
 
+/* What the host's clocks say at this moment: read for this call, after what it asks about. */
+struct oak_raft_now {
+    uint64_t mono_ms; /* of the clock that oak_raft_tick() is given; counts suspended time */
+    /* The latest that it can be by a clock all members share within a known error, in milliseconds
+     * since any moment; 0: there is no such clock, or its error is not known. */
+    uint64_t wall_latest_ms;
+};
+
+enum oak_raft_lease_kind {
+    OAK_RAFT_LEASE_NONE,      /* ask by oak_raft_read() */
+    OAK_RAFT_LEASE_OWN,       /* any read may be served once applied >= index */
+    OAK_RAFT_LEASE_INHERITED, /* ... but for one that an entry in limbo may bear on: that one waits */
+};
+
+struct oak_raft_lease {
+    enum oak_raft_lease_kind kind;
+    uint64_t index;
+    /* INHERITED: entries limbo_first .. limbo_last may have been committed by an earlier leader.
+     * None when first > last. */
+    uint64_t limbo_first;
+    uint64_t limbo_last;
+};
+
 struct oak_raft_output {
     struct oak_raft_persist persist;
     const struct oak_raft_msg *send; /* may leave now */
@@ -253,6 +286,8 @@ struct oak_raft_status {
     uint64_t durable; /* index up to which this member's log is on disk */
     size_t log_bytes; /* payload bytes held in memory */
     size_t uncommitted_bytes;
+    uint64_t lease_left_ms; /* a leader: how long its lease holds, as of the last tick; 0: none */
+    bool commit_deferred;   /* a new leader that commits nothing until the last one's lease is over */
 };
 
 /* How a leader sees one peer. */
@@ -297,6 +332,27 @@ OAK_RAFT_API int oak_raft_propose(struct oak_raft *r, const void *data, size_t s
  * leader is asked. ENOLEADER when none is known. A read asked of a leader that has not committed in
  * its own term yet waits. */
 OAK_RAFT_API int oak_raft_read(struct oak_raft *r, uint64_t *seq);
+
+/* -- reads by lease (configuration, lease_ms; docs/internals/reads.md has the rules and the proof) */
+
+/* May a read that was asked for before `now` was read off the clocks be served without asking
+ * anybody? Serve it from the state machine once it has applied out->index. */
+OAK_RAFT_API void oak_raft_lease(struct oak_raft *r, const struct oak_raft_now *now,
+                                 struct oak_raft_lease *out);
+
+/* By an own lease, answer all reads that wait here, those of followers too: they come out of the
+ * next take. Without one nothing changes, and the next take begins a round. Call it before a take.
+ * False: nothing was answered. */
+OAK_RAFT_API bool oak_raft_lease_grant(struct oak_raft *r, const struct oak_raft_now *now);
+
+/* The earliest that it can be by the shared clock (see oak_raft_now); 0: not known any more. Call
+ * it before each tick. A leader writes it into the entries that keep its lease. */
+OAK_RAFT_API void oak_raft_wall(struct oak_raft *r, uint64_t earliest_ms);
+
+/* The entry at `index`, to look at until the next call that is not const; false when it is compacted
+ * or not there. */
+OAK_RAFT_API bool oak_raft_entry_at(const struct oak_raft *r, uint64_t index,
+                                    struct oak_raft_entry *out);
 
 /* The work that has gathered. Valid as told at the top. Call it after every burst of inputs, and
  * again while oak_raft_has_output() says so. */

@@ -8,6 +8,10 @@
  * a read is no older than what had committed when it was asked for. Then all heals, and within
  * bounded time there is a leader, a write commits everywhere, and reads are answered.
  *
+ * In half of the runs the group has leases. Then its members' clocks show one true time, each with
+ * a rate of its own within the bound on drift and an offset of its own, and members pause: a clock
+ * goes on while nobody ticks. A read by lease, at any moment, must miss nothing that has committed.
+ *
  *     test_raft_chaos [FIRST_SEED [COUNT]]      with the bug zoo: OAK_BUG=name
  */
 #include <setjmp.h>
@@ -29,10 +33,18 @@ struct chaos {
     uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots,
         ambition;
     uint64_t written;
+    /* With leases: true time, and what each member's clocks make of it. */
+    bool leases;
+    uint64_t true_us;
+    uint64_t wall_error_ms; /* 0: no shared clock */
+    uint64_t rate_ppm[KIT_NODES];
+    uint64_t wall_off_ms[KIT_NODES]; /* less than twice the error, of which one is taken off */
+    uint64_t asleep_us[KIT_NODES];   /* until then it hears nothing and its ticks don't come */
+    uint64_t naps;
 };
 
 struct totals {
-    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections;
+    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections, leases, inherited;
 };
 
 static bool often(struct chaos *c, uint64_t parts)
@@ -51,6 +63,91 @@ static struct kit_node *any_node(struct chaos *c)
     return &c->kit.nodes[oak_prng_below(&c->prng, c->kit.node_count)];
 }
 
+static bool asleep(const struct chaos *c, size_t at)
+{
+    return c->asleep_us[at] > c->true_us;
+}
+
+/* The member looks at its clocks. */
+static void clocks_read(struct chaos *c, struct kit_node *n)
+{
+    size_t at = (size_t)(n - c->kit.nodes);
+    if (!c->leases) {
+        return;
+    }
+    n->now_ms = c->true_us / 1000 * c->rate_ppm[at] / 1000000;
+    if (c->wall_error_ms > 0 && n->r != NULL) {
+        uint64_t wall_ms = c->true_us / 1000 + 100000 + c->wall_off_ms[at] - c->wall_error_ms;
+        oak_raft_wall(n->r, wall_ms - c->wall_error_ms);
+        n->wall_latest_ms = wall_ms + c->wall_error_ms + 1;
+    }
+}
+
+static void tick(struct chaos *c, struct kit_node *n, uint64_t ms)
+{
+    if (!c->leases) {
+        (void)kit_tick(&c->kit, n, ms);
+        return;
+    }
+    /* All members' time goes on; the others may sleep through it. */
+    c->true_us += ms * 1000 / (often(c, 700) ? c->kit.node_count : 1);
+    if (asleep(c, (size_t)(n - c->kit.nodes))) {
+        return;
+    }
+    clocks_read(c, n);
+    (void)kit_tick(&c->kit, n, 0);
+}
+
+/* Everybody who believes to lead is asked; one that slept answers before it has heard anything. */
+static void leases_ask(struct chaos *c)
+{
+    for (size_t i = 0; i < c->kit.node_count && c->leases; i++) {
+        struct kit_node *n = &c->kit.nodes[i];
+        if (n->r != NULL && n->role_seen == OAK_RAFT_LEADER) {
+            clocks_read(c, n);
+            (void)kit_lease(&c->kit, n);
+            if (often(c, c->naps)) {
+                c->asleep_us[i] = c->true_us + oak_prng_below(&c->prng, 1000 * 1000);
+            }
+        }
+    }
+}
+
+static void read_some(struct chaos *c, struct kit_node *n)
+{
+    uint64_t seq = 0;
+    clocks_read(c, n);
+    if (c->leases && often(c, 300)) {
+        leases_ask(c);
+        return;
+    }
+    (void)kit_read(&c->kit, n, &seq);
+    if (c->leases && often(c, 500)) {
+        (void)kit_grant(&c->kit, n);
+    }
+    kit_take(&c->kit, n);
+}
+
+static void leases_draw(struct chaos *c)
+{
+    static const uint32_t drifts[] = {0, 1000, 100000, 300000};
+    c->leases = true;
+    c->true_us = 1000000;
+    uint32_t drift = drifts[oak_prng_below(&c->prng, 4)];
+    c->kit.config.drift_ppm = drift;
+    c->wall_error_ms = often(c, 500) ? oak_prng_between(&c->prng, 1, 60) : 0;
+    uint64_t longest = c->wall_error_ms > 0 ? 2000 : often(c, 500) ? 150 : 1000;
+    c->kit.config.lease_ms = (uint32_t)oak_prng_between(&c->prng, 50, longest);
+    c->naps = often(c, 600) ? oak_prng_below(&c->prng, 300) : 0;
+    for (size_t i = 0; i < KIT_NODES; i++) {
+        /* The extremes are where mistakes are. */
+        uint64_t shape = oak_prng_below(&c->prng, 3);
+        uint64_t part = oak_prng_below(&c->prng, 2 * (uint64_t)drift + 1);
+        c->rate_ppm[i] = 1000000 - drift + (shape == 0 ? 0 : shape == 1 ? 2 * drift : part);
+        c->wall_off_ms[i] = oak_prng_below(&c->prng, 2 * c->wall_error_ms + 1);
+    }
+}
+
 static void deliver_some(struct chaos *c)
 {
     for (size_t turns = 1 + oak_prng_below(&c->prng, 8); turns > 0 && c->kit.wire_count > 0;
@@ -59,7 +156,7 @@ static void deliver_some(struct chaos *c)
         const struct oak_raft_msg *m = &c->kit.wire[at].m;
         size_t from = index_of(c, m->from);
         size_t to = index_of(c, m->to);
-        if (c->cut[from][to] || often(c, c->loss)) {
+        if (c->cut[from][to] || asleep(c, to) || often(c, c->loss)) {
             kit_drop(&c->kit, at);
             continue;
         }
@@ -137,6 +234,7 @@ static void disturb(struct chaos *c)
     struct kit_node *n = any_node(c);
     if (n->r == NULL) {
         if (often(c, 200)) {
+            clocks_read(c, n);
             (void)kit_start(&c->kit, n, oak_prng_below(&c->prng, 4));
         }
         return;
@@ -150,15 +248,12 @@ static void disturb(struct chaos *c)
     case 0:
         propose(c, n);
         break;
-    case 1: {
-        uint64_t seq = 0;
-        (void)kit_read(&c->kit, n, &seq);
-        kit_take(&c->kit, n);
+    case 1:
+        read_some(c, n);
         break;
-    }
     case 2:
     case 3:
-        (void)kit_tick(&c->kit, n, oak_prng_between(&c->prng, 10, often(c, 50) ? 400 : 60));
+        tick(c, n, oak_prng_between(&c->prng, 10, often(c, 50) ? 400 : 60));
         break;
     case 4:
     case 5:
@@ -193,6 +288,9 @@ static void set_up(struct chaos *c, uint64_t seed)
             c->kit.config.learners[c->kit.config.learner_count++] = id;
         }
     }
+    if (seed % 2 == 1) {
+        leases_draw(c);
+    }
     struct oak_raft_options o = {.group = 1, .heartbeat_ms = 30, .election_ms = 150};
     if (often(c, 500)) {
         o.append_bytes_max = oak_prng_between(&c->prng, 1, 60);
@@ -213,16 +311,18 @@ static void set_up(struct chaos *c, uint64_t seed)
     c->snapshots = oak_prng_between(&c->prng, 100, 900);
     for (uint64_t id = 1; id <= voters + learners; id++) {
         o.seed = seed * 16 + id;
-        (void)kit_add(&c->kit, id, &o);
+        clocks_read(c, kit_add(&c->kit, id, &o));
     }
 }
 
 /* A time step in which nothing is lost or late. */
 static void calm_step(struct chaos *c)
 {
+    c->true_us += 10000;
     for (size_t i = 0; i < c->kit.node_count; i++) {
         struct kit_node *n = &c->kit.nodes[i];
-        (void)kit_tick(&c->kit, n, 10);
+        clocks_read(c, n);
+        (void)kit_tick(&c->kit, n, c->leases ? 0 : 10);
     }
     for (size_t turns = 0; turns < 4; turns++) {
         for (size_t i = 0; i < c->kit.node_count; i++) {
@@ -268,8 +368,10 @@ static struct kit_node *leader_of(struct chaos *c)
 static bool heals(struct chaos *c)
 {
     memset(c->cut, 0, sizeof(c->cut));
+    memset(c->asleep_us, 0, sizeof(c->asleep_us));
     for (size_t i = 0; i < c->kit.node_count; i++) {
         struct kit_node *n = &c->kit.nodes[i];
+        clocks_read(c, n);
         if (n->r == NULL && kit_start(&c->kit, n, 0) != OAK_RAFT_OK) {
             return false;
         }
@@ -279,13 +381,17 @@ static bool heals(struct chaos *c)
     for (size_t steps = 0; steps < 600 && c->kit.failures == 0; steps++) {
         calm_step(c);
         struct kit_node *leader = leader_of(c);
-        if (leader == NULL || steps < 150) {
+        struct oak_raft_status s = {.commit_deferred = true};
+        if (leader != NULL) {
+            oak_raft_status(leader->r, &s);
+        }
+        /* Reads that wait for a deferred commit may be lost before it comes. */
+        if (s.commit_deferred || steps < 150) {
             continue;
         }
         if (!proposed) {
             proposed = kit_propose(&c->kit, leader, "last words") == OAK_RAFT_OK;
             kit_take(&c->kit, leader);
-            struct oak_raft_status s;
             oak_raft_status(leader->r, &s);
             target = s.last;
             for (size_t i = 0; i < c->kit.node_count; i++) {
@@ -326,6 +432,9 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
     size_t steps = 200 + oak_prng_below(&c->prng, 1200);
     for (size_t i = 0; i < steps && c->kit.failures == 0; i++) {
         disturb(c);
+        if (often(c, 200)) {
+            leases_ask(c);
+        }
         deliver_some(c);
         if (c->kit.wire_count > 200) {
             kit_drop(&c->kit, 0);
@@ -351,6 +460,8 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
     for (size_t i = 0; i < c->kit.node_count; i++) {
         totals->reads_ok += c->kit.nodes[i].reads_ok;
         totals->reads_lost += c->kit.nodes[i].reads_lost;
+        totals->leases += c->kit.nodes[i].leases_ok;
+        totals->inherited += c->kit.nodes[i].leases_inherited;
     }
     for (size_t i = 0; i < sizeof(c->kit.leaders) / sizeof(c->kit.leaders[0]); i++) {
         totals->elections += c->kit.leaders[i] != 0;
@@ -380,16 +491,19 @@ static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
         }
     }
     print_message("%llu seeds: %llu elections, %llu applied, %llu snapshots installed, "
-                  "%llu reads answered, %llu lost\n",
+                  "%llu reads answered, %llu lost, %llu by lease, %llu by an inherited one\n",
                   (unsigned long long)t.seeds, (unsigned long long)t.elections,
                   (unsigned long long)t.applied, (unsigned long long)t.restored,
-                  (unsigned long long)t.reads_ok, (unsigned long long)t.reads_lost);
+                  (unsigned long long)t.reads_ok, (unsigned long long)t.reads_lost,
+                  (unsigned long long)t.leases, (unsigned long long)t.inherited);
     /* A test that exercises nothing proves nothing. */
     if (seed_count >= 1000) {
         assert_true(t.elections > t.seeds);
         assert_true(t.applied > 10 * t.seeds);
         assert_true(t.restored > t.seeds / 10);
         assert_true(t.reads_ok > t.seeds);
+        assert_true(t.leases > t.seeds);
+        assert_true(t.inherited > t.seeds / 100);
     }
 }
 

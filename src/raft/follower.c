@@ -162,6 +162,9 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
         raft__log_push(&r->log, e->term, e->type, own, e->size);
     }
     OAK_ASSERT(payload == NULL);
+    if (intake->skip < m->entry_count) {
+        raft__lease_received(r);
+    }
     uint64_t end = m->index + m->entry_count;
     uint64_t commit = OAK_MIN(m->commit, end);
     /* It only brings the news of a commit, of what was acknowledged before: a fourth of all
@@ -229,6 +232,7 @@ static void restore(struct oak_raft *r, const struct oak_raft_snapshot *snapshot
     r->restore_keeps_log = keeps && (!r->restore_due || r->restore_keeps_log);
     r->restore = *snapshot;
     r->restore_due = true;
+    raft__lease_received(r);
     raft__config_set(r, &snapshot->config);
 }
 

@@ -27,6 +27,11 @@
 #define RAFT__SEND_MAX 32
 /* Answers that wait for a take; past it a message is refused as if there were no memory. */
 #define RAFT__REPLIES_MAX 1024
+/* Moments that a leader remembers of its uncommitted entries, each at least a tick behind the last;
+ * past it the next ones count as old as the last of these. */
+#define RAFT__MARKS_MAX 32
+/* What an entry without payload may carry: when it was made. */
+#define RAFT__NOOP_BYTES 8
 /* Terms and indexes beyond this are refused in messages, so that arithmetic on them can't wrap. */
 #define RAFT__NUMBER_MAX ((uint64_t)1 << 62)
 /* What an entry costs beside its payload, when uncommitted bytes are counted: empty proposals have
@@ -212,6 +217,41 @@ struct raft__reads {
     size_t done_count;
 };
 
+/* An entry of this leader's and all behind it were made at `ms` or later. */
+struct raft__mark {
+    uint64_t index;
+    uint64_t ms;
+};
+
+/* lease.c tells what it is all for. Times are of the host's monotonic clock, but for the walls. */
+struct raft__lease {
+    /* Any member: how young may the newest entry of the log be? */
+    bool append_fresh;  /* entries came since the last tick: they count from the next one */
+    uint64_t append_ms; /* no other entry came after this */
+    /* Any member: no committed entry that says when it was made was made later; 0: none says. */
+    uint64_t committed_wall_ms;
+    uint64_t wall_ms; /* the earliest that it can be, as the host told last; 0: not known */
+
+    /* A new leader that commits nothing yet. */
+    bool defers;
+    bool defer_fresh;  /* append_fresh, when it was elected */
+    uint64_t defer_ms; /* append_ms, when it was elected */
+    uint64_t defer_for_ms;
+    uint64_t limbo_last; /* the last entry of an earlier term */
+
+    /* A leader's own lease: entries of its term, some time apart, the oldest first; the first is
+     * the newest one that has committed, if `held`. */
+    struct raft__mark marks[RAFT__MARKS_MAX];
+    size_t mark_first;
+    size_t mark_count;
+    bool held;
+    uint64_t made_ms;   /* its last entry */
+    uint64_t walled;    /* its last entry that says when it was made; 0: none does */
+    uint64_t walled_ms;
+    bool asked; /* it was asked for reads, last at ... */
+    uint64_t asked_ms;
+};
+
 struct oak_raft {
     uint64_t id;
     uint64_t group;
@@ -276,6 +316,7 @@ struct oak_raft {
     bool grant_due; /* the vote in `vote` is to be told, once durable */
 
     struct raft__reads reads;
+    struct raft__lease lease;
     struct raft__reply *replies;
     size_t reply_capacity;
     size_t reply_first;
@@ -352,6 +393,33 @@ void raft__reads_lose(struct oak_raft *r);
 void raft__reads_expire(struct oak_raft *r);
 void raft__on_read(struct oak_raft *r, const struct oak_raft_msg *m);
 void raft__on_read_reply(struct oak_raft *r, const struct oak_raft_msg *m);
+/* On a leader: does any read, of whomever, wait for a read index? */
+bool raft__reads_waiting(const struct oak_raft *r);
+/* All of them have it: the commit index as it is. */
+void raft__reads_grant(struct oak_raft *r);
+
+/* lease.c */
+void raft__lease_init(struct oak_raft *r);
+/* Entries came from another leader, or a snapshot. */
+void raft__lease_received(struct oak_raft *r);
+/* This leader has pushed an entry. */
+void raft__lease_made(struct oak_raft *r);
+/* Entries behind `before` have committed. */
+void raft__lease_committed(struct oak_raft *r, uint64_t before);
+/* Elected, and nothing pushed yet. */
+void raft__lease_lead(struct oak_raft *r);
+/* The lease is over, at once, until an entry made after this commits (leadership is handed on). */
+void raft__lease_end(struct oak_raft *r);
+bool raft__lease_defers(const struct oak_raft *r);
+/* Time has come: first this, ... */
+void raft__lease_stamp(struct oak_raft *r);
+/* ... then, if it still leads, this. */
+void raft__lease_tick(struct oak_raft *r);
+/* As of the last tick. */
+uint64_t raft__lease_left(const struct oak_raft *r);
+/* Push a leader's own entry. The room was reserved. */
+void raft__noop_push(struct oak_raft *r);
+bool raft__entry_check(const struct oak_raft_entry *e);
 
 /* output.c */
 /* The log was cut behind `end`: nothing further counts as written. */

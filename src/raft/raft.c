@@ -96,6 +96,7 @@ int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out)
     r->apply_issued = options->applied;
     r->verified = r->commit;
     raft__reads_init(&r->reads, raft__random(r) >> 2);
+    raft__lease_init(r);
     raft__election_rearm(r);
     OAK_ASSERT_LE(r->applied, r->commit);
     OAK_ASSERT_LE(r->commit, r->durable);
@@ -181,8 +182,10 @@ void raft__commit_to(struct oak_raft *r, uint64_t index)
             r->uncommitted_bytes -= e->size;
         }
     }
+    uint64_t before = r->commit;
     r->commit = index;
     r->verified = OAK_MAX(r->verified, index);
+    raft__lease_committed(r, before);
 }
 
 int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
@@ -197,6 +200,7 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
             r->peers[i].heard_ms = now_ms;
         }
         r->reads.since_ms = now_ms;
+        raft__lease_stamp(r);
         raft__election_rearm(r);
         return OAK_RAFT_OK;
     }
@@ -204,8 +208,12 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
         return OAK_RAFT_OK;
     }
     r->now_ms = now_ms;
+    raft__lease_stamp(r);
     if (r->role == OAK_RAFT_LEADER) {
         raft__leader_tick(r);
+    }
+    if (r->role == OAK_RAFT_LEADER) {
+        raft__lease_tick(r);
     }
     raft__reads_expire(r);
     if (now_ms - r->beat_ms >= r->heartbeat_ms) {
@@ -252,6 +260,15 @@ bool oak_raft_term_at(const struct oak_raft *r, uint64_t index, uint64_t *term)
     return raft__log_term(&r->log, index, term);
 }
 
+bool oak_raft_entry_at(const struct oak_raft *r, uint64_t index, struct oak_raft_entry *out)
+{
+    if (index <= r->log.base || index > raft__log_last(&r->log)) {
+        return false;
+    }
+    *out = *raft__log_at(&r->log, index);
+    return true;
+}
+
 int oak_raft_campaign(struct oak_raft *r)
 {
     return r->self_voter ? raft__campaign(r) : OAK_RAFT_EINVAL;
@@ -274,6 +291,8 @@ void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
         .durable = r->durable,
         .log_bytes = r->log.bytes,
         .uncommitted_bytes = r->uncommitted_bytes,
+        .lease_left_ms = raft__lease_left(r),
+        .commit_deferred = r->role == OAK_RAFT_LEADER && raft__lease_defers(r),
     };
 }
 

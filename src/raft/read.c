@@ -12,6 +12,8 @@
  * before the round began. A counter rather than an id per read: an echo that comes twice or late
  * can only confirm rounds that began before it was made.
  *
+ * With a lease (lease.c) the leader's host has them all answered at once, without a round.
+ *
  * A follower's questions are numbered from a random start, so that an answer that was meant for an
  * earlier life of this member, in the same term, matches nothing.
  *
@@ -50,11 +52,11 @@ static void settle(struct raft__reads *reads, uint64_t seq, uint64_t index, bool
     reads->answered = seq;
     reads->rounded = OAK_MAX(reads->rounded, seq);
     size_t count = reads->done_count;
-    if (lost && count > 0 && reads->done[count - 1].lost) {
+    if (count > 0 && reads->done[count - 1].lost == lost && reads->done[count - 1].index == index) {
         reads->done[count - 1].seq = seq;
         return;
     }
-    /* Rounds begin only at a take, which empties this; lost ones in a row are one. */
+    /* Rounds begin only at a take, which empties this; equal ends in a row are one. */
     OAK_ASSERT_LT(count, OAK_COUNT_OF(reads->done));
     reads->done[count] = (struct oak_raft_read_done){.seq = seq, .index = index, .lost = lost};
     reads->done_count++;
@@ -169,6 +171,41 @@ void raft__reads_confirm(struct oak_raft *r)
         }
         round_pop(reads);
     }
+}
+
+bool raft__reads_waiting(const struct oak_raft *r)
+{
+    if (r->role != OAK_RAFT_LEADER) {
+        return false;
+    }
+    bool waiting = r->reads.seq > r->reads.answered;
+    for (size_t i = 0; i < r->peer_count && !waiting; i++) {
+        waiting = r->peers[i].read_asked != 0;
+    }
+    return waiting || r->reads.count > 0;
+}
+
+void raft__reads_grant(struct oak_raft *r)
+{
+    OAK_ASSERT(r->role == OAK_RAFT_LEADER);
+    OAK_ASSERT(commit_is_own(r) || OAK_BUG(lease_from_uncommitted));
+    struct raft__reads *reads = &r->reads;
+    for (size_t i = 0; i < r->peer_count; i++) {
+        struct raft__peer *p = &r->peers[i];
+        /* Its newest question, which stands for those before it. */
+        uint64_t asked = p->read_asked;
+        for (size_t k = reads->count; asked == 0 && k > 0; k--) {
+            asked = reads->rounds[(reads->first + k - 1) % RAFT__ROUNDS_MAX].remote[i];
+        }
+        if (asked != 0) {
+            p->read_asked = 0;
+            p->read_answer = asked;
+            p->read_answer_at = r->commit;
+        }
+    }
+    settle(reads, reads->seq, r->commit, false);
+    reads->first = 0;
+    reads->count = 0;
 }
 
 void raft__reads_lose(struct oak_raft *r)

@@ -22,8 +22,20 @@ static bool ids_check(const uint64_t *ids, uint32_t count)
     return true;
 }
 
+bool raft__entry_check(const struct oak_raft_entry *e)
+{
+    if (e->size > 0 && e->data == NULL) {
+        return false;
+    }
+    return e->type == OAK_RAFT_ENTRY_DATA ||
+           (e->type == OAK_RAFT_ENTRY_NOOP && (e->size == 0 || e->size == RAFT__NOOP_BYTES));
+}
+
 int raft__config_check(const struct oak_raft_config *config)
 {
+    if (config->lease_ms > OAK_RAFT_LEASE_MS_MAX || config->drift_ppm > OAK_RAFT_DRIFT_PPM_MAX) {
+        return OAK_RAFT_EINVAL;
+    }
     if (config->voter_count > OAK_RAFT_MEMBERS_MAX ||
         config->learner_count > OAK_RAFT_MEMBERS_MAX - config->voter_count) {
         return OAK_RAFT_EINVAL;
@@ -57,8 +69,7 @@ static int log_check(const struct oak_raft_options *o)
         if (e->index != index + 1 || e->term < term || e->term == 0) {
             return OAK_RAFT_EINVAL;
         }
-        if ((e->size > 0 && e->data == NULL) ||
-            (e->type != OAK_RAFT_ENTRY_NOOP && e->type != OAK_RAFT_ENTRY_DATA)) {
+        if (!raft__entry_check(e)) {
             return OAK_RAFT_EINVAL;
         }
         index = e->index;

@@ -27,8 +27,9 @@ void raft__lead(struct oak_raft *r)
     for (size_t i = 0; i < r->peer_count; i++) {
         raft__peer_lead(&r->peers[i], raft__log_last(&r->log), r->now_ms);
     }
+    raft__lease_lead(r);
     /* Its first entry lets it commit what older terms left behind. The room was reserved. */
-    raft__log_push(&r->log, r->term, OAK_RAFT_ENTRY_NOOP, NULL, 0);
+    raft__noop_push(r);
 }
 
 int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t *index,
@@ -57,6 +58,7 @@ int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t
         }
     }
     raft__log_push(&r->log, r->term, OAK_RAFT_ENTRY_DATA, payload, (uint32_t)size);
+    raft__lease_made(r);
     r->uncommitted_bytes += size;
     if (index != NULL) {
         *index = raft__log_last(&r->log);
@@ -70,6 +72,9 @@ int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t
 void raft__commit_advance(struct oak_raft *r)
 {
     OAK_ASSERT(r->role == OAK_RAFT_LEADER);
+    if (raft__lease_defers(r)) {
+        return; /* the leader before may still be reading by its lease */
+    }
     uint64_t matches[OAK_RAFT_MEMBERS_MAX];
     size_t count = 0;
     matches[count++] = r->durable;

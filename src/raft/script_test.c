@@ -6,7 +6,7 @@
  * Commands (a script's nodes are 1, 2, ...; "all" is every node that is up):
  *   cluster n=3 [voters=2] [heartbeat=100] [election=1000] [append_bytes=..] [append_entries=..]
  *           [inflight_bytes=..] [inflight_messages=..] [uncommitted_bytes=..] [apply_bytes=..]
- *           [entry_bytes=..]                make nodes 1..n, of which the first `voters` have a
+ *           [entry_bytes=..] [lease=MS] [drift=PPM]     make nodes 1..n, of which the first `voters` have a
  * vote add ID                                  a node that is in nobody's configuration campaign ID
  * | tick ID|all MS | propose ID TEXT [COUNT] | read ID [COUNT] persist ID|all [COUNT] finish writes
  *   deliver [A->B] [TYPE]                   hand over what is on the wire now and fits; "*" is any
@@ -16,6 +16,9 @@
  * [WRITES [STEPS]] | start ID    lose memory, with so many writes (and steps of one) on disk
  *   compact ID INDEX | snapshot FROM TO | sent FROM TO INDEX ok|failed | unreachable FROM TO
  *   step FROM->TO TYPE [term= index= logterm= commit= read= hint= hintterm= reject=1 at=TERM:INDEX]
+ *   clock ID|all MS                         time passes, and nobody ticks: the process is paused
+ *   wall ID|all EARLIEST LATEST             what a shared clock says now
+ *   lease ID | grant ID                     read by lease; answer what waits by lease
  *   status ID|all | peers ID | log ID | wire
  */
 #include <setjmp.h>
@@ -152,6 +155,8 @@ static void run_cluster(struct script *s, const struct words *w)
     o->uncommitted_bytes_max = option(w, "uncommitted_bytes", 0);
     o->apply_bytes_max = option(w, "apply_bytes", 0);
     o->entry_bytes_max = option(w, "entry_bytes", 0);
+    s->kit.config.lease_ms = (uint32_t)option(w, "lease", 0);
+    s->kit.config.drift_ppm = (uint32_t)option(w, "drift", 0);
     for (uint64_t id = 1; id <= n; id++) {
         if (id <= voters) {
             s->kit.config.voters[s->kit.config.voter_count++] = id;
@@ -295,6 +300,9 @@ static void show_status(struct script *s, const struct kit_node *n)
          (int)t.id, oak_raft_role_name(t.role), (int)t.term, (int)t.vote, (int)t.leader,
          (int)t.commit, (int)t.applied, (int)t.first, (int)t.last_term, (int)t.last,
          (int)t.durable);
+    if (t.role == OAK_RAFT_LEADER && s->kit.config.lease_ms > 0) {
+        outf(s, "  lease=%d%s", (int)t.lease_left_ms, t.commit_deferred ? " defers" : "");
+    }
 }
 
 static void show_peers(struct script *s, const struct kit_node *n)
@@ -394,7 +402,7 @@ static bool run_node(struct script *s, struct kit_node *n, const struct words *w
     } else if (strcmp(verb, "log") == 0) {
         show_log(s, n);
     } else {
-        return false;
+        return kit_clock_command(&s->kit, n, verb, word_number(w, 2, 0), word_number(w, 3, 0));
     }
     if (e != 0) {
         out_line(s, oak_raft_error_text(e));

@@ -61,10 +61,7 @@ static int entries_check(const struct oak_raft_msg *m)
     uint64_t term = OAK_MAX(m->log_term, 1);
     for (size_t i = 0; i < m->entry_count; i++) {
         const struct oak_raft_entry *e = &m->entries[i];
-        if (e->index != m->index + i + 1 || e->term < term || (e->size > 0 && e->data == NULL)) {
-            return OAK_RAFT_EINVAL;
-        }
-        if (e->type != OAK_RAFT_ENTRY_NOOP && e->type != OAK_RAFT_ENTRY_DATA) {
+        if (e->index != m->index + i + 1 || e->term < term || !raft__entry_check(e)) {
             return OAK_RAFT_EINVAL;
         }
         term = e->term;

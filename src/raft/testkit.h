@@ -55,6 +55,7 @@ struct kit_node {
     size_t batch_count;
     uint64_t applied; /* of the state machine, which is durable */
     uint64_t now_ms;
+    uint64_t wall_latest_ms; /* of a shared clock; 0: it has none */
     uint64_t commit_seen;
     enum oak_raft_role role_seen;
     uint64_t term_seen;
@@ -66,6 +67,8 @@ struct kit_node {
     uint64_t read_answered;
     size_t reads_ok;
     size_t reads_lost;
+    size_t leases_ok;
+    size_t leases_inherited;
 };
 
 struct kit_msg {
@@ -113,6 +116,14 @@ void kit_drop(struct kit *kit, size_t at);
 int kit_tick(struct kit *kit, struct kit_node *n, uint64_t ms);
 int kit_propose(struct kit *kit, struct kit_node *n, const char *text);
 int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq);
+/* A read that is asked for and checked at this moment. Nothing that committed anywhere by now may be
+ * missing in what it is served from. */
+enum oak_raft_lease_kind kit_lease(struct kit *kit, struct kit_node *n);
+/* All reads that wait at this leader, by its lease. */
+bool kit_grant(struct kit *kit, struct kit_node *n);
+/* A command of a script about clocks and leases (script_test.c tells them). False: not one. */
+bool kit_clock_command(struct kit *kit, struct kit_node *n, const char *verb, uint64_t a,
+                       uint64_t b);
 int kit_compact(struct kit *kit, struct kit_node *n, uint64_t index);
 /* Put a snapshot of what `from` has applied on the wire, as its host would when it is wanted. */
 void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to);

@@ -32,7 +32,9 @@ static size_t entries_describe(const struct oak_raft_entry *entries, size_t coun
         }
         at += (size_t)snprintf(text + at, size - at, "%s%d:%d", i == 0 ? "" : " ", (int)e->term,
                                (int)e->index);
-        if (e->size > 0) {
+        if (e->size > 0 && e->type == OAK_RAFT_ENTRY_NOOP) {
+            at += (size_t)snprintf(text + at, size - at, "@%d", *(const uint8_t *)e->data);
+        } else if (e->size > 0) {
             at += (size_t)snprintf(text + at, size - at, "=%.*s", e->size > 12 ? 12 : (int)e->size,
                                    (const char *)e->data);
         }
