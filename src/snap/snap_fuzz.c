@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* snap_fuzz.c: bytes from outside as a snapshot file: the reader answers and never crashes.
  *
- * The first byte chooses: even, the rest is the file as it is; odd, it is cut into chunks with true
- * checksums behind a true header, with sizes, numbers and counts that may lie, so that what lies
- * behind the checksums is reached too. */
+ * The first byte chooses. Bit 1: a part file, to be gone on with. Bit 0 unset, the rest is the file
+ * as it is; set, it is cut into chunks with true checksums behind a true header, with sizes, numbers
+ * and counts that may lie, so that what lies behind the checksums is reached too. */
 #include <stdlib.h>
 
 #include "snap/internal.h"
@@ -78,6 +78,27 @@ static void file_read(const struct oak_disk *disk, size_t file_bytes)
     oak_snap_close(r);
 }
 
+/* Go on with it: what is kept of it is whole, and one more chunk makes a whole file of it. */
+static void part_resume(struct test_disk *d, size_t file_bytes)
+{
+    struct oak_snap_writer *w = NULL;
+    int error = oak_snap_resume(&d->port, DIR, 1, &w);
+    if (error != 0) {
+        must(w == NULL && error == OAK_ENOENT && d->name_count == 0);
+        return;
+    }
+    must(oak_snap_offset(w) < file_bytes);
+    must(oak_snap_write(w, oak_bytes_str("more")) == 0);
+    must(oak_snap_finish(w) == 0);
+    struct oak_snap_reader *r = NULL;
+    struct oak_bytes chunk;
+    must(oak_snap_newest(&d->port, DIR, 1, &r, NULL) == 0);
+    do {
+        must(oak_snap_read(r, &chunk) == 0);
+    } while (chunk.size > 0);
+    oak_snap_close(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) {
@@ -91,14 +112,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         must(oak_buf_append(&file, data + 1, size - 1) == 0);
     }
-    const struct snap__name name = {.kind = SNAP__WHOLE, .group = 1, .index = 2, .term = 3};
+    const struct snap__name name = {
+        .kind = (data[0] & 2) != 0 ? SNAP__PART : SNAP__WHOLE, .group = 1, .index = 2, .term = 3};
     char path[SNAP__PATH_BYTES];
     must(snap__path(DIR, &name, path) == 0);
     struct oak_file *f;
     must(d.port.open(&d, path, OAK_FILE_CREATE, &f) == 0);
     must(d.port.write(&d, f, 0, file.data, file.size) == 0);
     d.port.close(&d, f);
-    file_read(&d.port, file.size);
+    if (name.kind == SNAP__WHOLE) {
+        file_read(&d.port, file.size);
+    } else {
+        part_resume(&d, file.size);
+    }
     must(d.open_files == 0);
     oak_buf_fini(&file);
     test_disk_fini(&d);

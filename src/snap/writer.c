@@ -2,10 +2,10 @@
 /* writer.c: a snapshot file from its first byte to its name.
  *
  * Happy path   1 part file, header
- *              2 chunks, one write each
+ *              2 chunks, one write each; a sync now and then, for resume.c
  *              3 trailer, sync, rename, sync_dir of the directory and of its parent, which may
  *                have just got it
- * Can fail     any step; the part file is then removed, and what was there before stays
+ * Can fail     any step; the part file is then removed, and the whole ones that were there stay
  * Invariants   a name that ends in .snap is only ever given to a synced, whole file
  * Thread       one owner; blocks on the disk
  */
@@ -14,17 +14,6 @@
 #include "base/zoo.h"
 
 #include <stdlib.h>
-
-struct oak_snap_writer {
-    const struct oak_disk *disk;
-    struct oak_file *file;
-    struct snap__name name;
-    char dir[SNAP__DIR_BYTES_MAX + 1];
-    uint64_t offset;
-    struct snap__trailer sum;
-    struct oak_buf buf; /* one chunk with its header */
-    bool failed;
-};
 
 static void part_path(const struct oak_snap_writer *w, char out[SNAP__PATH_BYTES])
 {
@@ -39,12 +28,8 @@ static int part_create(struct oak_snap_writer *w)
     char path[SNAP__PATH_BYTES];
     part_path(w, path);
     int error = w->disk->make_dir(w->disk->user, w->dir);
-    error = error != 0 ? error : w->disk->open(w->disk->user, path, OAK_FILE_CREATE, &w->file);
-    if (error == OAK_EEXIST) {
-        error = w->disk->remove(w->disk->user, path);
-        error = error != 0 ? error : w->disk->open(w->disk->user, path, OAK_FILE_CREATE, &w->file);
-    }
-    return error;
+    error = error != 0 ? error : oak_snap_discard(w->disk, w->dir, w->name.group);
+    return error != 0 ? error : w->disk->open(w->disk->user, path, OAK_FILE_CREATE, &w->file);
 }
 
 /* Write what `buf` holds and empty it. */
@@ -58,13 +43,27 @@ static int buf_write(struct oak_snap_writer *w)
     return error;
 }
 
-static void writer_free(struct oak_snap_writer *w)
+void snap__writer_free(struct oak_snap_writer *w)
 {
     if (w->file != NULL) {
         w->disk->close(w->disk->user, w->file);
     }
     oak_buf_fini(&w->buf);
     free(w);
+}
+
+struct oak_snap_writer *snap__writer_new(const struct oak_disk *disk, const char *dir,
+                                         const struct snap__name *name)
+{
+    OAK_ASSERT_LE(strlen(dir), SNAP__DIR_BYTES_MAX);
+    struct oak_snap_writer *w = calloc(1, sizeof(*w));
+    if (w != NULL) {
+        w->disk = disk;
+        w->name = *name;
+        w->name.kind = SNAP__WHOLE;
+        memcpy(w->dir, dir, strlen(dir) + 1);
+    }
+    return w;
 }
 
 int oak_snap_begin(const struct oak_disk *disk, const char *dir, const struct oak_snap_meta *meta,
@@ -76,19 +75,17 @@ int oak_snap_begin(const struct oak_disk *disk, const char *dir, const struct oa
     if (length == 0 || length > SNAP__DIR_BYTES_MAX || meta->config.size > SNAP__CONFIG_BYTES_MAX) {
         return OAK_EINVAL;
     }
-    struct oak_snap_writer *w = calloc(1, sizeof(*w));
+    const struct snap__name name = {.group = meta->group, .index = meta->index, .term = meta->term};
+    struct oak_snap_writer *w = snap__writer_new(disk, dir, &name);
     if (w == NULL) {
         return OAK_ENOMEM;
     }
-    w->disk = disk;
-    w->name = (struct snap__name){.group = meta->group, .index = meta->index, .term = meta->term};
-    memcpy(w->dir, dir, length + 1);
     int error = snap__header_put(&w->buf, meta, &w->sum.chain);
     if (error == 0) {
         error = part_create(w);
     }
     if (error != 0) {
-        writer_free(w);
+        snap__writer_free(w);
         return error;
     }
     error = buf_write(w);
@@ -127,6 +124,36 @@ int oak_snap_write(struct oak_snap_writer *w, struct oak_bytes chunk)
     return buf_write(w);
 }
 
+uint64_t oak_snap_offset(const struct oak_snap_writer *w)
+{
+    OAK_ASSERT(w != NULL);
+    return w->sum.bytes;
+}
+
+/* The names of the file and of its directory, which may have just been made, survive. */
+static int names_sync(const struct oak_snap_writer *w)
+{
+    char parent[SNAP__PATH_BYTES];
+    snap__parent(w->dir, parent);
+    int error = w->disk->sync_dir(w->disk->user, w->dir);
+    return error != 0 ? error : w->disk->sync_dir(w->disk->user, parent);
+}
+
+int oak_snap_sync(struct oak_snap_writer *w)
+{
+    OAK_ASSERT(w != NULL && w->file != NULL);
+    if (w->failed) {
+        return OAK_EFATAL;
+    }
+    int error = w->disk->sync(w->disk->user, w->file);
+    if (error == 0 && !w->named) {
+        error = names_sync(w);
+        w->named = error == 0;
+    }
+    w->failed = error != 0;
+    return error;
+}
+
 int oak_snap_finish(struct oak_snap_writer *w)
 {
     OAK_ASSERT(w != NULL && w->file != NULL);
@@ -152,11 +179,8 @@ int oak_snap_finish(struct oak_snap_writer *w)
         return error;
     }
     /* From here on the name may be durable: it stays, it names a whole file. */
-    char parent[SNAP__PATH_BYTES];
-    snap__parent(w->dir, parent);
-    error = disk->sync_dir(disk->user, w->dir);
-    error = error != 0 ? error : disk->sync_dir(disk->user, parent);
-    writer_free(w);
+    error = OAK_BUG(snap_ack_before_durable) ? 0 : names_sync(w);
+    snap__writer_free(w);
     return error;
 }
 
@@ -169,6 +193,13 @@ void oak_snap_abort(struct oak_snap_writer *w)
     char path[SNAP__PATH_BYTES];
     part_path(w, path);
     const struct oak_disk *disk = w->disk;
-    writer_free(w);
-    (void)disk->remove(disk->user, path); /* else oak_snap_newest() removes it */
+    snap__writer_free(w);
+    (void)disk->remove(disk->user, path); /* else the next begin removes it */
+}
+
+void oak_snap_keep(struct oak_snap_writer *w)
+{
+    if (w != NULL) {
+        snap__writer_free(w);
+    }
 }
