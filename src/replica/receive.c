@@ -339,7 +339,8 @@ void replica__receive_fini(struct oak_replica *r)
     oak_buf_fini(&v->chunk);
     oak_buf_fini(&v->config);
     if (in->restore != NULL) {
-        oak_store_restore_abort(in->restore);
+        oak_store_restore_drop(in->restore);
+        oak_store_restore_end(in->restore);
     }
     if (in->reader != NULL) {
         oak_snap_close(in->reader);

@@ -37,7 +37,8 @@ static int snapshot_copy(struct oak_replica *r, struct oak_snap_reader *reader)
             error = oak_store_restore_write(restore, chunk);
         }
         if (error != 0) {
-            oak_store_restore_abort(restore);
+            oak_store_restore_drop(restore);
+            oak_store_restore_end(restore);
             return error;
         }
     }

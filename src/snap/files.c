@@ -129,9 +129,8 @@ int snap__scan_chunk(struct snap__scan *s, bool trusting)
     }
     oak_buf_clear(&s->data);
     error = oak_buf_reserve(&s->data, size);
-    error =
-        error != 0 ? error
-                   : snap__scan_bytes(s, s->offset + SNAP__CHUNK_HEADER, s->data.data, size);
+    error = error != 0 ? error
+                       : snap__scan_bytes(s, s->offset + SNAP__CHUNK_HEADER, s->data.data, size);
     if (error != 0) {
         return error;
     }

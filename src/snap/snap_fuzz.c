@@ -2,8 +2,8 @@
 /* snap_fuzz.c: bytes from outside as a snapshot file: the reader answers and never crashes.
  *
  * The first byte chooses. Bit 1: a part file, to be gone on with. Bit 0 unset, the rest is the file
- * as it is; set, it is cut into chunks with true checksums behind a true header, with sizes, numbers
- * and counts that may lie, so that what lies behind the checksums is reached too. */
+ * as it is; set, it is cut into chunks with true checksums behind a true header, with sizes,
+ * numbers and counts that may lie, so that what lies behind the checksums is reached too. */
 #include <stdlib.h>
 
 #include "snap/internal.h"

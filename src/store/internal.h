@@ -206,11 +206,15 @@ struct store_ops {
     int (*snapshot_open)(struct oak_store *s, struct oak_store_snapshot **out);
     int (*snapshot_read)(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
                          size_t *got);
+    /* Its stream from the start again. */
+    void (*snapshot_rewind)(struct oak_store_snapshot *snap);
     void (*snapshot_close)(struct oak_store_snapshot *snap);
     int (*restore_begin)(struct oak_store *s, struct oak_store_restore **out);
     int (*restore_write)(struct oak_store_restore *r, struct oak_bytes bytes);
-    /* On success the engine holds the new contents and has adopted their state. */
-    int (*restore_finish)(struct oak_store_restore *r);
+    int (*restore_prepare)(struct oak_store_restore *r);
+    int (*restore_commit)(struct oak_store_restore *r);
+    /* The engine holds the new contents and has adopted their state. */
+    void (*restore_adopt)(struct oak_store_restore *r);
     void (*restore_free)(struct oak_store_restore *r);
     void (*stats)(struct oak_store *s, struct oak_store_stats *out);
 };
@@ -229,8 +233,8 @@ struct oak_store {
     unsigned scans;                 /* open scans */
     unsigned snapshots;             /* open snapshots */
     bool flushing;
-    bool restoring;
-    bool poisoned; /* a write or a sync failed: only reading and closing are left */
+    bool restoring; /* a restore was begun and is neither adopted nor dropped */
+    bool poisoned;  /* a write or a sync failed: only reading and closing are left */
 };
 struct oak_store_scan {
     struct oak_store *store;
@@ -244,10 +248,14 @@ struct oak_store_flush {
 struct oak_store_snapshot {
     struct oak_store *store;
     struct oak_store_state state;
+    uint64_t offset; /* of the next byte */
 };
 struct oak_store_restore {
     struct oak_store *store;
-    int error; /* sticky, of write */
+    int error; /* sticky, of write, prepare and commit */
+    bool prepared;
+    bool committed;
+    bool settled; /* adopted or dropped */
 };
 
 /* Fill what both engines have in common, for an empty store. */

@@ -251,6 +251,7 @@ static void memory_close(struct oak_store *s)
     free(m->dir);
     free(m->path);
     free(m->temp);
+    free(m->next);
     free(m);
 }
 
@@ -278,10 +279,13 @@ const struct store_ops memory__ops = {
     .flush_free = memory__flush_free,
     .snapshot_open = memory__snapshot_open,
     .snapshot_read = memory__snapshot_read,
+    .snapshot_rewind = memory__snapshot_rewind,
     .snapshot_close = memory__snapshot_close,
     .restore_begin = memory__restore_begin,
     .restore_write = memory__restore_write,
-    .restore_finish = memory__restore_finish,
+    .restore_prepare = memory__restore_prepare,
+    .restore_commit = memory__restore_commit,
+    .restore_adopt = memory__restore_adopt,
     .restore_free = memory__restore_free,
     .stats = memory_stats,
 };
@@ -303,7 +307,8 @@ int oak_store_open_memory(const struct oak_store_options *options, struct oak_st
     m->dir = store__path(options->dir, "");
     m->path = store__path(options->dir, "store");
     m->temp = store__path(options->dir, "store.part");
-    if (m->dir == NULL || m->path == NULL || m->temp == NULL) {
+    m->next = store__path(options->dir, "store.next");
+    if (m->dir == NULL || m->path == NULL || m->temp == NULL || m->next == NULL) {
         error = oak_fail(e, OAK_ENOMEM, "store: %s", oak_error_text(OAK_ENOMEM));
     } else {
         error = memory__load(m, e);

@@ -28,6 +28,7 @@ struct memory {
     char *dir;
     char *path; /* the file that flush writes */
     char *temp; /* its name while it is being written */
+    char *next; /* the file of contents that a restore has prepared */
     uint64_t file_bytes;
 };
 
@@ -47,10 +48,13 @@ void memory__flush_free(struct oak_store_flush *f);
 int memory__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out);
 int memory__snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
                           size_t *got);
+void memory__snapshot_rewind(struct oak_store_snapshot *snap);
 void memory__snapshot_close(struct oak_store_snapshot *snap);
 int memory__restore_begin(struct oak_store *s, struct oak_store_restore **out);
 int memory__restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
-int memory__restore_finish(struct oak_store_restore *r);
+int memory__restore_prepare(struct oak_store_restore *r);
+int memory__restore_commit(struct oak_store_restore *r);
+void memory__restore_adopt(struct oak_store_restore *r);
 void memory__restore_free(struct oak_store_restore *r);
 
 #endif

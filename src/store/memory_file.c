@@ -17,7 +17,8 @@
  * Can fail     writing: OAK_ENOSPC leaves the older file; OAK_EIO. Reading: OAK_ECORRUPT names
  *              the file.
  * Invariants   a worker touches only its own flush or snapshot, never the tree.
- * Thread       begin, open, restore: the owner's. run, read: any.
+ *              A restore writes store.next and renames that.
+ * Thread       as store.h says: begin, open, adopt: the owner's. The rest: any.
  */
 #include "store/memory.h"
 
@@ -129,15 +130,17 @@ static int write_chunks(const struct oak_disk *disk, struct oak_file *file, stru
     return disk->write(disk->user, file, at, head, sizeof(head));
 }
 
-static int write_temp(const struct memory *m, struct oak_bytes stream, uint64_t *size)
+/* A whole file under another name, synced. */
+static int write_temp(const struct memory *m, const char *path, struct oak_bytes stream,
+                      uint64_t *size)
 {
     const struct oak_disk *disk = m->base.disk;
     struct oak_file *file;
-    int error = disk->remove(disk->user, m->temp);
+    int error = disk->remove(disk->user, path);
     if (error != 0 && error != OAK_ENOENT) {
         return error;
     }
-    error = disk->open(disk->user, m->temp, OAK_FILE_CREATE, &file);
+    error = disk->open(disk->user, path, OAK_FILE_CREATE, &file);
     if (error != 0) {
         return error;
     }
@@ -161,7 +164,7 @@ static int write_temp(const struct memory *m, struct oak_bytes stream, uint64_t 
 static int write_file(const struct memory *m, struct oak_bytes stream, uint64_t *size)
 {
     const struct oak_disk *disk = m->base.disk;
-    int error = write_temp(m, stream, size);
+    int error = write_temp(m, m->temp, stream, size);
     if (error == 0) {
         error = disk->rename(disk->user, m->temp, m->path);
     }
@@ -237,6 +240,11 @@ int memory__snapshot_read(struct oak_store_snapshot *base, uint8_t *out, size_t 
     return 0;
 }
 
+void memory__snapshot_rewind(struct oak_store_snapshot *base)
+{
+    OAK_CONTAINER_OF(base, struct memory_snapshot, base)->given = 0;
+}
+
 void memory__snapshot_close(struct oak_store_snapshot *base)
 {
     struct memory_snapshot *snap = OAK_CONTAINER_OF(base, struct memory_snapshot, base);
@@ -262,6 +270,8 @@ struct memory_restore {
     size_t gathered_count;
     size_t gathered_room;
     uint64_t keys;
+    uint64_t file_bytes;
+    bool file; /* the file `next` is there */
 };
 
 static int restore_flush_key(struct memory_restore *r)
@@ -409,10 +419,10 @@ int memory__restore_write(struct oak_store_restore *base, struct oak_bytes bytes
     return store__stream_feed(&OAK_CONTAINER_OF(base, struct memory_restore, base)->in, bytes);
 }
 
-int memory__restore_finish(struct oak_store_restore *base)
+int memory__restore_prepare(struct oak_store_restore *base)
 {
     struct memory_restore *r = OAK_CONTAINER_OF(base, struct memory_restore, base);
-    struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
+    const struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
     struct oak_buf stream = {0};
     int error = restore_settle(r);
     if (error == 0) {
@@ -420,18 +430,39 @@ int memory__restore_finish(struct oak_store_restore *base)
         error = build_stream(&r->data.tree, &r->meta, &r->state, all, &stream);
     }
     if (error == 0) {
-        error = write_file(m, oak_buf_bytes(&stream), &m->file_bytes);
+        r->file = true;
+        error = write_temp(m, m->next, oak_buf_bytes(&stream), &r->file_bytes);
     }
     oak_buf_fini(&stream);
-    if (error == 0) {
-        restore_adopt(r, m);
-    }
     return error;
+}
+
+int memory__restore_commit(struct oak_store_restore *base)
+{
+    struct memory_restore *r = OAK_CONTAINER_OF(base, struct memory_restore, base);
+    const struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
+    int error = m->base.disk->rename(m->base.disk->user, m->next, m->path);
+    r->file = error != 0;
+    return error != 0 ? error : m->base.disk->sync_dir(m->base.disk->user, m->dir);
+}
+
+void memory__restore_adopt(struct oak_store_restore *base)
+{
+    struct memory_restore *r = OAK_CONTAINER_OF(base, struct memory_restore, base);
+    struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
+    m->file_bytes = r->file_bytes;
+    restore_adopt(r, m);
 }
 
 void memory__restore_free(struct oak_store_restore *base)
 {
     struct memory_restore *r = OAK_CONTAINER_OF(base, struct memory_restore, base);
+    const struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
+    int error = r->file ? m->base.disk->remove(m->base.disk->user, m->next) : 0;
+    if (error != 0 && error != OAK_ENOENT) {
+        oak_log(m->base.log, OAK_LOG_WARN, "store: %s is left behind; the next restore replaces it",
+                m->next);
+    }
     restore_fini(r);
     free(r);
 }
@@ -532,6 +563,7 @@ int memory__load(struct memory *m, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = m->base.disk;
     struct oak_file *file;
+    (void)disk->remove(disk->user, m->next); /* a crash came before its commit */
     int error = disk->open(disk->user, m->path, OAK_FILE_READ, &file);
     if (error == OAK_ENOENT) {
         return 0;

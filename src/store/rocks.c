@@ -85,14 +85,14 @@ static int batch_metas(struct rocks *r)
     return 0;
 }
 
-int rocks__write_state(struct rocks *r, rocksdb_writebatch_t *batch,
+int rocks__write_state(const struct rocks *r, struct oak_buf *key, rocksdb_writebatch_t *batch,
                        const struct rocks_state *state)
 {
     uint8_t value[ROCKS_STATE_BYTES];
-    int error = rocks__kind_key(&r->group, ROCKS_STATE, oak_bytes(NULL, 0), &r->key);
+    int error = rocks__kind_key(&r->group, ROCKS_STATE, oak_bytes(NULL, 0), key);
     if (error == 0) {
         rocks__state(state, value);
-        rocksdb_writebatch_put(batch, (const char *)r->key.data, r->key.size, (const char *)value,
+        rocksdb_writebatch_put(batch, (const char *)key->data, key->size, (const char *)value,
                                sizeof(value));
     }
     return error;
@@ -151,7 +151,7 @@ static int write_gathered(struct rocks *r, const struct oak_store_state *state,
         error = rocks__changes_write(r, upto);
     }
     if (error == 0) {
-        error = rocks__write_state(r, r->batch, &record);
+        error = rocks__write_state(r, &r->key, r->batch, &record);
     }
     if (error == 0) {
         rocks__point_drop(r);
@@ -168,6 +168,14 @@ static int write_gathered(struct rocks *r, const struct oak_store_state *state,
     drop_written(r, upto);
     r->unwritten = false;
     return 0;
+}
+
+void rocks__gathered_drop(struct rocks *r)
+{
+    const struct oak_store_rev all = {.main = INT64_MAX, .sub = INT64_MAX};
+    rocksdb_writebatch_clear(r->batch);
+    drop_written(r, all);
+    r->unwritten = false;
 }
 
 int rocks__write_out(struct rocks *r)
@@ -373,10 +381,13 @@ const struct store_ops rocks__ops = {
     .flush_free = rocks__flush_free,
     .snapshot_open = rocks__snapshot_open,
     .snapshot_read = rocks__snapshot_read,
+    .snapshot_rewind = rocks__snapshot_rewind,
     .snapshot_close = rocks__snapshot_close,
     .restore_begin = rocks__restore_begin,
     .restore_write = rocks__restore_write,
-    .restore_finish = rocks__restore_finish,
+    .restore_prepare = rocks__restore_prepare,
+    .restore_commit = rocks__restore_commit,
+    .restore_adopt = rocks__restore_adopt,
     .restore_free = rocks__restore_free,
     .stats = rocks_stats,
 };

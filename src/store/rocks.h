@@ -151,21 +151,24 @@ void rocks__point_drop(struct rocks *r);
 /* One version, by its place, or OAK_ENOENT. Its bytes are in `r->got` until the next read. */
 OAK_MUST_USE int rocks__fetch(struct rocks *r, struct oak_bytes key, struct oak_store_rev rev,
                               struct store_item *out);
-OAK_MUST_USE int rocks__write_state(struct rocks *r, rocksdb_writebatch_t *batch,
-                                    const struct rocks_state *state);
+/* `key` is scratch. */
+OAK_MUST_USE int rocks__write_state(const struct rocks *r, struct oak_buf *key,
+                                    rocksdb_writebatch_t *batch, const struct rocks_state *state);
+/* Commits that have gathered are void: other contents take the place of all. */
+void rocks__gathered_drop(struct rocks *r);
 
 /* rocks_open.c */
 OAK_MUST_USE int rocks__options(struct rocks *r, const struct oak_store_options *options);
 void rocks__options_free(struct rocks *r);
-OAK_MUST_USE int rocks__db_open(struct rocks *r, uint64_t number, struct rocks_db **out,
+OAK_MUST_USE int rocks__db_open(const struct rocks *r, uint64_t number, struct rocks_db **out,
                                 struct oak_errbuf *e);
-void rocks__db_unref(struct rocks *r, struct rocks_db *db);
+void rocks__db_unref(const struct rocks *r, struct rocks_db *db);
 /* Which database is the current one; makes the first in an empty directory. */
 OAK_MUST_USE int rocks__current_read(struct rocks *r, struct oak_errbuf *e);
-OAK_MUST_USE int rocks__current_write(struct rocks *r, uint64_t number);
+OAK_MUST_USE int rocks__current_write(const struct rocks *r, uint64_t number);
 /* Remove every database but the current one; or one that is not. */
 void rocks__sweep(struct rocks *r);
-void rocks__sweep_one(struct rocks *r, uint64_t number);
+void rocks__sweep_one(const struct rocks *r, uint64_t number);
 /* The state record of the database that is now the current one. */
 void rocks__adopt(struct rocks *r, const struct rocks_state *state);
 /* State and metas of the current database. */
@@ -193,10 +196,13 @@ void rocks__flush_free(struct oak_store_flush *f);
 int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out);
 int rocks__snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
                          size_t *got);
+void rocks__snapshot_rewind(struct oak_store_snapshot *snap);
 void rocks__snapshot_close(struct oak_store_snapshot *snap);
 int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out);
 int rocks__restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
-int rocks__restore_finish(struct oak_store_restore *r);
+int rocks__restore_prepare(struct oak_store_restore *r);
+int rocks__restore_commit(struct oak_store_restore *r);
+void rocks__restore_adopt(struct oak_store_restore *r);
 void rocks__restore_free(struct oak_store_restore *r);
 
 #endif

@@ -334,7 +334,7 @@ int rocks__reclaim(struct oak_store *s, size_t steps, bool *more)
     if (error == 0 && rocksdb_writebatch_count(c.batch) > 0) {
         const struct rocks_state record = {
             .state = s->state, .keys = r->committed_keys, .reclaimed = r->reclaimed};
-        error = rocks__write_state(r, c.batch, &record);
+        error = rocks__write_state(r, &r->key, c.batch, &record);
         if (error == 0) {
             char *said = NULL;
             rocks__point_drop(r);

@@ -2,17 +2,20 @@
 /* rocks_move.c: making it durable, streaming it out, and taking a stream in.
  *
  * Flush        RocksDB writes its memtables to files and syncs them; what was committed before
- * `begin` is among them. Snapshot     an iterator over RocksDB's snapshot as of `open`; state and
- * metas are taken at `open`. Restore      into a database of its own, beside the current one: 1
- * dir/<n + 1> is made and filled  2 flushed  3 "current" is renamed to name it 4 the old one is
- * dropped when its last reader is done A crash before 3 leaves the old one current and the new one
- * to be swept at open.
+ *              `begin` is among them.
+ * Snapshot     an iterator over RocksDB's snapshot as of `open`; state and metas are taken at
+ *              `open`.
+ * Restore      into a database of its own, beside the current one: 1 dir/<n + 1> is made and
+ *              filled 2 flushed 3 "current" is renamed to name it 4 the owner's pointers are
+ *              switched 5 the old one is dropped. A crash before 3 leaves the old one current and
+ *              the new one to be swept at open.
  *
  * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; restore: OAK_ECORRUPT for a bad stream, nothing
  *              changed.
  * Invariants   a worker touches its own flush or snapshot, RocksDB (which may be shared), and of
  *              the engine what never changes.
- * Thread       run and read: any. The rest: the owner's.
+ * Thread       as store.h says: begin, open, close, adopt, end of a flush: the owner's. The rest:
+ *              any.
  */
 #include "store/rocks.h"
 
@@ -76,7 +79,9 @@ struct rocks_snapshot {
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *it;
     struct store_stream_out out;
-    struct oak_buf ready; /* made, given up to `given` */
+    struct oak_buf head;              /* the stream's beginning: state and metas, */
+    struct store_stream_out head_out; /* and where it stands behind them */
+    struct oak_buf ready;             /* made, given up to `given` */
     size_t given;
     struct oak_buf prefix; /* encoded key of the versions being sieved */
     struct oak_buf key;
@@ -89,7 +94,7 @@ struct rocks_snapshot {
 static bool snapshot_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
 {
     struct rocks_snapshot *snap = arg;
-    snap->error = store__stream_meta(&snap->out, key, data, &snap->ready);
+    snap->error = store__stream_meta(&snap->head_out, key, data, &snap->head);
     return snap->error == 0;
 }
 
@@ -114,7 +119,7 @@ int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
     rocksdb_readoptions_set_total_order_seek(snap->options, 1);
     rocksdb_readoptions_set_fill_cache(snap->options, 0);
     rocksdb_readoptions_set_snapshot(snap->options, snap->view);
-    snap->error = store__stream_state(&snap->out, &s->state, &snap->ready);
+    snap->error = store__stream_state(&snap->head_out, &s->state, &snap->head);
     if (snap->error == 0) {
         store__meta_each(&s->meta, true, snapshot_meta, snap);
     }
@@ -123,8 +128,25 @@ int rocks__snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
         rocks__snapshot_close(&snap->base);
         return error;
     }
+    rocks__snapshot_rewind(&snap->base);
     *out = &snap->base;
     return 0;
+}
+
+void rocks__snapshot_rewind(struct oak_store_snapshot *base)
+{
+    struct rocks_snapshot *snap = OAK_CONTAINER_OF(base, struct rocks_snapshot, base);
+    if (snap->it != NULL) {
+        rocksdb_iter_destroy(snap->it);
+        snap->it = NULL;
+    }
+    snap->out = snap->head_out;
+    snap->given = 0;
+    snap->ended = false;
+    oak_buf_clear(&snap->ready);
+    oak_buf_clear(&snap->prefix);
+    snap->sieve = (struct store_sieve){0};
+    snap->error = oak_buf_append(&snap->ready, snap->head.data, snap->head.size);
 }
 
 static int snapshot_version(struct rocks_snapshot *snap, struct oak_bytes at)
@@ -223,6 +245,7 @@ void rocks__snapshot_close(struct oak_store_snapshot *base)
     rocksdb_readoptions_destroy(snap->options);
     rocks__db_unref(rocks__of(base->store), snap->db);
     oak_buf_fini(&snap->ready);
+    oak_buf_fini(&snap->head);
     oak_buf_fini(&snap->prefix);
     oak_buf_fini(&snap->key);
     free(snap);
@@ -233,20 +256,23 @@ void rocks__snapshot_close(struct oak_store_snapshot *base)
 struct rocks_restore {
     struct oak_store_restore base;
     struct store_stream_in in;
-    struct rocks_db *db;
+    struct rocks_db *db;  /* the new one, from the first write on */
+    struct rocks_db *old; /* what was current before adopt, when nobody else reads it */
     uint64_t number;
     rocksdb_writebatch_t *batch;
     size_t batch_bytes;
     struct store_meta meta;
     struct rocks_state state;
     struct oak_buf last; /* key of the last version */
-    uint64_t changes;    /* records written */
-    bool switched;       /* "current" may name it: its files must stay */
+    struct oak_buf key;  /* scratch: the engine's is the owner's */
+    struct oak_buf value;
+    uint64_t changes; /* records written */
+    bool switched;    /* "current" may name it: its files must stay */
 };
 
 static int restore_write_batch(struct rocks_restore *t)
 {
-    struct rocks *r = rocks__of(t->base.store);
+    const struct rocks *r = rocks__of(t->base.store);
     char *said = NULL;
     rocksdb_write(t->db->db, r->write, t->batch, &said);
     rocksdb_writebatch_clear(t->batch);
@@ -272,18 +298,18 @@ static int restore_state(void *arg, const struct oak_store_state *state)
 static int restore_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
 {
     struct rocks_restore *t = arg;
-    struct rocks *r = rocks__of(t->base.store);
+    const struct rocks *r = rocks__of(t->base.store);
     int error = store__meta_put(&t->meta, key, data);
     if (error == 0) {
-        error = rocks__kind_key(&r->group, ROCKS_META, key, &r->key);
+        error = rocks__kind_key(&r->group, ROCKS_META, key, &t->key);
     }
-    return error != 0 ? error : restore_put(t, &r->key, data);
+    return error != 0 ? error : restore_put(t, &t->key, data);
 }
 
 static int restore_version(void *arg, const struct store_item *item)
 {
     struct rocks_restore *t = arg;
-    struct rocks *r = rocks__of(t->base.store);
+    const struct rocks *r = rocks__of(t->base.store);
     if (t->last.size == 0 || !oak_bytes_eq(oak_buf_bytes(&t->last), item->kv.key)) {
         t->state.keys += item->deleted ? 0 : 1;
         oak_buf_clear(&t->last);
@@ -292,45 +318,33 @@ static int restore_version(void *arg, const struct store_item *item)
             return error;
         }
     }
-    int error = rocks__version_key(&r->group, item->kv.key, item->rev, &r->key);
+    int error = rocks__version_key(&r->group, item->kv.key, item->rev, &t->key);
     if (error == 0) {
-        error = rocks__value(item, &r->value);
+        error = rocks__value(item, &t->value);
     }
     if (error == 0) {
-        error = restore_put(t, &r->key, oak_buf_bytes(&r->value));
+        error = restore_put(t, &t->key, oak_buf_bytes(&t->value));
     }
     if (error != 0 || item->rev.main < t->state.state.compacted) {
         return error;
     }
-    oak_buf_clear(&r->value);
+    oak_buf_clear(&t->value);
     t->changes++;
-    error = rocks__changes_key(&r->group, item->rev, &r->key);
+    error = rocks__changes_key(&r->group, item->rev, &t->key);
     if (error == 0) {
-        error = rocks__change(item, 0, &r->value);
+        error = rocks__change(item, 0, &t->value);
     }
-    return error != 0 ? error : restore_put(t, &r->key, oak_buf_bytes(&r->value));
+    return error != 0 ? error : restore_put(t, &t->key, oak_buf_bytes(&t->value));
 }
 
 int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
 {
-    struct rocks *r = rocks__of(s);
-    int error = rocks__write_out(r);
-    if (error != 0) {
-        return error;
-    }
     struct rocks_restore *t = calloc(1, sizeof(*t));
     if (t == NULL) {
         return OAK_ENOMEM;
     }
     t->base.store = s;
-    t->number = r->number + 1;
-    rocks__sweep_one(r, t->number);
-    error = rocks__db_open(r, t->number, &t->db, NULL);
-    if (error != 0) {
-        free(t);
-        return error;
-    }
-    t->db->doomed = true;
+    t->number = rocks__of(s)->number + 1;
     t->batch = rocksdb_writebatch_create();
     const struct store_stream_sink sink = {
         .state = restore_state, .meta = restore_meta, .version = restore_version, .arg = t};
@@ -339,26 +353,42 @@ int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
     return 0;
 }
 
+static int restore_open(struct rocks_restore *t)
+{
+    const struct rocks *r = rocks__of(t->base.store);
+    if (t->db != NULL) {
+        return 0;
+    }
+    rocks__sweep_one(r, t->number);
+    int error = rocks__db_open(r, t->number, &t->db, NULL);
+    if (error == 0) {
+        t->db->doomed = true;
+    }
+    return error;
+}
+
 int rocks__restore_write(struct oak_store_restore *base, struct oak_bytes bytes)
 {
-    return store__stream_feed(&OAK_CONTAINER_OF(base, struct rocks_restore, base)->in, bytes);
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    int error = restore_open(t);
+    return error != 0 ? error : store__stream_feed(&t->in, bytes);
 }
 
 /* Two versions at one revision share a record: the stream was made by no store. */
 static int restore_check(struct rocks_restore *t)
 {
-    struct rocks *r = rocks__of(t->base.store);
-    int error = rocks__kind_key(&r->group, ROCKS_CHANGES, oak_bytes(NULL, 0), &r->key);
+    const struct rocks *r = rocks__of(t->base.store);
+    int error = rocks__kind_key(&r->group, ROCKS_CHANGES, oak_bytes(NULL, 0), &t->key);
     if (error != 0) {
         return error;
     }
     rocksdb_iterator_t *it = rocksdb_create_iterator(t->db->db, r->read_order);
     uint64_t count = 0;
-    rocksdb_iter_seek(it, (const char *)r->key.data, r->key.size);
+    rocksdb_iter_seek(it, (const char *)t->key.data, t->key.size);
     while (rocksdb_iter_valid(it)) {
         size_t size = 0;
         const char *key = rocksdb_iter_key(it, &size);
-        if (size < r->key.size || memcmp(key, r->key.data, r->key.size) != 0) {
+        if (size < t->key.size || memcmp(key, t->key.data, t->key.size) != 0) {
             break;
         }
         count++;
@@ -373,10 +403,37 @@ static int restore_check(struct rocks_restore *t)
     return count == t->changes ? 0 : OAK_ECORRUPT;
 }
 
-static void restore_adopt(struct rocks_restore *t, struct rocks *r)
+int rocks__restore_prepare(struct oak_store_restore *base)
 {
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    const struct rocks *r = rocks__of(base->store);
+    int error = store__stream_finish(&t->in);
+    if (error == 0) {
+        error = rocks__write_state(r, &t->key, t->batch, &t->state);
+    }
+    if (error == 0) {
+        error = restore_write_batch(t);
+    }
+    if (error == 0) {
+        error = restore_check(t);
+    }
+    return error != 0 ? error : flush_db(r->base.log, t->db);
+}
+
+int rocks__restore_commit(struct oak_store_restore *base)
+{
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    t->switched = true;
+    return rocks__current_write(rocks__of(base->store), t->number);
+}
+
+void rocks__restore_adopt(struct oak_store_restore *base)
+{
+    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    struct rocks *r = rocks__of(base->store);
     struct rocks_db *old = r->db;
     rocks__point_drop(r);
+    rocks__gathered_drop(r);
     r->db = t->db;
     r->db->doomed = false;
     t->db = NULL;
@@ -387,48 +444,32 @@ static void restore_adopt(struct rocks_restore *t, struct rocks *r)
     store__meta_commit(&r->base.meta);
     rocks__cache_clear(&r->cache);
     rocks__adopt(r, &t->state);
+    /* Closing it takes its time: that is left to `end`, unless a snapshot still reads it, whose
+     * close is the last then. */
     old->doomed = true;
-    rocks__db_unref(r, old);
-}
-
-int rocks__restore_finish(struct oak_store_restore *base)
-{
-    struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
-    struct rocks *r = rocks__of(base->store);
-    int error = store__stream_finish(&t->in);
-    if (error == 0) {
-        error = rocks__write_state(r, t->batch, &t->state);
+    if (old->refs == 1) {
+        t->old = old;
+    } else {
+        old->refs--;
     }
-    if (error == 0) {
-        error = restore_write_batch(t);
-    }
-    if (error == 0) {
-        error = restore_check(t);
-    }
-    if (error == 0) {
-        error = flush_db(r->base.log, t->db);
-    }
-    if (error != 0) {
-        return error;
-    }
-    t->switched = true;
-    error = rocks__current_write(r, t->number);
-    if (error == 0) {
-        restore_adopt(t, r);
-    }
-    return error;
 }
 
 void rocks__restore_free(struct oak_store_restore *base)
 {
     struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
+    const struct rocks *r = rocks__of(base->store);
     if (t->db != NULL) {
         t->db->doomed = !t->switched;
-        rocks__db_unref(rocks__of(base->store), t->db);
+        rocks__db_unref(r, t->db);
+    }
+    if (t->old != NULL) {
+        rocks__db_unref(r, t->old);
     }
     rocksdb_writebatch_destroy(t->batch);
     store__stream_in_fini(&t->in);
     store__meta_fini(&t->meta);
     oak_buf_fini(&t->last);
+    oak_buf_fini(&t->key);
+    oak_buf_fini(&t->value);
     free(t);
 }

@@ -157,7 +157,8 @@ static char *db_path(const struct rocks *r, uint64_t number)
     return store__path(r->dir, name);
 }
 
-int rocks__db_open(struct rocks *r, uint64_t number, struct rocks_db **out, struct oak_errbuf *e)
+int rocks__db_open(const struct rocks *r, uint64_t number, struct rocks_db **out,
+                   struct oak_errbuf *e)
 {
     struct rocks_db *db = calloc(1, sizeof(*db));
     char *path = db_path(r, number);
@@ -192,7 +193,7 @@ int rocks__db_open(struct rocks *r, uint64_t number, struct rocks_db **out, stru
     return 0;
 }
 
-static void db_destroy(struct rocks *r, const char *path)
+static void db_destroy(const struct rocks *r, const char *path)
 {
     char *said = NULL;
     rocksdb_destroy_db(r->options, path, &said);
@@ -203,7 +204,7 @@ static void db_destroy(struct rocks *r, const char *path)
     }
 }
 
-void rocks__db_unref(struct rocks *r, struct rocks_db *db)
+void rocks__db_unref(const struct rocks *r, struct rocks_db *db)
 {
     OAK_ASSERT_GT(db->refs, 0U);
     db->refs--;
@@ -245,7 +246,7 @@ static void list_each(void *arg, const char *name)
     rocks__sweep_one(l->r, number);
 }
 
-void rocks__sweep_one(struct rocks *r, uint64_t number)
+void rocks__sweep_one(const struct rocks *r, uint64_t number)
 {
     OAK_ASSERT_NE(number, r->number);
     char *path = db_path(r, number);
@@ -271,7 +272,7 @@ void rocks__sweep(struct rocks *r)
     }
 }
 
-static int current_write_as(struct rocks *r, const char *temp, const char *path,
+static int current_write_as(const struct rocks *r, const char *temp, const char *path,
                             const uint8_t *bytes)
 {
     const struct oak_disk *disk = r->base.disk;
@@ -301,7 +302,7 @@ static uint32_t group_mark(const struct rocks *r)
     return oak_crc32c(0, r->group.bytes, r->group.size);
 }
 
-int rocks__current_write(struct rocks *r, uint64_t number)
+int rocks__current_write(const struct rocks *r, uint64_t number)
 {
     uint8_t bytes[CURRENT_BYTES];
     memcpy(bytes, CURRENT_MAGIC, 8);

@@ -126,7 +126,6 @@ void oak_store_close(struct oak_store *s)
     OAK_ASSERT_EQ(s->scans, 0U);
     OAK_ASSERT_EQ(s->snapshots, 0U);
     OAK_ASSERT(!s->flushing);
-    OAK_ASSERT(!s->restoring);
     s->ops->close(s);
 }
 
@@ -145,7 +144,6 @@ uint64_t oak_store_durable(const struct oak_store *s)
 static int write_check(const struct oak_store *s)
 {
     OAK_ASSERT_EQ(s->scans, 0U);
-    OAK_ASSERT(!s->restoring);
     return s->poisoned ? OAK_EFATAL : 0;
 }
 
@@ -257,14 +255,12 @@ int oak_store_commit(struct oak_store *s, const struct oak_store_state *state)
 
 int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev, struct oak_store_kv *out)
 {
-    OAK_ASSERT(!s->restoring);
     *out = (struct oak_store_kv){0};
     return s->ops->get(s, key, rev, false, out);
 }
 
 int oak_store_head(struct oak_store *s, struct oak_bytes key, struct oak_store_kv *out)
 {
-    OAK_ASSERT(!s->restoring);
     *out = (struct oak_store_kv){0};
     return s->ops->get(s, key, 0, true, out);
 }
@@ -272,7 +268,6 @@ int oak_store_head(struct oak_store *s, struct oak_bytes key, struct oak_store_k
 int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range, int64_t rev,
                         bool keys_only, bool descend, struct oak_store_scan **out)
 {
-    OAK_ASSERT(!s->restoring);
     *out = NULL;
     int error = s->ops->scan_open(s, range, rev, keys_only, descend, out);
     if (error == 0) {
@@ -331,7 +326,6 @@ int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
                                    const struct oak_store_kv *kv),
                       void *arg)
 {
-    OAK_ASSERT(!s->restoring);
     OAK_ASSERT_GE(from, s->state.compacted);
     return s->ops->changes(s, from, to, each, arg);
 }
@@ -395,7 +389,6 @@ int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durable_applied)
 
 int oak_store_snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
 {
-    OAK_ASSERT(!s->restoring);
     *out = NULL;
     int error = s->ops->snapshot_open(s, out);
     if (error == 0) {
@@ -415,7 +408,28 @@ int oak_store_snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_
                             size_t *got)
 {
     *got = 0;
-    return snap->store->ops->snapshot_read(snap, out, capacity, got);
+    int error = snap->store->ops->snapshot_read(snap, out, capacity, got);
+    snap->offset += *got;
+    return error;
+}
+
+int oak_store_snapshot_seek(struct oak_store_snapshot *snap, uint64_t offset)
+{
+    if (offset < snap->offset) {
+        snap->store->ops->snapshot_rewind(snap);
+        snap->offset = 0;
+    }
+    uint8_t skipped[4096];
+    int error = 0;
+    while (error == 0 && snap->offset < offset) {
+        size_t part = (size_t)OAK_MIN(offset - snap->offset, (uint64_t)sizeof(skipped));
+        size_t got = 0;
+        error = oak_store_snapshot_read(snap, skipped, part, &got);
+        if (error == 0 && got == 0) {
+            error = OAK_EINVAL;
+        }
+    }
+    return error;
 }
 
 void oak_store_snapshot_close(struct oak_store_snapshot *snap)
@@ -431,8 +445,7 @@ void oak_store_snapshot_close(struct oak_store_snapshot *snap)
 int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out)
 {
     *out = NULL;
-    OAK_ASSERT(!s->flushing);
-    OAK_ASSERT_EQ(s->pending, 0U);
+    OAK_ASSERT(!s->restoring);
     int error = write_check(s);
     if (error == 0) {
         error = s->ops->restore_begin(s, out);
@@ -446,36 +459,71 @@ int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out)
 
 int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes)
 {
+    OAK_ASSERT(!r->prepared);
     if (r->error == 0) {
         r->error = r->store->ops->restore_write(r, bytes);
     }
     return r->error;
 }
 
-int oak_store_restore_finish(struct oak_store_restore *r)
+int oak_store_restore_prepare(struct oak_store_restore *r)
 {
-    struct oak_store *s = r->store;
-    int error = r->error;
-    if (error == 0) {
-        error = s->ops->restore_finish(r);
+    OAK_ASSERT(!r->prepared);
+    if (r->error == 0) {
+        r->error = r->store->ops->restore_prepare(r);
     }
-    if (error == 0) {
-        OAK_ASSERT_EQ(s->durable, s->state.applied);
-    } else if (error == OAK_EIO) {
-        s->poisoned = true;
-    }
-    s->restoring = false;
-    s->ops->restore_free(r);
-    return error;
+    r->prepared = r->error == 0;
+    return r->error;
 }
 
-void oak_store_restore_abort(struct oak_store_restore *r)
+int oak_store_restore_commit(struct oak_store_restore *r)
 {
-    if (r == NULL) {
-        return;
-    }
-    r->store->restoring = false;
+    OAK_ASSERT(r->prepared && !r->committed);
+    r->error = r->store->ops->restore_commit(r);
+    r->committed = r->error == 0;
+    return r->error;
+}
+
+void oak_store_restore_adopt(struct oak_store_restore *r)
+{
+    struct oak_store *s = r->store;
+    OAK_ASSERT(r->committed && !r->settled);
+    OAK_ASSERT(!s->flushing);
+    OAK_ASSERT_EQ(s->scans, 0U);
+    OAK_ASSERT_EQ(s->pending, 0U);
+    s->ops->restore_adopt(r);
+    OAK_ASSERT_EQ(s->durable, s->state.applied);
+    s->restoring = false;
+    r->settled = true;
+}
+
+void oak_store_restore_drop(struct oak_store_restore *r)
+{
+    struct oak_store *s = r->store;
+    OAK_ASSERT(!r->settled);
+    /* A commit that failed or was not adopted: what is on disk is not what is in memory. */
+    s->poisoned = s->poisoned || (r->prepared && (r->committed || r->error != 0));
+    s->restoring = false;
+    r->settled = true;
+}
+
+void oak_store_restore_end(struct oak_store_restore *r)
+{
+    OAK_ASSERT(r->settled);
     r->store->ops->restore_free(r);
+}
+
+int oak_store_restore_finish(struct oak_store_restore *r)
+{
+    int error = oak_store_restore_prepare(r);
+    error = error != 0 ? error : oak_store_restore_commit(r);
+    if (error == 0) {
+        oak_store_restore_adopt(r);
+    } else {
+        oak_store_restore_drop(r);
+    }
+    oak_store_restore_end(r);
+    return error;
 }
 
 void oak_store_stats(struct oak_store *s, struct oak_store_stats *out)

@@ -160,17 +160,36 @@ OAK_MUST_USE int oak_store_snapshot_open(struct oak_store *s, struct oak_store_s
 const struct oak_store_state *oak_store_snapshot_state(const struct oak_store_snapshot *snap);
 OAK_MUST_USE int oak_store_snapshot_read(struct oak_store_snapshot *snap, uint8_t *out,
                                          size_t capacity, size_t *got);
+/* Read on from `offset` of the stream, which is the same bytes each time; going back reads all that
+ * comes before again. As read for threads. OAK_EINVAL: it ends before that. */
+OAK_MUST_USE int oak_store_snapshot_seek(struct oak_store_snapshot *snap, uint64_t offset);
 void oak_store_snapshot_close(struct oak_store_snapshot *snap);
 
-/* Replace everything by such a stream. Nothing changes until finish, which switches to the new
- * contents durably and atomically: a crash before leaves the old, a crash after the new. A stream
- * that is malformed or cut short is OAK_ECORRUPT at write or finish and changes nothing. No writes,
- * scans or flushes between begin and finish. */
+/* Replace everything by such a stream, beside serving from what is there:
+ *
+ *     begin     owner
+ *     write     any thread: new contents are built beside the old ones
+ *     prepare   any thread: they are whole, verified, and durable under a name of their own
+ *     commit    any thread: they become the store's contents on disk, atomically
+ *     adopt     owner: and in memory. Instant
+ *     end       any thread: frees what is left: the old contents, or, without adopt, the new
+ *
+ * Until commit nothing has changed, and the owner reads, writes and flushes as before; a stream
+ * that is malformed or cut short is OAK_ECORRUPT at write or prepare. From commit to adopt the
+ * owner writes and flushes nothing, and what it wrote since begin is gone after it. A crash before
+ * commit leaves the old contents, a crash after it the new; after a failed commit it is not known
+ * which, and the process must end. One restore at a time: the owner says `drop` where it will not
+ * adopt, and may begin another once end has been called. */
 struct oak_store_restore;
 OAK_MUST_USE int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out);
 OAK_MUST_USE int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
-OAK_MUST_USE int oak_store_restore_finish(struct oak_store_restore *r); /* frees r either way */
-void oak_store_restore_abort(struct oak_store_restore *r);
+OAK_MUST_USE int oak_store_restore_prepare(struct oak_store_restore *r);
+OAK_MUST_USE int oak_store_restore_commit(struct oak_store_restore *r);
+void oak_store_restore_adopt(struct oak_store_restore *r);
+void oak_store_restore_drop(struct oak_store_restore *r);
+void oak_store_restore_end(struct oak_store_restore *r);
+/* For start-up, where all may block: prepare to end, or drop and end after an error. */
+OAK_MUST_USE int oak_store_restore_finish(struct oak_store_restore *r);
 
 struct oak_store_stats {
     uint64_t disk_bytes;   /* on disk, and waiting in memory to go there */

@@ -288,7 +288,8 @@ OAK_UNUSED static int test_restore(struct test_store *t, struct oak_bytes stream
         error = oak_store_restore_write(r, oak_bytes(stream.data + at, part));
     }
     if (error != 0) {
-        oak_store_restore_abort(r);
+        oak_store_restore_drop(r);
+        oak_store_restore_end(r);
         return error;
     }
     return oak_store_restore_finish(r);
