@@ -27,12 +27,20 @@
  * oak_raft_applied() covers them (payloads only: copy the entry structs if you keep them). Another
  * thread may read the payloads meanwhile.
  *
+ * Membership. Who votes is an entry of the log like any other, but it counts from the moment it is
+ * in the log, committed or not, and an entry that is cut off counts no more. oak_raft_change()
+ * tells the leader who shall be in the group; the core goes there through joint consensus (both the
+ * old and the new majority decide) and leaves it by itself. All members may change in one step.
+ *
  * Threads: none. One core, one thread at a time.
  *
- * Sources: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014);
- * Ongaro's dissertation (2014), sections 4.2.3 (check quorum), 6.4 (read index), 9.6 (pre-vote),
- * 10.2.1 (writing to the leader's disk in parallel). Davis, Demirbas and Deng, "LeaseGuard: Raft
- * Leases Done Right" (2025, arXiv 2512.15659).
+ * Sources: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014),
+ * section 6 (joint consensus); Ongaro's dissertation (2014), sections 3.10 (leadership transfer),
+ * 4.2.1 (catching up before joining), 4.2.2 (removing the leader), 4.2.3 (check quorum), 4.3 (joint
+ * consensus), 6.4 (read index), 9.6 (pre-vote), 10.2.1 (writing to the leader's disk in parallel);
+ * Ongaro, "bug in single-server membership changes" (2015): no change before a commit of the
+ * leader's own term; Davis, Demirbas and Deng, "LeaseGuard: Raft Leases Done Right" (2025, arXiv
+ * 2512.15659).
  */
 #ifndef OAKUM_RAFT_H
 #define OAKUM_RAFT_H
@@ -51,10 +59,12 @@ extern "C" {
 #define OAK_RAFT_API
 #endif
 
-/* Members of one group, voters and learners together. */
+/* Members of one group: voters of both halves and learners together. */
 #define OAK_RAFT_MEMBERS_MAX 16
+/* The largest encoding of a configuration. */
+#define OAK_RAFT_CONFIG_BYTES_MAX (16 + 8 * 4 * OAK_RAFT_MEMBERS_MAX)
 /* A new leader may have to wait as long before it commits anything. */
-#define OAK_RAFT_LEASE_MS_MAX 60000
+#define OAK_RAFT_LEASE_MS_MAX  60000
 #define OAK_RAFT_DRIFT_PPM_MAX 500000
 
 enum oak_raft_error {
@@ -67,6 +77,8 @@ enum oak_raft_error {
     OAK_RAFT_ETOOLARGE = -5, /* the entry is over entry_bytes_max */
     OAK_RAFT_ENOLEADER = -6, /* no leader is known to ask */
     OAK_RAFT_ERANGE = -7,    /* an index that is compacted, or not yet applied */
+    OAK_RAFT_EPENDING = -8,  /* another change is under way, or the leader is too new: try again */
+    OAK_RAFT_ENOTREADY = -9, /* a member has not caught up: try again later */
 };
 
 enum oak_raft_role {
@@ -77,12 +89,13 @@ enum oak_raft_role {
 };
 
 enum oak_raft_entry_type {
-    OAK_RAFT_ENTRY_NOOP = 0, /* a leader's own: its first, and later ones that keep its lease.
+    OAK_RAFT_ENTRY_NOOP = 0,   /* a leader's own: its first, and later ones that keep its lease.
                                 Nothing to apply; its payload, if any, is the core's (lease.c) */
-    OAK_RAFT_ENTRY_DATA = 1, /* what was proposed */
+    OAK_RAFT_ENTRY_DATA = 1,   /* what was proposed */
+    OAK_RAFT_ENTRY_CONFIG = 2, /* who is in the group from here on: oak_raft_config_decode() */
 };
 
-/* One entry of the log. `data` is the payload; the core does not look into it. */
+/* One entry of the log. `data` is the payload; the core looks only into configurations. */
 struct oak_raft_entry {
     uint64_t index; /* from 1 */
     uint64_t term;
@@ -98,15 +111,25 @@ struct oak_raft_hard_state {
     uint64_t commit; /* a hint that saves work at start; need not be synced by itself */
 };
 
-/* Who is in the group, sorted by id, without repeats; ids are not 0. And what all of them have to
- * know alike for reads by lease: a leader may answer without asking anybody for lease_ms after it
- * made an entry that committed; drift_ppm bounds how far any member's monotonic clock may run fast
- * or slow against true time, in millionths. */
+/* Who is in the group. Each list is sorted by id, without repeats; ids are not 0; a voter of either
+ * half is no learner; all lists together name at most OAK_RAFT_MEMBERS_MAX members.
+ *
+ * With voter_outgoing_count != 0 it is a joint configuration, on the way from `voters_outgoing` to
+ * `voters`: whatever is decided needs a majority of each. `learners_next` are those outgoing voters
+ * that become learners when it is left. Hosts give simple ones; the core makes the joint ones.
+ *
+ * And what all members have to know alike for reads by lease: a leader may answer without asking
+ * anybody for lease_ms after it made an entry that committed; drift_ppm bounds how far any member's
+ * monotonic clock may run fast or slow against true time, in millionths. */
 struct oak_raft_config {
     uint32_t voter_count;
     uint32_t learner_count;
+    uint32_t voter_outgoing_count;
+    uint32_t learner_next_count;
     uint64_t voters[OAK_RAFT_MEMBERS_MAX];
     uint64_t learners[OAK_RAFT_MEMBERS_MAX];
+    uint64_t voters_outgoing[OAK_RAFT_MEMBERS_MAX];
+    uint64_t learners_next[OAK_RAFT_MEMBERS_MAX];
     uint32_t lease_ms;  /* 0: no leases; at most OAK_RAFT_LEASE_MS_MAX */
     uint32_t drift_ppm; /* at most OAK_RAFT_DRIFT_PPM_MAX */
 };
@@ -194,7 +217,10 @@ struct oak_raft_options {
      * Everything given here counts as durable. The commit hint never outruns the log on disk, so a
      * hint or an `applied` behind the last entry means that the end of the log is lost: EINVAL. A
      * state machine that was restored from a snapshot whose record did not reach the log is ahead
-     * of it too: then give that snapshot, and no entries. */
+     * of it too: then give that snapshot, and no entries.
+     * `snapshot.config` is the configuration as of `applied`, not as of snapshot.index: the newest
+     * that came out of `apply` up to there, or came with the snapshot. Entries up to `applied`
+     * don't count for it any more; those above take effect in their order. */
     struct oak_raft_hard_state hard_state;
     struct oak_raft_snapshot snapshot;
     const struct oak_raft_entry *entries;
@@ -287,7 +313,7 @@ struct oak_raft_status {
     size_t log_bytes; /* payload bytes held in memory */
     size_t uncommitted_bytes;
     uint64_t lease_left_ms; /* a leader: how long its lease holds, as of the last tick; 0: none */
-    bool commit_deferred;   /* a new leader that commits nothing until the last one's lease is over */
+    bool commit_deferred; /* a new leader that commits nothing until the last one's lease is over */
 };
 
 /* How a leader sees one peer. */
@@ -296,7 +322,9 @@ struct oak_raft_peer_status {
     uint64_t match; /* known to be durable there */
     uint64_t next;  /* the next entry to send */
     bool learner;
-    bool active; /* heard from within the last election time-out */
+    bool leaving; /* has a vote in the outgoing half only */
+    bool active;  /* heard from within the last election time-out */
+    bool ready;   /* a learner that has caught up: it may be made a voter */
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
     size_t inflight_bytes;
 };
@@ -326,6 +354,22 @@ OAK_RAFT_API int oak_raft_step(struct oak_raft *r, const struct oak_raft_msg *ms
  * that term. ENOTLEADER, EBUSY, ETOOLARGE, ENOMEM. */
 OAK_RAFT_API int oak_raft_propose(struct oak_raft *r, const void *data, size_t size,
                                   uint64_t *index, uint64_t *term);
+
+/* Propose `target` as the configuration: a simple one, checked. It is in force as soon as it is in
+ * the log here. A change of voters, be it of one, goes through a joint configuration: with two
+ * majorities at every step the proof is the same for any change, and one path is tested instead of
+ * two. When the joint entry has committed, the leader (this one or the next) appends the leaving
+ * one by itself; the change is done when that one comes out of `apply`: a configuration with no
+ * outgoing voters. A change of learners or of the lease alone needs no second phase. *index and
+ * *term (may be NULL) name the first entry.
+ *
+ * A new voter must be a learner that has caught up (`ready` in oak_raft_peers()): a voter with an
+ * empty log, or one that does not exist, would only put the majority further away. A leader that is
+ * not among the new voters leads until it is left out for good, not counting itself, and steps
+ * down. ENOTLEADER; EINVAL: malformed, or what is in force already; EPENDING: a change is under
+ * way, or this leader has committed nothing in its term yet; ENOTREADY; ENOMEM. */
+OAK_RAFT_API int oak_raft_change(struct oak_raft *r, const struct oak_raft_config *target,
+                                 uint64_t *index, uint64_t *term);
 
 /* Ask for a read index (linearizable read). *seq numbers the request; the answer comes in `reads`.
  * Only reads asked for before a confirmation round began are answered by it. On a follower the
@@ -387,10 +431,19 @@ OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
 OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
 
 OAK_RAFT_API void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out);
+/* The configuration in force: the newest in the log, committed or not. What belongs to a snapshot
+ * is the one applied last instead (the host keeps it from `apply` and `restore`). */
 OAK_RAFT_API const struct oak_raft_config *oak_raft_config(const struct oak_raft *r);
 /* Fills up to `capacity` rows, sorted by id, on a leader (none elsewhere). Returns how many. */
 OAK_RAFT_API size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *rows,
                                    size_t capacity);
+
+/* A configuration as bytes: in entries, snapshots, files and frames alike. encode writes at most
+ * OAK_RAFT_CONFIG_BYTES_MAX and returns how many; decode takes exactly `size` bytes and believes
+ * nothing: EINVAL. check: EINVAL when the rules at the struct are broken. */
+OAK_RAFT_API size_t oak_raft_config_encode(const struct oak_raft_config *config, uint8_t *out);
+OAK_RAFT_API int oak_raft_config_decode(const void *data, size_t size, struct oak_raft_config *out);
+OAK_RAFT_API int oak_raft_config_check(const struct oak_raft_config *config);
 
 /* "follower", ... */
 OAK_RAFT_API const char *oak_raft_role_name(enum oak_raft_role role);

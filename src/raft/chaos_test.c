@@ -31,7 +31,7 @@ struct chaos {
     struct oak_prng prng;
     bool cut[KIT_NODES][KIT_NODES];
     uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots,
-        ambition;
+        ambition, churn;
     uint64_t written;
     /* With leases: true time, and what each member's clocks make of it. */
     bool leases;
@@ -44,7 +44,7 @@ struct chaos {
 };
 
 struct totals {
-    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections, leases, inherited;
+    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections, changes, leases, inherited;
 };
 
 static bool often(struct chaos *c, uint64_t parts)
@@ -229,9 +229,65 @@ static void propose(struct chaos *c, struct kit_node *n)
     kit_take(&c->kit, n);
 }
 
+static void id_put(uint64_t *ids, uint32_t *count, uint64_t id)
+{
+    ids[*count] = id;
+    *count += 1;
+}
+
+/* Every member gets a random part, most keep theirs; who is new begins as a learner. */
+static void churn(struct chaos *c, struct kit_node *n)
+{
+    const struct oak_raft_config *now = oak_raft_config(n->r);
+    struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
+    size_t count = oak_raft_peers(n->r, rows, OAK_RAFT_MEMBERS_MAX);
+    struct oak_raft_config target = {.lease_ms = now->lease_ms, .drift_ppm = now->drift_ppm};
+    uint64_t restless = oak_prng_below(&c->prng, 900);
+    for (uint64_t id = 1; id <= c->kit.node_count; id++) {
+        bool voter = kit_config_votes(now, id);
+        bool learner = kit_config_has(now, id) && !voter;
+        bool ready = false;
+        for (size_t i = 0; i < count; i++) {
+            ready = ready || (rows[i].id == id && rows[i].ready);
+        }
+        if (often(c, restless)) {
+            uint64_t part = oak_prng_below(&c->prng, 3);
+            learner = part == 1 || (part == 2 && !voter && !ready);
+            voter = part == 2 && !learner;
+        }
+        if (voter) {
+            id_put(target.voters, &target.voter_count, id);
+        } else if (learner) {
+            id_put(target.learners, &target.learner_count, id);
+        }
+    }
+    if (often(c, 100)) {
+        target.lease_ms = (uint32_t)oak_prng_below(&c->prng, 100);
+    }
+    (void)oak_raft_change(n->r, &target, NULL, NULL);
+    kit_take(&c->kit, n);
+}
+
+static void churn_somewhere(struct chaos *c)
+{
+    for (size_t i = 0; i < c->kit.node_count; i++) {
+        struct kit_node *n = &c->kit.nodes[i];
+        struct oak_raft_status s = {0};
+        if (n->r != NULL) {
+            oak_raft_status(n->r, &s);
+        }
+        if (s.role == OAK_RAFT_LEADER) {
+            churn(c, n);
+        }
+    }
+}
+
 static void disturb(struct chaos *c)
 {
     struct kit_node *n = any_node(c);
+    if (often(c, c->churn)) {
+        churn_somewhere(c);
+    }
     if (n->r == NULL) {
         if (often(c, 200)) {
             clocks_read(c, n);
@@ -281,6 +337,8 @@ static void set_up(struct chaos *c, uint64_t seed)
     kit_init(&c->kit);
     uint64_t voters = oak_prng_between(&c->prng, 1, 5);
     uint64_t learners = often(c, 300) ? 1 : 0;
+    c->churn = often(c, 500) ? oak_prng_below(&c->prng, 100) : 0;
+    uint64_t joiners = c->churn == 0 ? 0 : oak_prng_between(&c->prng, 0, KIT_NODES - 6);
     for (uint64_t id = 1; id <= voters + learners; id++) {
         if (id <= voters) {
             c->kit.config.voters[c->kit.config.voter_count++] = id;
@@ -312,6 +370,10 @@ static void set_up(struct chaos *c, uint64_t seed)
     for (uint64_t id = 1; id <= voters + learners; id++) {
         o.seed = seed * 16 + id;
         clocks_read(c, kit_add(&c->kit, id, &o));
+    }
+    for (uint64_t id = voters + learners + 1; id <= voters + learners + joiners; id++) {
+        o.seed = seed * 16 + id;
+        (void)kit_join(&c->kit, id, &o);
     }
 }
 
@@ -364,6 +426,20 @@ static struct kit_node *leader_of(struct chaos *c)
     return NULL;
 }
 
+/* Does everybody in the leader's configuration know it? */
+static bool followed(struct chaos *c, const struct kit_node *leader)
+{
+    const struct oak_raft_config *config = oak_raft_config(leader->r);
+    for (size_t i = 0; i < c->kit.node_count; i++) {
+        struct oak_raft_status s;
+        oak_raft_status(c->kit.nodes[i].r, &s);
+        if (kit_config_has(config, c->kit.nodes[i].id) && s.leader != leader->id) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* All faults end: the group must come to itself. False: it did not. */
 static bool heals(struct chaos *c)
 {
@@ -378,17 +454,22 @@ static bool heals(struct chaos *c)
     }
     bool proposed = false;
     uint64_t target = 0;
-    for (size_t steps = 0; steps < 600 && c->kit.failures == 0; steps++) {
+    /* Three leaders in a row may each wait out the lease of the one before: two that lost their vote
+     * by an entry whose commit they had not heard of, then one that has it. */
+    size_t patience = 600 + 3 * c->kit.config.lease_ms / 5;
+    for (size_t steps = 0; steps < patience && c->kit.failures == 0; steps++) {
         calm_step(c);
         struct kit_node *leader = leader_of(c);
         struct oak_raft_status s = {.commit_deferred = true};
         if (leader != NULL) {
             oak_raft_status(leader->r, &s);
         }
-        /* Reads that wait for a deferred commit may be lost before it comes. */
-        if (s.commit_deferred || steps < 150) {
+        /* Reads that wait for a deferred commit may be lost before it comes; one that was elected
+         * only now is not known to everybody. */
+        if (s.commit_deferred || steps < 150 || (!proposed && !followed(c, leader))) {
             continue;
         }
+        const struct oak_raft_config *config = oak_raft_config(leader->r);
         if (!proposed) {
             proposed = kit_propose(&c->kit, leader, "last words") == OAK_RAFT_OK;
             kit_take(&c->kit, leader);
@@ -396,6 +477,9 @@ static bool heals(struct chaos *c)
             target = s.last;
             for (size_t i = 0; i < c->kit.node_count; i++) {
                 uint64_t seq = 0;
+                if (!kit_config_has(config, c->kit.nodes[i].id)) {
+                    continue;
+                }
                 if (kit_read(&c->kit, &c->kit.nodes[i], &seq) != OAK_RAFT_OK) {
                     return false;
                 }
@@ -403,9 +487,12 @@ static bool heals(struct chaos *c)
                 kit_take(&c->kit, &c->kit.nodes[i]);
             }
         }
-        bool done = proposed;
+        bool done = proposed && config->voter_outgoing_count == 0;
         for (size_t i = 0; i < c->kit.node_count; i++) {
             struct kit_node *n = &c->kit.nodes[i];
+            if (!kit_config_has(config, n->id)) {
+                continue;
+            }
             done = done && n->applied >= target && n->reads_ok > 0 &&
                    n->read_answered == n->read_count;
         }
@@ -457,6 +544,7 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
     totals->seeds++;
     totals->applied += c->kit.applied_total;
     totals->restored += c->kit.restored_total;
+    totals->changes += c->kit.changes;
     for (size_t i = 0; i < c->kit.node_count; i++) {
         totals->reads_ok += c->kit.nodes[i].reads_ok;
         totals->reads_lost += c->kit.nodes[i].reads_lost;
@@ -490,12 +578,14 @@ static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
             fail();
         }
     }
-    print_message("%llu seeds: %llu elections, %llu applied, %llu snapshots installed, "
-                  "%llu reads answered, %llu lost, %llu by lease, %llu by an inherited one\n",
+    print_message("%llu seeds: %llu elections, %llu applied, %llu changes of voters, "
+                  "%llu snapshots installed, %llu reads answered, %llu lost, %llu by lease, "
+                  "%llu by an inherited one\n",
                   (unsigned long long)t.seeds, (unsigned long long)t.elections,
-                  (unsigned long long)t.applied, (unsigned long long)t.restored,
-                  (unsigned long long)t.reads_ok, (unsigned long long)t.reads_lost,
-                  (unsigned long long)t.leases, (unsigned long long)t.inherited);
+                  (unsigned long long)t.applied, (unsigned long long)t.changes,
+                  (unsigned long long)t.restored, (unsigned long long)t.reads_ok,
+                  (unsigned long long)t.reads_lost, (unsigned long long)t.leases,
+                  (unsigned long long)t.inherited);
     /* A test that exercises nothing proves nothing. */
     if (seed_count >= 1000) {
         assert_true(t.elections > t.seeds);
@@ -504,6 +594,7 @@ static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
         assert_true(t.reads_ok > t.seeds);
         assert_true(t.leases > t.seeds);
         assert_true(t.inherited > t.seeds / 100);
+        assert_true(t.changes > t.seeds / 4);
     }
 }
 

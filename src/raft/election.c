@@ -12,7 +12,8 @@
  * the request or the grant that relies on them leaves only once they are durable (output.c).
  *
  * Can fail     a campaign, for want of memory, before anything changes.
- * Invariants   a vote is given once a term and never taken back in it; a learner never campaigns.
+ * Invariants   a vote is given once a term and never taken back in it; a learner never campaigns,
+ *              unless it is one by a configuration that may still be cut off.
  * Thread       the core's.
  */
 #include "raft/internal.h"
@@ -93,34 +94,35 @@ static int lead_reserve(struct oak_raft *r)
     if (raft__log_reserve(&r->log, 1) != OAK_RAFT_OK) {
         return OAK_RAFT_ENOMEM;
     }
-    if (r->peer_count > r->flights_peers) {
-        size_t each = r->inflight_messages_max;
-        if (each > SIZE_MAX / sizeof(r->flights[0]) / r->peer_count) {
-            return OAK_RAFT_ENOMEM;
-        }
-        struct raft__flight *flights =
-            r->alloc.resize(r->alloc.user, r->flights, r->peer_count * each * sizeof(flights[0]));
-        if (flights == NULL) {
-            return OAK_RAFT_ENOMEM;
-        }
-        r->flights = flights;
-        r->flights_peers = r->peer_count;
-    }
+    size_t without = 0;
     for (size_t i = 0; i < r->peer_count; i++) {
-        r->peers[i].window = (struct raft__window){
-            .flights = r->flights + i * r->inflight_messages_max,
-            .capacity = r->inflight_messages_max,
-        };
+        without += r->peers[i].window.flights == NULL;
     }
-    return OAK_RAFT_OK;
+    int e = raft__flights_reserve(r, without);
+    for (size_t i = 0; i < r->peer_count && e == OAK_RAFT_OK; i++) {
+        raft__window_give(r, &r->peers[i]);
+    }
+    return e;
+}
+
+/* Who has no vote in the configuration in force may have had one in the one before. Until the newer
+ * one is known to have committed it may be the only one that has it, or the only one whose log is
+ * long enough to win: everybody who could be elected in its stead needs its vote, and is denied it.
+ * So it stands, without counting itself, and leads until it is left out for good (4.2.2). */
+bool raft__may_campaign(const struct oak_raft *r)
+{
+    if (r->halves != 0 || r->role == OAK_RAFT_LEADER) {
+        return true;
+    }
+    return r->config_index > r->commit && raft__config_halves(&r->config_before.config, r->id) != 0;
 }
 
 int raft__campaign(struct oak_raft *r)
 {
-    OAK_ASSERT(r->self_voter);
     if (r->role == OAK_RAFT_LEADER) {
         return OAK_RAFT_OK;
     }
+    OAK_ASSERT(raft__may_campaign(r));
     int e = lead_reserve(r);
     if (e != OAK_RAFT_OK) {
         return e;
@@ -142,13 +144,15 @@ bool raft__candidate_ready(const struct oak_raft *r)
 static enum raft__tally votes_count(const struct oak_raft *r)
 {
     /* A candidate's own vote counts like any other: once it is durable. */
-    size_t granted = r->role == OAK_RAFT_PRE_CANDIDATE || raft__candidate_ready(r) ? 1 : 0;
-    size_t rejected = 0;
+    bool own = r->role == OAK_RAFT_PRE_CANDIDATE || raft__candidate_ready(r);
+    struct raft__votes votes = {0};
+    raft__votes_add(&votes, r->halves, own, false);
     for (size_t i = 0; i < r->peer_count; i++) {
-        granted += r->peers[i].vote == RAFT__VOTE_GRANTED;
-        rejected += r->peers[i].vote == RAFT__VOTE_REJECTED;
+        const struct raft__peer *p = &r->peers[i];
+        raft__votes_add(&votes, p->halves, p->vote == RAFT__VOTE_GRANTED,
+                        p->vote == RAFT__VOTE_REJECTED);
     }
-    return raft__quorum_tally(granted, rejected, r->config.voter_count);
+    return raft__votes_tally(&votes, &r->config);
 }
 
 void raft__election_check(struct oak_raft *r)

@@ -17,7 +17,9 @@
 /* Up to here nothing that this leader may say can differ from our log. */
 static uint64_t settled(const struct oak_raft *r, const struct oak_raft_msg *m)
 {
-    return m->term == r->term ? OAK_MAX(r->commit, r->verified) : r->commit;
+    /* A configuration that another one followed has committed (change.c). */
+    uint64_t committed = OAK_MAX(r->commit, r->config_before.index);
+    return m->term == r->term ? OAK_MAX(committed, r->verified) : committed;
 }
 
 /* Copies of the payloads of the new entries, chained in order. */
@@ -150,6 +152,7 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
         struct raft__readers readers = raft__readers(r);
         raft__log_truncate(&r->log, intake->conflict, &readers);
         raft__written_clamp(r, intake->conflict - 1);
+        raft__config_cut(r, intake->conflict);
     }
     struct raft__payload *payload = intake->payloads;
     for (size_t i = intake->skip; i < m->entry_count; i++) {
@@ -160,6 +163,9 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
             payload = payload->next;
         }
         raft__log_push(&r->log, e->term, e->type, own, e->size);
+        if (e->type == OAK_RAFT_ENTRY_CONFIG) {
+            raft__config_push(r, e->index);
+        }
     }
     OAK_ASSERT(payload == NULL);
     if (intake->skip < m->entry_count) {
@@ -233,7 +239,7 @@ static void restore(struct oak_raft *r, const struct oak_raft_snapshot *snapshot
     r->restore = *snapshot;
     r->restore_due = true;
     raft__lease_received(r);
-    raft__config_set(r, &snapshot->config);
+    raft__config_restore(r, snapshot, keeps);
 }
 
 void raft__on_snapshot(struct oak_raft *r, const struct oak_raft_msg *m, bool stale)

@@ -107,11 +107,70 @@ uint64_t raft__log_find_term(const struct raft__log *log, uint64_t index, uint64
 
 /* -- quorum.c: majorities ---------------------------------------------------------------------- */
 
+/* Whose majorities a member belongs to, as bits. A learner has none. */
+enum { RAFT__INCOMING = 1, RAFT__OUTGOING = 2 };
+
 enum raft__tally { RAFT__PENDING, RAFT__WON, RAFT__LOST };
 
 /* The largest value that a majority of the `count` values reaches; 0 of none. */
 uint64_t raft__quorum_value(const uint64_t *values, size_t count);
 enum raft__tally raft__quorum_tally(size_t granted, size_t rejected, size_t count);
+
+/* One value of each voter, by halves. */
+struct raft__values {
+    size_t count[2];
+    uint64_t of[2][OAK_RAFT_MEMBERS_MAX];
+};
+static inline void raft__values_init(struct raft__values *v)
+{
+    v->count[0] = 0;
+    v->count[1] = 0;
+}
+static inline void raft__values_add(struct raft__values *v, unsigned halves, uint64_t value)
+{
+    if ((halves & RAFT__INCOMING) != 0) {
+        OAK_ASSERT_LT(v->count[0], (size_t)OAK_RAFT_MEMBERS_MAX);
+        v->of[0][v->count[0]++] = value;
+    }
+    if ((halves & RAFT__OUTGOING) != 0) {
+        OAK_ASSERT_LT(v->count[1], (size_t)OAK_RAFT_MEMBERS_MAX);
+        v->of[1][v->count[1]++] = value;
+    }
+}
+/* The largest value that a majority of each half reaches. */
+uint64_t raft__values_quorum(const struct raft__values *v);
+
+/* Votes, by halves. */
+struct raft__votes {
+    size_t granted[2];
+    size_t rejected[2];
+};
+void raft__votes_add(struct raft__votes *v, unsigned halves, bool granted, bool rejected);
+/* Won in all halves, or lost in one. */
+enum raft__tally raft__votes_tally(const struct raft__votes *v,
+                                   const struct oak_raft_config *config);
+
+/* -- config.c: configurations as values -------------------------------------------------------- */
+
+/* Of an entry of type CONFIG: has anybody a vote, too. */
+OAK_MUST_USE int raft__config_entry_decode(const struct oak_raft_entry *e,
+                                           struct oak_raft_config *out);
+/* Is its type known, and its payload what the type promises? */
+OAK_MUST_USE int raft__entry_check(const struct oak_raft_entry *e);
+bool raft__config_joint(const struct oak_raft_config *c);
+/* Of simple ones. */
+bool raft__config_same(const struct oak_raft_config *a, const struct oak_raft_config *b);
+/* RAFT__INCOMING, RAFT__OUTGOING, both or none. */
+unsigned raft__config_halves(const struct oak_raft_config *c, uint64_t id);
+bool raft__config_learns(const struct oak_raft_config *c, uint64_t id);
+/* Everybody, sorted. `ids` holds OAK_RAFT_MEMBERS_MAX. Returns how many. */
+size_t raft__config_members(const struct oak_raft_config *c, uint64_t *ids);
+/* The first step from `from` to `target`: joint, unless the voters stay. It may name too many
+ * members: check it. */
+void raft__config_enter(const struct oak_raft_config *from, const struct oak_raft_config *target,
+                        struct oak_raft_config *out);
+/* The second step. */
+void raft__config_leave(const struct oak_raft_config *joint, struct oak_raft_config *out);
 
 /* -- progress.c: what a leader knows of a peer ------------------------------------------------- */
 
@@ -131,10 +190,20 @@ struct raft__window {
     size_t bytes;
 };
 
+/* A learner's round (catchup.c). */
+struct raft__catchup {
+    uint64_t
+        end; /* the round is over once it has this much; 0: there is nothing to catch up with */
+    uint64_t since_ms;
+    bool done; /* the last round was short enough */
+};
+
 /* One other member. */
 struct raft__peer {
     uint64_t id;
-    bool learner;
+    unsigned halves; /* of the configuration in which it votes */
+    bool learner;    /* in none */
+    struct raft__catchup catchup;
 
     int state; /* OAK_RAFT_PEER_... */
     uint64_t match;
@@ -159,6 +228,8 @@ struct raft__peer {
     uint64_t read_answer_at; /* the read index of that answer */
 };
 
+/* Heard from within the last election time-out. */
+bool raft__peer_active(const struct oak_raft *r, const struct raft__peer *p);
 void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms);
 void raft__peer_probe(struct raft__peer *p, uint64_t next);
 void raft__peer_replicate(struct raft__peer *p);
@@ -172,7 +243,20 @@ bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_
 void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes);
 void raft__window_free(struct raft__window *w, uint64_t acked);
 
+/* -- catchup.c --------------------------------------------------------------------------------- */
+
+void raft__catchup_start(const struct oak_raft *r, struct raft__peer *p);
+/* Its match grew. */
+void raft__catchup_acked(const struct oak_raft *r, struct raft__peer *p);
+void raft__catchup_tick(const struct oak_raft *r, struct raft__peer *p);
+bool raft__catchup_ready(const struct oak_raft *r, const struct raft__peer *p);
+
 /* -- the core ---------------------------------------------------------------------------------- */
+
+struct raft__config_at {
+    uint64_t index; /* of the entry that brought it */
+    struct oak_raft_config config;
+};
 
 struct raft__batch {
     uint64_t token;
@@ -245,8 +329,8 @@ struct raft__lease {
     size_t mark_first;
     size_t mark_count;
     bool held;
-    uint64_t made_ms;   /* its last entry */
-    uint64_t walled;    /* its last entry that says when it was made; 0: none does */
+    uint64_t made_ms; /* its last entry */
+    uint64_t walled;  /* its last entry that says when it was made; 0: none does */
     uint64_t walled_ms;
     bool asked; /* it was asked for reads, last at ... */
     uint64_t asked_ms;
@@ -272,12 +356,14 @@ struct oak_raft {
     uint64_t vote;
     uint64_t leader;
     uint64_t commit;
-    struct oak_raft_config config;
-    bool self_voter;
+    struct oak_raft_config config; /* in force: the newest in the log */
+    uint64_t config_index;
+    struct raft__config_at config_before;          /* in force again if that one is cut off */
+    unsigned halves;                               /* of `config` in which this member votes */
     struct raft__peer peers[OAK_RAFT_MEMBERS_MAX]; /* sorted by id, without this member */
     size_t peer_count;
-    struct raft__flight *flights; /* the windows of all peers, in one piece; made for a campaign */
-    size_t flights_peers;         /* for how many */
+    struct raft__flight *spare[OAK_RAFT_MEMBERS_MAX]; /* windows of nobody, each for one peer */
+    size_t spare_count;
 
     bool started; /* the first tick has come */
     uint64_t now_ms;
@@ -330,17 +416,32 @@ struct oak_raft {
 };
 
 /* recover.c */
-OAK_MUST_USE int raft__config_check(const struct oak_raft_config *config);
 OAK_MUST_USE int raft__options_check(const struct oak_raft_options *o);
 
+/* change.c */
+/* `count` windows that peers can be given without memory. */
+OAK_MUST_USE int raft__flights_reserve(struct oak_raft *r, size_t count);
+void raft__window_give(struct oak_raft *r, struct raft__peer *p);
+/* All up to `index` is in `config`. */
+void raft__config_start(struct oak_raft *r, uint64_t index, const struct oak_raft_config *config);
+/* The entry at `index`, the newest, is a configuration. */
+void raft__config_push(struct oak_raft *r, uint64_t index);
+/* The log was cut: `from` and everything behind it is gone. */
+void raft__config_cut(struct oak_raft *r, uint64_t from);
+/* The log begins behind `snapshot` now; `keeps`: with what it had there. */
+void raft__config_restore(struct oak_raft *r, const struct oak_raft_snapshot *snapshot, bool keeps);
+/* The commit index of a leader grew, or time passed: go on with a change. The leader may step down.
+ */
+void raft__change_advance(struct oak_raft *r);
+
 /* raft.c */
-void raft__config_set(struct oak_raft *r, const struct oak_raft_config *config);
 struct raft__peer *raft__peer_find(struct oak_raft *r, uint64_t id);
 struct raft__readers raft__readers(const struct oak_raft *r);
 void raft__commit_to(struct oak_raft *r, uint64_t index);
 
 /* election.c: roles, terms, votes */
 void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader);
+bool raft__may_campaign(const struct oak_raft *r);
 OAK_MUST_USE int raft__campaign(struct oak_raft *r);
 /* Votes came in, or this member's own became durable. */
 void raft__election_check(struct oak_raft *r);
@@ -359,6 +460,8 @@ void raft__reply(struct oak_raft *r, const struct raft__reply *reply);
 void raft__lead(struct oak_raft *r);
 void raft__leader_tick(struct oak_raft *r);
 void raft__commit_advance(struct oak_raft *r);
+/* Has this leader committed in its own term? */
+bool raft__commit_is_own(const struct oak_raft *r);
 OAK_MUST_USE int raft__on_append_reply(struct oak_raft *r, const struct oak_raft_msg *m);
 OAK_MUST_USE int raft__on_heartbeat_reply(struct oak_raft *r, const struct oak_raft_msg *m);
 bool raft__peer_needs_snapshot(const struct oak_raft *r, const struct raft__peer *p);
@@ -389,6 +492,8 @@ bool raft__reads_can_begin(const struct oak_raft *r);
 /* Begin the next round. On a follower: true, and `ask` is the question to send. */
 bool raft__reads_begin(struct oak_raft *r, uint64_t *ask);
 void raft__reads_confirm(struct oak_raft *r);
+/* The peers changed: row i was row from[i], or is new (`none`). */
+void raft__reads_rows(struct raft__reads *reads, const uint8_t *from, size_t count, size_t none);
 void raft__reads_lose(struct oak_raft *r);
 void raft__reads_expire(struct oak_raft *r);
 void raft__on_read(struct oak_raft *r, const struct oak_raft_msg *m);
@@ -419,7 +524,6 @@ void raft__lease_tick(struct oak_raft *r);
 uint64_t raft__lease_left(const struct oak_raft *r);
 /* Push a leader's own entry. The room was reserved. */
 void raft__noop_push(struct oak_raft *r);
-bool raft__entry_check(const struct oak_raft_entry *e);
 
 /* output.c */
 /* The log was cut behind `end`: nothing further counts as written. */

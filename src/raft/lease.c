@@ -39,12 +39,19 @@ struct bounds {
 static struct bounds bounds_of(const struct oak_raft *r)
 {
     const uint64_t million = 1000000;
-    uint64_t d = r->config.lease_ms;
-    uint64_t drift = OAK_BUG(lease_drift_ignored) ? 0 : r->config.drift_ppm;
+    /* A change that has not committed may be cut off again: then the configuration before it is
+     * what the others go by. */
+    const struct oak_raft_config *now = &r->config;
+    const struct oak_raft_config *other =
+        r->config_index > r->commit ? &r->config_before.config : &r->config;
+    uint64_t least = OAK_MIN(now->lease_ms, other->lease_ms);
+    uint64_t most = OAK_MAX(now->lease_ms, other->lease_ms);
+    uint64_t drift = OAK_MAX(now->drift_ppm, other->drift_ppm);
+    drift = OAK_BUG(lease_drift_ignored) ? 0 : drift;
     return (struct bounds){
-        .least_ms = d,
-        .use_ms = d * (million - drift) / million,
-        .wait_ms = d == 0 ? 0 : (d * (million + drift) + million - 1) / million + 1,
+        .least_ms = least,
+        .use_ms = least * (million - drift) / million,
+        .wait_ms = most == 0 ? 0 : (most * (million + drift) + million - 1) / million + 1,
     };
 }
 
@@ -138,10 +145,12 @@ void raft__lease_end(struct oak_raft *r)
     r->lease.mark_count = 0;
 }
 
-/* Nobody else can ever have led: then nobody else can be reading. */
-static bool alone_ever(const struct oak_raft *r)
+/* Nobody else can be reading. Was this member made the only voter by a change, then that must have
+ * committed: its leader has stepped down with that, and waited out all leases before its own. */
+static bool alone(const struct oak_raft *r)
 {
-    return r->config.voter_count == 1 && r->self_voter;
+    return r->config.voter_count == 1 && r->halves == RAFT__INCOMING &&
+           r->config_index <= r->commit;
 }
 
 void raft__lease_lead(struct oak_raft *r)
@@ -153,7 +162,7 @@ void raft__lease_lead(struct oak_raft *r)
     l->defer_for_ms = bounds_of(r).wait_ms;
     l->defer_fresh = l->append_fresh;
     l->defer_ms = l->append_ms;
-    l->defers = l->defer_for_ms > 0 && l->limbo_last > 0 && !alone_ever(r) &&
+    l->defers = l->defer_for_ms > 0 && l->limbo_last > 0 && !alone(r) &&
                 (l->defer_fresh || r->now_ms - l->defer_ms < l->defer_for_ms) &&
                 !OAK_BUG(lease_not_deferred);
 }
@@ -181,7 +190,7 @@ static bool noop_due(const struct oak_raft *r)
 {
     const struct raft__lease *l = &r->lease;
     struct bounds b = bounds_of(r);
-    if (b.use_ms == 0 || alone_ever(r) || !l->asked ||
+    if (b.use_ms == 0 || alone(r) || !l->asked ||
         r->now_ms - l->asked_ms > KEEP_LEASES * b.least_ms) {
         return false;
     }

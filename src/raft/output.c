@@ -120,7 +120,12 @@ static struct oak_raft_msg *send_add(struct oak_raft *r, enum oak_raft_msg_type 
     }
     struct oak_raft_msg *m = &r->send[r->out.send_count];
     r->out.send_count++;
-    *m = (struct oak_raft_msg){.type = type, .from = r->id, .to = to, .term = r->term};
+    /* Its snapshot, the last and largest part, was and stays zero: hosts make those messages. */
+    memset(m, 0, offsetof(struct oak_raft_msg, snapshot));
+    m->type = type;
+    m->from = r->id;
+    m->to = to;
+    m->term = r->term;
     return m;
 }
 

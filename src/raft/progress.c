@@ -24,6 +24,11 @@ static void window_clear(struct raft__window *w)
     w->bytes = 0;
 }
 
+bool raft__peer_active(const struct oak_raft *r, const struct raft__peer *p)
+{
+    return p->heard && r->now_ms - p->heard_ms < r->election_ms;
+}
+
 void raft__peer_probe(struct raft__peer *p, uint64_t next)
 {
     OAK_ASSERT_GT(next, p->match);

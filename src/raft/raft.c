@@ -56,6 +56,17 @@ static int log_take(struct oak_raft *r, const struct oak_raft_options *o)
     return OAK_RAFT_OK;
 }
 
+/* Which configuration is in force: those below `applied` are in the one that came with it. */
+static void configs_take(struct oak_raft *r, const struct oak_raft_options *o)
+{
+    raft__config_start(r, o->applied, &o->snapshot.config);
+    for (uint64_t i = o->applied + 1; i <= raft__log_last(&r->log); i++) {
+        if (raft__log_at(&r->log, i)->type == OAK_RAFT_ENTRY_CONFIG) {
+            raft__config_push(r, i);
+        }
+    }
+}
+
 int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out)
 {
     *out = NULL;
@@ -75,8 +86,8 @@ int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out)
         oak_raft_free(r);
         return e;
     }
-    raft__config_set(r, &options->snapshot.config);
     r->role = OAK_RAFT_FOLLOWER;
+    configs_take(r, options);
     r->term = options->hard_state.term;
     r->vote = options->hard_state.vote;
     r->hard_durable_term = r->term;
@@ -111,43 +122,18 @@ void oak_raft_free(struct oak_raft *r)
     }
     struct oak_raft_alloc alloc = r->alloc;
     raft__log_fini(&r->log);
-    if (r->flights != NULL) {
-        (void)alloc.resize(alloc.user, r->flights, 0);
+    for (size_t i = 0; i < r->peer_count; i++) {
+        if (r->peers[i].window.flights != NULL) {
+            (void)alloc.resize(alloc.user, r->peers[i].window.flights, 0);
+        }
+    }
+    for (size_t i = 0; i < r->spare_count; i++) {
+        (void)alloc.resize(alloc.user, r->spare[i], 0);
     }
     if (r->replies != NULL) {
         (void)alloc.resize(alloc.user, r->replies, 0);
     }
     (void)alloc.resize(alloc.user, r, 0);
-}
-
-static void peer_add(struct oak_raft *r, uint64_t id, bool learner)
-{
-    if (id != r->id) {
-        OAK_ASSERT_LT(r->peer_count, (size_t)OAK_RAFT_MEMBERS_MAX);
-        r->peers[r->peer_count] = (struct raft__peer){.id = id, .learner = learner, .next = 1};
-        r->peer_count++;
-    }
-}
-
-void raft__config_set(struct oak_raft *r, const struct oak_raft_config *config)
-{
-    OAK_ASSERT(r->role != OAK_RAFT_LEADER);
-    OAK_ASSERT(raft__config_check(config) == OAK_RAFT_OK);
-    r->config = *config;
-    r->peer_count = 0;
-    r->self_voter = false;
-    uint32_t v = 0;
-    uint32_t l = 0;
-    while (v < config->voter_count || l < config->learner_count) {
-        bool voter = l == config->learner_count ||
-                     (v < config->voter_count && config->voters[v] < config->learners[l]);
-        if (voter) {
-            r->self_voter = r->self_voter || config->voters[v] == r->id;
-            peer_add(r, config->voters[v++], false);
-        } else {
-            peer_add(r, config->learners[l++], true);
-        }
-    }
 }
 
 struct raft__peer *raft__peer_find(struct oak_raft *r, uint64_t id)
@@ -223,7 +209,7 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
     if (r->role == OAK_RAFT_LEADER || now_ms < r->deadline_ms) {
         return OAK_RAFT_OK;
     }
-    if (r->self_voter) {
+    if (raft__may_campaign(r)) {
         return raft__campaign(r);
     }
     /* A learner waits to be found, and admits that it knows no leader. */
@@ -271,7 +257,7 @@ bool oak_raft_entry_at(const struct oak_raft *r, uint64_t index, struct oak_raft
 
 int oak_raft_campaign(struct oak_raft *r)
 {
-    return r->self_voter ? raft__campaign(r) : OAK_RAFT_EINVAL;
+    return raft__may_campaign(r) ? raft__campaign(r) : OAK_RAFT_EINVAL;
 }
 
 void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
@@ -311,7 +297,9 @@ size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *row
             .match = p->match,
             .next = p->next,
             .learner = p->learner,
-            .active = p->heard && r->now_ms - p->heard_ms < r->election_ms,
+            .leaving = p->halves == RAFT__OUTGOING,
+            .active = raft__peer_active(r, p),
+            .ready = raft__catchup_ready(r, p),
             .inflight_bytes = p->window.bytes,
         };
         rows[i].state = p->state == OAK_RAFT_PEER_PROBE       ? OAK_RAFT_PEER_PROBE
@@ -338,7 +326,9 @@ const char *oak_raft_error_text(int error)
         "the entry is too large",
         "no leader is known",
         "the index is compacted or not applied yet",
+        "another change is under way, or the leader is too new",
+        "a member has not caught up yet",
     };
-    size_t at = error <= 0 && error >= -7 ? (size_t)-error : OAK_COUNT_OF(texts);
+    size_t at = error <= 0 && error > -64 ? (size_t)-error : OAK_COUNT_OF(texts);
     return at < OAK_COUNT_OF(texts) ? texts[at] : "unknown error";
 }

@@ -76,15 +76,6 @@ int oak_raft_read(struct oak_raft *r, uint64_t *seq)
     return OAK_RAFT_OK;
 }
 
-/* Has this leader committed in its own term? Before, its commit index may lag what the leader
- * before it acknowledged. */
-static bool commit_is_own(const struct oak_raft *r)
-{
-    uint64_t term = 0;
-    return (raft__log_term(&r->log, r->commit, &term) && term == r->term) ||
-           OAK_BUG(read_before_own_commit);
-}
-
 bool raft__reads_can_begin(const struct oak_raft *r)
 {
     const struct raft__reads *reads = &r->reads;
@@ -101,7 +92,9 @@ bool raft__reads_can_begin(const struct oak_raft *r)
     for (size_t i = 0; i < r->peer_count && !wanted; i++) {
         wanted = r->peers[i].read_asked != 0;
     }
-    return wanted && commit_is_own(r);
+    /* Before a commit of its own term, a leader's commit index may lag what the leader before it
+     * acknowledged. */
+    return wanted && (raft__commit_is_own(r) || OAK_BUG(read_before_own_commit));
 }
 
 static void leader_begins(struct oak_raft *r, struct raft__round *round)
@@ -148,15 +141,13 @@ void raft__reads_confirm(struct oak_raft *r)
     if (reads->count == 0) {
         return;
     }
-    uint64_t acked[OAK_RAFT_MEMBERS_MAX];
-    size_t count = 0;
-    acked[count++] = reads->lead_next;
+    struct raft__values acked;
+    raft__values_init(&acked);
+    raft__values_add(&acked, r->halves, reads->lead_next);
     for (size_t i = 0; i < r->peer_count; i++) {
-        if (!r->peers[i].learner) {
-            acked[count++] = r->peers[i].read_acked;
-        }
+        raft__values_add(&acked, r->peers[i].halves, r->peers[i].read_acked);
     }
-    uint64_t number = raft__quorum_value(acked, count);
+    uint64_t number = raft__values_quorum(&acked);
     if (OAK_BUG(read_without_quorum)) {
         number = reads->lead_next;
     }
@@ -188,7 +179,7 @@ bool raft__reads_waiting(const struct oak_raft *r)
 void raft__reads_grant(struct oak_raft *r)
 {
     OAK_ASSERT(r->role == OAK_RAFT_LEADER);
-    OAK_ASSERT(commit_is_own(r) || OAK_BUG(lease_from_uncommitted));
+    OAK_ASSERT(raft__commit_is_own(r) || OAK_BUG(lease_from_uncommitted));
     struct raft__reads *reads = &r->reads;
     for (size_t i = 0; i < r->peer_count; i++) {
         struct raft__peer *p = &r->peers[i];
@@ -206,6 +197,18 @@ void raft__reads_grant(struct oak_raft *r)
     settle(reads, reads->seq, r->commit, false);
     reads->first = 0;
     reads->count = 0;
+}
+
+void raft__reads_rows(struct raft__reads *reads, const uint8_t *from, size_t count, size_t none)
+{
+    for (size_t i = 0; i < reads->count; i++) {
+        struct raft__round *round = &reads->rounds[(reads->first + i) % RAFT__ROUNDS_MAX];
+        struct raft__round old = *round;
+        memset(round->remote, 0, sizeof(round->remote));
+        for (size_t row = 0; row < count; row++) {
+            round->remote[row] = from[row] < none ? old.remote[from[row]] : 0;
+        }
+    }
 }
 
 void raft__reads_lose(struct oak_raft *r)

@@ -10,50 +10,6 @@
  */
 #include "raft/internal.h"
 
-static bool ids_check(const uint64_t *ids, uint32_t count)
-{
-    uint64_t before = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (ids[i] <= before) {
-            return false;
-        }
-        before = ids[i];
-    }
-    return true;
-}
-
-bool raft__entry_check(const struct oak_raft_entry *e)
-{
-    if (e->size > 0 && e->data == NULL) {
-        return false;
-    }
-    return e->type == OAK_RAFT_ENTRY_DATA ||
-           (e->type == OAK_RAFT_ENTRY_NOOP && (e->size == 0 || e->size == RAFT__NOOP_BYTES));
-}
-
-int raft__config_check(const struct oak_raft_config *config)
-{
-    if (config->lease_ms > OAK_RAFT_LEASE_MS_MAX || config->drift_ppm > OAK_RAFT_DRIFT_PPM_MAX) {
-        return OAK_RAFT_EINVAL;
-    }
-    if (config->voter_count > OAK_RAFT_MEMBERS_MAX ||
-        config->learner_count > OAK_RAFT_MEMBERS_MAX - config->voter_count) {
-        return OAK_RAFT_EINVAL;
-    }
-    if (!ids_check(config->voters, config->voter_count) ||
-        !ids_check(config->learners, config->learner_count)) {
-        return OAK_RAFT_EINVAL;
-    }
-    for (uint32_t v = 0; v < config->voter_count; v++) {
-        for (uint32_t l = 0; l < config->learner_count; l++) {
-            if (config->voters[v] == config->learners[l]) {
-                return OAK_RAFT_EINVAL;
-            }
-        }
-    }
-    return OAK_RAFT_OK;
-}
-
 static int log_check(const struct oak_raft_options *o)
 {
     uint64_t index = o->snapshot.index;
@@ -69,7 +25,7 @@ static int log_check(const struct oak_raft_options *o)
         if (e->index != index + 1 || e->term < term || e->term == 0) {
             return OAK_RAFT_EINVAL;
         }
-        if (!raft__entry_check(e)) {
+        if (raft__entry_check(e) != OAK_RAFT_OK) {
             return OAK_RAFT_EINVAL;
         }
         index = e->index;
@@ -101,6 +57,6 @@ int raft__options_check(const struct oak_raft_options *o)
     if (election_ms < 3 * heartbeat_ms || o->entry_bytes_max > UINT32_MAX) {
         return OAK_RAFT_EINVAL;
     }
-    int e = raft__config_check(&o->snapshot.config);
+    int e = oak_raft_config_check(&o->snapshot.config);
     return e != OAK_RAFT_OK ? e : log_check(o);
 }

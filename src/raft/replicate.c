@@ -16,7 +16,6 @@
 void raft__lead(struct oak_raft *r)
 {
     OAK_ASSERT(r->role == OAK_RAFT_LEADER);
-    OAK_ASSERT(r->self_voter);
     r->leader = r->id;
     r->beat_ms = r->now_ms;
     r->reads.lead_next = 0;
@@ -26,6 +25,7 @@ void raft__lead(struct oak_raft *r)
     }
     for (size_t i = 0; i < r->peer_count; i++) {
         raft__peer_lead(&r->peers[i], raft__log_last(&r->log), r->now_ms);
+        raft__catchup_start(r, &r->peers[i]);
     }
     raft__lease_lead(r);
     /* Its first entry lets it commit what older terms left behind. The room was reserved. */
@@ -75,16 +75,15 @@ void raft__commit_advance(struct oak_raft *r)
     if (raft__lease_defers(r)) {
         return; /* the leader before may still be reading by its lease */
     }
-    uint64_t matches[OAK_RAFT_MEMBERS_MAX];
-    size_t count = 0;
-    matches[count++] = r->durable;
+    struct raft__values matches;
+    raft__values_init(&matches);
+    raft__values_add(&matches, r->halves, r->durable);
     for (size_t i = 0; i < r->peer_count; i++) {
-        if (!r->peers[i].learner) {
-            matches[count++] = r->peers[i].match;
-        }
+        raft__values_add(&matches, r->peers[i].halves, r->peers[i].match);
     }
-    OAK_ASSERT_EQ(count, r->config.voter_count);
-    uint64_t index = raft__quorum_value(matches, count);
+    OAK_ASSERT_EQ(matches.count[0], r->config.voter_count);
+    OAK_ASSERT_EQ(matches.count[1], r->config.voter_outgoing_count);
+    uint64_t index = raft__values_quorum(&matches);
     uint64_t term = 0;
     if (index <= r->commit || !raft__log_term(&r->log, index, &term)) {
         return;
@@ -93,21 +92,26 @@ void raft__commit_advance(struct oak_raft *r)
      * commits with an entry of this term behind it. */
     if (term == r->term || OAK_BUG(commit_older_term)) {
         raft__commit_to(r, index);
+        raft__change_advance(r);
     }
+}
+
+bool raft__commit_is_own(const struct oak_raft *r)
+{
+    uint64_t term = 0;
+    return raft__log_term(&r->log, r->commit, &term) && term == r->term;
 }
 
 void raft__leader_tick(struct oak_raft *r)
 {
     /* Check-quorum (4.2.3): when did a majority last answer? */
-    uint64_t heard[OAK_RAFT_MEMBERS_MAX];
-    size_t count = 0;
-    heard[count++] = r->now_ms;
+    struct raft__values heard;
+    raft__values_init(&heard);
+    raft__values_add(&heard, r->halves, r->now_ms);
     for (size_t i = 0; i < r->peer_count; i++) {
-        if (!r->peers[i].learner) {
-            heard[count++] = r->peers[i].heard_ms;
-        }
+        raft__values_add(&heard, r->peers[i].halves, r->peers[i].heard_ms);
     }
-    if (r->now_ms - raft__quorum_value(heard, count) >= r->election_ms) {
+    if (r->now_ms - raft__values_quorum(&heard) >= r->election_ms) {
         raft__become_follower(r, r->term, 0);
         return;
     }
@@ -121,7 +125,11 @@ void raft__leader_tick(struct oak_raft *r)
             p->probe_sent = false;
             p->probe_unanswered = true;
         }
+        if (p->learner) {
+            raft__catchup_tick(r, p);
+        }
     }
+    raft__change_advance(r);
 }
 
 /* A peer has answered in this term: note it, and what round of reads it confirms. */
@@ -144,7 +152,12 @@ static void append_accepted(struct oak_raft *r, struct raft__peer *p, uint64_t i
 {
     uint64_t before = p->match;
     raft__peer_acked(p, index, r->log.base);
-    if (p->match > before) {
+    if (p->match == before) {
+        return;
+    }
+    if (p->learner) {
+        raft__catchup_acked(r, p);
+    } else {
         raft__commit_advance(r);
     }
 }

@@ -61,7 +61,7 @@ static int entries_check(const struct oak_raft_msg *m)
     uint64_t term = OAK_MAX(m->log_term, 1);
     for (size_t i = 0; i < m->entry_count; i++) {
         const struct oak_raft_entry *e = &m->entries[i];
-        if (e->index != m->index + i + 1 || e->term < term || !raft__entry_check(e)) {
+        if (e->index != m->index + i + 1 || e->term < term || raft__entry_check(e) != OAK_RAFT_OK) {
             return OAK_RAFT_EINVAL;
         }
         term = e->term;
@@ -99,7 +99,7 @@ static int form_check(const struct oak_raft *r, const struct oak_raft_msg *m)
         if (m->snapshot.index == 0 || m->snapshot.index > RAFT__NUMBER_MAX ||
             m->snapshot.term == 0 || m->snapshot.term > m->term ||
             m->snapshot.config.voter_count == 0 ||
-            raft__config_check(&m->snapshot.config) != OAK_RAFT_OK) {
+            oak_raft_config_check(&m->snapshot.config) != OAK_RAFT_OK) {
             return OAK_RAFT_EINVAL;
         }
         break;

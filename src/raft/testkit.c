@@ -121,7 +121,24 @@ struct kit_node *kit_find(struct kit *kit, uint64_t id)
     return NULL;
 }
 
-struct kit_node *kit_add(struct kit *kit, uint64_t id, const struct oak_raft_options *limits)
+struct oak_raft_config kit_config_at(const struct kit *kit, const struct kit_node *n,
+                                     uint64_t index)
+{
+    struct oak_raft_config config;
+    for (uint64_t i = index < kit->truth_count ? index : kit->truth_count; i > 0; i--) {
+        const struct kit_entry *e = &kit->truth[i - 1];
+        if (e->type == OAK_RAFT_ENTRY_CONFIG &&
+            oak_raft_config_decode(e->data, e->size, &config) == OAK_RAFT_OK) {
+            return config;
+        }
+    }
+    /* One who came later got the first state from others. */
+    return index == 0 ? n->birth : kit->config;
+}
+
+static struct kit_node *node_add(struct kit *kit, uint64_t id,
+                                 const struct oak_raft_options *limits,
+                                 const struct oak_raft_config *birth)
 {
     struct kit_node *n = &kit->nodes[kit->node_count];
     kit->node_count++;
@@ -132,11 +149,22 @@ struct kit_node *kit_add(struct kit *kit, uint64_t id, const struct oak_raft_opt
         n->options.alloc.resize = resize_libc;
     }
     n->options.id = id;
-    n->disk.snapshot.config = kit->config;
+    n->birth = *birth;
     if (kit_start(kit, n, 0) != OAK_RAFT_OK) {
         abort();
     }
     return n;
+}
+
+struct kit_node *kit_add(struct kit *kit, uint64_t id, const struct oak_raft_options *limits)
+{
+    return node_add(kit, id, limits, &kit->config);
+}
+
+struct kit_node *kit_join(struct kit *kit, uint64_t id, const struct oak_raft_options *limits)
+{
+    struct oak_raft_config nobody = {0};
+    return node_add(kit, id, limits, &nobody);
 }
 
 int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
@@ -154,6 +182,7 @@ int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
     o.seed = n->options.seed + n->lives;
     o.hard_state = n->disk.hard_state;
     o.snapshot = n->disk.snapshot;
+    o.snapshot.config = kit_config_at(kit, n, n->applied);
     o.entries = entries;
     o.entry_count = n->disk.count;
     o.applied = n->applied;
@@ -384,7 +413,7 @@ void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to)
     struct oak_raft_msg m = {
         .type = OAK_RAFT_MSG_SNAPSHOT, .from = from->id, .to = to, .term = s.term};
     m.snapshot.index = from->applied;
-    m.snapshot.config = *oak_raft_config(from->r);
+    m.snapshot.config = kit_config_at(kit, from, m.snapshot.index);
     if (oak_raft_term_at(from->r, m.snapshot.index, &m.snapshot.term)) {
         kit_send(kit, from, &m);
     }

@@ -24,7 +24,7 @@ struct kit_entry {
     enum oak_raft_entry_type type;
     uint32_t size;
     char *data;
-    const char *lent; /* the core's bytes; must stay readable while a batch is being written */
+    const char *lent;    /* the core's bytes; must stay readable while a batch is being written */
     uint64_t known_term; /* of who applied it first: it was committed in this term or before */
 };
 
@@ -60,6 +60,7 @@ struct kit_node {
     enum oak_raft_role role_seen;
     uint64_t term_seen;
     struct oak_raft_options options; /* limits to make it with */
+    struct oak_raft_config birth;    /* as of index 0 */
     uint64_t lives;
     /* Reads asked for in this life: what had committed anywhere by then, by sequence number. */
     uint64_t *read_floors;
@@ -92,6 +93,7 @@ struct kit {
     void (*say)(void *user, const char *line);
     void *user;
     size_t applied_total;
+    size_t changes; /* joint configurations committed */
     size_t restored_total;
 };
 
@@ -99,7 +101,12 @@ void kit_init(struct kit *kit);
 void kit_fini(struct kit *kit);
 /* Make the node with `id` (on a new disk with the kit's configuration), and its first life. */
 struct kit_node *kit_add(struct kit *kit, uint64_t id, const struct oak_raft_options *limits);
+/* The same, but it knows of no group: it waits to be found. */
+struct kit_node *kit_join(struct kit *kit, uint64_t id, const struct oak_raft_options *limits);
 struct kit_node *kit_find(struct kit *kit, uint64_t id);
+/* What the node's state machine holds as the configuration, having applied up to `index`. */
+struct oak_raft_config kit_config_at(const struct kit *kit, const struct kit_node *n,
+                                     uint64_t index);
 /* Lose memory. The first `batches` writes under way are on disk whole, of the next one `part` steps
  * (restore, hard state, then entries one by one). */
 void kit_crash(struct kit *kit, struct kit_node *n, size_t batches, size_t part);
@@ -121,7 +128,7 @@ int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq);
 enum oak_raft_lease_kind kit_lease(struct kit *kit, struct kit_node *n);
 /* All reads that wait at this leader, by its lease. */
 bool kit_grant(struct kit *kit, struct kit_node *n);
-/* A command of a script about clocks and leases (script_test.c tells them). False: not one. */
+/* A command of a script about clocks and leases (testkit_script.c tells them). False: not one. */
 bool kit_clock_command(struct kit *kit, struct kit_node *n, const char *verb, uint64_t a,
                        uint64_t b);
 int kit_compact(struct kit *kit, struct kit_node *n, uint64_t index);
@@ -130,6 +137,10 @@ void kit_snapshot(struct kit *kit, struct kit_node *from, uint64_t to);
 /* Compare all disks: entries of equal index and term are equal, and so is all before them. */
 void kit_compare_disks(struct kit *kit);
 void kit_describe(const struct oak_raft_msg *m, char *text, size_t size);
+/* "1 2 3", "1 2 4 <- 1 2 3" when joint, "+5" a learner, "~3" one to be. */
+void kit_config_describe(const struct oak_raft_config *c, char *text, size_t size);
+bool kit_config_votes(const struct oak_raft_config *c, uint64_t id);
+bool kit_config_has(const struct oak_raft_config *c, uint64_t id);
 /* With the bug zoo compiled in, wake the animal that OAK_BUG in the environment names. */
 void kit_wake_bug(void);
 

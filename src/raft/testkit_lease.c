@@ -43,7 +43,8 @@ bool kit_grant(struct kit *kit, struct kit_node *n)
     return granted;
 }
 
-bool kit_clock_command(struct kit *kit, struct kit_node *n, const char *verb, uint64_t a, uint64_t b)
+bool kit_clock_command(struct kit *kit, struct kit_node *n, const char *verb, uint64_t a,
+                       uint64_t b)
 {
     if (strcmp(verb, "clock") == 0) {
         n->now_ms += a;

@@ -19,25 +19,83 @@ static const char *const type_names[] = {"?",
                                          "read",
                                          "read-reply"};
 
+static size_t ids_describe(const char *head, const uint64_t *ids, uint32_t count, char *text,
+                           size_t size)
+{
+    size_t at = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < count && at < size; i++) {
+        at += (size_t)snprintf(text + at, size - at, "%s%d", head, (int)ids[i]);
+    }
+    return at;
+}
+
+void kit_config_describe(const struct oak_raft_config *c, char *text, size_t size)
+{
+    size_t at = ids_describe(" ", c->voters, c->voter_count, text, size);
+    if (c->voter_outgoing_count > 0) {
+        at += (size_t)snprintf(text + at, size - at, " <-");
+        at += ids_describe(" ", c->voters_outgoing, c->voter_outgoing_count, text + at, size - at);
+    }
+    at += ids_describe(" +", c->learners, c->learner_count, text + at, size - at);
+    at += ids_describe(" ~", c->learners_next, c->learner_next_count, text + at, size - at);
+    if (c->lease_ms != 0) {
+        at += (size_t)snprintf(text + at, size - at, " lease=%d", (int)c->lease_ms);
+    }
+    (void)snprintf(text + at, size - at, "%s", at == 0 ? " nobody" : "");
+}
+
+static bool ids_have(const uint64_t *ids, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool kit_config_votes(const struct oak_raft_config *c, uint64_t id)
+{
+    return ids_have(c->voters, c->voter_count, id) ||
+           ids_have(c->voters_outgoing, c->voter_outgoing_count, id);
+}
+
+bool kit_config_has(const struct oak_raft_config *c, uint64_t id)
+{
+    return kit_config_votes(c, id) || ids_have(c->learners, c->learner_count, id);
+}
+
+static size_t entry_describe(const struct oak_raft_entry *e, char *text, size_t size)
+{
+    size_t at = (size_t)snprintf(text, size, "%d:%d", (int)e->term, (int)e->index);
+    struct oak_raft_config c;
+    if (e->type == OAK_RAFT_ENTRY_CONFIG && oak_raft_config_decode(e->data, e->size, &c) == 0) {
+        char config[256];
+        kit_config_describe(&c, config, sizeof(config));
+        at += (size_t)snprintf(text + at, size - at, "={%s}", config + 1);
+    } else if (e->size > 0 && e->type == OAK_RAFT_ENTRY_NOOP) {
+        at += (size_t)snprintf(text + at, size - at, "@%d", *(const uint8_t *)e->data);
+    } else if (e->size > 0) {
+        at += (size_t)snprintf(text + at, size - at, "=%.*s", e->size > 12 ? 12 : (int)e->size,
+                               (const char *)e->data);
+    }
+    return at;
+}
+
 static size_t entries_describe(const struct oak_raft_entry *entries, size_t count, char *text,
                                size_t size)
 {
     size_t at = (size_t)snprintf(text, size, " [");
-    for (size_t i = 0; i < count && at + 40 < size; i++) {
+    for (size_t i = 0; i < count && at + 200 < size; i++) {
         const struct oak_raft_entry *e = &entries[i];
         if (i > 3 && i + 1 < count) {
             at += (size_t)snprintf(text + at, size - at, " ..");
             i = count - 2;
             continue;
         }
-        at += (size_t)snprintf(text + at, size - at, "%s%d:%d", i == 0 ? "" : " ", (int)e->term,
-                               (int)e->index);
-        if (e->size > 0 && e->type == OAK_RAFT_ENTRY_NOOP) {
-            at += (size_t)snprintf(text + at, size - at, "@%d", *(const uint8_t *)e->data);
-        } else if (e->size > 0) {
-            at += (size_t)snprintf(text + at, size - at, "=%.*s", e->size > 12 ? 12 : (int)e->size,
-                                   (const char *)e->data);
-        }
+        at += (size_t)snprintf(text + at, size - at, "%s", i == 0 ? "" : " ");
+        at += entry_describe(e, text + at, size - at);
     }
     at += (size_t)snprintf(text + at, size - at, "]");
     return at;
@@ -158,6 +216,34 @@ static void take_batch(struct kit *kit, struct kit_node *n, const struct oak_raf
     n->batch_count++;
 }
 
+static bool voters_are(const uint64_t *ids, uint32_t count, const struct oak_raft_config *c)
+{
+    return count == c->voter_count && memcmp(ids, c->voters, count * sizeof(ids[0])) == 0;
+}
+
+/* Any two majorities of a configuration and the one before it must meet: that is so when the voters
+ * stay, when the old ones are half of a joint one, and when that half is left. */
+static void step_check(struct kit *kit, const struct kit_entry *e)
+{
+    if (e->type != OAK_RAFT_ENTRY_CONFIG) {
+        return;
+    }
+    struct oak_raft_config before = kit_config_at(kit, &kit->nodes[0], kit->truth_count);
+    struct oak_raft_config c;
+    bool sound = oak_raft_config_decode(e->data, e->size, &c) == OAK_RAFT_OK;
+    if (sound && before.voter_outgoing_count > 0) {
+        sound = c.voter_outgoing_count == 0 && voters_are(c.voters, c.voter_count, &before);
+    } else if (sound && c.voter_outgoing_count > 0) {
+        sound = voters_are(c.voters_outgoing, c.voter_outgoing_count, &before);
+    } else if (sound) {
+        sound = voters_are(c.voters, c.voter_count, &before);
+    }
+    kit->changes += c.voter_outgoing_count > 0;
+    if (!sound) {
+        kit_fail(kit, "the configuration at %d does not follow from the one before", (int)e->index);
+    }
+}
+
 static void apply_one(struct kit *kit, struct kit_node *n, const struct oak_raft_entry *e)
 {
     if (e->index != n->applied + 1) {
@@ -181,6 +267,7 @@ static void apply_one(struct kit *kit, struct kit_node *n, const struct oak_raft
                  (int)e->index - 1);
     }
     mine.known_term = n->term_seen;
+    step_check(kit, &mine);
     kit->truth = kit_grow(kit->truth, (size_t)kit->truth_count + 1, sizeof(kit->truth[0]));
     kit->truth[kit->truth_count] = mine;
     kit->truth_count++;
@@ -234,6 +321,20 @@ static void leader_check(struct kit *kit, const struct kit_node *n, const struct
     }
 }
 
+/* A leader without a vote may lead until the configuration that says so has committed. */
+static void membership_check(struct kit *kit, const struct kit_node *n,
+                             const struct oak_raft_status *s)
+{
+    const struct oak_raft_config *c = oak_raft_config(n->r);
+    if (kit_config_votes(c, n->id)) {
+        return;
+    }
+    struct oak_raft_config committed = kit_config_at(kit, n, s->commit);
+    if (memcmp(c, &committed, sizeof(committed)) == 0) {
+        kit_fail(kit, "%d leads a group that it has left", (int)n->id);
+    }
+}
+
 static void look(struct kit *kit, struct kit_node *n)
 {
     struct oak_raft_status s;
@@ -253,6 +354,9 @@ static void look(struct kit *kit, struct kit_node *n)
         }
         n->role_seen = s.role;
         n->term_seen = s.term;
+    }
+    if (s.role == OAK_RAFT_LEADER && s.commit <= kit->truth_count) {
+        membership_check(kit, n, &s);
     }
     if (s.commit < n->commit_seen) {
         kit_fail(kit, "commit of %d went back from %d to %d", (int)n->id, (int)n->commit_seen,
