@@ -309,8 +309,9 @@ struct oak_raft_status {
     uint64_t first;   /* index of the oldest entry in memory; last + 1 when there is none */
     uint64_t last;    /* index of the newest entry */
     uint64_t last_term;
-    uint64_t durable; /* index up to which this member's log is on disk */
-    size_t log_bytes; /* payload bytes held in memory */
+    uint64_t durable;      /* index up to which this member's log is on disk */
+    uint64_t config_index; /* of the entry, or snapshot, that brought the configuration in force */
+    size_t log_bytes;      /* payload bytes held in memory */
     size_t uncommitted_bytes;
     uint64_t lease_left_ms; /* a leader: how long its lease holds, as of the last tick; 0: none */
     bool commit_deferred; /* a new leader that commits nothing until the last one's lease is over */

@@ -17,56 +17,6 @@
 #define CRC_AT      4
 #define CRC_FROM    8
 
-/* u16 voters, u16 learners, then their ids. */
-int oak_peer_config_encode(const struct oak_raft_config *config, struct oak_buf *out)
-{
-    OAK_ASSERT_LE(config->voter_count, OAK_RAFT_MEMBERS_MAX);
-    OAK_ASSERT_LE(config->learner_count, OAK_RAFT_MEMBERS_MAX);
-    size_t size = 4 + 8 * (size_t)(config->voter_count + config->learner_count);
-    int error = oak_buf_reserve(out, size);
-    if (error != 0) {
-        return error;
-    }
-    uint8_t *p = out->data + out->size;
-    oak_put_u16(p, (uint16_t)config->voter_count);
-    oak_put_u16(p + 2, (uint16_t)config->learner_count);
-    p += 4;
-    for (uint32_t i = 0; i < config->voter_count; i++, p += 8) {
-        oak_put_u64(p, config->voters[i]);
-    }
-    for (uint32_t i = 0; i < config->learner_count; i++, p += 8) {
-        oak_put_u64(p, config->learners[i]);
-    }
-    out->size += size;
-    return 0;
-}
-
-static int config_read(struct oak_reader *r, struct oak_raft_config *out)
-{
-    *out = (struct oak_raft_config){0};
-    uint32_t voters = oak_read_u16(r);
-    uint32_t learners = oak_read_u16(r);
-    if (r->failed || voters > OAK_RAFT_MEMBERS_MAX || learners > OAK_RAFT_MEMBERS_MAX) {
-        return OAK_EFORMAT;
-    }
-    out->voter_count = voters;
-    out->learner_count = learners;
-    for (uint32_t i = 0; i < voters; i++) {
-        out->voters[i] = oak_read_u64(r);
-    }
-    for (uint32_t i = 0; i < learners; i++) {
-        out->learners[i] = oak_read_u64(r);
-    }
-    return r->failed ? OAK_EFORMAT : 0;
-}
-
-int oak_peer_config_decode(struct oak_bytes bytes, struct oak_raft_config *out)
-{
-    struct oak_reader r = oak_reader(bytes);
-    int error = config_read(&r, out);
-    return error != 0 ? error : (oak_reader_left(&r) != 0 ? OAK_EFORMAT : 0);
-}
-
 static uint8_t *put_u64s(uint8_t *p, const uint64_t *values, size_t count)
 {
     for (size_t i = 0; i < count; i++, p += 8) {
@@ -133,7 +83,7 @@ static int raft_entries_read(struct oak_reader *r, struct oak_arena *arena, uint
         (void)oak_read_bytes(r, 3);
         entries[i].size = oak_read_u32(r);
         entries[i].data = oak_read_bytes(r, entries[i].size).data;
-        if (r->failed || type > OAK_RAFT_ENTRY_DATA) {
+        if (r->failed || type > OAK_RAFT_ENTRY_CONFIG) {
             return OAK_EFORMAT;
         }
         entries[i].type = (enum oak_raft_entry_type)type;
@@ -169,16 +119,20 @@ static int raft_decode(struct oak_reader *r, struct oak_arena *arena,
     return count == 0 ? 0 : raft_entries_read(r, arena, count, m);
 }
 
-/* transfer, offset, term, snapshot index, snapshot term; u8 last, 3 zero bytes; configuration;
- * data. */
+/* transfer, offset, term, snapshot index, snapshot term; u8 last, a zero byte, u16 bytes of the
+ * configuration; the configuration, as the Raft core encodes it; data. */
 static int chunk_encode(const struct oak_peer_chunk *c, struct oak_buf *out)
 {
     const uint64_t fixed[] = {c->transfer, c->offset, c->term, c->snapshot.index, c->snapshot.term};
+    uint8_t config[OAK_RAFT_CONFIG_BYTES_MAX];
+    size_t config_size = oak_raft_config_encode(&c->snapshot.config, config);
     uint8_t head[sizeof(fixed) + 4] = {0};
-    *put_u64s(head, fixed, OAK_COUNT_OF(fixed)) = c->last ? 1 : 0;
+    uint8_t *p = put_u64s(head, fixed, OAK_COUNT_OF(fixed));
+    p[0] = c->last ? 1 : 0;
+    oak_put_u16(p + 2, (uint16_t)config_size);
     int error = oak_buf_append(out, head, sizeof(head));
     if (error == 0) {
-        error = oak_peer_config_encode(&c->snapshot.config, out);
+        error = oak_buf_append(out, config, config_size);
     }
     return error != 0 ? error : oak_buf_append(out, c->data.data, c->data.size);
 }
@@ -191,10 +145,12 @@ static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
     c->snapshot.index = oak_read_u64(r);
     c->snapshot.term = oak_read_u64(r);
     c->last = oak_read_u8(r) != 0;
-    (void)oak_read_bytes(r, 3);
-    int error = config_read(r, &c->snapshot.config);
-    if (error != 0) {
-        return error;
+    (void)oak_read_u8(r);
+    size_t config_size = oak_read_u16(r);
+    struct oak_bytes config = oak_read_bytes(r, config_size);
+    if (r->failed ||
+        oak_raft_config_decode(config.data, config.size, &c->snapshot.config) != OAK_RAFT_OK) {
+        return OAK_EFORMAT;
     }
     c->data = oak_read_bytes(r, oak_reader_left(r));
     return r->failed || c->data.size > OAK_SNAPSHOT_CHUNK_BYTES_MAX ? OAK_EFORMAT : 0;

@@ -103,7 +103,10 @@ static void chunks_acks_forwards_and_refusals_come_back(void **state)
                      .last = true,
                      .snapshot = {.index = 4,
                                   .term = 2,
-                                  .config = {.voter_count = 1, .voters = {9}}},
+                                  .config = {.voter_count = 1,
+                                             .voters = {9},
+                                             .voter_outgoing_count = 1,
+                                             .voters_outgoing = {8}}},
                      .data = {(const uint8_t *)"xyz", 3}}},
         {.kind = OAK_PEER_CHUNK_ACK, .u.ack = {.transfer = 1, .offset = 5, .installed = true}},
         {.kind = OAK_PEER_FORWARD, .u.forward = {.seq = 6, .commands = {(const uint8_t *)"cc", 2}}},
@@ -126,6 +129,31 @@ static void chunks_acks_forwards_and_refusals_come_back(void **state)
     oak_arena_fini(&arena);
 }
 
+static void a_chunk_without_a_sound_configuration_is_refused(void **state)
+{
+    (void)state;
+    struct oak_peer_frame in = {
+        .kind = OAK_PEER_CHUNK,
+        .u.chunk = {.snapshot = {.config = {.voter_count = 2, .voters = {1, 2}}}},
+    };
+    struct oak_peer_frame out;
+    struct oak_buf bytes = {0};
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    assert_int_equal(oak_peer_encode(&in, &bytes), 0);
+    const size_t places[] = {56 + 42, 56 + 44, 56 + 45,
+                             56 + 44 + 16}; /* size, version, count, id */
+    for (size_t i = 0; i < OAK_COUNT_OF(places); i++) {
+        uint8_t was = bytes.data[places[i]];
+        bytes.data[places[i]] = 3;
+        oak_put_u32(bytes.data + 4, oak_crc32c(0, bytes.data + 8, bytes.size - 8));
+        assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), OAK_EFORMAT);
+        bytes.data[places[i]] = was;
+    }
+    oak_arena_fini(&arena);
+    oak_buf_fini(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +161,7 @@ int main(void)
         cmocka_unit_test(every_cut_and_every_flip_is_refused),
         cmocka_unit_test(a_count_beyond_the_bytes_is_refused_before_it_is_allocated),
         cmocka_unit_test(chunks_acks_forwards_and_refusals_come_back),
+        cmocka_unit_test(a_chunk_without_a_sound_configuration_is_refused),
     };
     return cmocka_run_group_tests_name("peer/frame", tests, NULL, NULL);
 }

@@ -82,10 +82,6 @@ OAK_MUST_USE int oak_peer_encode(const struct oak_peer_frame *frame, struct oak_
 OAK_MUST_USE int oak_peer_decode(struct oak_bytes bytes, struct oak_arena *arena,
                                  struct oak_peer_frame *out);
 
-/* A configuration as bytes: in chunks, and in snapshot files. */
-OAK_MUST_USE int oak_peer_config_encode(const struct oak_raft_config *config, struct oak_buf *out);
-OAK_MUST_USE int oak_peer_config_decode(struct oak_bytes bytes, struct oak_raft_config *out);
-
 /* -- carrying frames between processes --------------------------------------------------------- */
 
 struct oak_peers;

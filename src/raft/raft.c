@@ -275,6 +275,7 @@ void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
         .last = raft__log_last(&r->log),
         .last_term = raft__log_last_term(&r->log),
         .durable = r->durable,
+        .config_index = r->config_index,
         .log_bytes = r->log.bytes,
         .uncommitted_bytes = r->uncommitted_bytes,
         .lease_left_ms = raft__lease_left(r),

@@ -26,13 +26,21 @@ static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry
         r->applied_term_seen = entry->term;
         replica__requests_overtaken(r, entry->term);
     }
-    struct oak_bytes bytes = oak_bytes(entry->data, entry->size);
+    /* To the state machine a configuration is an entry with nothing in it. */
+    bool config = entry->type == OAK_RAFT_ENTRY_CONFIG;
+    struct oak_bytes bytes = config ? oak_bytes(NULL, 0) : oak_bytes(entry->data, entry->size);
     struct oak_kv_command command;
     bool ours = entry->type == OAK_RAFT_ENTRY_DATA && oak_kv_command_decode(bytes, &command) == 0 &&
                 command.origin == r->options.id && replica__request_find(r, command.id) != NULL;
     struct oak_kv_result result;
-    int error =
-        oak_kv_apply(r->kv, entry->index, entry->term, bytes, ours, &r->apply_arena, &result);
+    int error = 0;
+    if (config && entry->index > oak_kv_state(r->kv)->applied) {
+        error = replica__config_apply(r, entry);
+    }
+    replica__change_note(r, entry);
+    error = error != 0 ? error
+                       : oak_kv_apply(r->kv, entry->index, entry->term, bytes, ours,
+                                      &r->apply_arena, &result);
     if (error == 0 && ours) {
         waiting[*count].request = replica__request_take(r, command.id);
         waiting[*count].result = result;
@@ -66,6 +74,9 @@ void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries,
                                  &waiting[k].result);
         }
         oak_arena_reset(&r->apply_arena);
+        if (error == 0) {
+            replica__change_applied(r);
+        }
     }
     if (error != 0) {
         replica__fatal(r, error, "applying to the store");

@@ -87,7 +87,7 @@ void oak_replica_receive(struct oak_replica *r, struct oak_bytes bytes)
         oak_arena_reset(&r->frame_arena);
         return;
     }
-    struct remote *remote = replica__remote(r, frame.address.from);
+    struct remote *remote = replica__remote_admit(r, frame.address.from);
     if (remote != NULL) {
         if (remote->boot != frame.address.boot) {
             remote->boot = frame.address.boot;

@@ -17,6 +17,7 @@ enum replica_request_state {
     REQUEST_GATHERED,  /* its command waits for a leader to be known */
     REQUEST_PROPOSED,  /* in our own log */
     REQUEST_FORWARDED, /* sent to the leader */
+    REQUEST_CHANGING,  /* of the configuration */
     REQUEST_READ_NEW,  /* a read that has no read index asked for */
     REQUEST_READ_SENT, /* `id` is its read's number */
     REQUEST_READ_WAIT, /* `id` is the index that must be applied */
@@ -99,6 +100,15 @@ struct remote {
     bool lost;            /* to be told to Raft */
 };
 
+/* A change of the configuration that somebody waits for. */
+struct changing {
+    struct oak_replica_request *request; /* NULL: none */
+    struct oak_raft_config target;
+    uint64_t index; /* of its first entry; 0: not proposed yet */
+    uint64_t term;
+    bool lost; /* another entry was applied in its place */
+};
+
 struct oak_replica {
     struct oak_replica_options options;
     struct oak_raft *raft;
@@ -121,6 +131,10 @@ struct oak_replica {
 
     struct remote remotes[OAK_PEERS_MAX];
     size_t remote_count;
+    struct oak_raft_config config_applied; /* as the store holds it */
+    uint64_t config_index;                 /* of the one that the rows of remotes follow */
+    bool config_followed;                  /* they follow one */
+    struct changing changing;
 
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
     struct receiving receiving;
@@ -183,6 +197,26 @@ void replica__forwards_fail(struct oak_replica *r, uint64_t seq, int error);
 void replica__forward_take(struct oak_replica *r, struct remote *from,
                            const struct oak_peer_frame *frame);
 void replica__publish(struct oak_replica *r);
+
+uint64_t replica__default_deadline(const struct oak_replica *r);
+
+/* members.c */
+/* What the store holds as the configuration; an old one is given the one of its birth. */
+int replica__config_load(struct oak_replica *r);
+/* A snapshot was installed: the store tells what it brought. */
+int replica__config_installed(struct oak_replica *r, const struct oak_raft_snapshot *snapshot);
+/* Into the store's open batch. */
+int replica__config_apply(struct oak_replica *r, const struct oak_raft_entry *entry);
+/* The row of a member that speaks; NULL: there is no room for strangers. */
+struct remote *replica__remote_admit(struct oak_replica *r, uint64_t id);
+/* Has the configuration in force changed? */
+void replica__members_follow(struct oak_replica *r);
+void replica__change_dispatch(struct oak_replica *r);
+void replica__change_note(struct oak_replica *r, const struct oak_raft_entry *entry);
+/* A batch has been applied. */
+void replica__change_applied(struct oak_replica *r);
+void replica__change_forget(struct oak_replica *r, struct oak_replica_request *request);
+void replica__change_expire(struct oak_replica *r, uint64_t now, int error);
 
 /* frames.c */
 struct remote *replica__remote(struct oak_replica *r, uint64_t id);

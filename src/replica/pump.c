@@ -125,6 +125,8 @@ void replica__pump(struct oak_replica *r)
     losses_tell(r);
     do {
         leadership_note(r);
+        replica__members_follow(r);
+        replica__change_dispatch(r);
         replica__dispatch(r);
         replica__reads_ask(r);
         if (!oak_raft_has_output(r->raft)) {

@@ -136,7 +136,11 @@ static int receiving_begin(struct oak_replica *r, uint64_t from, const struct oa
     v->last = false;
     v->active = true;
     oak_buf_clear(&v->config);
-    return oak_peer_config_encode(&v->meta.config, &v->config);
+    int error = oak_buf_reserve(&v->config, OAK_RAFT_CONFIG_BYTES_MAX);
+    if (error == 0) {
+        v->config.size = oak_raft_config_encode(&v->meta.config, v->config.data);
+    }
+    return error;
 }
 
 void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
@@ -238,6 +242,9 @@ static void installed(struct oak_replica *r)
     in->reader = NULL;
     int error = oak_store_restore_finish(in->restore);
     in->restore = NULL;
+    if (error == 0) {
+        error = replica__config_installed(r, &in->meta);
+    }
     if (error == 0) {
         error = oak_kv_reload(r->kv);
     }

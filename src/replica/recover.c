@@ -141,7 +141,7 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
         .append_bytes_max = o->append_bytes_max,
         .inflight_bytes_max = OAK_INFLIGHT_BYTES_MAX,
         .uncommitted_bytes_max = OAK_UNCOMMITTED_BYTES_MAX,
-        .snapshot = {.config = o->bootstrap},
+        .snapshot = {.config = r->config_applied},
         .applied = state->applied,
     };
     o->loop->entropy.fill(o->loop->entropy.user, &options.seed, sizeof(options.seed));
@@ -202,6 +202,10 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
     const struct oak_store_state *state = oak_store_state(o->store);
     if (error == 0 && g != NULL) {
         error = parts_fit(r, g, state, e);
+    }
+    if (error == 0 && (error = replica__config_load(r)) != 0) {
+        error = oak_fail(e, error, "the store in %s doesn't tell who is in the group: %s", o->dir,
+                         oak_error_text(error));
     }
     if (error == 0) {
         error = raft_start(r, g, state, e);

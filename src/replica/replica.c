@@ -76,16 +76,6 @@ static int dirs_make(struct oak_replica *r, struct oak_errbuf *e)
                       : oak_fail(e, error, "can't make %s: %s", r->snap_dir, oak_error_text(error));
 }
 
-static void remotes_init(struct oak_replica *r)
-{
-    const struct oak_raft_config *config = &r->options.bootstrap;
-    for (uint32_t i = 0; i < config->voter_count; i++) {
-        if (config->voters[i] != r->options.id) {
-            r->remotes[r->remote_count++].id = config->voters[i];
-        }
-    }
-}
-
 static void defaults_fill(struct oak_replica_options *o)
 {
     o->heartbeat_ms = o->heartbeat_ms != 0 ? o->heartbeat_ms : 100;
@@ -120,7 +110,6 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     r->counter = (uint64_t)(prefix >> 1) << 32;
     r->oldest = r->counter + 1;
     r->forward_seq = 1;
-    remotes_init(r);
     return dirs_make(r, e);
 }
 
@@ -174,11 +163,14 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
     r->after.run = after_run;
     r->options.loop->after_add(r->options.loop->user, &r->after);
     (void)oak_raft_tick(r->raft, replica__now(r) / 1000000);
-    if (r->options.bootstrap.voter_count == 1) {
+    const struct oak_raft_config *config = oak_raft_config(r->raft);
+    if (config->voter_count == 1 && config->voters[0] == options->id &&
+        config->voter_outgoing_count == 0) {
         /* Nobody else can lead: there is nothing to wait for. */
         error = oak_raft_campaign(r->raft);
         OAK_ASSERT_EQ(error, 0);
     }
+    replica__members_follow(r);
     tick_set(r);
     *out = r;
     return 0;
@@ -200,11 +192,6 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     out->pending = r->pending + r->reads_pending;
     out->applied = oak_kv_state(r->kv)->applied;
     out->installing = r->installing.active;
-}
-
-const struct oak_raft_config *oak_replica_config(const struct oak_replica *r)
-{
-    return oak_raft_config(r->raft);
 }
 
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,

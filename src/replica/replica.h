@@ -44,15 +44,16 @@ struct oak_replica_options {
     const char *const *client_urls;
     size_t client_url_count;
 
-    struct oak_raft_config bootstrap; /* who is in the group from the start */
-    uint32_t heartbeat_ms;            /* 0: 100 */
-    uint32_t election_ms;             /* 0: 1000 */
-    uint32_t txn_ops_max;             /* 0: OAK_TXN_OPS_MAX */
-    size_t request_bytes_max;         /* 0: OAK_REQUEST_BYTES_MAX */
-    size_t flush_bytes;               /* of log between two flushes of the store; 0: 32 MiB */
-    size_t append_bytes_max;          /* of entries in one message to a follower; 0:
+    /* Who is in the group from the start. Nobody: this member waits until a leader finds it. */
+    struct oak_raft_config bootstrap;
+    uint32_t heartbeat_ms;    /* 0: 100 */
+    uint32_t election_ms;     /* 0: 1000 */
+    uint32_t txn_ops_max;     /* 0: OAK_TXN_OPS_MAX */
+    size_t request_bytes_max; /* 0: OAK_REQUEST_BYTES_MAX */
+    size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
+    size_t append_bytes_max;  /* of entries in one message to a follower; 0:
                                          OAK_APPEND_BYTES_MAX */
-    size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
+    size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
 
     const struct oak_loop *loop;
     struct oak_journal
@@ -65,7 +66,11 @@ struct oak_replica_options {
         *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;
     const struct oak_log *log;
-    /* Each entry as it is applied, in order (checkers, sinks); NULL for none. */
+    /* The configuration in force is another one (also one that may yet be cut off): the transport
+     * must reach whom it names. Borrowed for the call. NULL for none. */
+    void (*members_changed)(void *user, const struct oak_raft_config *config);
+    /* Each entry as it is applied, in order (checkers, sinks), empty unless it was proposed as a
+     * command; NULL for none. */
     void (*applied)(void *user, uint64_t index, uint64_t term, struct oak_bytes entry);
     /* The process must end: what is on disk is unknown, or the state is proven wrong. Called once.
      */
@@ -112,6 +117,16 @@ void oak_replica_forget(struct oak_replica *r, struct oak_replica_request *reque
  * done(error 0, NULL) and the state may be read. OAK_ETOOMANYREQUESTS, OAK_ESTOPPED. */
 OAK_MUST_USE int oak_replica_read(struct oak_replica *r, struct oak_replica_request *request);
 
+/* Make `target` the configuration, as oak_raft_change() says; on the leader only. done(error 0,
+ * NULL) once all of it is applied here, the leaving of the joint configuration too. `done` may
+ * tell: OAK_ENOTLEADER; OAK_EAGAIN: another change is under way, or the leader is too new;
+ * OAK_ELEARNERNOTREADY: a new voter is no learner yet, or has not caught up; OAK_EINVAL;
+ * OAK_ELEADERCHANGED: it did not happen; OAK_ETIMEOUT: it may still happen. The call itself:
+ * OAK_ESTOPPED, OAK_EAGAIN, OAK_EINVAL. */
+OAK_MUST_USE int oak_replica_reconfigure(struct oak_replica *r,
+                                         const struct oak_raft_config *target,
+                                         struct oak_replica_request *request);
+
 /* -- looking ----------------------------------------------------------------------------------- */
 
 struct oak_kv *oak_replica_kv(struct oak_replica *r);
@@ -131,6 +146,7 @@ struct oak_replica_status {
     bool installing;        /* a snapshot */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
+/* The configuration in force. */
 const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
 /* Rows of the Raft core's peers; on a leader. */
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,

@@ -24,7 +24,7 @@
 #define APPLY_LAG_MAX    5000
 #define PUBLISH_AGAIN_NS 1000000000ull
 
-static uint64_t default_deadline(const struct oak_replica *r)
+uint64_t replica__default_deadline(const struct oak_replica *r)
 {
     return replica__now(r) + 5000000000ull + 2000000ull * r->options.election_ms;
 }
@@ -120,7 +120,7 @@ int oak_replica_propose(struct oak_replica *r, enum oak_kv_kind kind, struct oak
     request->forward_seq = 0;
     request->state = REQUEST_GATHERED;
     if (request->deadline_ns == 0) {
-        request->deadline_ns = default_deadline(r);
+        request->deadline_ns = replica__default_deadline(r);
     }
     return 0;
 }
@@ -130,7 +130,9 @@ void oak_replica_forget(struct oak_replica *r, struct oak_replica_request *reque
     if (request->state == REQUEST_IDLE) {
         return;
     }
-    if (request->state >= REQUEST_READ_NEW) {
+    if (request->state == REQUEST_CHANGING) {
+        replica__change_forget(r, request);
+    } else if (request->state >= REQUEST_READ_NEW) {
         oak_list_remove(&request->link);
         r->reads_pending--;
     } else {
@@ -318,7 +320,7 @@ int oak_replica_read(struct oak_replica *r, struct oak_replica_request *request)
     r->reads_pending++;
     request->state = REQUEST_READ_NEW;
     if (request->deadline_ns == 0) {
-        request->deadline_ns = default_deadline(r);
+        request->deadline_ns = replica__default_deadline(r);
     }
     request->link = (struct oak_list){0};
     oak_list_push(&r->reads_new, &request->link);
@@ -392,6 +394,7 @@ static void reads_end(struct oak_replica *r, struct oak_list *list, uint64_t now
 static void requests_end(struct oak_replica *r, uint64_t now, int error)
 {
     each_pending(r, is_due, now, error);
+    replica__change_expire(r, now, error);
     reads_end(r, &r->reads_new, now, error);
     reads_end(r, &r->reads_sent, now, error);
     reads_end(r, &r->reads_wait, now, error);

@@ -126,7 +126,7 @@ void replica__snapshot_start(struct oak_replica *r, const struct oak_raft_snapsh
     s->meta = (struct oak_raft_snapshot){
         .index = state->applied,
         .term = state->applied_term,
-        .config = *oak_raft_config(r->raft),
+        .config = r->config_applied,
     };
     r->options.loop->entropy.fill(r->options.loop->entropy.user, &s->transfer, sizeof(s->transfer));
     s->offset = 0;
