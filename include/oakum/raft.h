@@ -273,7 +273,7 @@ struct oak_raft_now {
 enum oak_raft_lease_kind {
     OAK_RAFT_LEASE_NONE,      /* ask by oak_raft_read() */
     OAK_RAFT_LEASE_OWN,       /* any read may be served once applied >= index */
-    OAK_RAFT_LEASE_INHERITED, /* ... but for one that an entry in limbo may bear on: that one waits */
+    OAK_RAFT_LEASE_INHERITED, /* ... but for one that an entry in limbo may bear on: it waits */
 };
 
 struct oak_raft_lease {
@@ -378,7 +378,7 @@ OAK_RAFT_API int oak_raft_change(struct oak_raft *r, const struct oak_raft_confi
  * its own term yet waits. */
 OAK_RAFT_API int oak_raft_read(struct oak_raft *r, uint64_t *seq);
 
-/* -- reads by lease (configuration, lease_ms; docs/internals/reads.md has the rules and the proof) */
+/* -- reads by lease (lease_ms of the configuration; docs/internals/reads.md has the proof) ------ */
 
 /* May a read that was asked for before `now` was read off the clocks be served without asking
  * anybody? Serve it from the state machine once it has applied out->index. */
@@ -394,8 +394,8 @@ OAK_RAFT_API bool oak_raft_lease_grant(struct oak_raft *r, const struct oak_raft
  * it before each tick. A leader writes it into the entries that keep its lease. */
 OAK_RAFT_API void oak_raft_wall(struct oak_raft *r, uint64_t earliest_ms);
 
-/* The entry at `index`, to look at until the next call that is not const; false when it is compacted
- * or not there. */
+/* The entry at `index`, to look at until the next call that is not const; false when it is
+ * compacted or not there. */
 OAK_RAFT_API bool oak_raft_entry_at(const struct oak_raft *r, uint64_t index,
                                     struct oak_raft_entry *out);
 

@@ -17,8 +17,8 @@
  * round by a millisecond in the safe direction, and stretch by drift_ppm. 4 compares the times of
  * two members, so the host says how late and how early it can be.
  *
- * Changing D. A leader uses the least, a new one waits by the most of the D in force and of those in
- * its log. When a change has committed, its leader has waited out all leases by the D before it.
+ * Changing D. A leader uses the least, a new one waits by the most of the D in force and of those
+ * in its log. When a change has committed, its leader has waited out all leases by the D before it.
  *
  * Can fail     nothing: a no-op for which there is no memory is not made, and the lease runs out.
  * Invariants   held: marks[first] has committed in this term and led; no entry is younger than

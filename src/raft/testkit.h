@@ -123,8 +123,8 @@ void kit_drop(struct kit *kit, size_t at);
 int kit_tick(struct kit *kit, struct kit_node *n, uint64_t ms);
 int kit_propose(struct kit *kit, struct kit_node *n, const char *text);
 int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq);
-/* A read that is asked for and checked at this moment. Nothing that committed anywhere by now may be
- * missing in what it is served from. */
+/* A read that is asked for and checked at this moment. Nothing that committed anywhere by now may
+ * be missing in what it is served from. */
 enum oak_raft_lease_kind kit_lease(struct kit *kit, struct kit_node *n);
 /* All reads that wait at this leader, by its lease. */
 bool kit_grant(struct kit *kit, struct kit_node *n);

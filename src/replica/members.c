@@ -73,8 +73,7 @@ static bool ids_have(const uint64_t *ids, uint32_t count, uint64_t id)
 
 static bool is_member(const struct oak_raft_config *c, uint64_t id)
 {
-    return ids_have(c->voters, c->voter_count, id) ||
-           ids_have(c->learners, c->learner_count, id) ||
+    return ids_have(c->voters, c->voter_count, id) || ids_have(c->learners, c->learner_count, id) ||
            ids_have(c->voters_outgoing, c->voter_outgoing_count, id);
 }
 
