@@ -308,6 +308,12 @@ void oak_os_loop_run(struct oak_os_loop *loop)
     }
 }
 
+void oak_os_loop_clock(struct oak_os_loop *loop, struct oak_clock clock)
+{
+    OAK_ASSERT_EQ(loop->timer_count, 0u);
+    loop->port.clock = clock;
+}
+
 const struct oak_loop *oak_os_loop_port(struct oak_os_loop *loop)
 {
     return &loop->port;

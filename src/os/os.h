@@ -44,6 +44,8 @@ const struct oak_loop *oak_os_loop_port(struct oak_os_loop *loop);
 /* Streams that this loop has accepted and not yet closed. Past OAK_CONNECTIONS_MAX, new ones are
  * closed as they come. */
 size_t oak_os_loop_accepted(const struct oak_os_loop *loop);
+/* The clock that the loop and its timers go by; before anything is set on it. */
+void oak_os_loop_clock(struct oak_os_loop *loop, struct oak_clock clock);
 /* Call `fn` from the loop on SIGINT and SIGTERM; NULL stops it. One loop of a process. */
 OAK_MUST_USE int oak_os_loop_on_signal(struct oak_os_loop *loop, void (*fn)(void *user, int signal),
                                        void *user);
@@ -116,6 +118,39 @@ OAK_MUST_USE int oak_os_child_spawn(struct oak_os_loop *loop,
 /* OAK_ENOENT when it has ended. */
 OAK_MUST_USE int oak_os_child_kill(struct oak_os_child *child, int signal);
 int oak_os_child_pid(const struct oak_os_child *child);
+
+/* -- faults on demand -------------------------------------------------------------------------- */
+
+/* A page of memory that two processes share through a file: one breaks, its child is broken. For
+ * tests of real processes (`oakum chaos`); a server takes part only with a flag of its own. */
+struct oak_os_faults;
+
+enum oak_os_fault {
+    OAK_OS_FAULT_SYNC_DELAY_NS,  /* each sync takes so much longer */
+    OAK_OS_FAULT_SYNC_ERROR,     /* 1: each sync fails with OAK_EIO, and has not happened */
+    OAK_OS_FAULT_DISK_FULL,      /* OAK_OS_FULL_… */
+    OAK_OS_FAULT_WALL_OFFSET_NS, /* the wall clock is wrong by so much */
+    OAK_OS_FAULT_MONO_RATE_PPM,  /* the monotonic clock is faster by so much: signed */
+    OAK_OS_FAULT_COUNT,
+};
+/* OAK_ENOSPC for what creates or grows a file; or for every write, as on a file system that writes
+ * to new places only. */
+#define OAK_OS_FULL_TO_GROW 1
+#define OAK_OS_FULL_FOR_ALL 2
+
+/* The breaker: make the file, which must not be there. No fault is on. */
+OAK_MUST_USE int oak_os_faults_make(const char *path, struct oak_os_faults **out,
+                                    struct oak_errbuf *e);
+void oak_os_faults_set(struct oak_os_faults *faults, enum oak_os_fault which, int64_t value);
+/* The broken: OAK_EFORMAT when it is no such file, OAK_EPERM when it is not our parent's. From here
+ * on this process ends by SIGKILL when its parent does: nobody is left who would mend it. */
+OAK_MUST_USE int oak_os_faults_join(const char *path, struct oak_os_faults **out,
+                                    struct oak_errbuf *e);
+/* As oak_os_disk() and oak_os_clock(), with the faults; they live as long as `faults`. */
+const struct oak_disk *oak_os_faults_disk(const struct oak_os_faults *faults);
+struct oak_clock oak_os_faults_clock(struct oak_os_faults *faults);
+/* NULL is fine. The file stays. */
+void oak_os_faults_close(struct oak_os_faults *faults);
 
 /* -- errors of the system ---------------------------------------------------------------------- */
 

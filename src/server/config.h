@@ -90,6 +90,7 @@ struct oak_config {
 
     const char *feature_gates; /* checked: none that is on is known here */
     bool unsafe_no_fsync;
+    const char *fault_control; /* os.h, "faults on demand"; "" for none */
     enum oak_config_store store;
 
     const char *config_file; /* where it came from; NULL without one */

@@ -273,6 +273,10 @@ static const struct config__row rows[] = {
     LIVE("experimental-store", CHOICE, store, "rocks", STORE,
          "rocks, or memory: nothing but the log is kept on disk", .env = "OAKUM_STORE",
          .choices = "rocks|memory"),
+    LIVE("experimental-fault-control", TEXT, fault_control, "", UNSAFE,
+         "file by which the process that started this one breaks its disk and clock; for oakum "
+         "chaos",
+         .env = ""),
     COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),
     COMMAND("version", BOOL, "false", "print the version and exit", .env = ""),
     COMMAND("help", BOOL, "false", "print this help and exit", .env = ""),

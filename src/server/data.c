@@ -17,10 +17,10 @@ static int born(struct server *s, struct oak_errbuf *e)
                          "supported yet in this version; start all members with \"new\"");
     }
     if (error == 0) {
-        error = identity_create(oak_os_disk(), s->config.data_dir, s->config.name, &cluster, e);
+        error = identity_create(s->disk, s->config.data_dir, s->config.name, &cluster, e);
     }
     identity_fini(&s->identity);
-    return error != 0 ? error : identity_load(oak_os_disk(), s->config.data_dir, &s->identity, e);
+    return error != 0 ? error : identity_load(s->disk, s->config.data_dir, &s->identity, e);
 }
 
 /* What the flags say of the cluster, when they say it, must be what the directory says. */
@@ -87,7 +87,7 @@ static int directory_fail(struct oak_errbuf *e, int error, const char *dir)
 
 int server__data_open(struct server *s, struct oak_errbuf *e)
 {
-    const struct oak_disk *disk = oak_os_disk();
+    const struct oak_disk *disk = s->disk;
     const char *dir = s->config.data_dir;
     int error = directory_make(disk, dir);
     if (error != 0) {

@@ -22,6 +22,9 @@ struct server {
     struct logsink sink;
     const struct oak_log *log;
     const struct oak_loop *port;
+    const struct oak_disk *disk;
+    struct oak_clock clock;
+    struct oak_os_faults *faults; /* NULL: as always */
 
     struct oak_os_loop *loop;
     struct oak_os_actor *log_writer;

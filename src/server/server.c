@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/zoo.h"
 #include "server/internal.h"
 
 #define DRAIN_NS      (2 * 1000000000ull)
@@ -108,9 +109,44 @@ static void start_report(const struct server *s)
             (unsigned long long)s->identity.cluster, s->identity.member_count, s->config.data_dir);
 }
 
+/* The machine as it is, or as who started us wants it to be. */
+static int world_open(struct server *s, struct oak_errbuf *e)
+{
+    s->disk = oak_os_disk();
+    s->clock = oak_os_clock();
+    if (s->config.fault_control[0] == '\0') {
+        return 0;
+    }
+    struct oak_errbuf why;
+    int error = oak_os_faults_join(s->config.fault_control, &s->faults, &why);
+    if (error != 0) {
+        return oak_fail(e, error,
+                        "--experimental-fault-control: %s; it is for oakum chaos: leave it out",
+                        why.text);
+    }
+    s->disk = oak_os_faults_disk(s->faults);
+    s->clock = oak_os_faults_clock(s->faults);
+    oak_log(s->log, OAK_LOG_WARN,
+            "--experimental-fault-control: another process breaks this member's disk and clock on "
+            "purpose, and this one ends with it. Never use it with data that matters");
+#if defined(OAK_ZOO)
+    const char *bug = getenv("OAKUM_BUG");
+    for (int i = OAK_BUG_NONE + 1; bug != NULL && i < OAK_BUG_COUNT; i++) {
+        if (strcmp(bug, oak_bug_name((enum oak_bug)i)) == 0) {
+            oak_bug_awake = (enum oak_bug)i;
+            oak_log(s->log, OAK_LOG_WARN, "OAKUM_BUG: %s", oak_bug_text((enum oak_bug)i));
+        }
+    }
+#endif
+    return 0;
+}
+
 static int serve(struct server *s, struct oak_errbuf *e)
 {
-    int error = server__data_open(s, e);
+    int error = world_open(s, e);
+    if (error == 0) {
+        error = server__data_open(s, e);
+    }
     if (error == 0) {
         error = server__make(s, e);
     }

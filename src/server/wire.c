@@ -20,7 +20,7 @@ static int store_make(struct server *s, struct oak_errbuf *e)
         return oak_fail(e, OAK_EINVAL, "--data-dir is too long");
     }
     const struct oak_store_options options = {
-        .disk = oak_os_disk(),
+        .disk = s->disk,
         .log = s->log,
         .dir = dir,
     };
@@ -105,7 +105,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .loop = s->port,
         .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),
-        .disk = oak_os_disk(),
+        .disk = s->disk,
         .dir = s->config.data_dir,
         .store = s->store,
         .transport = {.send = transport_send, .user = s},
@@ -205,6 +205,7 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (error != 0) {
         return error;
     }
+    oak_os_loop_clock(s->loop, s->clock);
     s->port = oak_os_loop_port(s->loop);
     const struct oak_rpc_options rpc = {
         .receive_bytes_max = s->config.max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
@@ -258,6 +259,7 @@ void server__unmake(struct server *s)
         oak_store_close(s->store);
     }
     oak_os_unlock_dir(s->lock);
+    oak_os_faults_close(s->faults);
     identity_fini(&s->identity);
     oak_config_fini(&s->config);
 }
