@@ -119,6 +119,35 @@ OAK_MUST_USE int oak_os_child_spawn(struct oak_os_loop *loop,
 OAK_MUST_USE int oak_os_child_kill(struct oak_os_child *child, int signal);
 int oak_os_child_pid(const struct oak_os_child *child);
 
+/* -- network namespaces ------------------------------------------------------------------------ */
+
+/* A network of its own for some processes (network_namespaces(7)). It has no name, and is gone when
+ * neither a process nor a struct holds it. OAK_EPERM without CAP_SYS_ADMIN. */
+struct oak_os_space;
+
+/* A new one, with nothing but its loopback; this thread stays where it is. */
+OAK_MUST_USE int oak_os_space_new(struct oak_os_space **out, struct oak_errbuf *e);
+/* The one that this thread is in. */
+OAK_MUST_USE int oak_os_space_here(struct oak_os_space **out, struct oak_errbuf *e);
+/* Move this thread: sockets and children that it makes from now on are there. */
+OAK_MUST_USE int oak_os_space_enter(const struct oak_os_space *space, struct oak_errbuf *e);
+void oak_os_space_free(struct oak_os_space *space);
+
+/* An interface whose packets go through this process: a wire that can be cut. */
+struct oak_os_tun;
+#define OAK_OS_PACKET_BYTES_MAX 2048 /* the interface's MTU is 1500 */
+
+/* Make it in this thread's namespace, with an IPv4 address in a network of 24 bits. `packet` is
+ * called from the loop with each packet that the namespace sends, valid for the call. OAK_EPERM,
+ * OAK_ENOENT (the kernel has no such interfaces). */
+OAK_MUST_USE int oak_os_tun_open(struct oak_os_loop *loop, const char *address,
+                                 void (*packet)(void *user, struct oak_bytes packet), void *user,
+                                 struct oak_os_tun **out, struct oak_errbuf *e);
+/* False: dropped. */
+bool oak_os_tun_send(struct oak_os_tun *tun, struct oak_bytes packet);
+/* Before the loop is freed. NULL is fine. */
+void oak_os_tun_close(struct oak_os_tun *tun);
+
 /* -- faults on demand -------------------------------------------------------------------------- */
 
 /* A page of memory that two processes share through a file: one breaks, its child is broken. For
