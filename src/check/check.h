@@ -21,6 +21,7 @@ enum op_kind {
     /* Over two keys; the checker of single keys leaves them out. */
     OP_MOVE, /* a token goes from the key that has it to the other */
     OP_LOOK, /* sees both keys at once: one of them has it */
+    OP_PEEK, /* a serializable GET: what one node has, perhaps stale */
 };
 
 /* Values are numbers, each written at most once; 0 stands for "no such key". */
@@ -28,6 +29,7 @@ struct op {
     enum op_kind kind;
     int client;
     int node;
+    int life; /* of the node, from 1 on; 0: not known */
     uint64_t key;
     uint64_t arg;
     uint64_t expect;
@@ -56,5 +58,10 @@ bool history_check(const struct history *h, char *what, size_t size, size_t *und
 /* True when the revisions that answers named fit real time: no two writes share one, a write's is
  * above that of everything answered before its call, a read's is not below. */
 bool history_revisions(const struct history *h, char *what, size_t size);
+
+/* True when what serializable reads saw makes sense: a value was written to that key, by a put or
+ * an exchange that was called before the read's return; and what one node in one life answers to
+ * reads never goes back. */
+bool history_peeks(const struct history *h, char *what, size_t size);
 
 #endif

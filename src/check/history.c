@@ -86,6 +86,7 @@ static bool model_step(struct model *m, const struct op *op)
     }
     case OP_MOVE:
     case OP_LOOK:
+    case OP_PEEK:
         break;
     }
     OAK_UNREACHABLE("operation");
@@ -353,6 +354,7 @@ static bool wrote(const struct op *op)
         return op->result != 0;
     case OP_GET:
     case OP_LOOK:
+    case OP_PEEK:
         break;
     }
     return false;
@@ -417,7 +419,8 @@ bool history_revisions(const struct history *h, char *what, size_t size)
     const struct op **rets = calls + h->count;
     size_t count = 0;
     for (size_t i = 0; i < h->count; i++) {
-        if (h->ops[i].ret != UINT64_MAX && h->ops[i].revision != 0) {
+        const struct op *op = &h->ops[i];
+        if (op->kind != OP_PEEK && op->ret != UINT64_MAX && op->revision != 0) {
             calls[count] = &h->ops[i];
             rets[count] = &h->ops[i];
             count++;

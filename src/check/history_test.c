@@ -142,6 +142,69 @@ static void revisions_follow_real_time_and_no_two_writes_share_one(void **state)
     assert_true(revisions(bad, 5));
 }
 
+static bool peeks(const struct op *ops, size_t count)
+{
+    struct history h = {0};
+    char what[512] = "";
+    for (size_t i = 0; i < count; i++) {
+        history_add(&h, &ops[i]);
+    }
+    bool good = history_peeks(&h, what, sizeof(what)) && history_revisions(&h, what, sizeof(what));
+    assert_true(good == (what[0] == '\0'));
+    history_fini(&h);
+    return good;
+}
+
+static void a_serializable_read_may_be_old_but_not_made_up_and_not_go_back(void **state)
+{
+    (void)state;
+    const struct op good[] = {
+        {.kind = OP_PUT, .key = 1, .arg = 10, .revision = 2, .call = 1, .ret = 2},
+        {.kind = OP_PUT, .key = 1, .arg = 11, .revision = 3, .call = 3, .ret = 4},
+        {.kind = OP_PEEK,
+         .key = 1,
+         .node = 1,
+         .life = 1,
+         .result = 10,
+         .revision = 2,
+         .call = 5,
+         .ret = 6},
+        {.kind = OP_PEEK,
+         .key = 1,
+         .node = 0,
+         .life = 1,
+         .result = 11,
+         .revision = 3,
+         .call = 7,
+         .ret = 8},
+        {.kind = OP_PEEK,
+         .key = 1,
+         .node = 0,
+         .life = 2,
+         .result = 10,
+         .revision = 2,
+         .call = 9,
+         .ret = 10},
+    };
+    struct op bad[5];
+    assert_true(peeks(good, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[4].life = 1; /* back within one life */
+    assert_false(peeks(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[2].result = 12; /* written by nobody */
+    assert_false(peeks(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[2].key = 2; /* written to another key */
+    assert_false(peeks(bad, 5));
+    memcpy(bad, good, sizeof(bad));
+    bad[1].call = 20; /* seen before it was asked for */
+    bad[1].ret = FOREVER;
+    assert_false(peeks(bad, 5));
+    bad[1].call = 3; /* may have happened */
+    assert_true(peeks(bad, 5));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +214,7 @@ int main(void)
         cmocka_unit_test(an_exchange_happens_only_once),
         cmocka_unit_test(a_version_starts_anew_after_a_delete),
         cmocka_unit_test(revisions_follow_real_time_and_no_two_writes_share_one),
+        cmocka_unit_test(a_serializable_read_may_be_old_but_not_made_up_and_not_go_back),
     };
-    return cmocka_run_group_tests_name("sim/history", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("check/history", tests, NULL, NULL);
 }

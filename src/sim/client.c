@@ -113,6 +113,7 @@ static void write_seen(struct op *op, const ProtobufCMessage *response)
         break;
     case OP_GET:
     case OP_LOOK:
+    case OP_PEEK:
         break;
     }
 }
@@ -224,6 +225,7 @@ static int op_send(struct client *c, const struct op *op, struct oak_replica *re
     switch (op->kind) {
     case OP_GET:
     case OP_LOOK:
+    case OP_PEEK:
         return oak_replica_read(replica, &c->request);
     case OP_PUT:
         put.key = text_bytes(c->key);
