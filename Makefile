@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BUILD ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
-TIME ?= $(if $(filter bench,$(MAKECMDGOALS)),10,60)
+TIME ?= $(if $(filter bench,$(MAKECMDGOALS)),10,$(if $(filter chaos,$(MAKECMDGOALS)),600,60))
 export BUILD JOBS
 
 # Variables of the command line that scripts read. T, F and SEED may be empty.
@@ -19,8 +19,8 @@ F ?=
 SEED ?=
 SECONDS ?=
 
-.PHONY: help all run test sim zoo fuzz asan tsan fmt fmt-check tidy bench deps deps-test fresh \
-        clean install
+.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan fmt fmt-check tidy bench deps \
+        deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
@@ -42,6 +42,13 @@ sim: all ## the simulator with fresh seeds; SEED=7 replays one, SECONDS=60 bound
 zoo: deps ## each deliberate bug must be caught by the simulator
 	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
 	@build-zoo/bin/oakum zoo
+
+chaos: all ## real processes under faults for TIME=600 seconds; SEED=7 repeats the faults
+	@bin/oakum chaos --seconds $(TIME) $(if $(SEED),--seed $(SEED)) --report $(BUILD)/chaos
+
+chaos-zoo: deps ## the same with a deliberate bug in it (BUG=read_own_commit): it must be caught
+	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
+	@tools/chaos-zoo.sh $(TIME) $(or $(BUG),read_own_commit)
 
 fuzz: ## every fuzzer for TIME=60 seconds; F=wal only those that match
 	@tools/deps.sh run dev

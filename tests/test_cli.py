@@ -37,7 +37,7 @@ def test_help_goes_to_stdout(words):
 def test_help_of_each_command_names_it_and_its_flags():
     listed = harness.run("help").stdout.split("Commands:")[1]
     commands = re.findall(r"^  (\w+) ", listed, re.MULTILINE)
-    assert {"up", "status", "bench", "sim", "version", "help"} <= set(commands)
+    assert {"up", "status", "bench", "chaos", "sim", "version", "help"} <= set(commands)
     for command in set(commands) - {"version", "help", "zoo"}:
         done = harness.run(command, "--help")
         assert done.returncode == 0 and done.stderr == "", command

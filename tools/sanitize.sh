@@ -17,7 +17,8 @@ tsan)
     kinds=thread
     export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
-    one_engine='^(base|proto|raft|wal|snap|store|rpc|http|os|peer|server|server_config|sim|cli)/'
+    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|http|os|peer|server|server_config|sim'
+    one_engine+='|chaos|cli)/'
     export UNIT=${T:-$one_engine|^kv/(kv|script)$}
     ;;
 *)

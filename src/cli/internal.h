@@ -70,6 +70,7 @@ int cli__complain(const struct cli__command *command, int code, const char *form
 int cli__up(int argc, char *const *argv);
 int cli__status(int argc, char *const *argv);
 int cli__bench(int argc, char *const *argv);
+int cli__chaos(int argc, char *const *argv);
 
 /* -- endpoints --------------------------------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ static const struct entry commands[] = {
     {"up", "start a cluster on this machine, for trying things out", cli__up},
     {"status", "show who leads, and how far each server is", cli__status},
     {"bench", "put load on a cluster, and measure it", cli__bench},
+    {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos},
     {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main},
     {"zoo", "see the simulator catch deliberate bugs, or list them", oak_zoo_main},
     {"version", "print the version", version},

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/tools/crowd.h"
+#include "tests/tools/tool.h"
 
 #define TIMEOUT_NS (20000 * CROWD_MS)
 #define PAGE       4000
@@ -21,7 +21,7 @@ struct dump {
     struct crowd crowd;
     struct crowd_call call;
     bool serializable;
-    uint8_t from[CROWD_KEY_BYTES + 2];
+    uint8_t from[TOOL_KEY_BYTES + 2];
     size_t from_size;
     int64_t revision;
     unsigned tries;
@@ -44,17 +44,17 @@ static void page_ask(struct crowd_call *call)
 
 static bool pair_print(const Mvccpb__KeyValue *kv)
 {
-    char key[CROWD_KEY_BYTES + 1] = "";
+    char key[TOOL_KEY_BYTES + 1] = "";
     uint64_t number = 0;
-    if (kv->key.len != CROWD_KEY_BYTES) {
+    if (kv->key.len != TOOL_KEY_BYTES) {
         fprintf(stderr, "dump: a key of %zu bytes\n", kv->key.len);
         return false;
     }
-    memcpy(key, kv->key.data, CROWD_KEY_BYTES);
+    memcpy(key, kv->key.data, TOOL_KEY_BYTES);
     uint8_t *wanted = malloc(kv->value.len + 1);
-    bool good = wanted != NULL && crowd_number(key + 3, &number);
+    bool good = wanted != NULL && tool_number(key + 3, &number);
     if (good) {
-        crowd_value(number, wanted, kv->value.len);
+        tool_value(number, wanted, kv->value.len);
         good = kv->value.len == 0 || memcmp(wanted, kv->value.data, kv->value.len) == 0;
     }
     free(wanted);
@@ -94,7 +94,7 @@ static void page_done(struct crowd_call *call)
     }
     /* Behind the last key: itself and a zero byte. */
     const Mvccpb__KeyValue *last = page->kvs[page->n_kvs - 1];
-    d->from_size = OAK_MIN(last->key.len, (size_t)CROWD_KEY_BYTES) + 1;
+    d->from_size = OAK_MIN(last->key.len, (size_t)TOOL_KEY_BYTES) + 1;
     memcpy(d->from, last->key.data, d->from_size - 1);
     d->from[d->from_size - 1] = 0;
     page_ask(call);
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
     struct dump d = {.from = "key", .from_size = 3};
     bool good =
         argc == 3 && (strcmp(argv[2], "linearizable") == 0 || strcmp(argv[2], "serializable") == 0);
-    if (!good || !crowd_init(&d.crowd, argv[1])) {
+    if (!good || !tool_crowd(&d.crowd, argv[1])) {
         fprintf(stderr, "dump ENDPOINT linearizable|serializable\n");
         return 2;
     }

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/tools/crowd.h"
+#include "tests/tools/tool.h"
 
 #define TIMEOUT_NS  (2000 * CROWD_MS)
 #define REST_NS     (10 * CROWD_MS)
@@ -45,9 +45,9 @@ static void put_send(struct crowd_call *call)
 {
     struct client *client = OAK_CONTAINER_OF(call, struct client, call);
     struct loader *l = client->loader;
-    char key[CROWD_KEY_BYTES + 1];
-    crowd_key(client->key, key);
-    crowd_value(client->key, client->value, l->value_bytes);
+    char key[TOOL_KEY_BYTES + 1];
+    tool_key(client->key, key);
+    tool_value(client->key, client->value, l->value_bytes);
     Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
     put.key = oak_proto_binary(oak_bytes_str(key));
     put.value = (ProtobufCBinaryData){.len = l->value_bytes, .data = client->value};
@@ -141,16 +141,16 @@ static int load(struct loader *l)
 int main(int argc, char **argv)
 {
     struct loader l = {.first = 0};
-    bool good = argc == 7 || (argc == 8 && crowd_number(argv[7], &l.first));
-    good = good && crowd_number(argv[3], &l.keys) && crowd_number(argv[4], &l.clients) &&
-           crowd_number(argv[5], &l.rate) && crowd_number(argv[6], &l.value_bytes) &&
-           l.clients > 0 && l.clients <= CLIENTS_MAX && l.value_bytes <= VALUE_MAX;
+    bool good = argc == 7 || (argc == 8 && tool_number(argv[7], &l.first));
+    good = good && tool_number(argv[3], &l.keys) && tool_number(argv[4], &l.clients) &&
+           tool_number(argv[5], &l.rate) && tool_number(argv[6], &l.value_bytes) && l.clients > 0 &&
+           l.clients <= CLIENTS_MAX && l.value_bytes <= VALUE_MAX;
     if (!good) {
         fprintf(stderr, "loader ENDPOINTS ACKS KEYS CLIENTS RATE VALUE_BYTES [FIRST]\n");
         return 2;
     }
     l.acks = fopen(argv[2], "w");
-    if (l.acks == NULL || !crowd_init(&l.crowd, argv[1])) {
+    if (l.acks == NULL || !tool_crowd(&l.crowd, argv[1])) {
         fprintf(stderr, "loader: can't begin\n");
         return 1;
     }

@@ -4,12 +4,7 @@
  * Can fail     a call that could not leave ends as unsent; every other ends with a status.
  * Invariants   a call is in one place: under way, in `answered`, resting, or with its owner.
  */
-#include "tests/tools/crowd.h"
-
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "chaos/crowd.h"
 
 #define ARENA_BYTES_MAX (64 * OAK_MIB)
 
@@ -64,45 +59,47 @@ static void on_signal(void *user, int signal)
     c->stopping = true;
 }
 
-bool crowd_init(struct crowd *c, const char *endpoints)
+int crowd_open(struct crowd *c, struct oak_errbuf *e)
 {
     *c = (struct crowd){0};
     oak_list_init(&c->answered);
-    if (oak_os_loop_new(&c->os) != 0) {
-        fprintf(stderr, "there is no event loop\n");
-        return false;
+    int error = oak_os_loop_new(&c->os);
+    if (error != 0) {
+        return oak_fail(e, error, "there is no event loop: %s", oak_error_text(error));
     }
     c->loop = oak_os_loop_port(c->os);
     c->after.run = round_end;
     c->loop->after_add(c->loop->user, &c->after); /* ahead of the channels' own hooks */
-    for (const char *at = endpoints; *at != '\0';) {
-        size_t size = strcspn(at, ",");
-        char address[128];
-        const struct oak_rpc_channel_options options = {
-            .rpc = {.receive_bytes_max = ARENA_BYTES_MAX}, .backoff_max_ns = 50 * CROWD_MS};
-        if (size >= sizeof(address) || c->endpoint_count == CROWD_ENDPOINTS_MAX) {
-            fprintf(stderr, "endpoints: too long, or too many\n");
-            return false;
-        }
-        memcpy(address, at, size);
-        address[size] = '\0';
-        if (oak_rpc_channel_new(c->loop, address, &options, &c->channels[c->endpoint_count]) != 0) {
-            fprintf(stderr, "\"%s\" is no endpoint\n", address);
-            return false;
-        }
-        c->endpoint_count++;
-        at += size + (at[size] == ',' ? 1 : 0);
+    error = oak_os_loop_on_signal(c->os, on_signal, c);
+    return error == 0 ? 0 : oak_fail(e, error, "signals: %s", oak_error_text(error));
+}
+
+int crowd_connect(struct crowd *c, const char *endpoint, struct oak_errbuf *e)
+{
+    const struct oak_rpc_channel_options options = {.rpc = {.receive_bytes_max = ARENA_BYTES_MAX},
+                                                    .backoff_max_ns = 50 * CROWD_MS};
+    if (c->endpoint_count == CROWD_ENDPOINTS_MAX) {
+        return oak_fail(e, OAK_ELIMIT, "more than %d endpoints", CROWD_ENDPOINTS_MAX);
     }
-    return c->endpoint_count > 0 && oak_os_loop_on_signal(c->os, on_signal, c) == 0;
+    int error = oak_rpc_channel_new(c->loop, endpoint, &options, &c->channels[c->endpoint_count]);
+    if (error != 0) {
+        return oak_fail(e, error, "\"%.64s\" is no endpoint", endpoint);
+    }
+    c->endpoint_count++;
+    return 0;
 }
 
 void crowd_fini(struct crowd *c)
 {
+    if (c->os == NULL) {
+        return;
+    }
     for (size_t i = 0; i < c->endpoint_count; i++) {
         oak_rpc_channel_free(c->channels[i]);
     }
     c->loop->after_remove(c->loop->user, &c->after);
     oak_os_loop_free(c->os);
+    c->os = NULL;
 }
 
 void crowd_run(struct crowd *c)
@@ -133,13 +130,13 @@ void crowd_call_fini(struct crowd_call *call)
     oak_arena_fini(&call->arena);
 }
 
-void crowd_send(struct crowd_call *call, size_t endpoint, const char *method,
-                const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
-                uint64_t timeout_ns)
+void crowd_ask(struct crowd_call *call, size_t endpoint, const char *service, const char *method,
+               const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+               uint64_t timeout_ns)
 {
     struct crowd *c = call->crowd;
     const struct oak_rpc_request asked = {
-        .service = "etcdserverpb.KV",
+        .service = service,
         .method = method,
         .timeout_ns = timeout_ns,
         .fail_fast = true,
@@ -171,31 +168,16 @@ void crowd_send(struct crowd_call *call, size_t endpoint, const char *method,
     oak_rpc_call_half_close(rpc);
 }
 
+void crowd_send(struct crowd_call *call, size_t endpoint, const char *method,
+                const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+                uint64_t timeout_ns)
+{
+    crowd_ask(call, endpoint, "etcdserverpb.KV", method, request, response, timeout_ns);
+}
+
 void crowd_rest(struct crowd_call *call, uint64_t ns, void (*rested)(struct crowd_call *call))
 {
     const struct oak_timers *timers = &call->crowd->loop->timers;
     call->rested = rested;
     timers->set(timers->user, &call->timer, crowd_now(call->crowd) + ns);
-}
-
-void crowd_key(uint64_t i, char out[CROWD_KEY_BYTES + 1])
-{
-    snprintf(out, CROWD_KEY_BYTES + 1, "key%08" PRIu64, i % 100000000);
-}
-
-void crowd_value(uint64_t i, uint8_t *out, size_t size)
-{
-    struct oak_prng prng;
-    oak_prng_init(&prng, i);
-    for (size_t at = 0; at < size; at++) {
-        out[at] = (uint8_t)('a' + oak_prng_below(&prng, 26));
-    }
-}
-
-bool crowd_number(const char *text, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0' && text[0] != '-';
 }

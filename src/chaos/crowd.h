@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crowd.h: clients of a cluster for the chaos tests: many on one loop, each with one call at a
- * time, on one shared connection to each endpoint.
+/* crowd.h: clients of a cluster: many on one loop, each with one call at a time, on one shared
+ * connection to each endpoint. Programs of the tests use it too.
  *
  * A call's `done` runs from a hook at the end of a round, never from inside the connection: it may
  * send again, or rest. The moment of the answer is taken when it arrives.
  *
  * Threads: one.
  */
-#ifndef TESTS_TOOLS_CROWD_H
-#define TESTS_TOOLS_CROWD_H
+#ifndef OAK_CHAOS_CROWD_H
+#define OAK_CHAOS_CROWD_H
 
 #include "os/os.h"
 #include "proto/proto.h"
@@ -49,8 +49,11 @@ struct crowd_call {
     void (*rested)(struct crowd_call *call);
 };
 
-/* `endpoints`: "127.0.0.1:1,127.0.0.1:2". Errors are told on stderr. */
-bool crowd_init(struct crowd *c, const char *endpoints);
+/* A loop, whose SIGINT and SIGTERM are noted. */
+OAK_MUST_USE int crowd_open(struct crowd *c, struct oak_errbuf *e);
+/* One more endpoint, "127.0.0.1:1"; it is reached as soon as it is there. */
+OAK_MUST_USE int crowd_connect(struct crowd *c, const char *endpoint, struct oak_errbuf *e);
+/* Safe on a half-open one. */
 void crowd_fini(struct crowd *c);
 /* Until crowd_stop(). */
 void crowd_run(struct crowd *c);
@@ -59,19 +62,15 @@ uint64_t crowd_now(const struct crowd *c);
 
 void crowd_call_init(struct crowd *c, struct crowd_call *call);
 void crowd_call_fini(struct crowd_call *call);
-/* One call of etcdserverpb.KV; `done` will come. Not connected: it ends at once, unsent. */
+/* One call; `done` will come. Not connected: it ends at once, unsent. */
+void crowd_ask(struct crowd_call *call, size_t endpoint, const char *service, const char *method,
+               const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
+               uint64_t timeout_ns);
+/* Of etcdserverpb.KV. */
 void crowd_send(struct crowd_call *call, size_t endpoint, const char *method,
                 const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response,
                 uint64_t timeout_ns);
 /* Call `rested` after `ns`. */
 void crowd_rest(struct crowd_call *call, uint64_t ns, void (*rested)(struct crowd_call *call));
-
-/* Key and value number `i`: what is written can be told from the number alone. */
-#define CROWD_KEY_BYTES 11
-void crowd_key(uint64_t i, char out[CROWD_KEY_BYTES + 1]);
-void crowd_value(uint64_t i, uint8_t *out, size_t size);
-
-/* A decimal number, all of `text`. */
-bool crowd_number(const char *text, uint64_t *out);
 
 #endif
