@@ -80,7 +80,7 @@ def free_ports(count, _given=set()):  # pylint: disable=dangerous-default-value
     return ports
 
 
-def _die_with_parent():
+def die_with_parent():
     """In the child, before exec: SIGKILL when the test run is gone (prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -141,7 +141,7 @@ class Node:
             # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment, start_new_session=True,
-                                            preexec_fn=_die_with_parent)
+                                            preexec_fn=die_with_parent)
 
     def signal(self, number):
         """Send a signal to the process and all that it started."""

@@ -6,11 +6,13 @@
 # whose exit nobody looks at still fails the run. The thread sanitizer runs the memory engine
 # (OAKUM_STORE=memory): RocksDB is not instrumented, and its threads would be reported for it. Of
 # the unit tests it leaves out kv/twin alone, which holds the state machine against RocksDB. Both
-# leave out the tests of our tools, in which nothing of the program runs.
+# leave out the tests of our tools, in which nothing of the program runs, and those of the installed
+# library, which is made in release builds alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DRIVEN="not test_tidy and not test_totals and not test_harness"
+DRIVEN+=" and not test_library"
 case $1 in
 asan) kinds=address,undefined ;;
 tsan)

@@ -152,7 +152,7 @@ class Tidy:
         else:
             names = [os.path.relpath(os.path.join(at, name), self.root)
                      for at, _, files in os.walk(self.root) for name in files]
-        wanted = CODE + SCRIPTS + (".md", ".txt", ".proto", ".yml", ".yaml", ".1")
+        wanted = CODE + SCRIPTS + (".md", ".txt", ".proto", ".yml", ".yaml", ".1", ".3")
         return sorted({n for n in names
                        if n.endswith(wanted) and not n.startswith("build")
                        and os.path.isfile(os.path.join(self.root, n))})
