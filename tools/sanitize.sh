@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DRIVEN="not test_tidy and not test_totals and not test_harness"
-DRIVEN+=" and not test_library"
+DRIVEN+=" and not test_library and not test_counter"
 case $1 in
 asan) kinds=address,undefined ;;
 tsan)
