@@ -19,12 +19,12 @@ F ?=
 SEED ?=
 SECONDS ?=
 
-.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan fmt fmt-check tidy bench deps \
-        deps-test fresh clean install
+.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan fmt fmt-check tidy bench \
+        bench-raft deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
-	    while IFS='|' read -r verb text; do printf '  make %-10s %s\n' "$$verb" "$$text"; done
+	    while IFS='|' read -r verb text; do printf '  make %-11s %s\n' "$$verb" "$$text"; done
 
 all: deps ## release build, assertions on: bin/oakum
 	@tools/build.sh $(BUILD)
@@ -75,6 +75,11 @@ tidy: all ## the house rules: layers, doors, purity, lengths, banned calls, link
 
 bench: deps-test all ## measure against etcd, side by side, on this machine; TIME= seconds each
 	@python3 tools/bench.py --seconds $(TIME)
+
+bench-raft: deps ## CPU for one entry in the Raft core, beside Debian's libraft
+	@tools/deps.sh bench || echo 'bench-raft: libraft-dev could not be installed' >&2
+	@tools/build.sh $(BUILD) bench_raft
+	@python3 tools/bench_raft.py $(BUILD)
 
 deps: ## install what building needs (Debian; elsewhere prints the list)
 	@tools/deps.sh run

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# deps.sh run|test|dev ...: have the Debian packages of these groups. Installs what is missing with
-# apt-get (through sudo when not root) and says so; says nothing when nothing is missing.
+# deps.sh run|test|dev|bench ...: have the Debian packages of these groups. Installs what is missing
+# with apt-get (through sudo when not root) and says so; says nothing when nothing is missing.
 set -euo pipefail
 
 # What building and running needs. docs/decisions/0001-build.md says why each is there.
@@ -13,9 +13,11 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config protobuf-compiler protobuf-
 test=(libcmocka-dev g++ python3 python3-pytest etcd-client nghttp2-client iproute2 curl git)
 # Sanitizers, fuzzers and the formatter.
 dev=(clang libclang-rt-14-dev llvm clang-format)
+# What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.
+bench=(libraft-dev)
 
 if [ $# -eq 0 ]; then
-    echo "usage: tools/deps.sh run|test|dev ..." >&2
+    echo "usage: tools/deps.sh run|test|dev|bench ..." >&2
     exit 2
 fi
 wanted=()
@@ -24,8 +26,9 @@ for group in "$@"; do
     run) wanted+=("${run[@]}") ;;
     test) wanted+=("${test[@]}") ;;
     dev) wanted+=("${dev[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
     *)
-        echo "deps: no group '$group': say run, test or dev" >&2
+        echo "deps: no group '$group': say run, test, dev or bench" >&2
         exit 2
         ;;
     esac
