@@ -203,10 +203,11 @@ struct oak_raft_options {
     uint32_t election_ms;  /* 0: 1000 */
 
     /* Limits in bytes and counts; 0 takes the default. */
-    size_t entry_bytes_max;    /* 2 MiB: one payload */
-    size_t append_bytes_max;   /* 1 MiB: payloads in one append message (one entry always fits) */
-    size_t append_entries_max; /* 4096: entries in one append message */
-    size_t inflight_bytes_max; /* 8 MiB: sent to one follower and not acknowledged */
+    size_t entry_bytes_max;      /* 2 MiB: one payload */
+    size_t append_bytes_max;     /* 1 MiB: payloads in one append message (one entry always fits) */
+    size_t append_entries_max;   /* 4096: entries in one append message */
+    size_t inflight_bytes_max;   /* 8 MiB: sent to one follower and not acknowledged */
+    size_t inflight_entries_max; /* 65536: likewise, in entries */
     size_t inflight_messages_max; /* 256: appends sent to one follower and not acknowledged */
     size_t uncommitted_bytes_max; /* 64 MiB: proposed and not committed, on a leader */
     size_t apply_bytes_max; /* 4 MiB: payloads in one output's `apply` (one entry always fits) */
@@ -328,6 +329,12 @@ struct oak_raft_peer_status {
     bool ready;   /* a learner that has caught up: it may be made a voter */
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
     size_t inflight_bytes;
+    size_t inflight_entries;
+    /* What was measured of the path to it, and what may be on the way because of it (64 bytes an
+     * entry are added to its payload in both). 0: nothing was acknowledged yet. */
+    size_t window_bytes;
+    uint64_t round_trip_us;
+    uint64_t bytes_a_second;
 };
 
 struct oak_raft;
@@ -343,6 +350,12 @@ OAK_RAFT_API void oak_raft_free(struct oak_raft *r);
  * paused process) counts as what it is: a leader that was away for an election time-out steps down
  * by check quorum before it does anything else. */
 OAK_RAFT_API int oak_raft_tick(struct oak_raft *r, uint64_t now_ms);
+
+/* The same clock, in microseconds. It is used for nothing but measuring how long messages are on
+ * their way, and how much may be on the way because of that (below the inflight limits). Call it
+ * before messages are stepped and before output is taken; a host that never does gets the limits
+ * themselves. An older time changes nothing. */
+OAK_RAFT_API void oak_raft_clock(struct oak_raft *r, uint64_t now_us);
 
 /* A message has come. EINVAL: it was malformed, or contradicts what is committed; it is ignored.
  * ENOMEM: it is ignored, as if lost (also when a thousand answers wait to be taken). A leader that

@@ -38,8 +38,11 @@
 /* Entries' bytes in one append message: large enough to amortise, small enough for a heartbeat
  * not to wait long behind it on a 1 Gbit/s link (1 MiB = 8 ms). */
 #define OAK_APPEND_BYTES_MAX (1 * OAK_MIB)
-/* Bytes sent to one follower and not yet acknowledged: fills 1 Gbit/s at 60 ms round trip. */
-#define OAK_INFLIGHT_BYTES_MAX (8 * OAK_MIB)
+/* Bytes and entries sent to one follower and not yet acknowledged: fills 1 Gbit/s at 60 ms round
+ * trip. Below it, what is on the way is tuned to the path (docs/internals/flow.md). The entries are
+ * those of 128 bytes in as many bytes. */
+#define OAK_INFLIGHT_BYTES_MAX   (8 * OAK_MIB)
+#define OAK_INFLIGHT_ENTRIES_MAX 65536
 /* Bytes proposed and not committed: past it, proposals are refused with "too many requests". */
 #define OAK_UNCOMMITTED_BYTES_MAX (64 * OAK_MIB)
 /* Log kept in memory behind what is applied, for followers that lag: past it they get a snapshot.

@@ -355,6 +355,7 @@ static void set_up(struct chaos *c, uint64_t seed)
         o.append_entries_max = often(c, 500) ? 1 : oak_prng_between(&c->prng, 1, 4);
         o.inflight_messages_max = often(c, 500) ? 1 : oak_prng_between(&c->prng, 1, 4);
         o.inflight_bytes_max = oak_prng_between(&c->prng, 1, 200);
+        o.inflight_entries_max = oak_prng_between(&c->prng, 1, 8);
         o.apply_bytes_max = oak_prng_between(&c->prng, 1, 60);
         o.uncommitted_bytes_max = oak_prng_between(&c->prng, 1, 2000);
     }

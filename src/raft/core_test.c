@@ -177,27 +177,47 @@ static void removed_payloads_live_until_their_readers_are_done(void **state)
 
 /* -- progress ---------------------------------------------------------------------------------- */
 
-static void the_window_counts_bytes_and_messages_around_its_ring(void **state)
+static bool fits(const struct raft__window *w, size_t bytes)
+{
+    const struct raft__room limits = {.bytes = 10, .entries = 4, .cost = 10000};
+    struct raft__room room;
+    return raft__window_room(w, bytes, &limits, 0, &room);
+}
+
+static void the_window_counts_bytes_entries_and_messages_around_its_ring(void **state)
 {
     (void)state;
     struct raft__flight flights[3];
     struct raft__window w = {.flights = flights, .capacity = 3};
     uint64_t end = 0;
     for (int round = 0; round < 10; round++) {
-        assert_false(raft__window_full(&w, 1000, 10)); /* one always fits */
-        raft__window_push(&w, ++end, 4);
-        assert_true(raft__window_full(&w, 7, 10));
-        assert_false(raft__window_full(&w, 6, 10));
-        raft__window_push(&w, ++end, 4);
-        raft__window_push(&w, ++end, 1);
-        assert_true(raft__window_full(&w, 0, 10)); /* by messages */
-        raft__window_free(&w, end - 2);
+        assert_true(fits(&w, 1000)); /* one always fits */
+        raft__window_push(&w, ++end, 1, 4, false, 0);
+        assert_false(fits(&w, 7));
+        assert_true(fits(&w, 6));
+        raft__window_push(&w, ++end, 1, 4, false, 0);
+        raft__window_push(&w, ++end, 1, 1, false, 0);
+        assert_false(fits(&w, 0)); /* by messages */
+        raft__window_free(&w, end - 2, 0);
         assert_int_equal(w.bytes, 5);
-        raft__window_free(&w, end - 2);
-        raft__window_free(&w, end);
+        assert_int_equal(w.entries, 2);
+        raft__window_free(&w, end - 2, 0);
+        assert_true(fits(&w, 0));
+        raft__window_push(&w, end += 2, 2, 0, false, 0);
+        raft__window_free(&w, end - 3, 0);
+        assert_int_equal(w.entries, 3);
+        assert_true(fits(&w, 0));
+        raft__window_push(&w, ++end, 1, 0, false, 0);
+        raft__window_free(&w, end - 3, 0);
+        assert_int_equal(w.entries, 3);
+        raft__window_free(&w, end, 0);
         assert_int_equal(w.bytes, 0);
+        assert_int_equal(w.entries, 0);
+        assert_int_equal(w.cost, 0);
         assert_int_equal(w.count, 0);
     }
+    raft__window_push(&w, end += 4, 4, 0, false, 0);
+    assert_false(fits(&w, 0)); /* by entries */
 }
 
 static void a_refusal_counts_once_and_never_below_the_match(void **state)
@@ -210,7 +230,7 @@ static void a_refusal_counts_once_and_never_below_the_match(void **state)
     assert_true(raft__peer_rejected(&p, 9, 5));
     assert_int_equal(p.next, 6);
     assert_false(raft__peer_rejected(&p, 9, 5));
-    raft__peer_acked(&p, 5, 0);
+    raft__peer_acked(&p, 5, 0, 0);
     assert_int_equal(p.state, OAK_RAFT_PEER_REPLICATE);
     p.next = 20;
     assert_false(raft__peer_rejected(&p, 5, 2));
@@ -218,9 +238,9 @@ static void a_refusal_counts_once_and_never_below_the_match(void **state)
     assert_int_equal(p.state, OAK_RAFT_PEER_PROBE);
     assert_int_equal(p.next, 6);
     raft__peer_snapshot(&p, 8);
-    raft__peer_acked(&p, 7, 8);
+    raft__peer_acked(&p, 7, 8, 0);
     assert_int_equal(p.state, OAK_RAFT_PEER_SNAPSHOT); /* not there yet */
-    raft__peer_acked(&p, 8, 8);
+    raft__peer_acked(&p, 8, 8, 0);
     assert_int_equal(p.state, OAK_RAFT_PEER_REPLICATE);
     assert_int_equal(p.next, 9);
 }
@@ -543,7 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_equals_an_array_under_random_edits),
         cmocka_unit_test(removed_payloads_live_until_their_readers_are_done),
-        cmocka_unit_test(the_window_counts_bytes_and_messages_around_its_ring),
+        cmocka_unit_test(the_window_counts_bytes_entries_and_messages_around_its_ring),
         cmocka_unit_test(a_refusal_counts_once_and_never_below_the_match),
         cmocka_unit_test(a_state_that_contradicts_itself_is_refused),
         cmocka_unit_test(a_crash_between_snapshot_and_term_is_survived),

@@ -172,22 +172,76 @@ void raft__config_enter(const struct oak_raft_config *from, const struct oak_raf
 /* The second step. */
 void raft__config_leave(const struct oak_raft_config *joint, struct oak_raft_config *out);
 
+/* -- flow.c: how much may be on the way -------------------------------------------------------- */
+
+/* What may be on the way on any path, whatever was measured: on one of 1 Mbit/s it delays a
+ * heartbeat by a quarter of a second. */
+#define RAFT__FLOW_FLOOR ((size_t)32 * 1024)
+/* What may be on the way while the path's round trip is measured. */
+#define RAFT__FLOW_SOUNDING ((size_t)2 * 1024)
+
+/* An append that is sent and not acknowledged. */
+struct raft__flight {
+    uint64_t end; /* the last entry in the message */
+    size_t bytes; /* of payloads */
+    size_t entries;
+    size_t cost; /* payloads, and RAFT__ENTRY_OVERHEAD for each entry */
+    /* As it was sent: flow.c's. */
+    uint64_t sent_us;
+    uint64_t delivered;     /* flow's, ... */
+    uint64_t acked_us;      /* ... likewise ... */
+    uint64_t acked_sent_us; /* ... and likewise */
+    bool alone;             /* little was ahead of it */
+    bool hungry;            /* the log had no more to send */
+};
+
+/* What was measured of the path to a peer. Cost counts as bytes. */
+struct raft__flow {
+    uint64_t base_us;     /* the round trip of a path that is not queued on; 0: not known */
+    uint64_t base_at_us;  /* when it was confirmed */
+    bool unsure;          /* it is to be measured now */
+    uint64_t rate_now;    /* bytes a second: the largest of these rounds ... */
+    uint64_t rate_before; /* ... and of those before them */
+    uint64_t round;       /* a round trip ends when something sent behind this is acknowledged */
+    uint32_t rounds;
+    uint64_t delivered;     /* acknowledged in all */
+    uint64_t acked_us;      /* when the last of it was */
+    uint64_t acked_sent_us; /* and when that had been sent */
+    uint64_t hungry_until;  /* what is sent up to here met a log with no more to send */
+};
+
+/* At the most `ceiling`. */
+size_t raft__flow_window(const struct raft__flow *f, size_t ceiling, uint64_t now_us);
+/* `flight` (its cost is set) leaves with `ahead` on the way; `hungry`: the log has no more. */
+void raft__flow_sent(struct raft__flow *f, struct raft__flight *flight, size_t ahead, bool hungry,
+                     uint64_t now_us);
+/* An acknowledgement of `cost` bytes, `newest` the last of them. */
+void raft__flow_acked(struct raft__flow *f, const struct raft__flight *newest, size_t cost,
+                      uint64_t now_us);
+void raft__flow_broken(struct raft__flow *f);
+uint64_t raft__flow_rate(const struct raft__flow *f); /* bytes a second; 0: not known */
+
 /* -- progress.c: what a leader knows of a peer ------------------------------------------------- */
 
 enum raft__vote { RAFT__VOTE_NONE, RAFT__VOTE_GRANTED, RAFT__VOTE_REJECTED };
 
-struct raft__flight {
-    uint64_t end; /* the last entry in the message */
-    size_t bytes;
-};
-
-/* An append is sent and not acknowledged: a ring in memory the raft owns. */
+/* A ring in memory the raft owns. */
 struct raft__window {
     struct raft__flight *flights;
     size_t capacity;
     size_t first;
     size_t count;
     size_t bytes;
+    size_t entries;
+    size_t cost;
+    struct raft__flow flow;
+};
+
+/* What may be on the way to a peer, or go into one message. */
+struct raft__room {
+    size_t bytes; /* of payloads */
+    size_t entries;
+    size_t cost;
 };
 
 /* A learner's round (catchup.c). */
@@ -235,13 +289,17 @@ void raft__peer_probe(struct raft__peer *p, uint64_t next);
 void raft__peer_replicate(struct raft__peer *p);
 void raft__peer_snapshot(struct raft__peer *p, uint64_t index_min);
 /* `match` grew or was confirmed: true if anything changed for what can be sent. */
-void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base);
+void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base, uint64_t now_us);
 /* The peer refused an append behind `rejected`; `retry` is where to try again by the hints. False:
  * a stale refusal. */
 bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry);
-bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_max);
-void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes);
-void raft__window_free(struct raft__window *w, uint64_t acked);
+/* What may leave now, under these limits and the path's. False: not even an entry of `bytes`. An
+ * empty window has room for one entry of any size. */
+bool raft__window_room(const struct raft__window *w, size_t bytes, const struct raft__room *limits,
+                       uint64_t now_us, struct raft__room *room);
+void raft__window_push(struct raft__window *w, uint64_t end, size_t entries, size_t bytes,
+                       bool hungry, uint64_t now_us);
+void raft__window_free(struct raft__window *w, uint64_t acked, uint64_t now_us);
 
 /* -- catchup.c --------------------------------------------------------------------------------- */
 
@@ -346,8 +404,8 @@ struct oak_raft {
     size_t entry_bytes_max;
     size_t append_bytes_max;
     size_t append_entries_max;
-    size_t inflight_bytes_max;
     size_t inflight_messages_max;
+    struct raft__room inflight; /* limits; its cost is the ceiling of what flow.c tunes */
     size_t uncommitted_bytes_max;
     size_t apply_bytes_max;
 
@@ -367,6 +425,7 @@ struct oak_raft {
 
     bool started; /* the first tick has come */
     uint64_t now_ms;
+    uint64_t now_us;      /* at least now_ms; for measuring only */
     uint64_t heard_ms;    /* follower: when the leader was last heard */
     uint64_t deadline_ms; /* not a leader: when to campaign */
     uint64_t beat_ms;     /* the last beat */

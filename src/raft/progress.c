@@ -9,8 +9,8 @@
  *        └──────── SNAPSHOT ◀┴──┘ (from PROBE too)
  *
  * PROBE looks for the place where the logs agree: one append at a time, the next with the answer or
- * the heartbeat. REPLICATE sends ahead, within a window of bytes and messages. SNAPSHOT sends
- * heartbeats only, until the host reports or the peer acknowledges something the log still reaches.
+ * the heartbeat. REPLICATE sends ahead, within a window of bytes, entries and messages that flow.c
+ * tunes. SNAPSHOT sends heartbeats only, until the host reports or the peer acknowledges something the log still reaches.
  *
  * Invariants   match < next; the window is empty outside REPLICATE.
  * Thread       the core's.
@@ -22,6 +22,9 @@ static void window_clear(struct raft__window *w)
     w->first = 0;
     w->count = 0;
     w->bytes = 0;
+    w->entries = 0;
+    w->cost = 0;
+    raft__flow_broken(&w->flow);
 }
 
 bool raft__peer_active(const struct oak_raft *r, const struct raft__peer *p)
@@ -44,6 +47,7 @@ void raft__peer_probe(struct raft__peer *p, uint64_t next)
 void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms)
 {
     p->match = 0;
+    p->window.flow = (struct raft__flow){0};
     raft__peer_probe(p, last + 1);
     /* A new leader gives everybody one election time-out to be heard. */
     p->heard_ms = now_ms;
@@ -70,7 +74,7 @@ void raft__peer_snapshot(struct raft__peer *p, uint64_t index_min)
     p->snapshot_min = index_min;
 }
 
-void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base)
+void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base, uint64_t now_us)
 {
     if (index < p->match) {
         return; /* an old one that was overtaken */
@@ -82,7 +86,7 @@ void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base)
         raft__peer_replicate(p);
         break;
     case OAK_RAFT_PEER_REPLICATE:
-        raft__window_free(&p->window, index);
+        raft__window_free(&p->window, index, now_us);
         break;
     case OAK_RAFT_PEER_SNAPSHOT:
         /* However it got there: once the log reaches it, it needs no snapshot any more. */
@@ -111,31 +115,63 @@ bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry
     return true;
 }
 
-bool raft__window_full(const struct raft__window *w, size_t bytes, size_t bytes_max)
+static size_t left(size_t limit, size_t taken)
+{
+    return taken < limit ? limit - taken : 0;
+}
+
+bool raft__window_room(const struct raft__window *w, size_t bytes, const struct raft__room *limits,
+                       uint64_t now_us, struct raft__room *room)
 {
     OAK_ASSERT_LE(w->count, w->capacity);
+    *room = (struct raft__room){0};
     if (w->count == w->capacity) {
-        return true;
+        return false;
     }
+    size_t tuned = raft__flow_window(&w->flow, limits->cost, now_us);
+    room->bytes = left(limits->bytes, w->bytes);
+    room->entries = left(limits->entries, w->entries);
+    room->cost = left(tuned, w->cost);
+    /* Four messages a window: a single one would have to arrive whole before the next begins. */
+    bool one = bytes + RAFT__ENTRY_OVERHEAD <= room->cost;
+    room->cost = OAK_MIN(room->cost, OAK_MAX(tuned / 4, (size_t)1));
     /* One entry always fits an empty window. */
-    return w->count > 0 && (w->bytes > bytes_max || bytes > bytes_max - w->bytes);
+    return w->count == 0 || (one && bytes <= room->bytes && room->entries > 0);
 }
 
-void raft__window_push(struct raft__window *w, uint64_t end, size_t bytes)
+void raft__window_push(struct raft__window *w, uint64_t end, size_t entries, size_t bytes,
+                       bool hungry, uint64_t now_us)
 {
     OAK_ASSERT_LT(w->count, w->capacity);
-    size_t at = (w->first + w->count) % w->capacity;
-    w->flights[at] = (struct raft__flight){.end = end, .bytes = bytes};
+    OAK_ASSERT_GT(entries, 0u);
+    struct raft__flight *f = &w->flights[(w->first + w->count) % w->capacity];
+    *f = (struct raft__flight){.end = end,
+                               .bytes = bytes,
+                               .entries = entries,
+                               .cost = bytes + entries * RAFT__ENTRY_OVERHEAD};
+    raft__flow_sent(&w->flow, f, w->cost, hungry, now_us);
     w->count++;
     w->bytes += bytes;
+    w->entries += entries;
+    w->cost += f->cost;
 }
 
-void raft__window_free(struct raft__window *w, uint64_t acked)
+void raft__window_free(struct raft__window *w, uint64_t acked, uint64_t now_us)
 {
+    const struct raft__flight *newest = NULL;
+    size_t cost = 0;
     while (w->count > 0 && w->flights[w->first].end <= acked) {
-        OAK_ASSERT_GE(w->bytes, w->flights[w->first].bytes);
-        w->bytes -= w->flights[w->first].bytes;
+        newest = &w->flights[w->first];
+        OAK_ASSERT_GE(w->bytes, newest->bytes);
+        OAK_ASSERT_GE(w->cost, newest->cost);
+        w->bytes -= newest->bytes;
+        w->entries -= newest->entries;
+        w->cost -= newest->cost;
+        cost += newest->cost;
         w->first = (w->first + 1) % w->capacity;
         w->count--;
+    }
+    if (newest != NULL) {
+        raft__flow_acked(&w->flow, newest, cost, now_us);
     }
 }

@@ -3,7 +3,7 @@
  *
  * Reading order of the room: internal.h (the state), this file, step.c (messages in), election.c,
  * replicate.c (a leader), follower.c, read.c, output.c (work out), and below them log.c,
- * progress.c, quorum.c, recover.c.
+ * progress.c, flow.c, quorum.c, recover.c.
  *
  * Invariants of the core, after every call: log.base <= applied <= apply_issued <= commit <= last
  * (log.base may lead `applied` while a restore is under way) durable <= staged <= last
@@ -31,7 +31,9 @@ static void options_take(struct oak_raft *r, const struct oak_raft_options *o)
     r->entry_bytes_max = or_default(o->entry_bytes_max, 2 * mib);
     r->append_bytes_max = or_default(o->append_bytes_max, mib);
     r->append_entries_max = or_default(o->append_entries_max, 4096);
-    r->inflight_bytes_max = or_default(o->inflight_bytes_max, 8 * mib);
+    r->inflight.bytes = or_default(o->inflight_bytes_max, 8 * mib);
+    r->inflight.entries = or_default(o->inflight_entries_max, 65536);
+    r->inflight.cost = r->inflight.bytes + r->inflight.entries * RAFT__ENTRY_OVERHEAD;
     r->inflight_messages_max = or_default(o->inflight_messages_max, 256);
     r->uncommitted_bytes_max = or_default(o->uncommitted_bytes_max, 64 * mib);
     r->apply_bytes_max = or_default(o->apply_bytes_max, 4 * mib);
@@ -174,11 +176,17 @@ void raft__commit_to(struct oak_raft *r, uint64_t index)
     raft__lease_committed(r, before);
 }
 
+void oak_raft_clock(struct oak_raft *r, uint64_t now_us)
+{
+    r->now_us = OAK_MAX(r->now_us, now_us);
+}
+
 int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
 {
     if (!r->started) {
         r->started = true;
         r->now_ms = now_ms;
+        oak_raft_clock(r, now_ms * 1000);
         r->heard_ms = now_ms;
         r->beat_ms = now_ms;
         r->random ^= now_ms * 0x9fb21c651e98df25u;
@@ -195,6 +203,7 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
     }
     r->now_ms = now_ms;
     raft__lease_stamp(r);
+    oak_raft_clock(r, now_ms * 1000);
     if (r->role == OAK_RAFT_LEADER) {
         raft__leader_tick(r);
     }
@@ -302,6 +311,10 @@ size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *row
             .active = raft__peer_active(r, p),
             .ready = raft__catchup_ready(r, p),
             .inflight_bytes = p->window.bytes,
+            .inflight_entries = p->window.entries,
+            .window_bytes = raft__flow_window(&p->window.flow, r->inflight.cost, r->now_us),
+            .round_trip_us = p->window.flow.base_us,
+            .bytes_a_second = raft__flow_rate(&p->window.flow),
         };
         rows[i].state = p->state == OAK_RAFT_PEER_PROBE       ? OAK_RAFT_PEER_PROBE
                         : p->state == OAK_RAFT_PEER_REPLICATE ? OAK_RAFT_PEER_REPLICATE

@@ -151,7 +151,7 @@ static struct raft__peer *peer_heard(struct oak_raft *r, const struct oak_raft_m
 static void append_accepted(struct oak_raft *r, struct raft__peer *p, uint64_t index)
 {
     uint64_t before = p->match;
-    raft__peer_acked(p, index, r->log.base);
+    raft__peer_acked(p, index, r->log.base, r->now_us);
     if (p->match == before) {
         return;
     }
@@ -213,6 +213,15 @@ bool raft__peer_needs_snapshot(const struct oak_raft *r, const struct raft__peer
     return p->state != OAK_RAFT_PEER_SNAPSHOT && p->next - 1 < r->log.base;
 }
 
+/* REPLICATE: the log has more, and some of it may leave. */
+static bool payloads_room(const struct oak_raft *r, const struct raft__peer *p,
+                          struct raft__room *room)
+{
+    return p->next <= raft__log_last(&r->log) &&
+           raft__window_room(&p->window, raft__log_at(&r->log, p->next)->size, &r->inflight,
+                             r->now_us, room);
+}
+
 bool raft__peer_wants_append(const struct oak_raft *r, const struct raft__peer *p)
 {
     if (p->next - 1 < r->log.base) {
@@ -224,21 +233,21 @@ bool raft__peer_wants_append(const struct oak_raft *r, const struct raft__peer *
     if (p->nudge || p->commit_sent < OAK_MIN(r->commit, p->next - 1)) {
         return true;
     }
-    return p->next <= raft__log_last(&r->log) &&
-           !raft__window_full(&p->window, raft__log_at(&r->log, p->next)->size,
-                              r->inflight_bytes_max);
+    struct raft__room room;
+    return payloads_room(r, p, &room);
 }
 
-/* How many entries from `next` go into one message of at most `room` bytes; the first in any case.
- */
-static size_t entries_fit(const struct oak_raft *r, uint64_t next, size_t room, size_t *bytes)
+/* How many entries from `next` go into one message of at most `room`; the first in any case. */
+static size_t entries_fit(const struct oak_raft *r, uint64_t next, const struct raft__room *room,
+                          size_t *bytes)
 {
     uint64_t last = raft__log_last(&r->log);
     const struct oak_raft_entry *e = raft__log_at(&r->log, next);
-    size_t available = (size_t)OAK_MIN(last - next + 1, (uint64_t)r->append_entries_max);
+    size_t available = (size_t)OAK_MIN(last - next + 1, (uint64_t)room->entries);
     size_t count = 1;
     *bytes = e[0].size;
-    while (count < available && *bytes <= room && e[count].size <= room - *bytes) {
+    while (count < available && *bytes <= room->bytes && e[count].size <= room->bytes - *bytes &&
+           *bytes + e[count].size + (count + 1) * RAFT__ENTRY_OVERHEAD <= room->cost) {
         *bytes += e[count].size;
         count++;
     }
@@ -256,23 +265,19 @@ void raft__append_make(struct oak_raft *r, struct raft__peer *p, struct oak_raft
     m->commit = r->commit;
     m->read_seq = r->reads.lead_next;
     bool replicates = p->state == OAK_RAFT_PEER_REPLICATE;
-    bool payloads = p->next <= last && !p->probe_unanswered;
-    if (replicates) {
-        payloads =
-            p->next <= last && !raft__window_full(&p->window, raft__log_at(&r->log, p->next)->size,
-                                                  r->inflight_bytes_max);
-    }
+    struct raft__room room = r->inflight;
+    bool payloads =
+        replicates ? payloads_room(r, p, &room) : p->next <= last && !p->probe_unanswered;
     if (payloads) {
         size_t bytes = 0;
-        size_t room = r->append_bytes_max;
-        if (replicates && p->window.bytes < r->inflight_bytes_max) {
-            room = OAK_MIN(room, r->inflight_bytes_max - p->window.bytes);
-        }
+        room.bytes = OAK_MIN(room.bytes, r->append_bytes_max);
+        room.entries = OAK_MIN(room.entries, r->append_entries_max);
         m->entries = raft__log_at(&r->log, p->next);
-        m->entry_count = entries_fit(r, p->next, room, &bytes);
+        m->entry_count = entries_fit(r, p->next, &room, &bytes);
         if (replicates) {
             p->next += m->entry_count;
-            raft__window_push(&p->window, p->next - 1, bytes);
+            raft__window_push(&p->window, p->next - 1, m->entry_count, bytes, p->next > last,
+                              r->now_us);
         }
     }
     p->probe_sent = !replicates;

@@ -4,7 +4,8 @@
  * A script's nodes are 1, 2, ...; "all" is every node that is up; "*" is any node.
  *
  *   cluster n=3 [voters=2] [heartbeat=100] [election=1000] [append_bytes=..] [append_entries=..]
- *           [inflight_bytes=..] [inflight_messages=..] [uncommitted_bytes=..] [apply_bytes=..]
+ *           [inflight_bytes=..] [inflight_entries=..] [inflight_messages=..]
+ *           [uncommitted_bytes=..] [log_bytes=..] [apply_bytes=..]
  *           [entry_bytes=..] [lease=MS] [drift=PPM]
  *                                     make nodes 1..n, of which the first `voters` have a vote
  *
@@ -180,6 +181,7 @@ static void run_cluster(struct script *s, const struct words *w)
     o->append_bytes_max = option(w, "append_bytes", 0);
     o->append_entries_max = option(w, "append_entries", 0);
     o->inflight_bytes_max = option(w, "inflight_bytes", 0);
+    o->inflight_entries_max = option(w, "inflight_entries", 0);
     o->inflight_messages_max = option(w, "inflight_messages", 0);
     o->uncommitted_bytes_max = option(w, "uncommitted_bytes", 0);
     o->apply_bytes_max = option(w, "apply_bytes", 0);

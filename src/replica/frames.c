@@ -48,6 +48,7 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
     int error = 0;
     switch (frame->kind) {
     case OAK_PEER_RAFT:
+        oak_raft_clock(r->raft, replica__now(r) / 1000);
         error = oak_raft_step(r->raft, &frame->u.raft);
         if (error != 0) {
             oak_log(r->options.log, OAK_LOG_WARN, "a message of member %016llx was ignored: %s",

@@ -122,6 +122,7 @@ void replica__pump(struct oak_replica *r)
         return;
     }
     r->pumping = true;
+    oak_raft_clock(r->raft, replica__now(r) / 1000);
     losses_tell(r);
     do {
         leadership_note(r);
