@@ -55,6 +55,12 @@
  * link, in which 6 MB/s of writes come. Past it, the member gets another snapshot. */
 #define OAK_LOG_HELD_BYTES_MAX   (4 * OAK_LOG_TAIL_BYTES_MAX)
 #define OAK_LOG_HELD_ENTRIES_MAX 500000
+/* What clients may propose at the least while a follower catches up, bytes a second: a hundred and
+ * more small puts. And what a command counts beside its bytes, as it does in the log. */
+#define OAK_PACE_BYTES_MIN   (32 * OAK_KIB)
+#define OAK_PACE_ENTRY_BYTES 64
+/* Forwarded commands that wait in a leader for their turn meanwhile; past it they are refused. */
+#define OAK_PACE_HELD_BYTES_MAX (8 * OAK_MIB)
 /* Members whose name and client URLs are remembered (those that left too, until they are
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256

@@ -62,6 +62,12 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_raft_term", G, "Term of this member.", (double)s.raft.term},
         {"oakum_raft_log_bytes", G, "Payload bytes of the log in memory.",
          (double)s.raft.log_bytes},
+        {"oakum_pushback_active", G, "Whether clients are slowed so that a member catches up.",
+         s.laggard != 0},
+        {"oakum_pushback_bytes_per_second", G, "What clients may propose meanwhile; 0: no limit.",
+         (double)s.pace},
+        {"oakum_pushback_delayed_total", C, "Proposals that waited, or were refused, for it.",
+         (double)s.paced},
         {"oakum_snapshots_sent_total", C, "Snapshots sent to members.", (double)s.snapshots_sent},
         {"oakum_snapshots_received_total", C, "Snapshots received.", (double)s.snapshots_received},
     };
@@ -236,6 +242,58 @@ static int peer_families(struct oak_observe *o, struct oak_buf *out)
     return error;
 }
 
+static const struct oak_raft_peer_status *follower_find(const struct oak_raft_peer_status *rows,
+                                                        size_t count, uint64_t id)
+{
+    static const struct oak_raft_peer_status unknown;
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].id == id) {
+            return &rows[i];
+        }
+    }
+    return &unknown;
+}
+
+static int follower_row(struct oak_buf *out, const char *name, const char *help, uint64_t id,
+                        bool head, double value)
+{
+    int error = head ? oak_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name) : 0;
+    return error != 0 ? error
+                      : oak_buf_printf(out, "%s{To=\"%" PRIx64 "\"} %.17g\n", name, id, value);
+}
+
+/* How a leader sees the others; elsewhere all is 0. */
+static int follower_families(struct oak_observe *o, struct oak_buf *out)
+{
+    static const char *const list[][2] = {
+        {"oakum_follower_lag_entries", "Entries that a member lacks, as its leader knows."},
+        {"oakum_follower_window_bytes", "What may be on the way to a member."},
+        {"oakum_follower_round_trip_seconds", "Round trip to a member and its disk."},
+        {"oakum_follower_bytes_per_second", "Rate at which a member acknowledges."},
+    };
+    struct oak_raft_peer_status peers[OAK_PEERS_MAX];
+    size_t count = oak_replica_peers(o->options.replica, peers, OAK_COUNT_OF(peers));
+    const struct oak_raft_config *config = oak_replica_config(o->options.replica);
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    int error = 0;
+    for (size_t m = 0; m < OAK_COUNT_OF(list); m++) {
+        bool head = true;
+        for (uint32_t i = 0; error == 0 && i < config->voter_count; i++) {
+            uint64_t id = config->voters[i];
+            const struct oak_raft_peer_status *p = follower_find(peers, count, id);
+            const double values[] = {p->id != 0 ? (double)(s.raft.last - p->match) : 0,
+                                     (double)p->window_bytes, (double)p->round_trip_us / 1e6,
+                                     (double)p->bytes_a_second};
+            if (id != o->options.id) {
+                error = follower_row(out, list[m][0], list[m][1], id, head, values[m]);
+                head = false;
+            }
+        }
+    }
+    return error;
+}
+
 static int identity_rows(struct oak_observe *o, struct oak_buf *out)
 {
     return oak_buf_printf(
@@ -257,6 +315,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : store_rows(o, out);
     error = error != 0 ? error : sync_histogram(o, out);
     error = error != 0 ? error : peer_families(o, out);
+    error = error != 0 ? error : follower_families(o, out);
     error = error != 0 ? error : method_families(o, out);
     error = error != 0 ? error : process_rows(o, out);
     return error != 0 ? error : identity_rows(o, out);

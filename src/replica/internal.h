@@ -8,6 +8,7 @@
 #define OAK_REPLICA_INTERNAL_H
 
 #include "peer/peer.h"
+#include "replica/pace.h"
 #include "replica/replica.h"
 #include "snap/snap.h"
 
@@ -124,6 +125,8 @@ struct oak_replica {
     struct oak_replica_request **slots; /* OAK_PENDING_REQUESTS_MAX */
     struct oak_buf gathered;            /* commands: u64 id, u32 size, bytes */
     uint64_t forward_seq;
+    struct pace pace;
+    struct oak_buf held; /* forwards that wait for the pace: u64 from, boot, seq, u32 size, bytes */
     struct oak_list reads_new;
     struct oak_list reads_sent;
     struct oak_list reads_wait;
@@ -197,6 +200,20 @@ void replica__forwards_fail(struct oak_replica *r, uint64_t seq, int error);
 void replica__forward_take(struct oak_replica *r, struct remote *from,
                            const struct oak_peer_frame *frame);
 void replica__publish(struct oak_replica *r);
+
+/* Propose commands that another member forwarded, or answer that they are refused. */
+void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq,
+                              struct oak_bytes commands);
+
+void replica__forward_refuse(struct oak_replica *r, uint64_t from, uint64_t seq, int error);
+
+/* hold.c: the pace of proposals while a follower catches up */
+void replica__pace_tick(struct oak_replica *r);
+/* The commands of a forward wait for their turn. */
+void replica__forward_hold(struct oak_replica *r, const struct remote *from, uint64_t seq,
+                           struct oak_bytes commands);
+/* Those whose turn has come, or that this member can't propose any more. */
+void replica__held_release(struct oak_replica *r);
 
 uint64_t replica__default_deadline(const struct oak_replica *r);
 

@@ -165,6 +165,7 @@ static void closed_run(struct oak_task *task)
     oak_arena_fini(&r->frame_arena);
     oak_buf_fini(&r->frame);
     oak_buf_fini(&r->gathered);
+    oak_buf_fini(&r->held);
     struct oak_alloc libc = oak_alloc_libc();
     libc.resize(libc.user, r->slots, 0);
     libc.resize(libc.user, r->snap_dir, 0);

@@ -30,6 +30,7 @@ static void tick_fire(struct oak_timer *timer)
         oak_log(r->options.log, OAK_LOG_ERROR, "a tick failed: %s", oak_raft_error_text(error));
     }
     replica__snapshot_tick(r);
+    replica__pace_tick(r);
     replica__requests_expire(r);
     replica__publish(r);
     if (!r->installing.active) {
@@ -83,6 +84,7 @@ static void defaults_fill(struct oak_replica_options *o)
     o->request_bytes_max = o->request_bytes_max != 0 ? o->request_bytes_max : OAK_REQUEST_BYTES_MAX;
     o->append_bytes_max = o->append_bytes_max != 0 ? o->append_bytes_max : OAK_APPEND_BYTES_MAX;
     o->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : 32 * OAK_MIB;
+    o->log_held_entries = o->log_held_entries != 0 ? o->log_held_entries : OAK_LOG_HELD_ENTRIES_MAX;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
 }
 
@@ -192,6 +194,9 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     out->pending = r->pending + r->reads_pending;
     out->applied = oak_kv_state(r->kv)->applied;
     out->installing = r->installing.active;
+    out->laggard = r->pace.laggard;
+    out->pace = r->pace.laggard != 0 ? r->pace.rate : 0;
+    out->paced = r->pace.delayed;
 }
 
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,

@@ -53,7 +53,9 @@ struct oak_replica_options {
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
     size_t append_bytes_max;  /* of entries in one message to a follower; 0:
                                          OAK_APPEND_BYTES_MAX */
-    size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
+    size_t log_held_entries;          /* kept for one that catches up; 0:
+                                         OAK_LOG_HELD_ENTRIES_MAX */
+    size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
 
     const struct oak_loop *loop;
     struct oak_journal
@@ -143,7 +145,12 @@ struct oak_replica_status {
     uint64_t syncs;         /* of the log that all groups share */
     uint64_t sync_ns_total; /* time spent in them */
     uint64_t applied;       /* by the state machine */
-    bool installing;        /* a snapshot */
+    /* On a leader: whom clients wait for because it catches up (0: nobody), what they may propose
+     * meanwhile (bytes a second), and how often one had to wait or was refused since the start. */
+    uint64_t laggard;
+    uint64_t pace;
+    uint64_t paced;
+    bool installing; /* a snapshot */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
 /* The configuration in force. */

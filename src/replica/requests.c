@@ -75,7 +75,8 @@ static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, str
 {
     const struct oak_kv_command command = {.kind = kind, .origin = r->options.id, .id = id};
     size_t size = OAK_KV_HEADER_BYTES + bytes.size;
-    if (r->gathered.size + GATHERED_HEAD + size > GATHERED_BYTES_MAX) {
+    size_t most = OAK_MIN(GATHERED_BYTES_MAX, pace_backlog(&r->pace));
+    if (r->gathered.size > 0 && r->gathered.size + GATHERED_HEAD + size > most) {
         return OAK_ETOOMANYREQUESTS;
     }
     int error = oak_buf_reserve(&r->gathered, GATHERED_HEAD + size);
@@ -144,20 +145,25 @@ void oak_replica_forget(struct oak_replica *r, struct oak_replica_request *reque
 
 /* -- commands on their way --------------------------------------------------------------------- */
 
-static void propose_one(struct oak_replica *r, uint64_t id, struct oak_bytes command)
+/* False: it is not its turn yet. */
+static bool propose_one(struct oak_replica *r, uint64_t id, struct oak_bytes command)
 {
     struct oak_replica_request *request = r->slots[SLOT(id)];
     if (request == NULL || request->id != id) {
-        return; /* its client is gone, and it went nowhere yet */
+        return true; /* its client is gone, and it went nowhere yet */
+    }
+    if (!pace_admit(&r->pace, replica__now(r), command.size)) {
+        return false;
     }
     uint64_t term = 0;
     int error = oak_raft_propose(r->raft, command.data, command.size, NULL, &term);
     if (error != 0) {
         command_end(r, id, error == OAK_RAFT_EBUSY ? OAK_ETOOMANYREQUESTS : OAK_ENOMEM);
-        return;
+        return true;
     }
     request->state = REQUEST_PROPOSED;
     request->forward_seq = term;
+    return true;
 }
 
 static void forward_flush(struct oak_replica *r, uint64_t leader, struct oak_buf *commands)
@@ -195,10 +201,32 @@ static void forward_one(struct oak_replica *r, uint64_t leader, uint64_t id,
     request->forward_seq = r->forward_seq;
 }
 
+/* What is left of `work` behind `at` comes before what has gathered meanwhile. */
+static void gathered_keep(struct oak_replica *r, struct oak_buf *work, size_t at)
+{
+    work->size -= at;
+    memmove(work->data, work->data + at, work->size);
+    if (r->gathered.size == 0) {
+        oak_buf_fini(&r->gathered);
+        r->gathered = *work; /* with its memory */
+        return;
+    }
+    if (work->size > 0) {
+        if (oak_buf_append(work, r->gathered.data, r->gathered.size) != 0) {
+            replica__fatal(r, OAK_ENOMEM, "keeping commands");
+        }
+        struct oak_buf newer = r->gathered;
+        r->gathered = *work;
+        *work = newer;
+    }
+    oak_buf_fini(work);
+}
+
 void replica__dispatch(struct oak_replica *r)
 {
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
+    replica__held_release(r);
     if (r->gathered.size == 0 || status.leader == 0) {
         return;
     }
@@ -210,14 +238,15 @@ void replica__dispatch(struct oak_replica *r)
     struct oak_buf work = r->gathered; /* ends of requests may gather new ones */
     r->gathered = (struct oak_buf){0};
     struct oak_buf commands = {0};
-    for (size_t at = 0; at < work.size && !r->failed;) {
+    size_t at = 0;
+    while (at < work.size && !r->failed) {
         uint64_t id = oak_get_u64(work.data + at);
         size_t size = oak_get_u32(work.data + at + 8);
         struct oak_bytes command = oak_bytes(work.data + at + GATHERED_HEAD, size);
-        if (lead) {
-            propose_one(r, id, command);
-        } else {
+        if (!lead) {
             forward_one(r, status.leader, id, command, &commands);
+        } else if (!propose_one(r, id, command)) {
+            break;
         }
         at += GATHERED_HEAD + size;
     }
@@ -225,13 +254,7 @@ void replica__dispatch(struct oak_replica *r)
         forward_flush(r, status.leader, &commands);
     }
     oak_buf_fini(&commands);
-    if (r->gathered.size == 0) {
-        oak_buf_fini(&r->gathered);
-        oak_buf_clear(&work);
-        r->gathered = work; /* keep its memory */
-    } else {
-        oak_buf_fini(&work);
-    }
+    gathered_keep(r, &work, at);
 }
 
 static void each_pending(struct oak_replica *r,
@@ -273,16 +296,19 @@ void replica__forwards_fail(struct oak_replica *r, uint64_t seq, int error)
     each_pending(r, is_forwarded, seq, error);
 }
 
-void replica__forward_take(struct oak_replica *r, struct remote *from,
-                           const struct oak_peer_frame *frame)
+void replica__forward_refuse(struct oak_replica *r, uint64_t from, uint64_t seq, int error)
 {
-    const struct oak_peer_forward *forward = &frame->u.forward;
-    bool again = forward->seq <= from->forward_seq && !OAK_BUG(forward_taken_twice);
-    if (frame->address.to_boot != r->boot || again) {
-        return; /* meant for an earlier run of ours, or repeated, or overtaken: never twice */
-    }
-    from->forward_seq = forward->seq;
-    struct oak_reader reader = oak_reader(forward->commands);
+    struct oak_peer_frame answer = {
+        .kind = OAK_PEER_REFUSED,
+        .u.refused = {.seq = seq, .error = error},
+    };
+    replica__send(r, from, false, &answer);
+}
+
+void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq,
+                              struct oak_bytes commands)
+{
+    struct oak_reader reader = oak_reader(commands);
     int refused = 0;
     while (refused == 0 && oak_reader_left(&reader) > 0) {
         uint32_t size = oak_read_u32(&reader);
@@ -298,11 +324,24 @@ void replica__forward_take(struct oak_replica *r, struct remote *from,
         }
     }
     if (refused != 0) {
-        struct oak_peer_frame answer = {
-            .kind = OAK_PEER_REFUSED,
-            .u.refused = {.seq = forward->seq, .error = refused},
-        };
-        replica__send(r, from->id, false, &answer);
+        replica__forward_refuse(r, from, seq, refused);
+    }
+}
+
+void replica__forward_take(struct oak_replica *r, struct remote *from,
+                           const struct oak_peer_frame *frame)
+{
+    const struct oak_peer_forward *forward = &frame->u.forward;
+    bool again = forward->seq <= from->forward_seq && !OAK_BUG(forward_taken_twice);
+    if (frame->address.to_boot != r->boot || again) {
+        return; /* meant for an earlier run of ours, or repeated, or overtaken: never twice */
+    }
+    from->forward_seq = forward->seq;
+    if (r->pace.laggard != 0 || r->held.size > 0) {
+        replica__forward_hold(r, from, forward->seq, forward->commands);
+    } else {
+        (void)pace_admit(&r->pace, replica__now(r), forward->commands.size);
+        replica__forward_propose(r, from->id, forward->seq, forward->commands);
     }
 }
 
