@@ -307,3 +307,17 @@ void oak_raft_unreachable(struct oak_raft *r, uint64_t peer)
         p->probe_sent = true; /* not again at once: the heartbeat's pace is fast enough */
     }
 }
+
+int oak_raft_transfer(struct oak_raft *r, uint64_t to)
+{
+    if (r->role != OAK_RAFT_LEADER) {
+        return OAK_RAFT_ENOTLEADER;
+    }
+    const struct raft__peer *p = to != 0 ? raft__peer_find(r, to) : NULL;
+    if (to != 0 && (p == NULL || p->learner)) {
+        return OAK_RAFT_EINVAL;
+    }
+    raft__become_follower(r, r->term, 0);
+    r->deadline_ms = r->now_ms + 3ull * r->election_ms;
+    return OAK_RAFT_OK;
+}
