@@ -68,6 +68,12 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
          (double)s.pace},
         {"oakum_pushback_delayed_total", C, "Proposals that waited, or were refused, for it.",
          (double)s.paced},
+        {"oakum_leader_handovers_total", C, "Times this member let another lead, being too slow.",
+         (double)s.handovers},
+        {"oakum_member_sync_seconds", G,
+         "Time of a batch of the log until it is durable, smoothed.", (double)s.sync_us / 1e6},
+        {"oakum_member_lag_seconds", G, "How late this member's timers fire, smoothed.",
+         (double)s.lag_us / 1e6},
         {"oakum_snapshots_sent_total", C, "Snapshots sent to members.", (double)s.snapshots_sent},
         {"oakum_snapshots_received_total", C, "Snapshots received.", (double)s.snapshots_received},
     };

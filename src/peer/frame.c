@@ -16,6 +16,7 @@
 #define HEADER_SIZE 56
 #define CRC_AT      4
 #define CRC_FROM    8
+#define LOAD_US_MAX (86400ull * 1000000)
 
 static uint8_t *put_u64s(uint8_t *p, const uint64_t *values, size_t count)
 {
@@ -156,7 +157,8 @@ static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
     return r->failed || c->data.size > OAK_SNAPSHOT_CHUNK_BYTES_MAX ? OAK_EFORMAT : 0;
 }
 
-/* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, u8 flags. */
+/* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, u8 flags, 3
+ * zero bytes.  LOAD: sync_us, lag_us, u8 weary, 3 zero bytes. */
 static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
 {
     uint8_t b[20] = {0};
@@ -180,6 +182,11 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
         oak_put_u64(b, f->u.ack.transfer);
         oak_put_u64(b + 8, f->u.ack.offset);
         b[16] = (uint8_t)((f->u.ack.installed ? 1 : 0) | (f->u.ack.refused ? 2 : 0));
+        return oak_buf_append(out, b, 20);
+    case OAK_PEER_LOAD:
+        oak_put_u64(b, f->u.load.sync_us);
+        oak_put_u64(b + 8, f->u.load.lag_us);
+        b[16] = f->u.load.weary ? 1 : 0;
         return oak_buf_append(out, b, 20);
     }
     OAK_UNREACHABLE("frame kind");
@@ -235,6 +242,15 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
         out->u.ack.refused = (flags & 2) != 0;
         break;
     }
+    case OAK_PEER_LOAD:
+        out->u.load.sync_us = oak_read_u64(r);
+        out->u.load.lag_us = oak_read_u64(r);
+        /* A day is as bad as for ever, and sums of it don't overflow. */
+        out->u.load.sync_us = OAK_MIN(out->u.load.sync_us, LOAD_US_MAX);
+        out->u.load.lag_us = OAK_MIN(out->u.load.lag_us, LOAD_US_MAX);
+        out->u.load.weary = oak_read_u8(r) != 0;
+        (void)oak_read_bytes(r, 3);
+        break;
     default:
         return OAK_EFORMAT;
     }

@@ -92,7 +92,7 @@ static void a_count_beyond_the_bytes_is_refused_before_it_is_allocated(void **st
     oak_buf_fini(&bytes);
 }
 
-static void chunks_acks_forwards_and_refusals_come_back(void **state)
+static void chunks_acks_forwards_refusals_and_loads_come_back(void **state)
 {
     (void)state;
     struct oak_peer_frame frames[] = {
@@ -111,6 +111,7 @@ static void chunks_acks_forwards_and_refusals_come_back(void **state)
         {.kind = OAK_PEER_CHUNK_ACK, .u.ack = {.transfer = 1, .offset = 5, .installed = true}},
         {.kind = OAK_PEER_FORWARD, .u.forward = {.seq = 6, .commands = {(const uint8_t *)"cc", 2}}},
         {.kind = OAK_PEER_REFUSED, .u.refused = {.seq = 7, .error = OAK_ETOOMANYREQUESTS}},
+        {.kind = OAK_PEER_LOAD, .u.load = {.sync_us = 8, .lag_us = 86400000000, .weary = true}},
     };
     struct oak_arena arena;
     oak_arena_init(&arena, 4096, OAK_MIB);
@@ -160,7 +161,7 @@ int main(void)
         cmocka_unit_test(an_append_comes_back_as_it_went),
         cmocka_unit_test(every_cut_and_every_flip_is_refused),
         cmocka_unit_test(a_count_beyond_the_bytes_is_refused_before_it_is_allocated),
-        cmocka_unit_test(chunks_acks_forwards_and_refusals_come_back),
+        cmocka_unit_test(chunks_acks_forwards_refusals_and_loads_come_back),
         cmocka_unit_test(a_chunk_without_a_sound_configuration_is_refused),
     };
     return cmocka_run_group_tests_name("peer/frame", tests, NULL, NULL);

@@ -25,6 +25,7 @@ enum oak_peer_kind {
     OAK_PEER_REFUSED = 3,   /* a forward that was not proposed: its number, and why */
     OAK_PEER_CHUNK = 4,     /* a piece of a snapshot */
     OAK_PEER_CHUNK_ACK = 5, /* how far the receiver of a snapshot has got */
+    OAK_PEER_LOAD = 8,      /* how the sender fares; to its leader */
 };
 
 struct oak_peer_address {
@@ -63,6 +64,13 @@ struct oak_peer_chunk_ack {
     bool refused;    /* not wanted, or failed: stop sending */
 };
 
+/* As a member measures itself, smoothed. */
+struct oak_peer_load {
+    uint64_t sync_us; /* a batch of the log until it is durable */
+    uint64_t lag_us;  /* how late its timers fire */
+    bool weary;       /* it wants no leadership for now */
+};
+
 struct oak_peer_frame {
     enum oak_peer_kind kind;
     struct oak_peer_address address;
@@ -72,6 +80,7 @@ struct oak_peer_frame {
         struct oak_peer_refused refused;
         struct oak_peer_chunk chunk;
         struct oak_peer_chunk_ack ack;
+        struct oak_peer_load load;
     } u;
 };
 

@@ -68,6 +68,9 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
     case OAK_PEER_CHUNK:
         replica__chunk_take(r, remote->id, &frame->u.chunk);
         break;
+    case OAK_PEER_LOAD:
+        replica__load_note(r, remote, &frame->u.load);
+        break;
     case OAK_PEER_CHUNK_ACK:
         replica__snapshot_ack(r, remote->id, &frame->u.ack);
         break;

@@ -38,7 +38,7 @@ void replica__pace_tick(struct oak_replica *r)
 {
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
-    if (status.role != OAK_RAFT_LEADER) {
+    if (status.role != OAK_RAFT_LEADER || r->options.waits_for_nobody) {
         pace_reset(&r->pace);
         return;
     }

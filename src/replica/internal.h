@@ -8,6 +8,7 @@
 #define OAK_REPLICA_INTERNAL_H
 
 #include "peer/peer.h"
+#include "replica/gray.h"
 #include "replica/pace.h"
 #include "replica/replica.h"
 #include "snap/snap.h"
@@ -99,6 +100,8 @@ struct remote {
     uint64_t forward_seq; /* the last forward taken from this run of it */
     bool reachable;       /* a frame came since its connection was last lost */
     bool lost;            /* to be told to Raft */
+    struct gray_load load;
+    uint64_t load_ns; /* when it told it last; 0: never */
 };
 
 /* A change of the configuration that somebody waits for. */
@@ -126,6 +129,9 @@ struct oak_replica {
     struct oak_buf gathered;            /* commands: u64 id, u32 size, bytes */
     uint64_t forward_seq;
     struct pace pace;
+    struct gray_meter meter;
+    struct gray gray;
+    uint64_t load_told_ns;
     struct oak_buf held; /* forwards that wait for the pace: u64 from, boot, seq, u32 size, bytes */
     struct oak_list reads_new;
     struct oak_list reads_sent;
@@ -206,6 +212,12 @@ void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq
                               struct oak_bytes commands);
 
 void replica__forward_refuse(struct oak_replica *r, uint64_t from, uint64_t seq, int error);
+
+/* load.c: how this member fares, and whether another should lead. `late_ns`: how late the tick came.
+ */
+void replica__load_tick(struct oak_replica *r, uint64_t late_ns);
+void replica__load_note(struct oak_replica *r, struct remote *from,
+                        const struct oak_peer_load *load);
 
 /* hold.c: the pace of proposals while a follower catches up */
 void replica__pace_tick(struct oak_replica *r);

@@ -25,12 +25,15 @@ static void tick_fire(struct oak_timer *timer)
     if (r->failed || r->closing) {
         return;
     }
+    uint64_t now = replica__now(r);
+    uint64_t late = now > timer->due_ns ? now - timer->due_ns : 0;
     int error = oak_raft_tick(r->raft, replica__now(r) / 1000000);
     if (error != 0) {
         oak_log(r->options.log, OAK_LOG_ERROR, "a tick failed: %s", oak_raft_error_text(error));
     }
     replica__snapshot_tick(r);
     replica__pace_tick(r);
+    replica__load_tick(r, late);
     replica__requests_expire(r);
     replica__publish(r);
     if (!r->installing.active) {
@@ -197,6 +200,9 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     out->laggard = r->pace.laggard;
     out->pace = r->pace.laggard != 0 ? r->pace.rate : 0;
     out->paced = r->pace.delayed;
+    struct gray_load load = gray_load_of(&r->meter, replica__now(r));
+    out->sync_us = load.sync_us;
+    out->lag_us = load.lag_us;
 }
 
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,

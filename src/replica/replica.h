@@ -56,6 +56,8 @@ struct oak_replica_options {
     size_t log_held_entries;          /* kept for one that catches up; 0:
                                          OAK_LOG_HELD_ENTRIES_MAX */
     size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
+    bool keeps_leadership;            /* however slow its disk or CPU is */
+    bool waits_for_nobody;            /* clients are never slowed for a follower */
 
     const struct oak_loop *loop;
     struct oak_journal
@@ -150,6 +152,11 @@ struct oak_replica_status {
     uint64_t laggard;
     uint64_t pace;
     uint64_t paced;
+    /* How this member fares, smoothed: a batch of the log until it is durable, and how late its
+     * timers fire; and how often it let another lead because of that. */
+    uint64_t sync_us;
+    uint64_t lag_us;
+    uint64_t handovers;
     bool installing; /* a snapshot */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);

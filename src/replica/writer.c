@@ -58,6 +58,9 @@ int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persi
         error = oak_journal_add(r->journal, &r->log, &record);
     }
     oak_journal_mark(r->journal, &r->log, persist->token, persist->must_sync);
+    if (persist->must_sync) {
+        gray_sync_begin(&r->meter, persist->token, replica__now(r));
+    }
     return error;
 }
 
@@ -74,6 +77,7 @@ void replica__log_durable(struct oak_journal_group *g, uint64_t token, int error
         return;
     }
     if (token != 0) {
+        gray_sync_end(&r->meter, token, replica__now(r));
         oak_raft_persisted(r->raft, token);
         replica__install_go(r, token);
     }

@@ -277,6 +277,11 @@ static const struct config__row rows[] = {
          "file by which the process that started this one breaks its disk and clock; for oakum "
          "chaos",
          .env = ""),
+    LIVE("experimental-leader-handover", BOOL, leader_handover, "true", CLUSTERING,
+         "a leader much slower than the others lets one of them lead",
+         .env = "OAKUM_LEADER_HANDOVER"),
+    LIVE("experimental-pushback", BOOL, pushback, "true", CLUSTERING,
+         "clients are slowed while a member that is behind catches up", .env = "OAKUM_PUSHBACK"),
     COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),
     COMMAND("version", BOOL, "false", "print the version and exit", .env = ""),
     COMMAND("help", BOOL, "false", "print this help and exit", .env = ""),

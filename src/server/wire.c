@@ -102,6 +102,8 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .txn_ops_max = (uint32_t)s->config.max_txn_ops,
         .request_bytes_max = s->config.max_request_bytes,
         .log_tail_entries = s->config.snapshot_catchup_entries,
+        .keeps_leadership = !s->config.leader_handover,
+        .waits_for_nobody = !s->config.pushback,
         .loop = s->port,
         .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),
