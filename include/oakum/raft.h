@@ -444,8 +444,9 @@ OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
  * with its pre-vote. On a leader nothing happens. EINVAL: this member has no vote. ENOMEM. */
 OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
 
-/* Leadership is to go to `to` (0: to the follower that is best). ENOTLEADER; EINVAL: it has no vote.
- * This member steps down and stands back for two election time-outs, so that another is elected. */
+/* Leadership is to go to `to` (0: to the follower that is best). ENOTLEADER; EINVAL: it has no
+ * vote. This member steps down and stands back for two election time-outs, so that another is
+ * elected. */
 OAK_RAFT_API int oak_raft_transfer(struct oak_raft *r, uint64_t to);
 
 OAK_RAFT_API void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out);

@@ -7,16 +7,16 @@
  * was acknowledged in the time between. The window is GAIN times their product:
  *
  *     a path that isn't full acknowledges a window each round trip, so the window grows by GAIN
- *     with each of them, until the path is full; then the rate stands still, and so does the window:
- *     at most GAIN - 1 times what the path holds waits in front of it.
+ *     with each of them, until the path is full; then the rate stands still, and so does the
+ *     window: at most GAIN - 1 times what the path holds waits in front of it.
  *
  * The smallest round trip goes stale. At first, and every BASE_AGE_US, the window is an eighth of
  * what the path holds until a message that found it as empty is acknowledged: about two round
  * trips, for one of which the path still has our queue to send. The rate is the largest of the last
  * 4 to 8 round trips. A sender that had nothing more to send proves nothing: such a
  * measurement may raise the rate, never lower it, and ages nothing, so that a pause costs nothing.
- * Group commit on the peer's disk makes acknowledgements come in heaps; BASE_MIN_US keeps the window
- * over what gathers between two of them.
+ * Group commit on the peer's disk makes acknowledgements come in heaps; BASE_MIN_US keeps the
+ * window over what gathers between two of them.
  *
  * A host whose clock stands still between ticks (oak_raft_clock is never called) measures round
  * trips of nothing and rates without end: its window is the ceiling, which was all there once was.
@@ -109,8 +109,8 @@ static void rate_note(struct raft__flow *f, const struct raft__flight *flight, u
     uint64_t elapsed = OAK_MAX(OAK_MAX(between_acks, between_sends), 1u);
     uint64_t delta = OAK_MIN(f->delivered - flight->delivered, DELTA_MAX);
     uint64_t rate = OAK_MIN(delta * SECOND_US / elapsed, RATE_MAX);
-    /* By what is known nothing waits for longer than GAIN round trips. The path has changed: what is
-     * known of its rate is forgotten, its round trip is measured again. */
+    /* By what is known nothing waits for longer than GAIN round trips. The path has changed: what
+     * is known of its rate is forgotten, its round trip is measured again. */
     if (now_us - flight->sent_us > 2 * GAIN * OAK_MAX(f->base_us, (uint64_t)BASE_MIN_US)) {
         f->unsure = true;
         f->rate_before = 0;

@@ -10,7 +10,8 @@
  *
  * PROBE looks for the place where the logs agree: one append at a time, the next with the answer or
  * the heartbeat. REPLICATE sends ahead, within a window of bytes, entries and messages that flow.c
- * tunes. SNAPSHOT sends heartbeats only, until the host reports or the peer acknowledges something the log still reaches.
+ * tunes. SNAPSHOT sends heartbeats only, until the host reports or the peer acknowledges something
+ * the log still reaches.
  *
  * Invariants   match < next; the window is empty outside REPLICATE.
  * Thread       the core's.

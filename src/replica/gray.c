@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gray.c: a leader whose disk or CPU is much slower than its followers' hands leadership over.
  *
- * Such a leader is neither dead nor well: it sends its heartbeats, nobody stands against it, and all
- * clients wait for its disk or its loop. Each member measures itself, followers tell their leader,
- * and the leader compares.
+ * Such a leader is neither dead nor well: it sends its heartbeats, nobody stands against it, and
+ * all clients wait for its disk or its loop. Each member measures itself, followers tell their
+ * leader, and the leader compares.
  *
  * Happy path   1 its own time (log batch and late ticks) is over FACTOR times the median of its fit
  *                followers, and FLOOR_US more
@@ -12,10 +12,10 @@
  * A disk that hangs: a batch is away for an election time-out while a fit follower's is not. At
  * once: the followers' majority commits without it, but it can't apply or answer.
  * No ping-pong: who has handed over neither does so again nor is a target for WEARY_NS, twice as
- * long each time, up to WEARY_MAX_NS; a quarter of an hour of calm leadership forgets one time. A new
- * leader waits SETTLE_NS: its measures are still those of a follower.
- * Nothing happens when all are equally slow, when nobody has told anything lately, and in a group of
- * one.
+ * long each time, up to WEARY_MAX_NS; a quarter of an hour of calm leadership forgets one time. A
+ * new leader waits SETTLE_NS: its measures are still those of a follower.
+ * Nothing happens when all are equally slow, when nobody has told anything lately, and in a group
+ * of one.
  *
  * Thread: the loop's. Pure.
  */

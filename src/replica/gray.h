@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gray.h: does a leader fare so much worse than its followers that one of them should lead? The rule
+/* gray.h: does a leader fare so much worse than its followers that one of them should lead? The
+ * rule
  * and its numbers stand in docs/internals/flow.md. Pure: times and measures are handed in.
  */
 #ifndef OAK_REPLICA_GRAY_H

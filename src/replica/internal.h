@@ -213,8 +213,8 @@ void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq
 
 void replica__forward_refuse(struct oak_replica *r, uint64_t from, uint64_t seq, int error);
 
-/* load.c: how this member fares, and whether another should lead. `late_ns`: how late the tick came.
- */
+/* load.c: how this member fares, and whether another should lead. `late_ns`: how late the tick
+ * came. */
 void replica__load_tick(struct oak_replica *r, uint64_t late_ns);
 void replica__load_note(struct oak_replica *r, struct remote *from,
                         const struct oak_peer_load *load);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pace.c: the leader pushes back on clients so that a follower that is behind can catch up.
  *
- * A leader keeps a part of its log for a follower that is behind. When clients propose faster than it
- * follows, that part is used up, it gets a snapshot, and while that travels the log runs away from it
- * again: a snapshot after each snapshot, for as long as the load lasts. Here the load is
+ * A leader keeps a part of its log for a follower that is behind. When clients propose faster than
+ * it follows, that part is used up, it gets a snapshot, and while that travels the log runs away
+ * from it again: a snapshot after each snapshot, for as long as the load lasts. Here the load is
  * slowed, before that part is used up.
  *
  * Happy path   1 a follower is half of that part behind, gets on, and the gap does not shrink

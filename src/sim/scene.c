@@ -5,9 +5,9 @@
  *
  * Checkers  laggard   in the last third of the run the slow follower never lacked more than what is
  *                     held for it, and in all it was sent two snapshots at the most
- *           dead one  no member's log was ever over what is held, what may be uncommitted, and a tail
- *           slow ...  another leads within MOVED_MS of the trouble's begin, and nobody else after it
- *           all slow  one leader from the begin to the end
+ *           dead one  no member's log was ever over what is held, what may be uncommitted, and a
+ *           tail slow ...  another leads within MOVED_MS of the trouble's begin, and nobody else
+ *           after it all slow  one leader from the begin to the end
  *           all       clients were answered, in every second of the run but those of an election.
  */
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scene.h: small clusters in which one thing is slow, and nothing breaks.
  *
- * What chance breaks, sim.c runs. Here it is about speed: links have a rate, one member's link, disk
- * or CPU is slower than the others', and clients ask as fast as they can. Each scene has a checker
- * that says what must come of it within a bound.
+ * What chance breaks, sim.c runs. Here it is about speed: links have a rate, one member's link,
+ * disk or CPU is slower than the others', and clients ask as fast as they can. Each scene has a
+ * checker that says what must come of it within a bound.
  */
 #ifndef OAK_SIM_SCENE_H
 #define OAK_SIM_SCENE_H
