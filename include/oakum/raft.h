@@ -210,6 +210,8 @@ struct oak_raft_options {
     size_t inflight_entries_max; /* 65536: likewise, in entries */
     size_t inflight_messages_max; /* 256: appends sent to one follower and not acknowledged */
     size_t uncommitted_bytes_max; /* 64 MiB: proposed and not committed, on a leader */
+    size_t log_bytes_max;   /* 256 MiB: the log in memory of a follower, with 64 bytes an entry: it
+                               ignores appends past it. At least twice uncommitted_bytes_max */
     size_t apply_bytes_max; /* 4 MiB: payloads in one output's `apply` (one entry always fits) */
 
     /* What was recovered from disk. On a first start: zeros, and `snapshot` {index 0, the group's

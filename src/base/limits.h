@@ -61,6 +61,10 @@
 #define OAK_PACE_ENTRY_BYTES 64
 /* Forwarded commands that wait in a leader for their turn meanwhile; past it they are refused. */
 #define OAK_PACE_HELD_BYTES_MAX (8 * OAK_MIB)
+/* Log in a follower's memory, with 64 bytes an entry: past it appends are ignored, until what is
+ * applied is dropped. It comes to that only while its state machine stands still (a snapshot is
+ * being installed). A leader keeps no more than what is held and what is uncommitted. */
+#define OAK_LOG_BYTES_MAX (256 * OAK_MIB)
 /* Members whose name and client URLs are remembered (those that left too, until they are
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256
@@ -103,6 +107,8 @@
 OAK_STATIC_ASSERT(OAK_APPEND_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "a message fits the window");
 OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX,
                   "the largest entry fits the window");
+OAK_STATIC_ASSERT(2 * OAK_UNCOMMITTED_BYTES_MAX + OAK_LOG_HELD_BYTES_MAX <= OAK_LOG_BYTES_MAX,
+                  "what may be uncommitted, of two leaders, always has room");
 OAK_STATIC_ASSERT(2 * OAK_WAL_RECORD_BYTES_MAX <= OAK_WAL_SEGMENT_BYTES, "records fit a segment");
 
 #endif

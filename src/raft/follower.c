@@ -46,6 +46,17 @@ static int payloads_copy(struct oak_raft *r, const struct oak_raft_msg *m,
     return OAK_RAFT_OK;
 }
 
+/* A follower whose state machine stands still, installing a snapshot perhaps, takes no more than it
+ * has room for. The leader repeats the rest; what is applied and compacted makes room. */
+static bool log_takes(const struct oak_raft *r, const struct oak_raft_msg *m, size_t skip)
+{
+    size_t bytes = r->log.bytes + r->log.count * RAFT__ENTRY_OVERHEAD;
+    for (size_t i = skip; i < m->entry_count; i++) {
+        bytes += (size_t)m->entries[i].size + RAFT__ENTRY_OVERHEAD;
+    }
+    return bytes <= r->log_bytes_max || r->log.count == 0;
+}
+
 int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct raft__intake *intake)
 {
     *intake = (struct raft__intake){0};
@@ -89,6 +100,9 @@ int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct r
     /* A gap can't follow a matching previous entry; only below the base is there something to skip.
      */
     OAK_ASSERT_LE(m->entries[intake->skip].index, last + 1);
+    if (!log_takes(r, m, intake->skip)) {
+        return OAK_RAFT_ENOMEM;
+    }
     int e = raft__log_reserve(&r->log, m->entry_count - intake->skip);
     return e != OAK_RAFT_OK ? e : payloads_copy(r, m, intake);
 }

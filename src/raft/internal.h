@@ -407,6 +407,7 @@ struct oak_raft {
     size_t inflight_messages_max;
     struct raft__room inflight; /* limits; its cost is the ceiling of what flow.c tunes */
     size_t uncommitted_bytes_max;
+    size_t log_bytes_max;
     size_t apply_bytes_max;
 
     enum oak_raft_role role;

@@ -36,6 +36,7 @@ static void options_take(struct oak_raft *r, const struct oak_raft_options *o)
     r->inflight.cost = r->inflight.bytes + r->inflight.entries * RAFT__ENTRY_OVERHEAD;
     r->inflight_messages_max = or_default(o->inflight_messages_max, 256);
     r->uncommitted_bytes_max = or_default(o->uncommitted_bytes_max, 64 * mib);
+    r->log_bytes_max = or_default(o->log_bytes_max, 256 * mib);
     r->apply_bytes_max = or_default(o->apply_bytes_max, 4 * mib);
 }
 

@@ -183,6 +183,7 @@ static void run_cluster(struct script *s, const struct words *w)
     o->inflight_bytes_max = option(w, "inflight_bytes", 0);
     o->inflight_entries_max = option(w, "inflight_entries", 0);
     o->inflight_messages_max = option(w, "inflight_messages", 0);
+    o->log_bytes_max = option(w, "log_bytes", 0);
     o->uncommitted_bytes_max = option(w, "uncommitted_bytes", 0);
     o->apply_bytes_max = option(w, "apply_bytes", 0);
     o->entry_bytes_max = option(w, "entry_bytes", 0);

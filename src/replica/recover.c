@@ -142,6 +142,7 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
         .inflight_bytes_max = OAK_INFLIGHT_BYTES_MAX,
         .inflight_entries_max = OAK_INFLIGHT_ENTRIES_MAX,
         .uncommitted_bytes_max = OAK_UNCOMMITTED_BYTES_MAX,
+        .log_bytes_max = OAK_LOG_BYTES_MAX,
         .snapshot = {.config = r->config_applied},
         .applied = state->applied,
     };

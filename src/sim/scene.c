@@ -8,6 +8,7 @@
  *           dead one  no member's log was ever over what is held, what may be uncommitted, and a
  *           tail slow ...  another leads within MOVED_MS of the trouble's begin, and nobody else
  *           after it all slow  one leader from the begin to the end
+ *           all       no put waited for longer than its deadline, whoever stepped down meanwhile
  *           all       clients were answered, in every second of the run but those of an election.
  */
 #include <inttypes.h>
@@ -24,6 +25,7 @@
 #define TROUBLE_MS  5000
 #define MOVED_MS    15000
 #define PUTS        64
+#define DEADLINE_MS 7000 /* the default: 5 s and two election time-outs */
 #define VALUE_BYTES 1000
 #define KEYS        50
 #define TAIL        200
@@ -38,6 +40,8 @@ struct scene_put {
     struct scene *scene;
     struct oak_replica_request request;
     bool busy;
+    int node;
+    uint64_t since_ns;
 };
 
 struct scene_node {
@@ -250,6 +254,8 @@ static void put_send(struct scene *s, struct scene_put *p)
     size_t size = etcdserverpb__put_request__pack(&put, packed);
     p->request = (struct oak_replica_request){.done = put_done};
     p->busy = true;
+    p->node = s->leader;
+    p->since_ns = s->world.now_ns;
     if (oak_replica_propose(s->nodes[s->leader].replica, OAK_KV_PUT, oak_bytes(packed, size),
                             &p->request) != 0) {
         p->busy = false;
@@ -354,8 +360,22 @@ static void lag_look(struct scene *s)
     }
 }
 
+/* Whatever happens, a request ends: by its answer, or soon behind its deadline. */
+static void puts_look(struct scene *s)
+{
+    for (size_t i = 0; i < PUTS; i++) {
+        const struct scene_put *p = &s->puts[i];
+        if (p->busy && s->nodes[p->node].up &&
+            s->world.now_ns - p->since_ns > (DEADLINE_MS + 1000) * SIM_MS) {
+            wrong(s, "ends: a put of node %d waits since %" PRIu64 " ms", p->node + 1,
+                  (uint64_t)(p->since_ns / SIM_MS - 1000));
+        }
+    }
+}
+
 static void look(struct scene *s)
 {
+    puts_look(s);
     for (int i = 0; i < NODES; i++) {
         struct scene_node *n = &s->nodes[i];
         struct oak_replica_status status;

@@ -24,6 +24,7 @@ static void play(enum scene_kind kind)
     }
 }
 
+/* C4. */
 static void a_follower_slower_than_the_load_catches_up(void **state)
 {
     (void)state;
@@ -42,6 +43,7 @@ static void a_leader_with_a_slow_disk_hands_over_once(void **state)
     play(SCENE_SLOW_DISK);
 }
 
+/* C5 too: what waits there ends, also the puts that the hung disk will never take. */
 static void a_leader_whose_disk_hangs_lets_go(void **state)
 {
     (void)state;
