@@ -91,8 +91,8 @@ struct oak_config {
     const char *feature_gates; /* checked: none that is on is known here */
     bool unsafe_no_fsync;
     const char *fault_control; /* os.h, "faults on demand"; "" for none */
-    bool leader_handover; /* a leader much slower than the others lets one of them lead */
-    bool pushback;        /* clients are slowed while a member that is behind catches up */
+    bool leader_handover;      /* a leader much slower than the others lets one of them lead */
+    bool pushback;             /* clients are slowed while a member that is behind catches up */
     enum oak_config_store store;
 
     const char *config_file; /* where it came from; NULL without one */
