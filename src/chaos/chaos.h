@@ -84,9 +84,9 @@ struct oak_chaos_report {
     uint64_t fault_count;
     uint64_t kind_count;
     uint64_t rounds;
-    uint64_t operations; /* with a known end */
-    uint64_t unknown;    /* without */
-    uint64_t stale_reads_checked;
+    uint64_t operations;         /* with a known end */
+    uint64_t unknown;            /* without */
+    uint64_t serializable_reads; /* that were checked */
     uint64_t keys;
     uint64_t undecided;           /* keys whose history was too tangled to judge */
     uint64_t terms;               /* that had a leader */

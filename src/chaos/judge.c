@@ -264,7 +264,7 @@ void chaos__judge(struct chaos *c)
     }
     for (size_t i = 0; i < c->history.count; i++) {
         const struct op *op = &c->history.ops[i];
-        c->report->stale_reads_checked += op->kind == OP_PEEK && op->ret != UINT64_MAX ? 1 : 0;
+        c->report->serializable_reads += op->kind == OP_PEEK && op->ret != UINT64_MAX ? 1 : 0;
     }
     c->report->undecided = undecided;
     c->report->keys = c->keys;

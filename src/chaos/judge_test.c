@@ -81,7 +81,7 @@ static void a_good_history_passes(void **state)
     };
     plant(w, ops, OAK_COUNT_OF(ops));
     assert_int_equal(w->report.violation_count, 0);
-    assert_int_equal(w->report.stale_reads_checked, 1);
+    assert_int_equal(w->report.serializable_reads, 1);
     assert_int_equal(w->report.terms, 1);
 }
 

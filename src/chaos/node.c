@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ENV_MAX 4096
+#define ENV_MAX    4096
+#define TAIL_BYTES 4096 /* of a log: some twenty lines */
 
 extern char **environ;
 
@@ -37,26 +38,61 @@ int chaos__nodes_place(struct chaos *c, struct oak_errbuf *e)
     return error;
 }
 
+/* The last line of its log that tells of an error; of one that an assertion ended, the last line of
+ * all. */
+static void last_words(const struct chaos__node *n, char *out, size_t size)
+{
+    char text[TAIL_BYTES + 1];
+    out[0] = '\0';
+    FILE *file = fopen(n->log, "re");
+    if (file == NULL) {
+        return;
+    }
+    if (fseek(file, -TAIL_BYTES, SEEK_END) != 0) {
+        rewind(file);
+    }
+    text[fread(text, 1, TAIL_BYTES, file)] = '\0';
+    fclose(file);
+    const char *last = "";
+    const char *told = NULL;
+    for (const char *at = text, *end; *at != '\0'; at = end) {
+        end = at + strcspn(at, "\n");
+        end += *end == '\n' ? 1 : 0;
+        last = at;
+        told = memmem(at, (size_t)(end - at), " error ", 7) != NULL ? at : told;
+    }
+    const char *words = told == NULL ? last : told;
+    snprintf(out, size, "%.*s", (int)OAK_MIN(strcspn(words, "\n"), size), words);
+}
+
+/* A fault of its disk is on, or was a moment ago, and that is what it says it ended for. */
+static bool may_end(const struct chaos__node *n, int64_t code, int signal, const char *words)
+{
+    bool disk = strstr(words, oak_error_text(OAK_EIO)) != NULL ||
+                strstr(words, oak_error_text(OAK_ENOSPC)) != NULL;
+    return signal == 0 && code == 1 && disk && crowd_now(&n->chaos->crowd) <= n->may_end_until_ns;
+}
+
 /* Its end; `code` and `signal` as os.h has them. */
 static void exited(void *user, int64_t code, int signal)
 {
     struct chaos__node *n = user;
     struct chaos *c = n->chaos;
-    uint64_t now = crowd_now(&c->crowd);
+    char words[400];
+    last_words(n, words, sizeof(words));
     n->child = NULL;
     n->paused = false;
     c->running--;
     if (n->ordered) {
         if (signal != SIGKILL && (signal != 0 || code != 0)) {
-            chaos__violation(c, "%s was asked to stop and ended by signal %d, code %" PRId64,
-                             n->name, signal, code);
+            chaos__violation(c, "%s was asked to stop and ended by signal %d, code %" PRId64 ": %s",
+                             n->name, signal, code, words);
         }
-    } else if (signal == 0 && code == 1 && now <= n->may_end_until_ns) {
+    } else if (may_end(n, code, signal, words)) {
         c->report->ended++;
     } else {
-        chaos__violation(
-            c, "%s ended by itself, by signal %d, code %" PRId64 ": the end of its log says why",
-            n->name, signal, code);
+        chaos__violation(c, "%s ended by itself, by signal %d, code %" PRId64 ": %s", n->name,
+                         signal, code, words);
     }
 }
 

@@ -83,7 +83,7 @@ static void json_print(const struct oak_chaos_report *r, uint64_t nodes)
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "operations",
         (json_int_t)r->operations, "unknown", (json_int_t)r->unknown, "serializable_reads",
-        (json_int_t)r->stale_reads_checked, "keys", (json_int_t)r->keys, "undecided",
+        (json_int_t)r->serializable_reads, "keys", (json_int_t)r->keys, "undecided",
         (json_int_t)r->undecided, "terms", (json_int_t)r->terms, "ended", (json_int_t)r->ended,
         "longest_gap_ms", (json_int_t)r->longest_gap_ms, "slowest_recovery_ms",
         (json_int_t)r->slowest_recovery_ms, "data_dir", r->data_dir, "timeline", r->timeline);
