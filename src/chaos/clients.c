@@ -225,7 +225,7 @@ static void op_done(struct crowd_call *call)
                op_begin);
 }
 
-int chaos__clients_start(struct chaos *c)
+void chaos__clients_start(struct chaos *c)
 {
     c->client_count = (size_t)(2 * c->count);
     c->write_ns = crowd_now(&c->crowd);
@@ -237,7 +237,6 @@ int chaos__clients_start(struct chaos *c)
         crowd_call_init(&c->crowd, &client->call);
         crowd_rest(&client->call, oak_prng_below(&c->prng, REST_NS), op_begin);
     }
-    return 0;
 }
 
 bool chaos__clients_idle(const struct chaos *c)

@@ -165,7 +165,7 @@ struct chaos__client {
     char key[32], arg[24], expect[24];
 };
 
-int chaos__clients_start(struct chaos *c);
+void chaos__clients_start(struct chaos *c);
 /* All have come to rest after c->closing. */
 bool chaos__clients_idle(const struct chaos *c);
 void chaos__clients_fini(struct chaos *c);
@@ -245,6 +245,7 @@ struct chaos {
     uint64_t start_ns; /* of faults; 0 before */
     uint64_t phase_ns; /* when this phase began */
     uint64_t told_ns;  /* progress */
+    bool recovered;    /* every node has answered since the healing */
     bool ending;       /* no client asks any more */
     bool reading_own;  /* final reads: each by itself */
     bool reading_done;

@@ -65,7 +65,9 @@ static void start_those_down(struct chaos *c)
     struct oak_errbuf e;
     for (int i = 0; i < c->count; i++) {
         struct chaos__node *n = &c->nodes[i];
-        if (n->child == NULL && chaos__node_start(n, &e) != 0) {
+        /* One that ended on its own account stays down: its run is over. */
+        if (n->child == NULL && (n->ordered || c->report->violation_count == 0) &&
+            chaos__node_start(n, &e) != 0) {
             chaos__violation(c, "%s can't be started again: %s", n->name, e.text);
         }
     }
@@ -89,7 +91,7 @@ static void starting_tick(struct chaos *c)
     }
     if (ready == c->count) {
         c->start_ns = crowd_now(&c->crowd);
-        (void)chaos__clients_start(c);
+        chaos__clients_start(c);
         round_next(c);
     } else if (c->report->violation_count > 0 || c->crowd.stopping) {
         c->failure = oak_fail(c->failure_text, OAK_ECLOSED, "the cluster did not start: %.400s",
@@ -124,6 +126,7 @@ static void breaking_tick(struct chaos *c)
         for (int i = 0; i < c->count; i++) {
             c->nodes[i].progressed = false;
         }
+        c->recovered = false;
         phase_set(c, CHAOS_HEALING);
     }
 }
@@ -145,7 +148,8 @@ static void healing_tick(struct chaos *c)
     for (int i = 0; i < c->count; i++) {
         progressed += c->nodes[i].progressed ? 1 : 0;
     }
-    if (progressed == c->count) {
+    if (progressed == c->count && !c->recovered) {
+        c->recovered = true;
         c->report->slowest_recovery_ms = OAK_MAX(c->report->slowest_recovery_ms, took_ms);
     }
     if (progressed == c->count && took_ms >= c->round.quiet_ms) {
@@ -191,14 +195,30 @@ static void stopping_tick(struct chaos *c)
     }
 }
 
+static void closing_tick(struct chaos *c)
+{
+    start_those_down(c); /* one that was asked to stop may just have ended */
+    if (!chaos__clients_idle(c) && in_phase_ns(c) <= CLOSING_NS) {
+        return;
+    }
+    if (c->report->violation_count > 0) {
+        stopping_begin(c); /* what it would say now adds nothing */
+    } else {
+        phase_set(c, CHAOS_READING);
+        chaos__final_start(c);
+    }
+}
+
 static void reading_tick(struct chaos *c)
 {
     bool late = in_phase_ns(c) > CHAOS_PROGRESS_NS;
     if (late && !c->reading_done) {
         chaos__final_missed(c);
     }
-    if (late || c->reading_done) {
+    if (late || c->reading_done || c->report->violation_count > 0) {
         stopping_begin(c);
+    } else {
+        start_those_down(c);
     }
 }
 
@@ -249,10 +269,7 @@ static void tick_fire(struct oak_timer *timer)
         healing_tick(c);
         break;
     case CHAOS_CLOSING:
-        if (chaos__clients_idle(c) || in_phase_ns(c) > CLOSING_NS) {
-            phase_set(c, CHAOS_READING);
-            chaos__final_start(c);
-        }
+        closing_tick(c);
         break;
     case CHAOS_READING:
         reading_tick(c);
