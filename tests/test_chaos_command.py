@@ -86,7 +86,7 @@ def assert_picture(folder, result):
 
 
 def test_a_short_run_passes_and_leaves_its_report_only(tmp_path):
-    result = passed(chaos(tmp_path, "--seconds", "12"))
+    result = passed(chaos(tmp_path, "--seconds", "10"))
     assert result["nodes"] == 5 and result["fault_count"] >= 1 and result["kind_count"] >= 1
     assert result["fault_count"] == sum(result["faults"].values()) == len(faults_of(tmp_path))
     assert result["operations"] > 100 and result["keys"] > 0 and result["undecided"] == 0
@@ -107,7 +107,7 @@ def test_on_the_loopback_partitions_go_through_proxies_and_loss_is_left_out(tmp_
 
 
 def test_reads_are_never_stale_while_leaders_are_paused_and_killed(tmp_path):
-    result = passed(chaos(tmp_path, "--seconds", "12", "--nodes", "3", "--faults", "pause,kill",
+    result = passed(chaos(tmp_path, "--seconds", "8", "--nodes", "3", "--faults", "pause,kill",
                           "--seed", "2"))
     assert set(result["faults"]) <= {"pause", "kill"} and result["undecided"] == 0
 
@@ -117,7 +117,7 @@ def test_a_seed_repeats_the_faults(tmp_path):
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        passed(chaos(folder, "--seconds", "4", "--nodes", "3", "--seed", "11"))
+        passed(chaos(folder, "--seconds", "2", "--nodes", "3", "--seed", "11"))
         runs.append([row[2] for row in faults_of(folder)])
     # How many come in so many seconds depends on how soon the nodes are back.
     common = min(len(runs[0]), len(runs[1]))

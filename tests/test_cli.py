@@ -225,7 +225,7 @@ def manual():
 def test_the_manual_has_every_flag_that_works():
     page = manual()
     listed = harness.run("--help").stdout.split("Refused, because")[0]
-    for command in ("up", "status", "bench", "sim"):
+    for command in ("up", "status", "bench", "chaos", "sim"):
         listed += harness.run(command, "--help").stdout
     flags = set(re.findall(r"^ +(?:-\w, )?--([a-z-]+)", listed, re.MULTILINE))
     assert len(flags) > 40
@@ -234,7 +234,7 @@ def test_the_manual_has_every_flag_that_works():
 
 def test_the_manual_names_no_flag_that_does_not_exist():
     known = harness.run("--help").stdout
-    for command in ("up", "status", "bench", "sim"):
+    for command in ("up", "status", "bench", "chaos", "sim"):
         known += harness.run(command, "--help").stdout
     flags = set(re.findall(r"--([a-z][a-z-]+)", manual()))
     assert [flag for flag in sorted(flags - {"name"}) if f"--{flag}" not in known] == []
