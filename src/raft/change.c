@@ -4,7 +4,7 @@
  * Happy path   1 the leader appends a joint configuration; from then on it decides with both halves
  *              2 it commits
  *              3 the leader appends the configuration that leaves it; that one decides alone
- *              4 it commits; a leader that is not in it hands over and steps down.
+ *              4 it commits; a leader that is not in it tells so and steps down.
  *
  * A configuration is in force from the moment it is in the log, here and on every follower: one
  * that waited for its commit could elect a leader by the old majority while the new one already
@@ -181,6 +181,7 @@ static int config_append(struct oak_raft *r, const struct oak_raft_config *confi
     }
     raft__log_push(&r->log, r->term, OAK_RAFT_ENTRY_CONFIG, payload, (uint32_t)size);
     r->uncommitted_bytes += size;
+    raft__lease_made(r);
     raft__config_push(r, raft__log_last(&r->log));
     return OAK_RAFT_OK;
 }
@@ -263,5 +264,10 @@ void raft__change_advance(struct oak_raft *r)
         (void)config_append(r, &next);
     } else if (r->halves == 0) {
         raft__become_follower(r, r->term, 0);
+        /* Others who lose their vote by this must know that it has committed, or each of them would
+         * stand in its turn. */
+        for (size_t i = 0; i < r->peer_count; i++) {
+            r->peers[i].farewell_due = true;
+        }
     }
 }

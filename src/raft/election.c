@@ -51,6 +51,9 @@ static void term_enter(struct oak_raft *r, uint64_t term, uint64_t vote)
     r->acked = 0;
     r->ack_due = false;
     r->append_read_seq = 0;
+    for (size_t i = 0; i < r->peer_count; i++) {
+        r->peers[i].farewell_due = false;
+    }
 }
 
 void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader)

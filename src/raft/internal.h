@@ -272,6 +272,7 @@ struct raft__peer {
     bool heard; /* in this term, since this member leads */
     uint64_t heard_ms;
     bool heartbeat_due;
+    bool farewell_due; /* not a leader any more: tell it what has committed in this term */
 
     enum raft__vote vote;
     bool vote_due; /* a (pre-)vote request waits to be sent */

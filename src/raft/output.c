@@ -208,10 +208,19 @@ static bool snapshot_ready(const struct oak_raft *r, const struct raft__peer *p)
 static bool peer_ready(const struct oak_raft *r, const struct raft__peer *p)
 {
     if (r->role != OAK_RAFT_LEADER) {
-        return p->vote_due && votes_may_leave(r);
+        return p->farewell_due || (p->vote_due && votes_may_leave(r));
     }
     return p->heartbeat_due || p->read_answer != 0 || snapshot_ready(r, p) ||
            raft__peer_wants_append(r, p);
+}
+
+static void take_farewell(struct oak_raft *r, struct raft__peer *p)
+{
+    struct oak_raft_msg *m = NULL;
+    if (p->farewell_due && (m = send_add(r, OAK_RAFT_MSG_HEARTBEAT, p->id)) != NULL) {
+        m->commit = OAK_MIN(p->match, r->commit);
+        p->farewell_due = false;
+    }
 }
 
 /* The short messages first: they must not wait behind payloads. */
@@ -259,8 +268,9 @@ static void take_appends(struct oak_raft *r)
 static void take_peers(struct oak_raft *r)
 {
     if (r->role != OAK_RAFT_LEADER) {
-        for (size_t i = 0; i < r->peer_count && votes_may_leave(r); i++) {
-            if (r->peers[i].vote_due) {
+        for (size_t i = 0; i < r->peer_count; i++) {
+            take_farewell(r, &r->peers[i]);
+            if (r->peers[i].vote_due && votes_may_leave(r)) {
                 take_vote_request(r, &r->peers[i]);
             }
         }

@@ -12,7 +12,7 @@
  *   add ID                            a node that is in nobody's configuration
  *   join ID                           likewise, and it knows of no group either
  *
- *   change ID voters=1,2,3 [learners=4,5] [lease=MS]
+ *   change ID voters=1,2,3 [learners=4,5] [lease=MS] [drift=PPM]
  *   campaign ID | tick ID|all MS | propose ID TEXT [COUNT] | read ID [COUNT]
  *
  *   persist ID|all [COUNT]            finish writes
@@ -154,6 +154,7 @@ static struct oak_raft_config config_of(const struct words *w)
     c.voter_outgoing_count = id_list(w, "outgoing", c.voters_outgoing);
     c.learner_next_count = id_list(w, "next", c.learners_next);
     c.lease_ms = (uint32_t)option(w, "lease", 0);
+    c.drift_ppm = (uint32_t)option(w, "drift", 0);
     return c;
 }
 

@@ -42,6 +42,9 @@ void kit_config_describe(const struct oak_raft_config *c, char *text, size_t siz
     if (c->lease_ms != 0) {
         at += (size_t)snprintf(text + at, size - at, " lease=%d", (int)c->lease_ms);
     }
+    if (c->drift_ppm != 0) {
+        at += (size_t)snprintf(text + at, size - at, " drift=%d", (int)c->drift_ppm);
+    }
     (void)snprintf(text + at, size - at, "%s", at == 0 ? " nobody" : "");
 }
 
