@@ -58,6 +58,11 @@ static inline bool kv__run_building(const struct kv__run *run)
 /* Every function below that returns an int returns 0 or what ends the process (a broken store, no
  * memory), unless it says otherwise. What a client is told goes to an out-parameter. */
 
+/* -- kv.c -------------------------------------------------------------------------------------- */
+/* The request of a command, in kv->scratch. Returns OAK_ENOMEM or 0; *told: what is wrong with it. */
+OAK_MUST_USE int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command,
+                            ProtobufCMessage **message, int *told);
+
 /* -- respond.c: responses in the arena; NULL sets run->full ------------------------------------ */
 void *kv__message_new(struct kv__run *run, const ProtobufCMessageDescriptor *descriptor);
 Etcdserverpb__ResponseHeader *kv__header_new(struct kv__run *run);

@@ -145,9 +145,8 @@ int oak_kv_end(struct oak_kv *kv)
     return oak_store_commit(kv->store, &kv->state);
 }
 
-/* The request of a command in kv->scratch. Returns OAK_ENOMEM (fatal) or 0. */
-static int decode_request(struct oak_kv *kv, const struct oak_kv_command *command,
-                          ProtobufCMessage **message, int *told)
+int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command, ProtobufCMessage **message,
+               int *told)
 {
     oak_arena_reset(&kv->scratch);
     kv->scratch.ceiling = OAK_MAX(DECODE_BYTES_MAX, DECODE_FACTOR * command->request.size);
@@ -203,7 +202,7 @@ static int apply_command(struct kv__run *run, struct oak_bytes entry, struct oak
         return 0;
     }
     ProtobufCMessage *message = NULL;
-    int error = decode_request(kv, &result->command, &message, &result->error);
+    int error = kv__decode(kv, &result->command, &message, &result->error);
     if (error != 0 || result->error != 0) {
         return error;
     }

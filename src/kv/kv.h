@@ -110,6 +110,17 @@ OAK_MUST_USE int oak_kv_range(struct oak_kv *kv, const Etcdserverpb__RangeReques
 OAK_MUST_USE int oak_kv_txn_read(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,
                                  struct oak_arena *arena, Etcdserverpb__TxnResponse **out);
 
+/* What a read answers by. */
+struct oak_kv_reach {
+    const struct oak_store_range *ranges; /* the keys it may look at */
+    size_t count;
+    bool old_revisions; /* it asks for a revision, so it may find that compacted */
+};
+/* Might doing this entry change what such a read answers, its header's revision left aside? NULL:
+ * the read tells of everything, the revision too. For entries behind the applied ones; between
+ * batches. False is certain, true is not. */
+bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_kv_reach *reach);
+
 /* State of what is applied, uncommitted batch included. */
 const struct oak_store_state *oak_kv_state(const struct oak_kv *kv);
 

@@ -37,6 +37,14 @@ static void read_all(struct node *n)
     }
 }
 
+static uint64_t key_count(struct node *n, const struct oak_store_range *range)
+{
+    uint64_t count = 0;
+    int error = oak_store_count(n->store, range, 0, &count);
+    OAK_ASSERT_EQ(error, 0);
+    return count;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -48,8 +56,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     OAK_ASSERT_EQ(error, 0);
     for (int i = 0; i < ENTRIES_MAX && size >= 2; i++) {
         struct oak_bytes entry = entry_take(&data, &size, room);
+        const struct oak_store_range key = {.from = oak_bytes("k", 1)};
+        const struct oak_kv_reach reach = {.ranges = &key, .count = 1};
+        bool touches = oak_kv_touches(one.kv, entry, &reach);
+        uint64_t before = key_count(&one, &key);
         struct oak_kv_result a = node_apply_entry(&one, entry);
         node_commit(&one);
+        OAK_ASSERT(touches || key_count(&one, &key) == before);
         struct oak_kv_result b;
         error = oak_kv_apply(other.kv, ++other.index, 1, entry, false, NULL, &b);
         OAK_ASSERT_EQ(error, 0);

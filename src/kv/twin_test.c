@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* twin_test.c: thousands of random commands against the model, and against a second state machine
- * whose batches are cut elsewhere. A failure prints the seed and the step. */
+ * whose batches are cut elsewhere; and what a command may touch. A failure prints the seed and the
+ * step. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -390,10 +391,70 @@ static void the_durable_engine_gives_the_same_answers(void **state)
     oak_arena_fini(&c.arena);
 }
 
+/* The answer, but for the header's revision. */
+static void say_read(struct node *n, const Etcdserverpb__RangeRequest *r, struct oak_buf *out)
+{
+    Etcdserverpb__RangeResponse *response = NULL;
+    node_commit(n);
+    oak_buf_clear(out);
+    int error = oak_kv_range(n->kv, r, &n->arena, &response);
+    if (response != NULL) {
+        response->header->revision = 0;
+    }
+    say_outcome(out, error, response != NULL ? &response->base : NULL);
+}
+
+static void a_command_that_does_not_touch_a_read_does_not_change_its_answer(void **state)
+{
+    (void)state;
+    struct node n;
+    struct chance c = {.revision = 1};
+    struct oak_buf before = {0};
+    struct oak_buf after = {0};
+    int untouched = 0;
+    int changed = 0;
+    node_open(&n, TXN_OPS_MAX);
+    oak_prng_init(&c.prng, 5);
+    oak_arena_init(&c.arena, 64 * OAK_KIB, 64 * OAK_MIB);
+    for (int step = 0; step < 20000; step++) {
+        Etcdserverpb__RangeRequest *r = any_range(&c);
+        struct oak_store_range range = {.from = oak_proto_bytes(r->key)};
+        range.open_end = r->range_end.len == 1 && r->range_end.data[0] == 0;
+        range.to = range.open_end ? range.to : oak_proto_bytes(r->range_end);
+        const struct oak_kv_reach reach = {&range, 1, .old_revisions = r->revision > 0};
+        enum oak_kv_kind kind;
+        ProtobufCMessage *message = any_command(&c, &kind);
+        struct oak_bytes entry = entry_of(kind, message);
+        say_read(&n, r, &before);
+        bool touches = oak_kv_touches(n.kv, entry, &reach);
+        assert_true(oak_kv_touches(n.kv, entry, NULL));
+        (void)node_apply_entry(&n, entry);
+        say_read(&n, r, &after);
+        /* What is not there yet may be there then: such a read tells of everything. */
+        bool future = r->revision > c.revision;
+        if (!touches && !future) {
+            assert_same(&before, &after, 5, step);
+            untouched++;
+        }
+        changed += oak_bytes_eq(oak_buf_bytes(&before), oak_buf_bytes(&after)) ? 0 : 1;
+        c.revision = oak_kv_state(n.kv)->revision;
+        free((void *)(uintptr_t)entry.data);
+        oak_arena_reset(&n.arena);
+        oak_arena_reset(&c.arena);
+    }
+    assert_true(untouched > 2000);
+    assert_true(changed > 500);
+    node_close(&n);
+    oak_buf_fini(&before);
+    oak_buf_fini(&after);
+    oak_arena_fini(&c.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_commands_answer_as_the_model_does),
+        cmocka_unit_test(a_command_that_does_not_touch_a_read_does_not_change_its_answer),
         cmocka_unit_test(batches_and_waiting_clients_do_not_change_what_becomes_of_a_log),
         cmocka_unit_test(the_durable_engine_gives_the_same_answers),
     };
