@@ -65,6 +65,10 @@ void api__fail(struct api_call *call, int error)
 void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
                                                     const struct oak_kv_result *result))
 {
+    if (oak_replica_read_now(call->api->options.replica, NULL)) {
+        ready(&call->request, 0, NULL);
+        return;
+    }
     call->request.done = ready;
     call->request.deadline_ns = oak_rpc_call_deadline_ns(call->rpc);
     int error = oak_replica_read(call->api->options.replica, &call->request);

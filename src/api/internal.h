@@ -52,7 +52,8 @@ void api__fail(struct api_call *call, int error);
 void api__header(const struct oak_api *api, Etcdserverpb__ResponseHeader *header);
 /* A new header in the call's arena, with the current revision; NULL without memory. */
 Etcdserverpb__ResponseHeader *api__header_new(struct api_call *call);
-/* Wait for a read index, then call `ready`; the call fails by itself if none can be had. */
+/* Call `ready`, at once by a lease or once there is a read index; the call fails by itself if
+ * neither can be had. What is answered tells of the revision, in its header: of all keys. */
 void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
                                                     const struct oak_kv_result *result));
 /* The call of a request whose `done` runs. */

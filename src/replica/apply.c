@@ -26,11 +26,12 @@ static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry
         r->applied_term_seen = entry->term;
         replica__requests_overtaken(r, entry->term);
     }
-    /* To the state machine a configuration is an entry with nothing in it. */
+    /* To the state machine an entry of the core's own is one with nothing in it. */
+    bool data = entry->type == OAK_RAFT_ENTRY_DATA;
     bool config = entry->type == OAK_RAFT_ENTRY_CONFIG;
-    struct oak_bytes bytes = config ? oak_bytes(NULL, 0) : oak_bytes(entry->data, entry->size);
+    struct oak_bytes bytes = data ? oak_bytes(entry->data, entry->size) : oak_bytes(NULL, 0);
     struct oak_kv_command command;
-    bool ours = entry->type == OAK_RAFT_ENTRY_DATA && oak_kv_command_decode(bytes, &command) == 0 &&
+    bool ours = data && oak_kv_command_decode(bytes, &command) == 0 &&
                 command.origin == r->options.id && replica__request_find(r, command.id) != NULL;
     struct oak_kv_result result;
     int error = 0;

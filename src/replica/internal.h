@@ -226,6 +226,12 @@ void replica__forward_hold(struct oak_replica *r, const struct remote *from, uin
                            struct oak_bytes commands);
 /* Those whose turn has come, or that this member can't propose any more. */
 void replica__held_release(struct oak_replica *r);
+/* lease.c */
+struct oak_raft_now replica__clocks(const struct oak_replica *r);
+/* Before a tick: what the core is to know of the shared clock. */
+void replica__wall_tell(struct oak_replica *r);
+/* New reads that a lease answers, and those of followers. */
+void replica__reads_by_lease(struct oak_replica *r);
 
 uint64_t replica__default_deadline(const struct oak_replica *r);
 

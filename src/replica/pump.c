@@ -129,6 +129,8 @@ void replica__pump(struct oak_replica *r)
         replica__members_follow(r);
         replica__change_dispatch(r);
         replica__dispatch(r);
+        replica__reads_by_lease(r);
+        replica__reads_serve(r);
         replica__reads_ask(r);
         if (!oak_raft_has_output(r->raft)) {
             break;

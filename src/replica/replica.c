@@ -27,6 +27,7 @@ static void tick_fire(struct oak_timer *timer)
     }
     uint64_t now = replica__now(r);
     uint64_t late = now > timer->due_ns ? now - timer->due_ns : 0;
+    replica__wall_tell(r);
     int error = oak_raft_tick(r->raft, replica__now(r) / 1000000);
     if (error != 0) {
         oak_log(r->options.log, OAK_LOG_ERROR, "a tick failed: %s", oak_raft_error_text(error));
@@ -167,6 +168,7 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
     r->tick.fire = tick_fire;
     r->after.run = after_run;
     r->options.loop->after_add(r->options.loop->user, &r->after);
+    replica__wall_tell(r);
     (void)oak_raft_tick(r->raft, replica__now(r) / 1000000);
     const struct oak_raft_config *config = oak_raft_config(r->raft);
     if (config->voter_count == 1 && config->voters[0] == options->id &&

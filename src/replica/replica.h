@@ -9,7 +9,8 @@
  *   a message that promises durability   for the log writer's sync (inside the Raft core)
  *   applying an entry                    for its commit, and for its sync here
  *   a client's answer                    for the store's batch that holds its effect
- *   a linearizable read                  for a read index, then until that index is applied
+ *   a linearizable read                  for a read index or a lease, then until that index is
+ * applied
  *   releasing the log on disk            for the store's flush
  *   installing a snapshot                for its file to be durable, then the log's marker, then
  * the store
@@ -46,8 +47,11 @@ struct oak_replica_options {
 
     /* Who is in the group from the start. Nobody: this member waits until a leader finds it. */
     struct oak_raft_config bootstrap;
-    uint32_t heartbeat_ms;    /* 0: 100 */
-    uint32_t election_ms;     /* 0: 1000 */
+    uint32_t heartbeat_ms; /* 0: 100 */
+    uint32_t election_ms;  /* 0: 1000 */
+    /* Every member's wall clock is within this of true time, by whatever keeps it so. 0: nobody
+     * promises that, and a new leader reads nothing by its predecessor's lease. */
+    uint32_t clock_error_ms;
     uint32_t txn_ops_max;     /* 0: OAK_TXN_OPS_MAX */
     size_t request_bytes_max; /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
@@ -103,6 +107,8 @@ struct oak_replica_request {
     void (*done)(struct oak_replica_request *request, int error,
                  const struct oak_kv_result *result);
     uint64_t deadline_ns; /* monotonic; 0: the default (5 s + 2 election time-outs) */
+    /* A read: what it answers by, borrowed until its end; NULL: everything, the revision too. */
+    const struct oak_kv_reach *reach;
     /* The replica's. */
     uint64_t id;
     uint64_t forward_seq;
@@ -120,6 +126,12 @@ void oak_replica_forget(struct oak_replica *r, struct oak_replica_request *reque
 /* Wait until this member has applied everything that was committed when the call was made: then
  * done(error 0, NULL) and the state may be read. OAK_ETOOMANYREQUESTS, OAK_ESTOPPED. */
 OAK_MUST_USE int oak_replica_read(struct oak_replica *r, struct oak_replica_request *request);
+
+/* May a linearizable read be done on the state as it is here, at once, before this turn of the loop
+ * goes on? True by a lease alone (raft.h); false says nothing: oak_replica_read then. The call is
+ * the moment at which the read counts: make it when the read has come, not before. `reach` as in a
+ * request. */
+bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reach);
 
 /* Make `target` the configuration, as oak_raft_change() says; on the leader only. done(error 0,
  * NULL) once all of it is applied here, the leaving of the joint configuration too. `done` may
@@ -142,6 +154,9 @@ struct oak_replica_status {
     uint64_t pending;        /* requests waiting */
     uint64_t proposals_failed;
     uint64_t reads_failed;
+    uint64_t reads_leased;    /* answered here by an own lease, without a round */
+    uint64_t reads_inherited; /* ... by a predecessor's */
+    uint64_t reads_asked;     /* rounds and questions begun, for one read or many */
     uint64_t snapshots_sent;
     uint64_t snapshots_received;
     uint64_t syncs;         /* of the log that all groups share */

@@ -375,6 +375,7 @@ void replica__reads_ask(struct oak_replica *r)
     if (oak_raft_read(r->raft, &seq) != 0) {
         return; /* no leader: they wait for one, up to their deadlines */
     }
+    r->counters.reads_asked++;
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
     bool own = OAK_BUG(read_own_commit) && status.role == OAK_RAFT_FOLLOWER;

@@ -42,6 +42,8 @@ struct client {
     struct oak_buf packed;
     struct oak_arena arena; /* for a read's answer */
     char key[32];
+    struct oak_store_range range; /* of a read that tells of its key alone */
+    struct oak_kv_reach reach;
     size_t op; /* in the history */
     bool busy;
     bool arrived;      /* the replica knows the request */
@@ -115,11 +117,19 @@ struct entry_known {
     uint32_t size;
 };
 
+/* clocks.c: what the members know of leases; zeros: there are none. */
+struct sim_leases {
+    uint32_t lease_ms;
+    uint32_t drift_ppm;
+    uint32_t clock_error_ms;
+};
+
 struct sim {
     const struct oak_sim_options *options;
     struct oak_sim_report *report;
     struct world world;
     struct plan plan;
+    struct sim_leases leases;
     struct node nodes[SIM_NODES_MAX];
     struct client clients[SIM_CLIENTS_MAX];
     struct history history;
@@ -142,6 +152,9 @@ struct sim {
 /* A checker speaks: the first text is kept. */
 void sim__fail(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
 void sim__trace(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+
+/* clocks.c */
+void sim__clocks_draw(struct sim *s);
 
 /* node.c */
 void sim__node_init(struct sim *s, int index);

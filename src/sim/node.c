@@ -166,6 +166,9 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
     for (int i = 0; i < s->world.node_count; i++) {
         options.bootstrap.voters[options.bootstrap.voter_count++] = (uint64_t)i + 1;
     }
+    options.bootstrap.lease_ms = s->leases.lease_ms;
+    options.bootstrap.drift_ppm = s->leases.drift_ppm;
+    options.clock_error_ms = s->leases.clock_error_ms;
     error = oak_replica_open(&options, &n->replica, e);
     oak_journal_recovered_drop(n->journal);
     return error;
@@ -208,6 +211,8 @@ void sim__node_crash(struct node *n)
     struct oak_replica_status status;
     oak_replica_status(replica, &status);
     n->died_term = status.raft.term;
+    s->report->reads_leased += status.reads_leased;
+    s->report->reads_inherited += status.reads_inherited;
     s->report->crashes++;
     sim__trace(s, "n%d crashes", n->index + 1);
     sim_disk_die(s->world.machines[n->index].disk);

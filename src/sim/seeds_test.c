@@ -49,7 +49,7 @@ static void assert_same_report(const struct oak_sim_report *a, const struct oak_
 static void every_fixed_seed_passes_and_gives_the_same_report_twice(void **state)
 {
     (void)state;
-    uint64_t elections = 0, crashes = 0, snapshots = 0;
+    uint64_t elections = 0, crashes = 0, snapshots = 0, leased = 0;
     for (size_t i = 0; i < OAK_COUNT_OF(seeds); i += EVERY) {
         struct oak_sim_report first, again;
         run(seeds[i], false, &first);
@@ -61,11 +61,13 @@ static void every_fixed_seed_passes_and_gives_the_same_report_twice(void **state
         elections += first.elections;
         crashes += first.crashes;
         snapshots += first.snapshots;
+        leased += first.reads_leased;
     }
     /* Runs in which nothing happens prove nothing. */
     assert_true(elections > OAK_COUNT_OF(seeds) / EVERY);
     assert_true(crashes > OAK_COUNT_OF(seeds) / EVERY);
     assert_true(snapshots > 0);
+    assert_true(leased > OAK_COUNT_OF(seeds) / EVERY);
 }
 
 /* What a run prints with its trace on, as one string. */

@@ -152,6 +152,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
     oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     sim__plan_draw(s);
     world_init(&s->world, options->seed, s->plan.nodes);
+    sim__clocks_draw(s);
     s->world.deliver = deliver;
     s->world.user = s;
     report->nodes = (uint64_t)s->plan.nodes;

@@ -40,6 +40,7 @@ struct oak_sim_report {
     uint64_t commits;      /* highest index applied */
     uint64_t crashes, partitions, pauses, elections, snapshots;
     uint64_t frames_lost, frames_repeated, writes_lost;
+    uint64_t reads_leased, reads_inherited; /* answered without a round */
 };
 
 /* Run one seed to its end. */

@@ -142,12 +142,13 @@ bool world_step(struct world *w)
 static uint64_t clock_now(void *user)
 {
     const struct machine *m = user;
-    return m->world->now_ns;
+    return sim_clock_mono(&m->clock, m->world->now_ns);
 }
 
 static uint64_t clock_wall(void *user)
 {
-    return clock_now(user) + 1700000000ull * 1000000000ull;
+    const struct machine *m = user;
+    return sim_clock_wall(&m->clock, m->world->now_ns);
 }
 
 static void entropy_fill(void *user, void *out, size_t size)
@@ -173,7 +174,8 @@ static void timer_set(void *user, struct oak_timer *timer, uint64_t due_ns)
 {
     struct machine *m = user;
     struct world *w = m->world;
-    struct event *e = event_make(w, OAK_MAX(due_ns, w->now_ns), m->node, timer_event, timer);
+    uint64_t at_ns = OAK_MAX(sim_clock_when(&m->clock, due_ns), w->now_ns);
+    struct event *e = event_make(w, at_ns, m->node, timer_event, timer);
     timer->due_ns = due_ns;
     timer->impl = (size_t)e->order;
     timer->running = true;

@@ -27,8 +27,16 @@ struct event {
     int from;
 };
 
+/* clocks.c: what a machine's clocks show. Zeros: the world's time. */
+struct sim_clock {
+    uint64_t ahead_ppm, behind_ppm; /* its rate */
+    uint64_t wall_off_ns;
+    uint64_t wall_seed; /* not 0: its wall clock shows anything, and jumps */
+};
+
 /* One node's share of the world: what it sees as its machine. */
 struct machine {
+    struct sim_clock clock;
     struct world *world;
     int node;
     uint64_t life; /* rises with every crash: what was on its way to an older one is lost */
@@ -84,6 +92,12 @@ void world_lose(struct world *w, int from, int to);
 void world_kill(struct world *w, int node);
 /* A new life: ports as new. */
 void world_boot(struct world *w, int node);
+
+/* clocks.c */
+uint64_t sim_clock_mono(const struct sim_clock *c, uint64_t now_ns);
+/* When does the monotonic clock show that? */
+uint64_t sim_clock_when(const struct sim_clock *c, uint64_t mono_ns);
+uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns);
 
 /* disk.c */
 struct sim_disk *sim_disk_new(struct world *w);

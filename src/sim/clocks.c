@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clocks.c: what each machine's clocks make of the world's time.
+ *
+ * A monotonic clock runs at a rate of its own, within the bound on drift that the members know. A
+ * wall clock is off: within the error that the members are told, or, when they are told of none, by
+ * anything, and it jumps. Half of the runs have leases for reads; the others have exact clocks.
+ *
+ * What is drawn here has dice of its own, so that a run without leases is what it was.
+ */
+#include "sim/internal.h"
+
+#define BEGAN_NS (1000 * SIM_MS) /* of every world */
+#define MILLION  1000000ull
+#define WALL_NS  (1700000000ull * 1000 * SIM_MS)
+/* A wall clock that nobody answers for jumps as often. */
+#define JUMP_NS (7000 * SIM_MS)
+
+uint64_t sim_clock_mono(const struct sim_clock *c, uint64_t now_ns)
+{
+    OAK_ASSERT_GE(now_ns, BEGAN_NS);
+    return BEGAN_NS + (now_ns - BEGAN_NS) * (MILLION + c->ahead_ppm - c->behind_ppm) / MILLION;
+}
+
+uint64_t sim_clock_when(const struct sim_clock *c, uint64_t mono_ns)
+{
+    uint64_t rate = MILLION + c->ahead_ppm - c->behind_ppm;
+    uint64_t passed = mono_ns - OAK_MIN(mono_ns, BEGAN_NS);
+    if (passed > UINT64_MAX / 2 / MILLION) {
+        return UINT64_MAX; /* beyond any run */
+    }
+    return BEGAN_NS + (passed * MILLION + rate - 1) / rate;
+}
+
+uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns)
+{
+    uint64_t off = c->wall_off_ns;
+    if (c->wall_seed != 0) {
+        struct oak_prng p;
+        oak_prng_init(&p, c->wall_seed + now_ns / JUMP_NS);
+        off = oak_prng_below(&p, 7200 * 1000 * SIM_MS);
+    }
+    return WALL_NS + now_ns + off;
+}
+
+void sim__clocks_draw(struct sim *s)
+{
+    struct oak_prng p;
+    oak_prng_init(&p, s->options->seed ^ 0x636c6f636b73ull);
+    struct sim_leases *l = &s->leases;
+    *l = (struct sim_leases){0};
+    if (oak_prng_chance(&p, 1, 2)) {
+        return;
+    }
+    static const uint32_t drifts[] = {0, 1000, 200000, 300000};
+    l->drift_ppm = drifts[oak_prng_below(&p, OAK_COUNT_OF(drifts))];
+    /* Around an election time-out a deposed leader and a new one meet most often; a long one outlives
+     * pauses and restarts. */
+    static const uint32_t longest[] = {1600, 8000, 4000};
+    static const uint32_t least[] = {900, 3000, 300};
+    size_t shape = oak_prng_below(&p, 3);
+    l->lease_ms = (uint32_t)oak_prng_between(&p, least[shape], longest[shape]);
+    l->clock_error_ms = oak_prng_chance(&p, 1, 2) ? (uint32_t)oak_prng_between(&p, 1, 100) : 0;
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct sim_clock *c = &s->world.machines[i].clock;
+        uint64_t end = oak_prng_below(&p, 3); /* mistakes are at the ends */
+        uint64_t some = oak_prng_below(&p, (uint64_t)l->drift_ppm + 1);
+        c->ahead_ppm = end == 0 ? l->drift_ppm : end == 1 ? 0 : some;
+        c->behind_ppm = end == 1 ? l->drift_ppm : 0;
+        c->wall_off_ns = oak_prng_below(&p, 2 * (uint64_t)l->clock_error_ms * SIM_MS + 1);
+        c->wall_seed = l->clock_error_ms == 0 ? oak_prng_u64(&p) | 1 : 0;
+    }
+}
