@@ -57,11 +57,11 @@ struct oak_replica_options {
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
     size_t append_bytes_max;  /* of entries in one message to a follower; 0:
                                          OAK_APPEND_BYTES_MAX */
-    size_t log_held_entries;          /* kept for one that catches up; 0:
+    size_t log_held_entries;  /* kept for one that catches up; 0:
                                          OAK_LOG_HELD_ENTRIES_MAX */
-    size_t log_tail_entries;          /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
-    bool keeps_leadership;            /* however slow its disk or CPU is */
-    bool waits_for_nobody;            /* clients are never slowed for a follower */
+    size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
+    bool keeps_leadership;    /* however slow its disk or CPU is */
+    bool waits_for_nobody;    /* clients are never slowed for a follower */
 
     const struct oak_loop *loop;
     struct oak_journal
