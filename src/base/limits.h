@@ -73,8 +73,25 @@
 #define OAK_PENDING_REQUESTS_MAX 65536
 /* Bytes of one chunk of a snapshot on the wire and in its file. */
 #define OAK_SNAPSHOT_CHUNK_BYTES_MAX (256 * OAK_KIB)
-/* Snapshots being sent by one node at one time. */
+/* Snapshots being sent by one node at one time, each holding a view of the store open. */
 #define OAK_SNAPSHOT_SENDS_MAX 2
+/* Of one sending, sent and not yet written by its receiver: fills 1 Gbit/s at 32 ms round trip. */
+#define OAK_SNAPSHOT_WINDOW_BYTES_MAX  (4 * OAK_MIB)
+#define OAK_SNAPSHOT_WINDOW_CHUNKS_MAX 64
+/* All sendings of a node together, in a second (--experimental-snapshot-send-rate; 0: no limit):
+ * half of a 1 Gbit/s link; the other half is the log's. */
+#define OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX (64 * OAK_MIB)
+/* A receiver makes its file durable each time so much has come: what a crash can cost. */
+#define OAK_SNAPSHOT_SYNC_BYTES_MAX (8 * OAK_MIB)
+/* A sending whose receiver is silent is kept open so long: a restart and the recovery of its log.
+ * It holds the log and the store's old versions back meanwhile. */
+#define OAK_SNAPSHOT_KEEP_MS_MAX 60000
+/* A transfer that is silent for so long is dead to its receiver: it takes another one instead; and
+ * its sender gives its place to another receiver that needs it. Ten times the pace of probes. */
+#define OAK_SNAPSHOT_IDLE_MS_MAX 5000
+/* Between two sendings to one member: a second, doubled for each within a minute, up to this: six
+ * in the first minute, then four a minute, however the receiver fails. */
+#define OAK_SNAPSHOT_BACKOFF_MS_MAX 15000
 
 /* -- log on disk ------------------------------------------------------------------------------- */
 /* One segment. Written once in full and recycled: fdatasync on blocks that were written before

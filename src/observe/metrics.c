@@ -74,8 +74,22 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
          "Time of a batch of the log until it is durable, smoothed.", (double)s.sync_us / 1e6},
         {"oakum_member_lag_seconds", G, "How late this member's timers fire, smoothed.",
          (double)s.lag_us / 1e6},
-        {"oakum_snapshots_sent_total", C, "Snapshots sent to members.", (double)s.snapshots_sent},
+        {"oakum_snapshots_sent_total", C, "Snapshots sent to members, and installed there.",
+         (double)s.snapshots_sent},
+        {"oakum_snapshot_sends_total", C, "Snapshots that this member has begun to send.",
+         (double)s.snapshot_sends},
+        {"oakum_snapshot_rewinds_total", C,
+         "Times a receiver of a snapshot wanted again what had been sent.",
+         (double)s.snapshot_rewinds},
+        {"oakum_snapshot_sent_bytes_total", C, "Bytes of snapshots sent, repeated ones included.",
+         (double)s.snapshot_sent_bytes},
         {"oakum_snapshots_received_total", C, "Snapshots received.", (double)s.snapshots_received},
+        {"oakum_snapshot_received_bytes_total", C, "Bytes of snapshots received.",
+         (double)s.snapshot_received_bytes},
+        {"oakum_snapshots_resumed_total", C,
+         "Snapshots gone on with after a restart of this member.", (double)s.snapshots_resumed},
+        {"oakum_snapshots_refused_total", C, "Snapshots given up for want of space, or damage.",
+         (double)s.snapshots_refused},
     };
     return rows(out, list, OAK_COUNT_OF(list));
 }

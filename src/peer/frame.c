@@ -157,11 +157,11 @@ static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
     return r->failed || c->data.size > OAK_SNAPSHOT_CHUNK_BYTES_MAX ? OAK_EFORMAT : 0;
 }
 
-/* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, u8 flags, 3
- * zero bytes.  LOAD: sync_us, lag_us, u8 weary, 3 zero bytes. */
+/* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, index, u8
+ * flags, 3 zero bytes.  LOAD: sync_us, lag_us, u8 weary, 3 zero bytes. */
 static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
 {
-    uint8_t b[20] = {0};
+    uint8_t b[28] = {0};
     int error;
     switch (f->kind) {
     case OAK_PEER_RAFT:
@@ -181,8 +181,10 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
     case OAK_PEER_CHUNK_ACK:
         oak_put_u64(b, f->u.ack.transfer);
         oak_put_u64(b + 8, f->u.ack.offset);
-        b[16] = (uint8_t)((f->u.ack.installed ? 1 : 0) | (f->u.ack.refused ? 2 : 0));
-        return oak_buf_append(out, b, 20);
+        oak_put_u64(b + 16, f->u.ack.index);
+        b[24] = (uint8_t)((f->u.ack.installed ? 1 : 0) | (f->u.ack.refused ? 2 : 0) |
+                          (f->u.ack.gap ? 4 : 0) | (f->u.ack.wait ? 8 : 0));
+        return oak_buf_append(out, b, 28);
     case OAK_PEER_LOAD:
         oak_put_u64(b, f->u.load.sync_us);
         oak_put_u64(b + 8, f->u.load.lag_us);
@@ -236,10 +238,13 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
     case OAK_PEER_CHUNK_ACK: {
         out->u.ack.transfer = oak_read_u64(r);
         out->u.ack.offset = oak_read_u64(r);
+        out->u.ack.index = oak_read_u64(r);
         uint8_t flags = oak_read_u8(r);
         (void)oak_read_bytes(r, 3);
         out->u.ack.installed = (flags & 1) != 0;
         out->u.ack.refused = (flags & 2) != 0;
+        out->u.ack.gap = (flags & 4) != 0;
+        out->u.ack.wait = (flags & 8) != 0;
         break;
     }
     case OAK_PEER_LOAD:

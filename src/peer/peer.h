@@ -48,11 +48,13 @@ struct oak_peer_refused {
     int error; /* OAK_ENOTLEADER, OAK_ETOOMANYREQUESTS */
 };
 
+/* Empty, it asks where its receiver is: at offset 0 it is the offer of a new transfer, else
+ * everything before `offset` has been sent. */
 struct oak_peer_chunk {
-    uint64_t transfer; /* names one sending */
+    uint64_t transfer; /* names one sending; of one run of a sender they rise in the low 24 bits */
     uint64_t offset;   /* of `data` in the stream */
-    uint64_t term;     /* the sender's */
-    bool last;
+    uint64_t term;     /* that the sender led in when the transfer began */
+    bool last;         /* the stream ends with `data` */
     struct oak_raft_snapshot snapshot;
     struct oak_bytes data;
 };
@@ -60,8 +62,11 @@ struct oak_peer_chunk {
 struct oak_peer_chunk_ack {
     uint64_t transfer;
     uint64_t offset; /* everything before it has been written */
-    bool installed;  /* all of it is durable and handed to Raft */
-    bool refused;    /* not wanted, or failed: stop sending */
+    bool installed;  /* what it holds is here, durably: nothing is missing */
+    bool refused;    /* failed here: stop sending, try another time */
+    bool gap;        /* what came lies behind `offset`, which is the next that is wanted */
+    bool wait;       /* another transfer, of a snapshot at `index`, goes first */
+    uint64_t index;
 };
 
 /* As a member measures itself, smoothed. */

@@ -89,10 +89,13 @@ void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries,
 
 void replica__reads_serve(struct oak_replica *r)
 {
-    if (r->installing.active) {
-        return;
-    }
     uint64_t applied = oak_kv_state(r->kv)->applied;
+    if (r->installing.active) {
+        if (!OAK_BUG(snap_old_state_served)) {
+            return;
+        }
+        applied = r->installing.meta.index;
+    }
     while (!oak_list_empty(&r->reads_wait)) {
         struct oak_replica_request *request =
             OAK_LIST_ENTRY(r->reads_wait.next, struct oak_replica_request, link);

@@ -26,9 +26,9 @@ static struct pace_follower follower_of(const struct oak_replica *r,
     };
     for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
         const struct sending *s = &r->sendings[i];
-        if (p->state == OAK_RAFT_PEER_SNAPSHOT && s->source != NULL && s->peer == p->id) {
-            f.has = OAK_MAX(f.has, s->meta.index);
-            f.progress += s->offset;
+        if (p->state == OAK_RAFT_PEER_SNAPSHOT && s->state != SENDING_FREE && s->peer == p->id) {
+            f.has = OAK_MAX(f.has, replica__snapshot_index(r, p->id));
+            f.progress += s->acked;
         }
     }
     return f;

@@ -13,6 +13,8 @@
 #include "replica/replica.h"
 #include "snap/snap.h"
 
+#define NS_A_MS 1000000ull
+
 /* Where a request stands. */
 enum replica_request_state {
     REQUEST_IDLE,
@@ -25,43 +27,92 @@ enum replica_request_state {
     REQUEST_READ_WAIT, /* `id` is the index that must be applied */
 };
 
-/* A snapshot that is being sent to one member: one chunk under way at a time. */
+/* transfer.c draws the states. */
+enum sending_state { SENDING_FREE, SENDING_OFFERED, SENDING_STREAMING, SENDING_WAITING };
+
+struct sending_chunk {
+    uint64_t offset;
+    size_t size;
+    size_t slot; /* of `memory` */
+};
+
+/* A snapshot that is being sent to one member. */
 struct sending {
     struct oak_task go;
     struct oak_task back;
     struct oak_replica *replica;
-    struct oak_store_snapshot *source; /* NULL: the slot is free */
+    enum sending_state state;
+    struct oak_store_snapshot *source; /* STREAMING */
     struct oak_raft_snapshot meta;
     uint64_t peer;
     uint64_t transfer;
-    uint64_t offset; /* of the chunk in `chunk` */
-    uint8_t *chunk;  /* OAK_SNAPSHOT_CHUNK_BYTES_MAX */
-    size_t size;
-    uint64_t resend_ns;
-    unsigned tries;
-    bool last;
-    bool busy; /* the worker reads */
-    bool dropped;
+    uint64_t lead;      /* the term in which we led when it began */
+    uint64_t index_min; /* what Raft asks for */
+    uint64_t held;      /* WAITING: the index of the snapshot that goes first */
+    /* The window: chunks that were read, in the order of the stream; the first `sent` are out. */
+    uint8_t *memory; /* `slots` of `chunk_bytes` */
+    size_t chunk_bytes;
+    size_t slots;
+    struct sending_chunk chunks[OAK_SNAPSHOT_WINDOW_CHUNKS_MAX]; /* a ring from `first` */
+    size_t first, count, sent;
+    uint64_t acked;    /* everything before it is written there */
+    uint64_t read_end; /* behind the last chunk of the window */
+    uint64_t end;      /* of the stream; NO_END: not seen yet */
+    uint64_t top;      /* the largest read_end there was */
+    bool end_told;
+    uint64_t ask_ns;   /* when to ask the receiver where it is, or to offer again */
+    uint64_t heard_ns; /* of the receiver */
+    uint64_t back_offset, back_ns;
+    /* The worker's while busy. */
+    struct sending_chunk reading;
+    size_t reading_slot;
+    uint8_t *reading_to;
+    bool reading_last;
     int error;
+    bool busy;
+    bool dropped; /* to end once the worker is back */
 };
+
+/* What all sendings together may send. */
+struct bucket {
+    int64_t tokens; /* bytes; below 0: a chunk went beyond */
+    uint64_t filled_ns;
+};
+
+/* receive.c draws the states. */
+enum receiving_state { RECEIVING_NONE, RECEIVING_LEFT, RECEIVING_FILE };
 
 /* A snapshot that is being received into a file. */
 struct receiving {
     struct oak_task go;
     struct oak_task back;
     struct oak_replica *replica;
-    struct oak_snap_writer *writer;
+    enum receiving_state state;
+    struct oak_snap_writer *writer; /* the worker's while busy */
     struct oak_raft_snapshot meta;
+    struct oak_buf config; /* of it, encoded */
     uint64_t from;
     uint64_t transfer;
-    uint64_t term;
-    uint64_t offset;
-    struct oak_buf chunk;
-    struct oak_buf config;
-    bool active;
-    bool last;
+    uint64_t lead;       /* the term in which `from` led when it began */
+    uint64_t written;    /* everything before it is in the file */
+    uint64_t expected;   /* the next that is wanted: behind written, `away` and `next` */
+    uint64_t heard_ns;   /* of the sender */
+    struct oak_buf next; /* what has come since the worker was given `away` */
+    struct oak_buf away; /* the worker's while busy */
+    uint64_t unsynced;   /* bytes; the worker's */
+    bool last;           /* the stream ends with `next` */
+    bool away_last;
     bool busy;
     int error;
+};
+
+/* install.c draws the states. */
+enum installing_state {
+    INSTALL_NONE,
+    INSTALL_BUILDING,
+    INSTALL_BUILT,
+    INSTALL_TAKEN,
+    INSTALL_COMMITTING,
 };
 
 /* A received snapshot on its way from its file into the store. */
@@ -69,14 +120,18 @@ struct installing {
     struct oak_task go;
     struct oak_task back;
     struct oak_replica *replica;
+    enum installing_state state;
+    bool active; /* Raft has taken it, and the store has not */
     struct oak_snap_reader *reader;
     struct oak_store_restore *restore;
     struct oak_raft_snapshot meta;
-    struct oak_bytes chunk;
-    uint64_t purge_below;
-    uint64_t token; /* the log batch that must be durable first */
-    bool durable;   /* it is */
-    bool active;
+    uint64_t from;
+    uint64_t transfer;
+    uint64_t lead;
+    uint64_t built_ns; /* BUILT since */
+    uint64_t token;    /* the log batch that must be durable first; 0: not known yet */
+    bool durable;      /* it is */
+    bool whole;        /* the worker has built all of it */
     bool busy;
     int error;
     /* Committed entries that came out of Raft meanwhile. */
@@ -102,6 +157,10 @@ struct remote {
     bool lost;            /* to be told to Raft */
     struct gray_load load;
     uint64_t load_ns; /* when it told it last; 0: never */
+    /* Snapshots to it: */
+    unsigned sends;           /* that followed each other closely */
+    uint64_t send_started_ns; /* the last one; 0: none yet */
+    uint64_t send_after_ns;   /* no other before */
 };
 
 /* A change of the configuration that somebody waits for. */
@@ -146,6 +205,9 @@ struct oak_replica {
     struct changing changing;
 
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
+    struct bucket bucket;
+    uint64_t transfers_base; /* numbers of transfers: chance, and a count below it */
+    uint64_t transfers;
     struct receiving receiving;
     struct installing installing;
     struct flushing flushing;
@@ -262,7 +324,8 @@ void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_pee
 int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persist);
 void replica__log_durable(struct oak_journal_group *g, uint64_t token, int error);
 
-/* transfer.c (sending), receive.c (receiving and installing) */
+/* transfer.c */
+#define TRANSFER_COUNT_MASK 0xffffffull
 void replica__snapshot_start(struct oak_replica *r, const struct oak_raft_snapshot_want *want);
 void replica__snapshot_ack(struct oak_replica *r, uint64_t from,
                            const struct oak_peer_chunk_ack *ack);
@@ -270,18 +333,34 @@ void replica__snapshot_tick(struct oak_replica *r);
 /* End all sendings: the store is about to be replaced. False while the worker still reads for one.
  */
 bool replica__snapshots_drop(struct oak_replica *r);
-/* The index of the snapshot that is being sent to this member; 0: none is. */
+/* The log behind this index is needed by the snapshot that is being sent to this member; 0: none
+ * is. */
 uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer);
 void replica__snapshot_fini(struct oak_replica *r);
+
+/* receive.c */
 void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk);
-/* Raft took the snapshot; install it once `token` is durable: install_go is told each token as it
- * becomes so (0: something that stood in the way is gone). */
+/* To the sender of a transfer: `fill` says what; transfer and address are set here. */
+void replica__chunk_ack(struct oak_replica *r, uint64_t to, uint64_t transfer,
+                        struct oak_peer_chunk_ack fill);
+/* At start-up, behind recovery: what an earlier life left in files. */
+OAK_MUST_USE int replica__receive_recover(struct oak_replica *r, struct oak_errbuf *e);
+void replica__receive_tick(struct oak_replica *r);
+void replica__receive_fini(struct oak_replica *r);
+
+/* install.c */
+/* The file of `meta` is whole and durable: build the store beside, and offer it to Raft. */
+void replica__install_build(struct oak_replica *r, const struct oak_raft_snapshot *meta,
+                            uint64_t from, uint64_t transfer, uint64_t lead);
+/* Raft puts its mark for it into the log with the batch `token`. */
 void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot *meta,
                            uint64_t token);
+/* Told each token as it becomes durable (0: something that stood in the way is gone). */
 void replica__install_go(struct oak_replica *r, uint64_t durable_token);
 int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *entries,
                           size_t count);
-void replica__receive_fini(struct oak_replica *r);
+void replica__install_tick(struct oak_replica *r);
+void replica__install_fini(struct oak_replica *r);
 
 /* flush.c */
 void replica__flush_check(struct oak_replica *r);

@@ -160,6 +160,7 @@ static void closed_run(struct oak_task *task)
     void *user = r->closed_user;
     replica__snapshot_fini(r);
     replica__receive_fini(r);
+    replica__install_fini(r);
     oak_journal_leave(r->journal, &r->log);
     oak_kv_free(r->kv);
     oak_raft_free(r->raft);

@@ -1,106 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* receive.c: a snapshot of another member, from its chunks into a file, from the file into the
- * store.
+/* receive.c: a snapshot of another member, from its chunks into a file.
  *
- * Happy path   1 chunks, in order, are written to a part file (worker)
+ *                 first chunk             the end is written and durable
+ *     (none) ──────────────────▶ FILE ─────────────────────────────────▶ install.c
+ *                                 ▲ ▲
+ *     LEFT by an earlier life ────┘ └── lost, repeated, late chunks: say where we are
+ *          its sender asks again
+ *
+ * Happy path   1 chunks, in order, gather; the worker writes what has gathered to a part file and
+ *                syncs it now and then; the sender is told what is written
  *              2 with the last, the file is made durable and named
- *              3 Raft is told and, if it takes it, puts a marker into the log
- *              4 the marker is durable: the file's contents replace the store's, piece by piece,
- *                while the loop goes on
- *              5 the state machine reads its state anew; entries held back meanwhile are applied
- *                Crash before 2 ends: a part file, removed at start. Before the marker is durable:
- *                a whole file that nobody needs, removed. After it, before 5: start-up does step 4
- *                (recover.c).
- * Can fail     disk full or an I/O error while receiving: the sender is refused and Raft tries
- *              again later. While installing: fatal, start-up tries again from the file.
- * Threads      the loop's; writer, reader and chunk are the worker's while busy.
+ * Which one    One transfer at a time, and it is finished: another sender's, or a newer one, waits
+ *              as long as the first is alive. A transfer that begins anew whenever a newer state
+ *              appears never ends (a large state, a busy cluster). It is dead when its sender was
+ *              silent for OAK_SNAPSHOT_IDLE_MS_MAX, or begins another; what it brought is dropped
+ *              then. The one that waits holds its log for what comes first (flush.c).
+ * Can fail     disk full: the sender is refused and tries later, the part file is removed. An I/O
+ *              error: the process ends. Damage in a part file: only what is whole counts.
+ * Threads      the loop's; writer, `away` and `unsynced` are the worker's while busy.
  */
 #include "replica/internal.h"
 
 #include "base/zoo.h"
 
-static void post_loop(struct oak_replica *r, struct oak_task *task)
-{
-    r->options.loop->exec.post(r->options.loop->exec.user, task);
-}
+/* A sender's window, and one more while that is being written. */
+#define GATHER_BYTES_MAX (2 * r->options.snapshot_window_bytes)
 
-static void ack_send(struct oak_replica *r, bool installed, bool refused)
+void replica__chunk_ack(struct oak_replica *r, uint64_t to, uint64_t transfer,
+                        struct oak_peer_chunk_ack fill)
 {
-    const struct receiving *v = &r->receiving;
-    struct oak_peer_frame frame = {
-        .kind = OAK_PEER_CHUNK_ACK,
-        .u.ack = {.transfer = v->transfer,
-                  .offset = v->offset,
-                  .installed = installed,
-                  .refused = refused},
-    };
-    replica__send(r, v->from, false, &frame);
-}
-
-static void transfer_refuse(struct oak_replica *r, uint64_t to, uint64_t transfer)
-{
-    struct oak_peer_frame frame = {
-        .kind = OAK_PEER_CHUNK_ACK,
-        .u.ack = {.transfer = transfer, .refused = true},
-    };
+    fill.transfer = transfer;
+    struct oak_peer_frame frame = {.kind = OAK_PEER_CHUNK_ACK, .u.ack = fill};
     replica__send(r, to, false, &frame);
 }
 
-/* -- chunks into a file ------------------------------------------------------------------------ */
+static void progress_tell(struct oak_replica *r, bool gap)
+{
+    const struct receiving *v = &r->receiving;
+    struct oak_peer_chunk_ack ack = {.offset = gap ? v->expected : v->written, .gap = gap};
+    replica__chunk_ack(r, v->from, v->transfer, ack);
+}
+
+static void worker_post(struct oak_replica *r, void (*go)(struct oak_task *task),
+                        void (*back)(struct oak_task *task))
+{
+    struct receiving *v = &r->receiving;
+    OAK_ASSERT(!v->busy);
+    v->replica = r;
+    v->go.run = go;
+    v->back.run = back;
+    v->busy = true;
+    r->options.worker.post(r->options.worker.user, &v->go);
+}
+
+static void loop_post(struct receiving *v)
+{
+    const struct oak_exec *loop = &v->replica->options.loop->exec;
+    loop->post(loop->user, &v->back);
+}
+
+/* -- giving up --------------------------------------------------------------------------------- */
+
+static void abandon_go(struct oak_task *task)
+{
+    struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, go);
+    struct oak_replica *r = v->replica;
+    oak_snap_abort(v->writer);
+    v->writer = NULL;
+    v->unsynced = 0;
+    v->error = oak_snap_discard(r->options.disk, r->snap_dir, r->options.group);
+    loop_post(v);
+}
+
+static void abandon_back(struct oak_task *task)
+{
+    struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, back);
+    struct oak_replica *r = v->replica;
+    v->busy = false;
+    if (replica__close_check(r) || r->failed) {
+        return;
+    }
+    if (v->error != 0) {
+        oak_log(r->options.log, OAK_LOG_WARN, "a part of a snapshot below %s can't be removed: %s",
+                r->snap_dir, oak_error_text(v->error));
+    }
+}
+
+/* Nobody wants what has come so far. */
+static void receiving_abandon(struct oak_replica *r)
+{
+    struct receiving *v = &r->receiving;
+    v->state = RECEIVING_NONE;
+    oak_buf_clear(&v->next);
+    worker_post(r, abandon_go, abandon_back);
+}
+
+/* -- chunks into the file ---------------------------------------------------------------------- */
+
+static int file_begin(struct receiving *v)
+{
+    struct oak_replica *r = v->replica;
+    const struct oak_snap_meta meta = {
+        .group = r->options.group,
+        .index = v->meta.index,
+        .term = v->meta.term,
+        .from = v->from,
+        .transfer = v->transfer,
+        .lead = v->lead,
+        .config = oak_buf_bytes(&v->config),
+    };
+    /* An abandoned transfer's: begin removes the file. A whole file that Raft did not take may lie
+     * there as well; nobody needs it: no installation is under way. */
+    oak_snap_keep(v->writer);
+    v->writer = NULL;
+    v->unsynced = 0;
+    int error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, UINT64_MAX);
+    return error != 0 ? error : oak_snap_begin(r->options.disk, r->snap_dir, &meta, &v->writer);
+}
+
+static int away_write(struct receiving *v)
+{
+    struct oak_replica *r = v->replica;
+    int error = 0;
+    for (size_t at = 0; error == 0 && at < v->away.size;) {
+        size_t size = OAK_MIN(v->away.size - at, OAK_SNAPSHOT_CHUNK_BYTES_MAX);
+        error = oak_snap_write(v->writer, oak_bytes(v->away.data + at, size));
+        at += size;
+    }
+    v->unsynced += v->away.size;
+    if (error == 0 && !v->away_last && v->unsynced >= r->options.snapshot_sync_bytes) {
+        error = oak_snap_sync(v->writer);
+        v->unsynced = 0;
+    }
+    return error;
+}
 
 static void write_go(struct oak_task *task)
 {
     struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, go);
-    struct oak_replica *r = v->replica;
-    int error = 0;
-    if (v->offset == 0) {
-        if (v->writer != NULL) {
-            oak_snap_abort(v->writer); /* an abandoned transfer's */
-            v->writer = NULL;
-        }
-        const struct oak_snap_meta meta = {
-            .group = r->options.group,
-            .index = v->meta.index,
-            .term = v->meta.term,
-            .config = oak_buf_bytes(&v->config),
-        };
-        /* A whole file that Raft did not take may lie there, newer than this one; nobody needs any:
-         * no installation is under way. */
-        error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, UINT64_MAX);
-        if (error == 0) {
-            error = oak_snap_begin(r->options.disk, r->snap_dir, &meta, &v->writer);
-        }
-    }
-    if (error == 0 && v->chunk.size > 0) {
-        error = oak_snap_write(v->writer, oak_buf_bytes(&v->chunk));
-    }
-    if (error == 0 && v->last) {
+    int error = v->written == 0 ? file_begin(v) : 0;
+    error = error != 0 ? error : away_write(v);
+    if (error == 0 && v->away_last) {
         error = oak_snap_finish(v->writer);
         v->writer = NULL;
     }
-    if (error != 0 && v->writer != NULL) {
+    if (error != 0) {
         oak_snap_abort(v->writer);
         v->writer = NULL;
     }
     v->error = error;
-    post_loop(r, &v->back);
+    loop_post(v);
 }
 
-static void received_whole(struct oak_replica *r)
-{
-    struct receiving *v = &r->receiving;
-    const struct oak_raft_msg msg = {
-        .type = OAK_RAFT_MSG_SNAPSHOT,
-        .from = v->from,
-        .to = r->options.id,
-        .term = v->term,
-        .snapshot = v->meta,
-    };
-    int error = oak_raft_step(r->raft, &msg);
-    v->active = false;
-    r->counters.snapshots_received += error == 0 ? 1 : 0;
-    ack_send(r, error == 0, error != 0);
-}
+static void write_kick(struct oak_replica *r);
 
 static void write_back(struct oak_task *task)
 {
@@ -110,248 +162,288 @@ static void write_back(struct oak_task *task)
     if (replica__close_check(r) || r->failed) {
         return;
     }
+    if (v->error == OAK_EIO) {
+        replica__fatal(r, v->error, "writing a snapshot");
+        return;
+    }
     if (v->error != 0) {
         oak_log(r->options.log, OAK_LOG_ERROR, "a snapshot can't be written below %s: %s",
                 r->snap_dir, oak_error_text(v->error));
-        v->active = false;
-        ack_send(r, false, true);
+        r->counters.snapshots_refused++;
+        v->state = RECEIVING_NONE;
+        oak_buf_clear(&v->next);
+        replica__chunk_ack(r, v->from, v->transfer, (struct oak_peer_chunk_ack){.refused = true});
         return;
     }
-    v->offset += v->chunk.size;
-    if (v->last) {
-        received_whole(r);
-    } else {
-        ack_send(r, false, false);
+    v->written += v->away.size;
+    if (v->away_last) {
+        v->state = RECEIVING_NONE;
+        replica__install_build(r, &v->meta, v->from, v->transfer, v->lead);
     }
+    progress_tell(r, false);
+    write_kick(r);
 }
+
+static void write_kick(struct oak_replica *r)
+{
+    struct receiving *v = &r->receiving;
+    if (v->state != RECEIVING_FILE || v->busy || (v->next.size == 0 && !v->last)) {
+        return;
+    }
+    struct oak_buf empty = v->away;
+    oak_buf_clear(&empty);
+    v->away = v->next;
+    v->next = empty;
+    v->away_last = v->last;
+    worker_post(r, write_go, write_back);
+}
+
+/* -- going on with what is left ---------------------------------------------------------------- */
+
+static void resume_go(struct oak_task *task)
+{
+    struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, go);
+    struct oak_replica *r = v->replica;
+    OAK_ASSERT(v->writer == NULL);
+    v->unsynced = 0;
+    v->error = oak_snap_resume(r->options.disk, r->snap_dir, r->options.group, &v->writer);
+    loop_post(v);
+}
+
+static void resume_back(struct oak_task *task)
+{
+    struct receiving *v = OAK_CONTAINER_OF(task, struct receiving, back);
+    struct oak_replica *r = v->replica;
+    v->busy = false;
+    if (replica__close_check(r) || r->failed) {
+        return;
+    }
+    if (v->error == OAK_EIO) {
+        replica__fatal(r, v->error, "reading a part of a snapshot");
+        return;
+    }
+    v->written = v->error == 0 ? oak_snap_offset(v->writer) : 0;
+    v->expected = v->written;
+    v->state = RECEIVING_FILE;
+    r->counters.snapshots_resumed += v->written > 0 ? 1 : 0;
+    oak_log(r->options.log, OAK_LOG_INFO,
+            "going on with the snapshot at index %llu of member %016llx behind %llu bytes",
+            (unsigned long long)v->meta.index, (unsigned long long)v->from,
+            (unsigned long long)v->written);
+    progress_tell(r, true);
+}
+
+/* -- chunks in --------------------------------------------------------------------------------- */
 
 static int receiving_begin(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
 {
     struct receiving *v = &r->receiving;
-    v->replica = r;
+    OAK_ASSERT(!v->busy && v->state == RECEIVING_NONE);
     v->from = from;
     v->transfer = chunk->transfer;
+    v->lead = chunk->term;
     v->meta = chunk->snapshot;
-    v->offset = 0;
-    v->last = false;
-    v->active = true;
+    v->written = v->expected = 0;
+    v->last = v->away_last = false;
+    oak_buf_clear(&v->next);
     oak_buf_clear(&v->config);
     int error = oak_buf_reserve(&v->config, OAK_RAFT_CONFIG_BYTES_MAX);
     if (error == 0) {
         v->config.size = oak_raft_config_encode(&v->meta.config, v->config.data);
     }
+    v->state = error == 0 ? RECEIVING_FILE : RECEIVING_NONE;
     return error;
+}
+
+/* May this one take the place of the one that is there? */
+static bool replaces(const struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
+{
+    const struct receiving *v = &r->receiving;
+    if (replica__now(r) - v->heard_ns > OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
+        return true;
+    }
+    if (from != v->from) {
+        return false;
+    }
+    /* A sender has one for us. Of another run, the older one can't go on; late frames of it cost
+     * time, no more. */
+    bool same_run = ((chunk->transfer ^ v->transfer) & ~TRANSFER_COUNT_MASK) == 0;
+    return !same_run || chunk->transfer > v->transfer;
+}
+
+/* Not the transfer that is under way, or there is none. True: it begins here. */
+static bool other_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
+{
+    struct receiving *v = &r->receiving;
+    struct oak_peer_chunk_ack ack = {0};
+    if (v->state != RECEIVING_NONE && !replaces(r, from, chunk)) {
+        ack = (struct oak_peer_chunk_ack){.wait = true, .index = v->meta.index};
+    } else if (chunk->data.size > 0 && chunk->offset == 0) {
+        if (v->busy) {
+            return false; /* the sender repeats it */
+        }
+        v->state = RECEIVING_NONE;
+        if (receiving_begin(r, from, chunk) == 0) {
+            return true;
+        }
+        ack.refused = true;
+    } else {
+        ack.gap = chunk->offset != 0 || chunk->last; /* an offer is welcome */
+    }
+    replica__chunk_ack(r, from, chunk->transfer, ack);
+    return false;
+}
+
+/* What it holds is here, or on its way from its file. */
+static bool not_needed(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk,
+                       bool same)
+{
+    struct receiving *v = &r->receiving;
+    const struct installing *in = &r->installing;
+    struct oak_peer_chunk_ack ack = {0};
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    if (in->state != INSTALL_NONE) {
+        bool it = in->from == from && in->transfer == chunk->transfer;
+        ack.offset = it ? chunk->offset + chunk->data.size : 0;
+        ack.wait = !it;
+        ack.index = in->meta.index;
+    } else if (chunk->snapshot.index <= status.commit) {
+        ack.installed = true;
+        if (same && !v->busy) {
+            receiving_abandon(r);
+        }
+    } else {
+        return false;
+    }
+    replica__chunk_ack(r, from, chunk->transfer, ack);
+    return true;
 }
 
 void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
 {
     struct receiving *v = &r->receiving;
-    if (v->busy || r->installing.active) {
-        return; /* the sender repeats it */
-    }
-    bool other = !v->active || v->transfer != chunk->transfer;
-    if (other && chunk->offset != 0) {
-        /* We have forgotten its beginning in a restart, or taken up another: it has to begin anew,
-         * and its sender shall know it now. */
-        transfer_refuse(r, from, chunk->transfer);
+    bool same = v->state != RECEIVING_NONE && v->from == from && v->transfer == chunk->transfer;
+    if (not_needed(r, from, chunk, same) || r->installing.busy ||
+        (!same && !other_take(r, from, chunk))) {
         return;
     }
-    int error = other ? receiving_begin(r, from, chunk) : 0;
+    v->heard_ns = replica__now(r);
+    if (v->state == RECEIVING_LEFT) {
+        if (!v->busy) {
+            worker_post(r, resume_go, resume_back);
+        }
+        return;
+    }
+    bool behind = chunk->offset > v->expected;
+    if (OAK_BUG(snap_resume_wrong_offset) && behind && v->written > 0 && chunk->data.size > 0) {
+        behind = false;
+    } else if (chunk->offset != v->expected) {
+        progress_tell(r, behind);
+        return;
+    }
+    size_t size = chunk->data.size;
+    if (v->next.size + size > GATHER_BYTES_MAX ||
+        oak_buf_append(&v->next, chunk->data.data, size) != 0) {
+        return; /* as if lost */
+    }
+    v->expected += size;
+    r->counters.snapshot_received_bytes += size;
+    v->last = v->last || chunk->last;
+    if (size == 0) {
+        progress_tell(r, false);
+    }
+    write_kick(r);
+}
+
+/* -- the ends of a life ------------------------------------------------------------------------ */
+
+/* A part file: its sender may still be there. */
+static int part_recover(struct oak_replica *r)
+{
+    struct receiving *v = &r->receiving;
+    const struct oak_replica_options *o = &r->options;
+    uint8_t config[OAK_SNAP_CONFIG_BYTES_MAX];
+    struct oak_snap_meta meta;
+    int error = oak_snap_part(o->disk, r->snap_dir, o->group, &meta, config);
+    if (error != 0) {
+        return error == OAK_ENOENT ? 0 : error;
+    }
+    if (meta.index <= oak_kv_state(r->kv)->applied || meta.from == 0 ||
+        oak_raft_config_decode(meta.config.data, meta.config.size, &v->meta.config) != 0) {
+        return oak_snap_discard(o->disk, r->snap_dir, o->group);
+    }
+    v->meta.index = meta.index;
+    v->meta.term = meta.term;
+    v->from = meta.from;
+    v->transfer = meta.transfer;
+    v->lead = meta.lead;
+    v->heard_ns = replica__now(r);
+    v->state = RECEIVING_LEFT;
+    error = oak_buf_append(&v->config, meta.config.data, meta.config.size);
+    return error;
+}
+
+/* A whole file that had not got as far as Raft. Damage in it is found while it is built from. */
+static int whole_recover(struct oak_replica *r, bool *found)
+{
+    const struct oak_replica_options *o = &r->options;
+    struct oak_snap_reader *reader = NULL;
+    struct oak_raft_snapshot meta = {0};
+    *found = false;
+    int error = oak_snap_newest(o->disk, r->snap_dir, o->group, &reader, NULL);
+    if (error == 0) {
+        const struct oak_snap_meta *m = oak_snap_meta(reader);
+        meta.index = m->index;
+        meta.term = m->term;
+        *found = m->index > oak_kv_state(r->kv)->applied && m->from != 0 &&
+                 oak_raft_config_decode(m->config.data, m->config.size, &meta.config) == 0;
+        error = *found ? oak_snap_discard(o->disk, r->snap_dir, o->group)
+                       : oak_snap_purge(o->disk, r->snap_dir, o->group, UINT64_MAX);
+        if (error == 0 && *found) {
+            replica__install_build(r, &meta, m->from, m->transfer, m->lead);
+        }
+        oak_snap_close(reader);
+        return error;
+    }
+    if (error == OAK_ECORRUPT) {
+        /* It did not count yet: it is fetched anew. */
+        return oak_snap_purge(o->disk, r->snap_dir, o->group, UINT64_MAX);
+    }
+    return error == OAK_ENOENT ? 0 : error;
+}
+
+int replica__receive_recover(struct oak_replica *r, struct oak_errbuf *e)
+{
+    bool whole = false;
+    int error = whole_recover(r, &whole);
+    if (error == 0 && !whole) {
+        error = part_recover(r);
+    }
+    return error == 0 ? 0
+                      : oak_fail(e, error, "what a transfer has left in %s can't be read: %s",
+                                 r->snap_dir, oak_error_text(error));
+}
+
+void replica__receive_tick(struct oak_replica *r)
+{
+    struct receiving *v = &r->receiving;
+    if (v->state == RECEIVING_NONE || v->busy ||
+        replica__now(r) - v->heard_ns <= OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
+        return;
+    }
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
-    if (error != 0 || v->meta.index <= status.commit || chunk->term < status.term) {
-        v->active = false;
-        ack_send(r, false, true);
-        return;
+    if (v->meta.index <= status.commit) {
+        receiving_abandon(r); /* its sender is gone, and the log has brought what it would */
     }
-    if (chunk->offset != v->offset) {
-        ack_send(r, false, false); /* repeated: say where we are */
-        return;
-    }
-    oak_buf_clear(&v->chunk);
-    if (oak_buf_append(&v->chunk, chunk->data.data, chunk->data.size) != 0) {
-        return;
-    }
-    v->term = chunk->term;
-    v->last = chunk->last;
-    v->go.run = write_go;
-    v->back.run = write_back;
-    v->busy = true;
-    r->options.worker.post(r->options.worker.user, &v->go);
-}
-
-/* -- the file into the store ------------------------------------------------------------------- */
-
-void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot *meta,
-                           uint64_t token)
-{
-    struct installing *in = &r->installing;
-    OAK_ASSERT(!in->active);
-    in->replica = r;
-    in->meta = *meta;
-    in->token = token;
-    in->durable = false;
-    in->active = true;
-    if (OAK_BUG(install_before_durable)) {
-        replica__install_go(r, token);
-    }
-}
-
-static void read_go(struct oak_task *task)
-{
-    struct installing *in = OAK_CONTAINER_OF(task, struct installing, go);
-    struct oak_replica *r = in->replica;
-    int error = 0;
-    if (in->reader == NULL) {
-        error = oak_snap_newest(r->options.disk, r->snap_dir, r->options.group, &in->reader, NULL);
-    }
-    if (error == 0) {
-        error = oak_snap_read(in->reader, &in->chunk);
-    }
-    in->error = error;
-    post_loop(r, &in->back);
-}
-
-static void purge_go(struct oak_task *task)
-{
-    struct installing *in = OAK_CONTAINER_OF(task, struct installing, go);
-    struct oak_replica *r = in->replica;
-    in->error = oak_snap_purge(r->options.disk, r->snap_dir, r->options.group, in->purge_below);
-    post_loop(r, &in->back);
-}
-
-static void purge_back(struct oak_task *task)
-{
-    struct installing *in = OAK_CONTAINER_OF(task, struct installing, back);
-    struct oak_replica *r = in->replica;
-    in->busy = false;
-    if (replica__close_check(r) || r->failed) {
-        return;
-    }
-    if (in->error != 0) {
-        oak_log(r->options.log, OAK_LOG_WARN, "an old snapshot below %s can't be removed: %s",
-                r->snap_dir, oak_error_text(in->error));
-    }
-    replica__install_go(r, 0);
-}
-
-static void installed(struct oak_replica *r)
-{
-    struct installing *in = &r->installing;
-    oak_snap_close(in->reader);
-    in->reader = NULL;
-    int error = oak_store_restore_finish(in->restore);
-    in->restore = NULL;
-    if (error == 0) {
-        error = replica__config_installed(r, &in->meta);
-    }
-    if (error == 0) {
-        error = oak_kv_reload(r->kv);
-    }
-    if (error != 0) {
-        replica__fatal(r, error, "installing a snapshot");
-        return;
-    }
-    OAK_ASSERT_EQ(oak_kv_state(r->kv)->applied, in->meta.index);
-    oak_log(r->options.log, OAK_LOG_INFO, "installed a snapshot at index %llu",
-            (unsigned long long)in->meta.index);
-    in->active = false;
-    oak_raft_applied(r->raft, in->meta.index);
-    /* The store holds it durably: the file has done its work. */
-    in->purge_below =
-        in->meta.index + 1; /* the next one may be wanted before the worker comes to it */
-    in->go.run = purge_go;
-    in->back.run = purge_back;
-    in->busy = true;
-    r->options.worker.post(r->options.worker.user, &in->go);
-    if (in->held_count > 0) {
-        size_t count = in->held_count;
-        in->held_count = 0;
-        replica__apply(r, in->held, count);
-    }
-    replica__pump(r);
-}
-
-static void read_back(struct oak_task *task)
-{
-    struct installing *in = OAK_CONTAINER_OF(task, struct installing, back);
-    struct oak_replica *r = in->replica;
-    in->busy = false;
-    if (replica__close_check(r) || r->failed) {
-        return;
-    }
-    int error = in->error;
-    if (error == 0 && in->restore == NULL) {
-        error = oak_snap_meta(in->reader)->index == in->meta.index
-                    ? oak_store_restore_begin(r->options.store, &in->restore)
-                    : OAK_ECORRUPT;
-    }
-    if (error == 0 && in->chunk.size == 0) {
-        installed(r);
-        return;
-    }
-    if (error == 0) {
-        error = oak_store_restore_write(in->restore, in->chunk);
-    }
-    if (error != 0) {
-        replica__fatal(r, error, "installing a snapshot");
-        return;
-    }
-    in->busy = true;
-    r->options.worker.post(r->options.worker.user, &in->go);
-}
-
-void replica__install_go(struct oak_replica *r, uint64_t durable_token)
-{
-    struct installing *in = &r->installing;
-    if (!in->active) {
-        return;
-    }
-    in->durable = in->durable || durable_token >= in->token;
-    if (!in->durable || in->busy || in->reader != NULL || r->flushing.busy ||
-        !replica__snapshots_drop(r)) {
-        return; /* whatever is in the way calls again when it is back */
-    }
-    in->go.run = read_go;
-    in->back.run = read_back;
-    in->busy = true;
-    r->options.worker.post(r->options.worker.user, &in->go);
-}
-
-int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
-{
-    struct installing *in = &r->installing;
-    if (in->held_count + count > in->held_capacity) {
-        size_t capacity = OAK_MAX(in->held_count + count, in->held_capacity * 2);
-        struct oak_alloc libc = oak_alloc_libc();
-        void *grown = libc.resize(libc.user, in->held, capacity * sizeof(*in->held));
-        if (grown == NULL) {
-            return OAK_ENOMEM;
-        }
-        in->held = grown;
-        in->held_capacity = capacity;
-    }
-    memcpy(in->held + in->held_count, entries, count * sizeof(*entries));
-    in->held_count += count;
-    return 0;
 }
 
 void replica__receive_fini(struct oak_replica *r)
 {
     struct receiving *v = &r->receiving;
-    struct installing *in = &r->installing;
-    if (v->writer != NULL) {
-        oak_snap_abort(v->writer);
-    }
-    oak_buf_fini(&v->chunk);
+    oak_snap_keep(v->writer);
+    oak_buf_fini(&v->next);
+    oak_buf_fini(&v->away);
     oak_buf_fini(&v->config);
-    if (in->restore != NULL) {
-        oak_store_restore_drop(in->restore);
-        oak_store_restore_end(in->restore);
-    }
-    if (in->reader != NULL) {
-        oak_snap_close(in->reader);
-    }
-    struct oak_alloc libc = oak_alloc_libc();
-    libc.resize(libc.user, in->held, 0);
 }

@@ -198,9 +198,6 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
     if (g != NULL && g->snapshot_index > oak_store_state(o->store)->applied) {
         error = snapshot_restore(r, g, e);
     }
-    if (error == 0) {
-        error = oak_snap_purge(o->disk, r->snap_dir, o->group, UINT64_MAX);
-    }
     const struct oak_store_state *state = oak_store_state(o->store);
     if (error == 0 && g != NULL) {
         error = parts_fit(r, g, state, e);

@@ -35,6 +35,8 @@ static void tick_fire(struct oak_timer *timer)
     replica__snapshot_tick(r);
     replica__pace_tick(r);
     replica__load_tick(r, late);
+    replica__receive_tick(r);
+    replica__install_tick(r);
     replica__requests_expire(r);
     replica__publish(r);
     if (!r->installing.active) {
@@ -89,6 +91,17 @@ static void defaults_fill(struct oak_replica_options *o)
     o->append_bytes_max = o->append_bytes_max != 0 ? o->append_bytes_max : OAK_APPEND_BYTES_MAX;
     o->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : 32 * OAK_MIB;
     o->log_held_entries = o->log_held_entries != 0 ? o->log_held_entries : OAK_LOG_HELD_ENTRIES_MAX;
+    o->snapshot_chunk_bytes = OAK_MIN(o->snapshot_chunk_bytes, OAK_SNAPSHOT_CHUNK_BYTES_MAX);
+    if (o->snapshot_chunk_bytes == 0) {
+        o->snapshot_chunk_bytes = OAK_SNAPSHOT_CHUNK_BYTES_MAX;
+    }
+    if (o->snapshot_window_bytes == 0) {
+        o->snapshot_window_bytes = OAK_SNAPSHOT_WINDOW_BYTES_MAX;
+    }
+    o->snapshot_sync_bytes =
+        o->snapshot_sync_bytes != 0 ? o->snapshot_sync_bytes : OAK_SNAPSHOT_SYNC_BYTES_MAX;
+    o->snapshot_send_rate =
+        o->snapshot_send_rate != 0 ? o->snapshot_send_rate : OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
 }
 
@@ -116,12 +129,15 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     r->counter = (uint64_t)(prefix >> 1) << 32;
     r->oldest = r->counter + 1;
     r->forward_seq = 1;
+    loop->entropy.fill(loop->entropy.user, &r->transfers_base, sizeof(r->transfers_base));
+    r->transfers_base &= ~TRANSFER_COUNT_MASK;
     return dirs_make(r, e);
 }
 
 static void open_undo(struct oak_replica *r)
 {
     struct oak_alloc libc = oak_alloc_libc();
+    replica__receive_fini(r);
     if (r->kv != NULL) {
         oak_kv_free(r->kv);
     }
@@ -158,6 +174,8 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
         };
         error = oak_kv_new(&kv, &r->kv, e);
     }
+    /* The last that can fail: it may give the worker a job. */
+    error = error != 0 ? error : replica__receive_recover(r, e);
     if (error != 0) {
         open_undo(r);
         return error;
@@ -205,6 +223,7 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     struct gray_load load = gray_load_of(&r->meter, replica__now(r));
     out->sync_us = load.sync_us;
     out->lag_us = load.lag_us;
+    out->receiving = r->receiving.state != RECEIVING_NONE;
 }
 
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,

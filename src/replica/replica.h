@@ -12,8 +12,9 @@
  *   a linearizable read                  for a read index or a lease, then until that index is
  * applied
  *   releasing the log on disk            for the store's flush
- *   installing a snapshot                for its file to be durable, then the log's marker, then
- * the store
+ *   telling Raft of a snapshot           for its file to be durable, and the store to be built
+ *                                        beside the old one
+ *   switching to it                      for the log's mark of it
  *
  * Threads: its loop's. The callbacks of requests run on it, never from inside the call that made
  * them.
@@ -35,6 +36,8 @@ struct oak_replica_transport {
     void (*send)(void *user, uint64_t to, bool bulk, struct oak_bytes frame);
     void *user;
 };
+
+#define OAK_REPLICA_UNLIMITED UINT64_MAX
 
 struct oak_replica_options {
     uint64_t cluster;
@@ -62,6 +65,12 @@ struct oak_replica_options {
     size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
     bool keeps_leadership;    /* however slow its disk or CPU is */
     bool waits_for_nobody;    /* clients are never slowed for a follower */
+    /* Of snapshots, 0 each for the limit of that name: bytes of a chunk, of a sender's window, sent
+     * in a second, received between two syncs. */
+    size_t snapshot_chunk_bytes;
+    size_t snapshot_window_bytes;
+    uint64_t snapshot_send_rate; /* OAK_REPLICA_UNLIMITED: no limit */
+    size_t snapshot_sync_bytes;
 
     const struct oak_loop *loop;
     struct oak_journal
@@ -154,14 +163,21 @@ struct oak_replica_status {
     uint64_t pending;        /* requests waiting */
     uint64_t proposals_failed;
     uint64_t reads_failed;
-    uint64_t reads_leased;    /* answered here by an own lease, without a round */
-    uint64_t reads_inherited; /* ... by a predecessor's */
-    uint64_t reads_asked;     /* rounds and questions begun, for one read or many */
-    uint64_t snapshots_sent;
+    uint64_t reads_leased;            /* answered here by an own lease, without a round */
+    uint64_t reads_inherited;         /* ... by a predecessor's */
+    uint64_t reads_asked;             /* rounds and questions begun, for one read or many */
+    uint64_t snapshots_sent;          /* and installed there */
+    uint64_t snapshot_sends;          /* begun */
+    uint64_t snapshot_rewinds;        /* a receiver wanted again what had been sent */
+    uint64_t snapshot_sent_bytes;     /* repeated ones included */
+    uint64_t snapshot_received_bytes; /* that were wanted */
     uint64_t snapshots_received;
-    uint64_t syncs;         /* of the log that all groups share */
-    uint64_t sync_ns_total; /* time spent in them */
-    uint64_t applied;       /* by the state machine */
+    uint64_t snapshots_resumed; /* a part file of an earlier life was gone on with */
+    uint64_t snapshots_refused; /* for want of space, or damage */
+    uint64_t snapshots_damaged; /* a whole file was not what was sent */
+    uint64_t syncs;             /* of the log that all groups share */
+    uint64_t sync_ns_total;     /* time spent in them */
+    uint64_t applied;           /* by the state machine */
     /* On a leader: whom clients wait for because it catches up (0: nobody), what they may propose
      * meanwhile (bytes a second), and how often one had to wait or was refused since the start. */
     uint64_t laggard;
@@ -172,7 +188,8 @@ struct oak_replica_status {
     uint64_t sync_us;
     uint64_t lag_us;
     uint64_t handovers;
-    bool installing; /* a snapshot */
+    bool receiving;  /* a snapshot is coming into its file */
+    bool installing; /* one was taken and is not in the store yet */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
 /* The configuration in force. */

@@ -70,6 +70,7 @@ struct oak_config {
     struct oak_config_urls listen_metrics_urls; /* may be empty */
     uint64_t heartbeat_interval_ms;
     uint64_t election_timeout_ms;
+    uint64_t snapshot_send_rate;       /* bytes in a second of all snapshots sent; 0: no limit */
     uint64_t snapshot_catchup_entries; /* entries kept behind a snapshot for slow followers */
     uint64_t max_request_bytes;
     uint64_t max_txn_ops;

@@ -104,6 +104,8 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .log_tail_entries = s->config.snapshot_catchup_entries,
         .keeps_leadership = !s->config.leader_handover,
         .waits_for_nobody = !s->config.pushback,
+        .snapshot_send_rate = s->config.snapshot_send_rate != 0 ? s->config.snapshot_send_rate
+                                                                : OAK_REPLICA_UNLIMITED,
         .loop = s->port,
         .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),

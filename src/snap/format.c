@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* format.c: names and bytes of a snapshot file. docs/internals/snapshot-format.md.
  *
- *     header (64 + configuration)     chunk (16 + data)       trailer (40)
+ *     header (72 + configuration)     chunk (16 + data)       trailer (40)
  *      0 crc      4 version            0 crc   4 data size     0 crc    4 chain
  *      8 magic                         8 number                8 magic
  *     16 group   24 index                                     16 chunks
  *     32 term    40 config size       16 data                 24 bytes of data
  *     44 zero    48 from                                      32 zero
- *     56 transfer
- *     64 configuration
+ *     56 transfer 64 lead
+ *     72 configuration
  *
  * A chunk's checksum starts from the one before (the first from the header's), so that it covers
  * everything before it: a chunk of another file, lost or out of order does not fit.
@@ -108,6 +108,7 @@ int snap__header_put(struct oak_buf *out, const struct oak_snap_meta *meta, uint
     oak_put_u32(fixed + 40, (uint32_t)meta->config.size);
     oak_put_u64(fixed + 48, meta->from);
     oak_put_u64(fixed + 56, meta->transfer);
+    oak_put_u64(fixed + 64, meta->lead);
     *chain = snap__header_checksum(fixed, meta->config);
     oak_put_u32(fixed, *chain);
     int error = oak_buf_append(out, fixed, sizeof(fixed));
@@ -123,6 +124,7 @@ bool snap__header_get(const uint8_t *fixed, struct oak_snap_meta *out, uint32_t 
         .term = oak_get_u64(fixed + 32),
         .from = oak_get_u64(fixed + 48),
         .transfer = oak_get_u64(fixed + 56),
+        .lead = oak_get_u64(fixed + 64),
     };
     *config_size = oak_get_u32(fixed + 40);
     *checksum = oak_get_u32(fixed);

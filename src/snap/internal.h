@@ -5,7 +5,7 @@
 
 #include "snap/snap.h"
 
-#define SNAP__HEADER_BYTES     64u
+#define SNAP__HEADER_BYTES     72u
 #define SNAP__CONFIG_BYTES_MAX OAK_SNAP_CONFIG_BYTES_MAX
 #define SNAP__CHUNK_HEADER     16u
 #define SNAP__TRAILER_BYTES    40u

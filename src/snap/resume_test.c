@@ -16,6 +16,7 @@
 #define INDEX   50u
 #define PIECE   700u /* of a write */
 #define SYNC_AT 3u   /* writes between two syncs */
+#define HEAD    84u  /* header and configuration */
 
 static uint8_t content_at(uint64_t offset)
 {
@@ -29,6 +30,7 @@ static struct oak_snap_meta meta_of(uint64_t index)
                                   .term = 2,
                                   .from = 7,
                                   .transfer = 99,
+                                  .lead = 4,
                                   .config = oak_bytes_str("three voters")};
 }
 
@@ -105,6 +107,7 @@ static void a_part_says_whose_it_is_and_goes_on(void **state)
     assert_int_equal(meta.index, INDEX);
     assert_int_equal(meta.from, 7);
     assert_int_equal(meta.transfer, 99);
+    assert_int_equal(meta.lead, 4);
     assert_true(oak_bytes_eq(meta.config, oak_bytes_str("three voters")));
     assert_int_equal(oak_snap_resume(&d.port, DIR, GROUP, &w), 0);
     assert_int_equal(oak_snap_offset(w), 5000);
@@ -227,13 +230,13 @@ static void every_flipped_byte_and_every_cut_of_a_part_is_noticed(void **state)
         int error = oak_snap_resume(&copy.port, DIR, GROUP, &w);
         if (error == 0) {
             /* Header and configuration, then chunks of PIECE: whole ones before the place stay. */
-            size_t place = (at < size ? at : at - size) - (64 + 12);
+            size_t place = (at < size ? at : at - size) - HEAD;
             assert_int_equal(oak_snap_offset(w), place / (16 + PIECE) * PIECE);
             oak_snap_keep(w);
             resume_and_finish(&copy);
         } else {
             assert_int_equal(error, OAK_ENOENT);
-            assert_true((at < size ? at : at - size) < 64 + 12);
+            assert_true((at < size ? at : at - size) < HEAD);
             assert_int_equal(copy.name_count, 0);
         }
         test_disk_fini(&copy);

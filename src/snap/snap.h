@@ -24,13 +24,14 @@
 #define OAK_SNAP_CONFIG_BYTES_MAX 1024u
 
 /* Raft's view of it: index, term, and an encoded configuration, at most 1 KiB; and which transfer
- * brings it: the member that sends and its number of the sending. */
+ * brings it: the member that sends, its number of the sending, and the term it led in then. */
 struct oak_snap_meta {
     uint64_t group;
     uint64_t index;
     uint64_t term;
     uint64_t from;
     uint64_t transfer;
+    uint64_t lead;
     struct oak_bytes config; /* borrowed by begin; owned by the reader on open */
 };
 
