@@ -14,6 +14,12 @@
 
 struct sim;
 
+/* What was seen last of a node's snapshots, in this life. */
+struct transfer_seen {
+    bool receiving;
+    uint64_t resumed, rewound;
+};
+
 struct node {
     struct sim *sim;
     int index;
@@ -32,6 +38,7 @@ struct node {
     uint64_t commit_seen; /* in this life */
     uint64_t applied_seen;
     bool installing_seen;
+    struct transfer_seen transfer;
 };
 
 /* A client does one operation at a time. */
@@ -58,6 +65,16 @@ enum ambush_kind {
     AMBUSH_SLEEPER,
 };
 
+/* transfer.c */
+struct transfer_plan {
+    uint64_t chunk_bytes;
+    uint64_t window_chunks; /* in a sender's window */
+    uint64_t sync_chunks;   /* between two syncs of a receiver */
+    uint64_t rate;          /* bytes in a second; 0: as the program's default */
+    unsigned trouble;       /* percent of the transfers that something happens to */
+    unsigned damage;        /* frames in a thousand with a flipped bit */
+};
+
 /* What the seed has drawn for this run. */
 struct plan {
     int nodes;
@@ -78,6 +95,7 @@ struct plan {
     uint64_t segment_bytes;
     bool read_heavy;
     enum ambush_kind ambush;
+    struct transfer_plan transfer;
 };
 
 /* An ambush in play: who is who in it. */
@@ -141,6 +159,7 @@ struct sim {
     struct model_kv model;
     struct oak_arena frame_arena;
     struct ambush ambush;
+    struct oak_prng transfer_prng;
     uint64_t value;     /* of the last put */
     uint64_t moment;    /* order of calls and returns */
     uint64_t settle_ns; /* second phase: since */
@@ -185,6 +204,14 @@ void sim__install_new(struct node *n);
 void sim__ambush_plan(struct plan *plan, struct oak_prng *p);
 /* After each event: is it time to cut or to join? */
 void sim__ambush_look(struct sim *s);
+
+/* transfer.c */
+void sim__transfer_plan(struct sim *s);
+void sim__transfer_options(const struct sim *s, struct oak_replica_options *o);
+/* Onto the wire, which may flip a bit. */
+void sim__transfer_send(struct node *n, int to, struct oak_bytes frame);
+/* After each event of a node that is up: how do its snapshots come along? */
+void sim__transfer_look(struct node *n);
 
 /* promise.c */
 void sim__promise_watch(struct node *n, struct oak_bytes frame);

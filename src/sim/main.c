@@ -141,16 +141,19 @@ static void line_print(uint64_t seed, const struct oak_sim_report *r, bool json)
         printf("{\"seed\":%" PRIu64 ",\"verdict\":\"%s\",\"nodes\":%" PRIu64 ",\"events\":%" PRIu64
                ",\"simulated_ms\":%" PRIu64 ",\"operations\":%" PRIu64 ",\"commits\":%" PRIu64
                ",\"crashes\":%" PRIu64 ",\"partitions\":%" PRIu64 ",\"pauses\":%" PRIu64
-               ",\"elections\":%" PRIu64 ",\"snapshots\":%" PRIu64 "}\n",
+               ",\"elections\":%" PRIu64 ",\"snapshots\":%" PRIu64 ",\"snapshots_resumed\":%" PRIu64
+               ",\"snapshots_rewound\":%" PRIu64 ",\"frames_damaged\":%" PRIu64 "}\n",
                seed, verdict, r->nodes, r->events, r->simulated_ms, r->operations, r->commits,
-               r->crashes, r->partitions, r->pauses, r->elections, r->snapshots);
+               r->crashes, r->partitions, r->pauses, r->elections, r->snapshots,
+               r->snapshots_resumed, r->snapshots_rewound, r->frames_damaged);
         return;
     }
     printf("seed %" PRIu64 ": %s, %" PRIu64 " nodes, %.1f s, %" PRIu64 " operations, %" PRIu64
            " commits, %" PRIu64 " crashes, %" PRIu64 " partitions, %" PRIu64 " pauses, %" PRIu64
-           " elections, %" PRIu64 " snapshots\n",
+           " elections, %" PRIu64 " snapshots (%" PRIu64 " resumed, %" PRIu64 " rewound)\n",
            seed, verdict, r->nodes, (double)r->simulated_ms / 1000, r->operations, r->commits,
-           r->crashes, r->partitions, r->pauses, r->elections, r->snapshots);
+           r->crashes, r->partitions, r->pauses, r->elections, r->snapshots, r->snapshots_resumed,
+           r->snapshots_rewound);
 }
 
 static void failure_print(uint64_t seed, const struct arguments *a, const struct oak_sim_report *r)

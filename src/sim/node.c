@@ -28,7 +28,7 @@ static void frame_send(void *user, uint64_t to, bool bulk, struct oak_bytes fram
     OAK_ASSERT(to >= 1 && to <= (uint64_t)n->sim->world.node_count);
     if (n->replica != NULL || !sim_disk_died(n->sim->world.machines[n->index].disk)) {
         sim__promise_watch(n, frame);
-        world_send(&n->sim->world, n->index, (int)to - 1, frame);
+        sim__transfer_send(n, (int)to - 1, frame);
     }
 }
 
@@ -163,6 +163,7 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .fatal = on_fatal,
         .user = n,
     };
+    sim__transfer_options(s, &options);
     for (int i = 0; i < s->world.node_count; i++) {
         options.bootstrap.voters[options.bootstrap.voter_count++] = (uint64_t)i + 1;
     }
@@ -184,6 +185,7 @@ void sim__node_start(struct node *n)
     n->commit_seen = 0;
     n->applied_seen = 0;
     n->installing_seen = false;
+    n->transfer = (struct transfer_seen){0};
     if (!s->settling && oak_prng_chance(&s->world.prng, 1, 10)) {
         sim_disk_die_after(m->disk, 1 + oak_prng_below(&s->world.prng, 40));
     }
@@ -235,4 +237,5 @@ void sim__node_look(struct node *n)
         return;
     }
     sim__check_step(n);
+    sim__transfer_look(n);
 }

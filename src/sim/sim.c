@@ -151,6 +151,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
     *report = (struct oak_sim_report){.verdict = OAK_SIM_PASSED};
     oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     sim__plan_draw(s);
+    sim__transfer_plan(s);
     world_init(&s->world, options->seed, s->plan.nodes);
     sim__clocks_draw(s);
     s->world.deliver = deliver;

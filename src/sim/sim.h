@@ -39,7 +39,9 @@ struct oak_sim_report {
     uint64_t operations;   /* of clients, with a known end */
     uint64_t commits;      /* highest index applied */
     uint64_t crashes, partitions, pauses, elections, snapshots;
-    uint64_t frames_lost, frames_repeated, writes_lost;
+    uint64_t snapshots_resumed; /* by a receiver that had crashed in it */
+    uint64_t snapshots_rewound; /* a sender went back to what had been lost */
+    uint64_t frames_lost, frames_repeated, frames_damaged, writes_lost;
     uint64_t reads_leased, reads_inherited; /* answered without a round */
 };
 

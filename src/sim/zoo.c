@@ -132,7 +132,7 @@ static void hunter_end(struct hunter *h, int status, struct toll *toll)
     const char *what = text[digits] == '\n' ? text + digits + 1 : "";
     bool asserted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
     bool caught = asserted || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    printf("%-22s %-10s %5.1f s  seed %-4.*s %s\n", oak_bug_name(h->bug),
+    printf("%-24s %-10s %5.1f s  seed %-4.*s %s\n", oak_bug_name(h->bug),
            caught ? "caught" : "NOT CAUGHT", seconds_now() - h->start, (int)digits, text,
            asserted ? "an assertion" : what);
     toll->caught += caught ? 1 : 0;
