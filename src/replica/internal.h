@@ -48,7 +48,7 @@ struct sending {
     uint64_t transfer;
     uint64_t lead;      /* the term in which we led when it began */
     uint64_t index_min; /* what Raft asks for */
-    uint64_t held;      /* WAITING: the index of the snapshot that goes first */
+    uint64_t held;      /* the index of the snapshot that goes first; 0: ours */
     /* The window: chunks that were read, in the order of the stream; the first `sent` are out. */
     uint8_t *memory; /* `slots` of `chunk_bytes` */
     size_t chunk_bytes;

@@ -249,6 +249,7 @@ static void stream_begin(struct sending *s)
     s->meta.term = state->applied_term;
     s->meta.config = r->config_applied;
     s->state = SENDING_STREAMING;
+    s->held = 0;
     oak_log(r->options.log, OAK_LOG_INFO, "sending a snapshot at index %llu to member %016llx",
             (unsigned long long)s->meta.index, (unsigned long long)s->peer);
     stream_pump(s);
@@ -335,6 +336,7 @@ void replica__snapshot_start(struct oak_replica *r, const struct oak_raft_snapsh
     s->peer = want->peer;
     s->lead = status.term;
     s->index_min = want->index_min;
+    s->held = 0;
     s->dropped = false;
     s->heard_ns = replica__now(r);
     s->back_ns = 0;
@@ -496,7 +498,7 @@ uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer)
     for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
         const struct sending *s = &r->sendings[i];
         if (s->state != SENDING_FREE && s->peer == peer) {
-            return s->state == SENDING_WAITING ? s->held : s->meta.index;
+            return s->held != 0 ? s->held : s->meta.index;
         }
     }
     return 0;
