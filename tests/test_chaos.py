@@ -272,3 +272,47 @@ def test_a_member_catches_up_by_a_snapshot_under_load_and_killed_within_it(start
     first.rows += acks.rows
     assert_nothing_lost(cluster, first)
     assert received(lagging) >= 1
+
+
+def test_a_snapshot_goes_on_after_each_kill_of_its_receiver(start_cluster, tmp_path, capsys):
+    # Slow enough to be killed in: the state takes some six seconds.
+    cluster = start_cluster(flags=["--snapshot-catchup-entries=100",
+                                   "--experimental-snapshot-send-rate=6000000"])
+    first = Acks(tmp_path / "first")
+    with load(cluster, first, 32000, clients=64, value_bytes=1024) as loader:
+        loader.result()
+    first.read()
+    leader = leader_among(cluster.nodes)
+    lagging = next(node for node in cluster.nodes if node is not leader)
+    others = [node for node in cluster.nodes if node is not lagging]
+    acks = Acks(tmp_path / "acks")
+    sent, sends = "oakum_snapshot_sent_bytes_total", "oakum_snapshot_sends_total"
+    before = leader.metrics()
+    with load(cluster, acks, 0, clients=4, rate=500, value_bytes=64, first=1000000) as loader:
+        lagging.kill()
+        acks.wait_for(len(acks.read()) + 1000, loader)
+        for size in (6 << 20, 12 << 20, 18 << 20, 24 << 20):
+            lagging.start()
+            quick_until(lambda: any(s > size for s in snapshot_files(lagging, ".part")),
+                        f"{size} bytes of a snapshot")
+            acked = len(acks.read())
+            lagging.kill()
+            acks.wait_for(acked + 200, loader)
+        lagging.start()
+        lagging.wait_healthy()
+        harness.until(lambda: received(lagging) >= 1, "the whole snapshot")
+        caught_up(lagging, others)
+        loader.stop()
+        loader.result()
+    after = leader.metrics()
+    state_bytes = 32000 * 1024
+    with capsys.disabled():
+        print(f"\nsent {(after[sent] - before[sent]) / state_bytes:.2f} times the state, "
+              f"in {after[sends] - before[sends]:.0f} sendings, 4 kills")
+    assert lagging.metrics()["oakum_snapshots_resumed_total"] == 1
+    assert leader_among(cluster.nodes) is leader
+    assert after[sends] - before[sends] == 1
+    assert state_bytes < after[sent] - before[sent] < 2 * state_bytes
+    acks.read()
+    first.rows += acks.rows
+    assert_nothing_lost(cluster, first)
