@@ -454,7 +454,10 @@ static void sending_tick(struct sending *s, uint64_t now)
     oak_raft_status(s->replica->raft, &status);
     bool leads = status.role == OAK_RAFT_LEADER && status.term == s->lead;
     if (s->state != SENDING_STREAMING && (!leads || caught_up(s->replica, s))) {
-        sending_free(s); /* Raft does not wait for it any more */
+        /* Raft does not wait for it any more; or does, elected anew, and asks again. */
+        sending_free(s);
+        oak_raft_snapshot_sent(s->replica->raft, s->peer, OAK_MAX(s->meta.index, s->index_min),
+                               false);
     } else if (now - s->heard_ns > OAK_SNAPSHOT_KEEP_MS_MAX * NS_A_MS) {
         sending_end(s, false, "its receiver is silent");
     } else if (s->state == SENDING_WAITING && now >= s->ask_ns) {

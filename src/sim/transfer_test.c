@@ -232,6 +232,22 @@ static void late_frames_of_an_earlier_transfer_change_nothing(void **state)
     scene_end(sc);
 }
 
+/* 100 ms there and back, some 30 chunks: one at a time they would take 3 s. */
+static void a_long_way_is_filled_by_the_window(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(12, 0);
+    sc->s->world.delay_min_ns = 50 * SIM_MS;
+    sc->s->world.delay_spread_ns = 1;
+    scene_join(sc);
+    SCENE_UNTIL(sc, 30000, receives(sc, 1));
+    uint64_t start = sc->s->world.now_ns;
+    SCENE_UNTIL(sc, 60000, scene_status(sc, sc->victim).snapshots_received == 1);
+    assert_true(scene_status(sc, sc->victim).snapshot_received_bytes > 28 * 256);
+    assert_true(sc->s->world.now_ns - start < 1300 * SIM_MS);
+    scene_end(sc);
+}
+
 static void sendings_keep_to_their_rate(void **state)
 {
     (void)state;
@@ -261,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses_and_heals),
         cmocka_unit_test(damage_in_the_file_is_found_before_it_counts),
         cmocka_unit_test(late_frames_of_an_earlier_transfer_change_nothing),
+        cmocka_unit_test(a_long_way_is_filled_by_the_window),
         cmocka_unit_test(sendings_keep_to_their_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

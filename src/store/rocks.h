@@ -165,7 +165,10 @@ OAK_MUST_USE int rocks__db_open(const struct rocks *r, uint64_t number, struct r
 void rocks__db_unref(const struct rocks *r, struct rocks_db *db);
 /* Which database is the current one; makes the first in an empty directory. */
 OAK_MUST_USE int rocks__current_read(struct rocks *r, struct oak_errbuf *e);
-OAK_MUST_USE int rocks__current_write(const struct rocks *r, uint64_t number);
+/* Write the file that will name it; make that the one that counts: a rename, for which a full disk
+ * has room. */
+OAK_MUST_USE int rocks__current_stage(const struct rocks *r, uint64_t number);
+OAK_MUST_USE int rocks__current_switch(const struct rocks *r);
 /* Remove every database but the current one; or one that is not. */
 void rocks__sweep(struct rocks *r);
 void rocks__sweep_one(const struct rocks *r, uint64_t number);

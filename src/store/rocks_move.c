@@ -417,14 +417,17 @@ int rocks__restore_prepare(struct oak_store_restore *base)
     if (error == 0) {
         error = restore_check(t);
     }
-    return error != 0 ? error : flush_db(r->base.log, t->db);
+    if (error == 0) {
+        error = flush_db(r->base.log, t->db);
+    }
+    return error != 0 ? error : rocks__current_stage(r, t->number);
 }
 
 int rocks__restore_commit(struct oak_store_restore *base)
 {
     struct rocks_restore *t = OAK_CONTAINER_OF(base, struct rocks_restore, base);
     t->switched = true;
-    return rocks__current_write(rocks__of(base->store), t->number);
+    return rocks__current_switch(rocks__of(base->store));
 }
 
 void rocks__restore_adopt(struct oak_store_restore *base)

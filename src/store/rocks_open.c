@@ -272,16 +272,26 @@ void rocks__sweep(struct rocks *r)
     }
 }
 
-static int current_write_as(const struct rocks *r, const char *temp, const char *path,
-                            const uint8_t *bytes)
+/* Stands in the file to catch a directory that was moved to the wrong place. */
+static uint32_t group_mark(const struct rocks *r)
+{
+    return oak_crc32c(0, r->group.bytes, r->group.size);
+}
+
+static int stage_as(const struct rocks *r, const char *path, uint64_t number)
 {
     const struct oak_disk *disk = r->base.disk;
+    uint8_t bytes[CURRENT_BYTES];
+    memcpy(bytes, CURRENT_MAGIC, 8);
+    oak_put_u64(bytes + 8, number);
+    oak_put_u32(bytes + 16, group_mark(r));
+    oak_put_u32(bytes + 20, oak_crc32c(0, bytes, 20));
     struct oak_file *file;
-    int error = disk->remove(disk->user, temp);
+    int error = disk->remove(disk->user, path);
     if (error != 0 && error != OAK_ENOENT) {
         return error;
     }
-    error = disk->open(disk->user, temp, OAK_FILE_CREATE, &file);
+    error = disk->open(disk->user, path, OAK_FILE_CREATE, &file);
     if (error != 0) {
         return error;
     }
@@ -290,34 +300,26 @@ static int current_write_as(const struct rocks *r, const char *temp, const char 
         error = disk->sync(disk->user, file);
     }
     disk->close(disk->user, file);
-    if (error == 0) {
-        error = disk->rename(disk->user, temp, path);
-    }
-    return error == 0 ? disk->sync_dir(disk->user, r->dir) : error;
+    return error;
 }
 
-/* Stands in the file to catch a directory that was moved to the wrong place. */
-static uint32_t group_mark(const struct rocks *r)
+int rocks__current_stage(const struct rocks *r, uint64_t number)
 {
-    return oak_crc32c(0, r->group.bytes, r->group.size);
-}
-
-int rocks__current_write(const struct rocks *r, uint64_t number)
-{
-    uint8_t bytes[CURRENT_BYTES];
-    memcpy(bytes, CURRENT_MAGIC, 8);
-    oak_put_u64(bytes + 8, number);
-    oak_put_u32(bytes + 16, group_mark(r));
-    oak_put_u32(bytes + 20, oak_crc32c(0, bytes, 20));
-    char *temp = store__path(r->dir, "current.part");
-    char *path = store__path(r->dir, "current");
-    int error = OAK_ENOMEM;
-    if (temp != NULL && path != NULL) {
-        error = current_write_as(r, temp, path, bytes);
-    }
-    free(temp);
+    char *path = store__path(r->dir, "current.part");
+    int error = path == NULL ? OAK_ENOMEM : stage_as(r, path, number);
     free(path);
     return error;
+}
+
+int rocks__current_switch(const struct rocks *r)
+{
+    const struct oak_disk *disk = r->base.disk;
+    char *from = store__path(r->dir, "current.part");
+    char *to = store__path(r->dir, "current");
+    int error = from == NULL || to == NULL ? OAK_ENOMEM : disk->rename(disk->user, from, to);
+    free(from);
+    free(to);
+    return error == 0 ? disk->sync_dir(disk->user, r->dir) : error;
 }
 
 static int current_make(struct rocks *r, struct oak_errbuf *e)
@@ -333,7 +335,8 @@ static int current_make(struct rocks *r, struct oak_errbuf *e)
     }
     if (error == 0) {
         r->number = 1;
-        error = rocks__current_write(r, r->number);
+        error = rocks__current_stage(r, r->number);
+        error = error != 0 ? error : rocks__current_switch(r);
     }
     return error == 0
                ? 0
