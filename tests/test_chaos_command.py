@@ -106,6 +106,17 @@ def test_on_the_loopback_partitions_go_through_proxies_and_loss_is_left_out(tmp_
     assert_picture(tmp_path, result)
 
 
+def test_who_may_not_make_namespaces_is_told_so_and_goes_on(tmp_path):
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-sys_admin,-net_admin", harness.oakum_path(), "chaos",
+         "--seconds", "1", "--nodes", "3", "--faults", "partition", "-o", "json", "--report",
+         str(tmp_path / "report")], env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    result = passed(done)
+    assert not result["namespaces"] and "no network namespaces (" in result["left_out"]
+    assert result["fault_count"] >= 1
+
+
 def test_reads_are_never_stale_while_leaders_are_paused_and_killed(tmp_path):
     result = passed(chaos(tmp_path, "--seconds", "8", "--nodes", "3", "--faults", "pause,kill",
                           "--seed", "2"))

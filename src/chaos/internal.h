@@ -21,6 +21,9 @@
  * docs/ARCHITECTURE.md). Once it refuses writes instead, this becomes false, and such an end a
  * violation. */
 #define CHAOS_FULL_DISK_ENDS true
+/* How far a monotonic clock may run wrong: below what reads by lease allow for (drift_ppm of
+ * oakum/raft.h), five times a bad quartz. */
+#define CHAOS_DRIFT_PPM_MAX 500
 /* One column of the picture's strips and lanes. */
 #define CHAOS_SAMPLE_MS 250
 

@@ -42,6 +42,7 @@ struct packet {
 
 struct chaos__net {
     struct oak_os_space *home; /* where we came from */
+    bool away;
     struct end ends[OAK_CHAOS_NODES_MAX + 1];
     struct oak_list held;
     size_t held_count;
@@ -114,6 +115,7 @@ static int end_open(struct chaos *c, int index, struct oak_errbuf *e)
     snprintf(address, sizeof(address), NETWORK "%d", index == US ? OUR_PART : index + 1);
     int error = oak_os_space_new(&end->space, e);
     error = error != 0 ? error : oak_os_space_enter(end->space, e);
+    c->net->away = c->net->away || error == 0;
     return error != 0 ? error
                       : oak_os_tun_open(c->crowd.os, address, packet_came, end, &end->tun, e);
 }
@@ -156,7 +158,7 @@ void chaos__net_close(struct chaos *c)
         c->crowd.loop->timers.stop(c->crowd.loop->timers.user, &p->timer);
         packet_drop(p);
     }
-    if (net->home != NULL) {
+    if (net->away) { /* who may not leave may not enter either */
         int back = oak_os_space_enter(net->home, &e);
         OAK_ASSERT_EQ(back, 0); /* we came from there */
     }

@@ -148,7 +148,7 @@ static int64_t amount_draw(struct oak_prng *p, enum oak_chaos_kind kind)
     case OAK_CHAOS_CLOCK_JUMP: /* seconds */
         return sign(p, (int64_t)oak_prng_between(p, 1, 3600));
     case OAK_CHAOS_CLOCK_DRIFT: /* parts in a million: a bad quartz has 100 */
-        return sign(p, (int64_t)oak_prng_between(p, 50, 500));
+        return sign(p, (int64_t)oak_prng_between(p, 50, CHAOS_DRIFT_PPM_MAX));
     default:
         return 0;
     }
