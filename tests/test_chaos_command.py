@@ -133,7 +133,6 @@ def test_a_seed_repeats_the_faults(tmp_path):
     # How many come in so many seconds depends on how soon the nodes are back.
     common = min(len(runs[0]), len(runs[1]))
     assert common >= 1
-    # Faults of one round that begin within one tick of each other are written as they came.
     assert runs[0][:common] == runs[1][:common]
 
 

@@ -175,9 +175,8 @@ static void fault_draw(struct chaos__plan *plan, enum oak_chaos_kind kind, struc
     }
 }
 
-void chaos__plan_round(struct chaos__plan *plan, struct chaos__round *out)
+static void deal(struct chaos__plan *plan, struct chaos__round *out)
 {
-    *out = (struct chaos__round){.quiet_ms = oak_prng_between(&plan->prng, 200, 1500)};
     size_t want = (size_t)oak_prng_between(&plan->prng, 1, CHAOS_ROUND_FAULTS);
     while (plan->deck_size > 0 && out->count < want) {
         if (plan->dealt == plan->deck_size) {
@@ -194,6 +193,21 @@ void chaos__plan_round(struct chaos__plan *plan, struct chaos__round *out)
         }
         plan->dealt++;
         fault_draw(plan, kind, &out->faults[out->count++]);
+    }
+}
+
+/* In the order in which they begin: then they begin in it also when several are late. */
+void chaos__plan_round(struct chaos__plan *plan, struct chaos__round *out)
+{
+    *out = (struct chaos__round){.quiet_ms = oak_prng_between(&plan->prng, 200, 1500)};
+    deal(plan, out);
+    for (size_t i = 1; i < out->count; i++) {
+        struct chaos__fault fault = out->faults[i];
+        size_t at = i;
+        for (; at > 0 && out->faults[at - 1].start_ms > fault.start_ms; at--) {
+            out->faults[at] = out->faults[at - 1];
+        }
+        out->faults[at] = fault;
     }
 }
 

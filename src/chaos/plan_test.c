@@ -83,6 +83,7 @@ static void only_what_was_asked_for_and_makes_sense_is_dealt(void **state)
                 assert_true(f->kind != OAK_CHAOS_HALVES || nodes >= 2);
                 assert_true(nodes < 2 || (f->mask > 0 && f->mask < (UINT32_C(1) << nodes) - 1));
                 assert_true(f->length_ms > 0 && f->length_ms <= 5000);
+                assert_true(k == 0 || rounds[i].faults[k - 1].start_ms <= f->start_ms);
             }
         }
     }
