@@ -116,9 +116,22 @@ static size_t event_add(struct chaos *c, const struct chaos__fault *fault, int t
     return c->event_count++;
 }
 
-size_t chaos__fault_begin(struct chaos *c, const struct chaos__fault *f)
+/* Somebody on each side of the bridge, whoever it turned out to be. */
+static uint32_t bridge_side(const struct chaos *c, uint32_t mask, int bridge)
 {
-    int t = target_now(c, f);
+    uint32_t others = ((UINT32_C(1) << c->count) - 1) & ~(UINT32_C(1) << bridge);
+    uint32_t side = mask & others;
+    return side == 0 || side == others ? others & (~others + 1) : side;
+}
+
+size_t chaos__fault_begin(struct chaos *c, const struct chaos__fault *fault)
+{
+    int t = target_now(c, fault);
+    struct chaos__fault as_is = *fault;
+    const struct chaos__fault *f = &as_is;
+    if (f->kind == OAK_CHAOS_BRIDGE) {
+        as_is.mask = bridge_side(c, f->mask, t);
+    }
     c->report->faults[f->kind]++;
     c->report->fault_count++;
     size_t event = event_add(c, f, t);

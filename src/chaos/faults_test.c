@@ -91,6 +91,12 @@ static void each_partition_has_its_shape(void **state)
          "00000"
          "11000"
          "11000"},
+        {{.kind = OAK_CHAOS_BRIDGE, .target = 0, .mask = 30},
+         "00000"
+         "00111"
+         "01000"
+         "01000"
+         "01000"},
         {{.kind = OAK_CHAOS_RING, .target = CHAOS_TARGET_ALL, .mask = 1},
          "00110"
          "00011"
