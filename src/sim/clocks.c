@@ -5,6 +5,9 @@
  * wall clock is off: within the error that the members are told, or, when they are told of none, by
  * anything, and it jumps. Half of the runs have leases for reads; the others have exact clocks.
  *
+ * A trap for long leases: the leader sleeps for about as long as its lease, and the others are
+ * started anew at that moment. When the leader wakes, reads wait for it.
+ *
  * What is drawn here has dice of its own, so that a run without leases is what it was.
  */
 #include "sim/internal.h"
@@ -68,5 +71,69 @@ void sim__clocks_draw(struct sim *s)
         c->behind_ppm = end == 1 ? l->drift_ppm : 0;
         c->wall_off_ns = oak_prng_below(&p, 2 * (uint64_t)l->clock_error_ms * SIM_MS + 1);
         c->wall_seed = l->clock_error_ms == 0 ? oak_prng_u64(&p) | 1 : 0;
+    }
+}
+
+static void start_event(struct world *w, struct event *e)
+{
+    struct node *n = e->arg;
+    (void)w;
+    if (n->replica == NULL && !n->sim->failed) {
+        sim__node_start(n);
+    }
+}
+
+static struct node *leader_find(struct sim *s)
+{
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct oak_replica_status status;
+        struct node *n = &s->nodes[i];
+        if (n->replica != NULL) {
+            oak_replica_status(n->replica, &status);
+            if (status.raft.role == OAK_RAFT_LEADER) {
+                return n;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void trap_later(struct sim *s);
+
+static void trap_event(struct world *w, struct event *e)
+{
+    struct sim *s = e->arg;
+    struct node *leader = leader_find(s);
+    if (s->settling) {
+        return;
+    }
+    if (leader != NULL) {
+        uint64_t lease_ns = s->leases.lease_ms * SIM_MS;
+        uint64_t nap_ns = lease_ns / 2 + oak_prng_below(&w->prng, lease_ns / 2);
+        w->machines[leader->index].paused_until_ns = w->now_ns + nap_ns;
+        sim__trace(s, "-- n%d sleeps for %llu ms, the others are started anew", leader->index + 1,
+                   (unsigned long long)(nap_ns / SIM_MS));
+        for (int i = 0; i < w->node_count; i++) {
+            if (&s->nodes[i] != leader && s->nodes[i].replica != NULL) {
+                sim__node_crash(&s->nodes[i]);
+                world_at(w, w->now_ns + 20 * SIM_MS, -1, start_event, &s->nodes[i],
+                         oak_bytes(NULL, 0), 0);
+            }
+        }
+    }
+    trap_later(s);
+}
+
+static void trap_later(struct sim *s)
+{
+    struct world *w = &s->world;
+    uint64_t wait = oak_prng_between(&w->prng, 4000, 16000) * SIM_MS;
+    world_at(w, w->now_ns + wait, -1, trap_event, s, oak_bytes(NULL, 0), 0);
+}
+
+void sim__clocks_start(struct sim *s)
+{
+    if (s->leases.lease_ms >= 3000 && s->world.node_count >= 3) {
+        trap_later(s);
     }
 }

@@ -174,6 +174,7 @@ void sim__trace(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
 
 /* clocks.c */
 void sim__clocks_draw(struct sim *s);
+void sim__clocks_start(struct sim *s);
 
 /* node.c */
 void sim__node_init(struct sim *s, int index);

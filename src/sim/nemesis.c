@@ -205,6 +205,7 @@ void sim__nemesis_start(struct sim *s)
     struct world *w = &s->world;
     w->delay_min_ns = SIM_MS / 5;
     w->delay_spread_ns = SIM_MS;
+    sim__clocks_start(s);
     later(s, s->plan.crash_ms, crash_event);
     later(s, s->plan.blackout_ms, blackout_event);
     later(s, s->plan.partition_ms, partition_event);
