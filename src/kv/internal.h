@@ -59,7 +59,8 @@ static inline bool kv__run_building(const struct kv__run *run)
  * memory), unless it says otherwise. What a client is told goes to an out-parameter. */
 
 /* -- kv.c -------------------------------------------------------------------------------------- */
-/* The request of a command, in kv->scratch. Returns OAK_ENOMEM or 0; *told: what is wrong with it. */
+/* The request of a command, in kv->scratch. Returns OAK_ENOMEM or 0; *told: what is wrong with it.
+ */
 OAK_MUST_USE int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command,
                             ProtobufCMessage **message, int *told);
 

@@ -33,13 +33,7 @@ struct chaos {
     uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots,
         ambition, churn;
     uint64_t written;
-    /* With leases: true time, and what each member's clocks make of it. */
-    bool leases;
-    uint64_t true_us;
-    uint64_t wall_error_ms; /* 0: no shared clock */
-    uint64_t rate_ppm[KIT_NODES];
-    uint64_t wall_off_ms[KIT_NODES]; /* less than twice the error, of which one is taken off */
-    uint64_t asleep_us[KIT_NODES];   /* until then it hears nothing and its ticks don't come */
+    struct kit_clocks clocks; /* with leases */
     uint64_t naps;
 };
 
@@ -63,35 +57,20 @@ static struct kit_node *any_node(struct chaos *c)
     return &c->kit.nodes[oak_prng_below(&c->prng, c->kit.node_count)];
 }
 
-static bool asleep(const struct chaos *c, size_t at)
-{
-    return c->asleep_us[at] > c->true_us;
-}
-
-/* The member looks at its clocks. */
 static void clocks_read(struct chaos *c, struct kit_node *n)
 {
-    size_t at = (size_t)(n - c->kit.nodes);
-    if (!c->leases) {
-        return;
-    }
-    n->now_ms = c->true_us / 1000 * c->rate_ppm[at] / 1000000;
-    if (c->wall_error_ms > 0 && n->r != NULL) {
-        uint64_t wall_ms = c->true_us / 1000 + 100000 + c->wall_off_ms[at] - c->wall_error_ms;
-        oak_raft_wall(n->r, wall_ms - c->wall_error_ms);
-        n->wall_latest_ms = wall_ms + c->wall_error_ms + 1;
-    }
+    kit_clocks_read(&c->clocks, &c->kit, n);
 }
 
 static void tick(struct chaos *c, struct kit_node *n, uint64_t ms)
 {
-    if (!c->leases) {
+    if (!c->clocks.on) {
         (void)kit_tick(&c->kit, n, ms);
         return;
     }
     /* All members' time goes on; the others may sleep through it. */
-    c->true_us += ms * 1000 / (often(c, 700) ? c->kit.node_count : 1);
-    if (asleep(c, (size_t)(n - c->kit.nodes))) {
+    c->clocks.true_us += ms * 1000 / (often(c, 700) ? c->kit.node_count : 1);
+    if (kit_clocks_asleep(&c->clocks, (size_t)(n - c->kit.nodes))) {
         return;
     }
     clocks_read(c, n);
@@ -101,13 +80,13 @@ static void tick(struct chaos *c, struct kit_node *n, uint64_t ms)
 /* Everybody who believes to lead is asked; one that slept answers before it has heard anything. */
 static void leases_ask(struct chaos *c)
 {
-    for (size_t i = 0; i < c->kit.node_count && c->leases; i++) {
+    for (size_t i = 0; i < c->kit.node_count && c->clocks.on; i++) {
         struct kit_node *n = &c->kit.nodes[i];
         if (n->r != NULL && n->role_seen == OAK_RAFT_LEADER) {
             clocks_read(c, n);
             (void)kit_lease(&c->kit, n);
             if (often(c, c->naps)) {
-                c->asleep_us[i] = c->true_us + oak_prng_below(&c->prng, 1000 * 1000);
+                c->clocks.asleep_us[i] = c->clocks.true_us + oak_prng_below(&c->prng, 1000 * 1000);
             }
         }
     }
@@ -117,35 +96,15 @@ static void read_some(struct chaos *c, struct kit_node *n)
 {
     uint64_t seq = 0;
     clocks_read(c, n);
-    if (c->leases && often(c, 300)) {
+    if (c->clocks.on && often(c, 300)) {
         leases_ask(c);
         return;
     }
     (void)kit_read(&c->kit, n, &seq);
-    if (c->leases && often(c, 500)) {
+    if (c->clocks.on && often(c, 500)) {
         (void)kit_grant(&c->kit, n);
     }
     kit_take(&c->kit, n);
-}
-
-static void leases_draw(struct chaos *c)
-{
-    static const uint32_t drifts[] = {0, 1000, 100000, 300000};
-    c->leases = true;
-    c->true_us = 1000000;
-    uint32_t drift = drifts[oak_prng_below(&c->prng, 4)];
-    c->kit.config.drift_ppm = drift;
-    c->wall_error_ms = often(c, 500) ? oak_prng_between(&c->prng, 1, 60) : 0;
-    uint64_t longest = c->wall_error_ms > 0 ? 2000 : often(c, 500) ? 150 : 1000;
-    c->kit.config.lease_ms = (uint32_t)oak_prng_between(&c->prng, 50, longest);
-    c->naps = often(c, 600) ? oak_prng_below(&c->prng, 300) : 0;
-    for (size_t i = 0; i < KIT_NODES; i++) {
-        /* The extremes are where mistakes are. */
-        uint64_t shape = oak_prng_below(&c->prng, 3);
-        uint64_t part = oak_prng_below(&c->prng, 2 * (uint64_t)drift + 1);
-        c->rate_ppm[i] = 1000000 - drift + (shape == 0 ? 0 : shape == 1 ? 2 * drift : part);
-        c->wall_off_ms[i] = oak_prng_below(&c->prng, 2 * c->wall_error_ms + 1);
-    }
 }
 
 static void deliver_some(struct chaos *c)
@@ -156,7 +115,7 @@ static void deliver_some(struct chaos *c)
         const struct oak_raft_msg *m = &c->kit.wire[at].m;
         size_t from = index_of(c, m->from);
         size_t to = index_of(c, m->to);
-        if (c->cut[from][to] || asleep(c, to) || often(c, c->loss)) {
+        if (c->cut[from][to] || kit_clocks_asleep(&c->clocks, to) || often(c, c->loss)) {
             kit_drop(&c->kit, at);
             continue;
         }
@@ -347,7 +306,8 @@ static void set_up(struct chaos *c, uint64_t seed)
         }
     }
     if (seed % 2 == 1) {
-        leases_draw(c);
+        kit_clocks_draw(&c->clocks, &c->kit, &c->prng);
+        c->naps = often(c, 600) ? oak_prng_below(&c->prng, 300) : 0;
     }
     struct oak_raft_options o = {.group = 1, .heartbeat_ms = 30, .election_ms = 150};
     if (often(c, 500)) {
@@ -381,11 +341,11 @@ static void set_up(struct chaos *c, uint64_t seed)
 /* A time step in which nothing is lost or late. */
 static void calm_step(struct chaos *c)
 {
-    c->true_us += 10000;
+    c->clocks.true_us += 10000;
     for (size_t i = 0; i < c->kit.node_count; i++) {
         struct kit_node *n = &c->kit.nodes[i];
         clocks_read(c, n);
-        (void)kit_tick(&c->kit, n, c->leases ? 0 : 10);
+        (void)kit_tick(&c->kit, n, c->clocks.on ? 0 : 10);
     }
     for (size_t turns = 0; turns < 4; turns++) {
         for (size_t i = 0; i < c->kit.node_count; i++) {
@@ -445,7 +405,7 @@ static bool followed(struct chaos *c, const struct kit_node *leader)
 static bool heals(struct chaos *c)
 {
     memset(c->cut, 0, sizeof(c->cut));
-    memset(c->asleep_us, 0, sizeof(c->asleep_us));
+    memset(c->clocks.asleep_us, 0, sizeof(c->clocks.asleep_us));
     for (size_t i = 0; i < c->kit.node_count; i++) {
         struct kit_node *n = &c->kit.nodes[i];
         clocks_read(c, n);

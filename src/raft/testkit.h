@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/prng.h"
 #include "oakum/raft.h"
 
 #define KIT_NODES 8
@@ -143,6 +144,22 @@ bool kit_config_votes(const struct oak_raft_config *c, uint64_t id);
 bool kit_config_has(const struct oak_raft_config *c, uint64_t id);
 /* With the bug zoo compiled in, wake the animal that OAK_BUG in the environment names. */
 void kit_wake_bug(void);
+
+/* True time, and what each node's clocks make of it: a rate of its own within the bound on drift,
+ * and a wall off by no more than its error. */
+struct kit_clocks {
+    bool on;
+    uint64_t true_us;
+    uint64_t wall_error_ms; /* 0: no shared clock */
+    uint64_t rate_ppm[KIT_NODES];
+    uint64_t wall_off_ms[KIT_NODES]; /* less than twice the error, of which one is taken off */
+    uint64_t asleep_us[KIT_NODES];   /* until then it hears nothing and its ticks don't come */
+};
+/* Clocks and a lease, before the nodes are made. */
+void kit_clocks_draw(struct kit_clocks *c, struct kit *kit, struct oak_prng *p);
+/* The node looks at its clocks. */
+void kit_clocks_read(const struct kit_clocks *c, const struct kit *kit, struct kit_node *n);
+bool kit_clocks_asleep(const struct kit_clocks *c, size_t at);
 
 /* Between the files of the kit. */
 void *kit_grow(void *p, size_t count, size_t size);

@@ -56,8 +56,8 @@ void sim__clocks_draw(struct sim *s)
     }
     static const uint32_t drifts[] = {0, 1000, 200000, 300000};
     l->drift_ppm = drifts[oak_prng_below(&p, OAK_COUNT_OF(drifts))];
-    /* Around an election time-out a deposed leader and a new one meet most often; a long one outlives
-     * pauses and restarts. */
+    /* Around an election time-out a deposed leader and a new one meet most often; a long one
+     * outlives pauses and restarts. */
     static const uint32_t longest[] = {1600, 8000, 4000};
     static const uint32_t least[] = {900, 3000, 300};
     size_t shape = oak_prng_below(&p, 3);
