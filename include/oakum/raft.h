@@ -393,7 +393,7 @@ OAK_RAFT_API int oak_raft_change(struct oak_raft *r, const struct oak_raft_confi
  * its own term yet waits. */
 OAK_RAFT_API int oak_raft_read(struct oak_raft *r, uint64_t *seq);
 
-/* -- reads by lease (lease_ms of the configuration; docs/internals/reads.md has the proof) ------ */
+/* -- reads by lease (lease_ms of the configuration; docs/internals/reads.md has the proof) ----- */
 
 /* May a read that was asked for before `now` was read off the clocks be served without asking
  * anybody? Serve it from the state machine once it has applied out->index. */

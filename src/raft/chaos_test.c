@@ -415,8 +415,8 @@ static bool heals(struct chaos *c)
     }
     bool proposed = false;
     uint64_t target = 0;
-    /* Three leaders in a row may each wait out the lease of the one before: two that lost their vote
-     * by an entry whose commit they had not heard of, then one that has it. */
+    /* Three leaders in a row may each wait out the lease of the one before: two that lost their
+     * vote by an entry whose commit they had not heard of, then one that has it. */
     size_t patience = 600 + 3 * c->kit.config.lease_ms / 5;
     for (size_t steps = 0; steps < patience && c->kit.failures == 0; steps++) {
         calm_step(c);

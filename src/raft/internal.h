@@ -566,10 +566,8 @@ void raft__reads_grant(struct oak_raft *r);
 
 /* lease.c */
 void raft__lease_init(struct oak_raft *r);
-/* Entries came from another leader, or a snapshot. */
-void raft__lease_received(struct oak_raft *r);
-/* This leader has pushed an entry. */
-void raft__lease_made(struct oak_raft *r);
+void raft__lease_received(struct oak_raft *r); /* entries came, or a snapshot */
+void raft__lease_made(struct oak_raft *r);     /* this leader has pushed an entry */
 /* Entries behind `before` have committed. */
 void raft__lease_committed(struct oak_raft *r, uint64_t before);
 /* Elected, and nothing pushed yet. */
