@@ -41,7 +41,7 @@ function(oak_test room source)
   add_dependencies(oak_tests ${target})
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE
     OAK_TESTDATA="${CMAKE_CURRENT_SOURCE_DIR}/testdata")
-  if(OAK_SANITIZE)
+  if(OAK_SANITIZE OR OAK_COVER)
     # Tests that go through very many cases may take fewer: each costs ten times as much here.
     target_compile_definitions(${target} PRIVATE OAK_SLOW_BUILD=1)
   endif()

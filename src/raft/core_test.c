@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core_test.c: the parts of the core against dumb twins, its memory failing one by one, and what
- * halts it. */
+/* core_test.c: the parts of the core against dumb twins, and what halts it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -321,26 +320,7 @@ static void a_crash_between_snapshot_and_term_is_survived(void **state)
     assert_int_equal(meter.live, 0);
 }
 
-/* -- memory fails ------------------------------------------------------------------------------ */
-
-/* All that may not change when a call fails. */
-struct picture {
-    struct oak_raft_status status;
-    bool output;
-    uint64_t deadline_ms;
-    size_t live;
-};
-
-static struct picture picture_take(const struct oak_raft *r, const struct meter *meter)
-{
-    struct picture p;
-    memset(&p, 0, sizeof(p));
-    oak_raft_status(r, &p.status);
-    p.output = oak_raft_has_output(r);
-    p.deadline_ms = r->deadline_ms;
-    p.live = meter->live;
-    return p;
-}
+/* -- halting ----------------------------------------------------------------------------------- */
 
 static void take_all(struct oak_raft *r)
 {
@@ -352,169 +332,6 @@ static void take_all(struct oak_raft *r)
         oak_raft_applied(r, applied > restored ? applied : restored);
     }
 }
-
-/* The calls of the scenario from the 11th on: a learner, who catches up and becomes a voter in the
- * place of 4. */
-static bool scenario_change(struct oak_raft *r, size_t n, int *error)
-{
-    struct oak_raft_config config = {.voter_count = 3, .voters = {1, 2, 4}};
-    struct oak_raft_msg m = {
-        .type = OAK_RAFT_MSG_APPEND_REPLY, .from = 2, .to = 1, .term = 4, .index = 11};
-    switch (n) {
-    case 11:
-        config.learner_count = 1;
-        config.learners[0] = 5;
-        *error = oak_raft_change(r, &config, NULL, NULL);
-        return true;
-    case 12:
-        break;
-    case 13:
-        m.from = 5;
-        break;
-    case 14:
-        config.voters[2] = 5;
-        *error = oak_raft_change(r, &config, NULL, NULL);
-        return true;
-    case 15: /* the joint configuration commits; leaving it needs memory, now or with the tick */
-        m.index = 12;
-        break;
-    case 16:
-        *error = oak_raft_tick(r, 1200);
-        return true;
-    case 17:
-        m.index = 13;
-        break;
-    default:
-        return false;
-    }
-    *error = oak_raft_step(r, &m);
-    return true;
-}
-
-/* The n-th call of the scenario; false behind the last. A call that fails is made again. */
-static bool scenario_call(struct oak_raft *r, size_t n, int *error)
-{
-    struct oak_raft_entry entries[6];
-    for (uint64_t i = 0; i < 6; i++) {
-        entries[i] = (struct oak_raft_entry){
-            .index = i + 1, .term = 1, .type = OAK_RAFT_ENTRY_DATA, .size = 5, .data = "hello"};
-    }
-    struct oak_raft_msg m = {.from = 2, .to = 1, .term = 1};
-    switch (n) {
-    case 0: /* follow, with the log growing */
-        m.type = OAK_RAFT_MSG_APPEND;
-        m.entries = entries;
-        m.entry_count = 4;
-        break;
-    case 1: /* cut, by another leader */
-        entries[2].term = entries[3].term = entries[4].term = 2;
-        m.type = OAK_RAFT_MSG_APPEND;
-        m.term = 2;
-        m.index = 2;
-        m.log_term = 1;
-        m.entries = entries + 2;
-        m.entry_count = 3;
-        m.commit = 4;
-        break;
-    case 2:
-        m.type = OAK_RAFT_MSG_HEARTBEAT;
-        m.term = 2;
-        m.commit = 5;
-        break;
-    case 3:
-        m.type = OAK_RAFT_MSG_SNAPSHOT;
-        m.term = 3;
-        m.snapshot = (struct oak_raft_snapshot){
-            .index = 8, .term = 3, .config = {.voter_count = 3, .voters = {1, 2, 4}}};
-        break;
-    case 4:
-        *error = oak_raft_campaign(r);
-        return true;
-    case 5:
-        m.type = OAK_RAFT_MSG_PRE_VOTE_REPLY;
-        m.term = 4;
-        break;
-    case 6:
-        m.type = OAK_RAFT_MSG_VOTE_REPLY;
-        m.term = 4;
-        break;
-    case 7:
-        *error = oak_raft_propose(r, "some bytes", 10, NULL, NULL);
-        return true;
-    case 8:
-        m.type = OAK_RAFT_MSG_APPEND_REPLY;
-        m.term = 4;
-        m.index = 10;
-        break;
-    case 9:
-        *error = oak_raft_compact(r, 9);
-        return true;
-    case 10:
-        m.type = OAK_RAFT_MSG_READ;
-        m.term = 4;
-        m.read_seq = 77;
-        break;
-    default:
-        return scenario_change(r, n, error);
-    }
-    *error = oak_raft_step(r, &m);
-    return true;
-}
-
-static bool scenario_run(struct meter *meter, struct picture *end)
-{
-    struct oak_raft_options o = good_options(meter);
-    struct oak_raft *r = NULL;
-    int e = oak_raft_new(&o, &r);
-    if (e != OAK_RAFT_OK) {
-        assert_int_equal(e, OAK_RAFT_ENOMEM);
-        assert_null(r);
-        assert_int_equal(meter->live, 0);
-        assert_int_equal(oak_raft_new(&o, &r), OAK_RAFT_OK);
-    }
-    (void)oak_raft_tick(r, 1000);
-    for (size_t n = 0;; n++) {
-        struct picture before = picture_take(r, meter);
-        int error = OAK_RAFT_OK;
-        if (!scenario_call(r, n, &error)) {
-            break;
-        }
-        if (error == OAK_RAFT_ENOMEM) {
-            struct picture after = picture_take(r, meter);
-            /* Room that was reserved may stay. */
-            after.live = before.live = 0;
-            assert_memory_equal(&before, &after, sizeof(before));
-            (void)scenario_call(r, n, &error);
-        }
-        assert_int_equal(error, OAK_RAFT_OK);
-        take_all(r);
-    }
-    *end = picture_take(r, meter);
-    oak_raft_free(r);
-    assert_int_equal(meter->live, 0);
-    return meter->failed;
-}
-
-static void every_failed_allocation_leaves_all_as_it_was(void **state)
-{
-    (void)state;
-    struct meter calm = {0};
-    struct picture expected;
-    assert_false(scenario_run(&calm, &expected));
-    assert_int_equal(expected.status.role, OAK_RAFT_LEADER);
-    assert_int_equal(expected.status.commit, 13);
-    assert_int_equal(expected.status.first, 10);
-    for (size_t n = 1; n <= calm.calls; n++) {
-        struct meter meter = {.fail_at = n};
-        struct picture end;
-        assert_true(scenario_run(&meter, &end));
-        end.live = expected.live;
-        assert_memory_equal(&expected, &end, sizeof(end));
-    }
-    assert_true(calm.calls > 10);
-}
-
-/* -- halting ----------------------------------------------------------------------------------- */
 
 static void two_leaders_in_one_term_halt(void **state)
 {
@@ -567,7 +384,6 @@ int main(void)
         cmocka_unit_test(a_refusal_counts_once_and_never_below_the_match),
         cmocka_unit_test(a_state_that_contradicts_itself_is_refused),
         cmocka_unit_test(a_crash_between_snapshot_and_term_is_survived),
-        cmocka_unit_test(every_failed_allocation_leaves_all_as_it_was),
         cmocka_unit_test(two_leaders_in_one_term_halt),
         cmocka_unit_test(names_and_texts_are_there_for_all),
     };
