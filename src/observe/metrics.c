@@ -299,8 +299,9 @@ static int follower_families(struct oak_observe *o, struct oak_buf *out)
     int error = 0;
     for (size_t m = 0; m < OAK_COUNT_OF(list); m++) {
         bool head = true;
-        for (uint32_t i = 0; error == 0 && i < config->voter_count; i++) {
-            uint64_t id = config->voters[i];
+        for (uint32_t i = 0; error == 0 && i < config->voter_count + config->learner_count; i++) {
+            uint64_t id = i < config->voter_count ? config->voters[i]
+                                                  : config->learners[i - config->voter_count];
             const struct oak_raft_peer_status *p = follower_find(peers, count, id);
             const double values[] = {p->id != 0 ? (double)(s.raft.last - p->match) : 0,
                                      (double)p->window_bytes, (double)p->round_trip_us / 1e6,
