@@ -68,8 +68,9 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
 {
     struct oak_raft_peer_status peers[OAK_PEERS_MAX];
     uint64_t held = UINT64_MAX;
-    if (status->log_bytes > OAK_LOG_HELD_BYTES_MAX ||
-        status->last - status->first > r->options.log_held_entries) {
+    bool over = status->log_bytes > OAK_LOG_HELD_BYTES_MAX ||
+                status->last - status->first > r->options.log_held_entries;
+    if (over && !OAK_BUG(log_held_for_ever)) {
         return held;
     }
     size_t count = oak_raft_peers(r->raft, peers, OAK_COUNT_OF(peers));

@@ -310,6 +310,7 @@ void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq
 {
     struct oak_reader reader = oak_reader(commands);
     int refused = 0;
+    size_t proposed = 0;
     while (refused == 0 && oak_reader_left(&reader) > 0) {
         uint32_t size = oak_read_u32(&reader);
         struct oak_bytes command = oak_read_bytes(&reader, size);
@@ -322,8 +323,11 @@ void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq
         if (error != 0) {
             refused = error == OAK_RAFT_EBUSY ? OAK_ETOOMANYREQUESTS : OAK_ENOTLEADER;
         }
+        proposed += error == 0 ? 1 : 0;
     }
-    if (refused != 0) {
+    /* "Refused" promises that nothing of the forward will happen. When a part of it may, the rest
+     * is left to its deadlines: those clients are told that they can't know. */
+    if (refused != 0 && proposed == 0) {
         replica__forward_refuse(r, from, seq, refused);
     }
 }

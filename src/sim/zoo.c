@@ -57,7 +57,8 @@ struct toll {
 /* Bugs of speed show where something is slow, and nowhere else. */
 static bool scenes_catch(enum oak_bug bug, int told)
 {
-    if (bug != OAK_BUG_no_pushback && bug != OAK_BUG_gray_ignored) {
+    if (bug != OAK_BUG_no_pushback && bug != OAK_BUG_gray_ignored &&
+        bug != OAK_BUG_log_held_for_ever) {
         return false;
     }
     for (int kind = 0; kind < SCENE_COUNT; kind++) {
