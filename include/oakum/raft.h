@@ -74,11 +74,12 @@ enum oak_raft_error {
     OAK_RAFT_ENOTLEADER =
         -3,              /* only a leader takes proposals; see oak_raft_status() for who leads */
     OAK_RAFT_EBUSY = -4, /* uncommitted bytes are at their limit; try again after a commit */
-    OAK_RAFT_ETOOLARGE = -5, /* the entry is over entry_bytes_max */
-    OAK_RAFT_ENOLEADER = -6, /* no leader is known to ask */
-    OAK_RAFT_ERANGE = -7,    /* an index that is compacted, or not yet applied */
-    OAK_RAFT_EPENDING = -8,  /* another change is under way, or the leader is too new: try again */
-    OAK_RAFT_ENOTREADY = -9, /* a member has not caught up: try again later */
+    OAK_RAFT_ETOOLARGE = -5,  /* the entry is over entry_bytes_max */
+    OAK_RAFT_ENOLEADER = -6,  /* no leader is known to ask */
+    OAK_RAFT_ERANGE = -7,     /* an index that is compacted, or not yet applied */
+    OAK_RAFT_EPENDING = -8,   /* another change is under way, or the leader is too new: try again */
+    OAK_RAFT_ENOTREADY = -9,  /* a member has not caught up: try again later */
+    OAK_RAFT_ETRANSFER = -10, /* leadership is being handed over: ask again in a moment */
 };
 
 enum oak_raft_role {
@@ -152,11 +153,12 @@ enum oak_raft_msg_type {
                                   hint_index, hint_term; read_seq echoed */
     OAK_RAFT_MSG_HEARTBEAT,    /* commit (never beyond what the receiver acknowledged); read_seq */
     OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed */
-    OAK_RAFT_MSG_SNAPSHOT,   /* the receiver's host holds all of `snapshot` durably: install it.
+    OAK_RAFT_MSG_SNAPSHOT,    /* the receiver's host holds all of `snapshot` durably: install it.
                                 from, term: who took it and the term it led in then; what it holds
                                 is taken even when that term has passed */
-    OAK_RAFT_MSG_READ,       /* a follower asks for a read index; read_seq: its own counter */
-    OAK_RAFT_MSG_READ_REPLY, /* read_seq echoed; index; reject: ask again later */
+    OAK_RAFT_MSG_READ,        /* a follower asks for a read index; read_seq: its own counter */
+    OAK_RAFT_MSG_READ_REPLY,  /* read_seq echoed; index; reject: ask again later */
+    OAK_RAFT_MSG_TIMEOUT_NOW, /* stand now: the leader hands over */
     OAK_RAFT_MSG_END_
 };
 
@@ -176,6 +178,8 @@ struct oak_raft_msg {
     uint64_t hint_index; /* a rejection: probe at or below this index ... */
     uint64_t hint_term;  /* ... where the rejecter's log has this term */
     bool reject;
+    bool transfer;    /* VOTE: the leader has told the candidate to stand */
+    uint8_t priority; /* the sender's; HEARTBEAT: the highest among those who could take over */
     const struct oak_raft_entry *entries;
     size_t entry_count;
     struct oak_raft_snapshot snapshot;
@@ -201,6 +205,14 @@ struct oak_raft_options {
      * heartbeat_ms. */
     uint32_t heartbeat_ms; /* 0: 100 */
     uint32_t election_ms;  /* 0: 1000 */
+
+    /* Who should lead. A member lets others of higher priority stand first, as far as it knows of
+     * any that could: for at most four election time-outs, so that any majority elects somebody.
+     * All 0: nobody is preferred. */
+    uint8_t priority;
+    /* A leader hands over to a member of higher priority that has caught up, once it has led, or
+     * has last tried, for so long. 0: never. */
+    uint32_t priority_calm_ms;
 
     /* Limits in bytes and counts; 0 takes the default. */
     size_t entry_bytes_max;      /* 2 MiB: one payload */
@@ -313,6 +325,7 @@ struct oak_raft_status {
     uint64_t last;    /* index of the newest entry */
     uint64_t last_term;
     uint64_t durable;      /* index up to which this member's log is on disk */
+    uint64_t transfer;     /* leader: to whom it hands over; 0: to nobody */
     uint64_t config_index; /* of the entry, or snapshot, that brought the configuration in force */
     size_t log_bytes;      /* payload bytes held in memory */
     size_t uncommitted_bytes;
@@ -329,6 +342,7 @@ struct oak_raft_peer_status {
     bool leaving; /* has a vote in the outgoing half only */
     bool active;  /* heard from within the last election time-out */
     bool ready;   /* a learner that has caught up: it may be made a voter */
+    uint8_t priority;
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
     size_t inflight_bytes;
     size_t inflight_entries;
@@ -446,9 +460,11 @@ OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
  * with its pre-vote. On a leader nothing happens. EINVAL: this member has no vote. ENOMEM. */
 OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
 
-/* Leadership is to go to `to` (0: to the follower that is best). ENOTLEADER; EINVAL: it has no
- * vote. This member steps down and stands back for two election time-outs, so that another is
- * elected. */
+/* Hand leadership to `to`; 0: to the best of the voters that are there, by priority first, then by
+ * what they have. Until it is done, or an election time-out has passed, this leader takes no
+ * proposals and no changes (ETRANSFER) and answers no read by lease; then it goes on as before. It
+ * is done when this member does not lead any more; oak_raft_status() tells. ENOTLEADER; EINVAL:
+ * `to` has no vote to come; EPENDING: another transfer is under way; ENOTREADY: it is not there. */
 OAK_RAFT_API int oak_raft_transfer(struct oak_raft *r, uint64_t to);
 
 OAK_RAFT_API void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out);

@@ -22,6 +22,8 @@ static struct oak_peer_frame sample_append(const struct oak_raft_entry *entries,
                    .log_term = 6,
                    .commit = 5,
                    .read_seq = 9,
+                   .transfer = true,
+                   .priority = 200,
                    .entries = entries,
                    .entry_count = count},
     };
@@ -46,6 +48,9 @@ static void an_append_comes_back_as_it_went(void **state)
     assert_int_equal(out.u.raft.entries[1].index, 10);
     assert_memory_equal(out.u.raft.entries[1].data, "hello", 5);
     assert_int_equal(out.u.raft.read_seq, 9);
+    assert_true(out.u.raft.transfer);
+    assert_false(out.u.raft.reject);
+    assert_int_equal(out.u.raft.priority, 200);
     assert_int_equal(out.address.to_boot, 6);
     oak_arena_fini(&arena);
     oak_buf_fini(&bytes);

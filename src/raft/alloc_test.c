@@ -227,9 +227,14 @@ static const struct step script[] = {
     MSG(PRE_VOTE, 4, .term = 4, .index = 1, .log_term = 1, .times = 40),
     MSG(APPEND, 4, .term = 3, .index = 1, .log_term = 1, .count = 0, .times = 3),
     TAKEN,
+    MSG(APPEND_REPLY, 2, .term = 4, .index = 216),
+    TAKEN,
     {.what = TRANSFER},
     TAKEN,
-    {.what = TICK, .term = 5000},
+    /* It is deposed, and told to stand by the next leader. */
+    MSG(APPEND, 2, .term = 5, .index = 216, .log_term = 4, .count = 40),
+    TAKEN,
+    MSG(TIMEOUT_NOW, 2, .term = 5),
     TAKEN,
 };
 

@@ -4,7 +4,8 @@
  * Happy path   1 the leader appends a joint configuration; from then on it decides with both halves
  *              2 it commits
  *              3 the leader appends the configuration that leaves it; that one decides alone
- *              4 it commits; a leader that is not in it tells so and steps down.
+ *              4 it commits; a leader that is not in it tells so, steps down, and has the best
+ *                of the others stand at once.
  *
  * A configuration is in force from the moment it is in the log, here and on every follower: one
  * that waited for its commit could elect a leader by the old majority while the new one already
@@ -132,6 +133,9 @@ void raft__config_start(struct oak_raft *r, uint64_t index, const struct oak_raf
 
 void raft__config_push(struct oak_raft *r, uint64_t index)
 {
+    if (OAK_BUG(config_at_apply) && index > r->applied) {
+        return;
+    }
     OAK_ASSERT_GT(index, r->config_index);
     struct oak_raft_config config;
     int e = raft__config_entry_decode(raft__log_at(&r->log, index), &config);
@@ -142,7 +146,7 @@ void raft__config_push(struct oak_raft *r, uint64_t index)
 
 void raft__config_cut(struct oak_raft *r, uint64_t from)
 {
-    if (r->config_index < from) {
+    if (r->config_index < from || OAK_BUG(config_not_rolled_back)) {
         return;
     }
     OAK_ASSERT(r->config_before.index < from || OAK_BUG(truncate_committed) ||
@@ -198,8 +202,12 @@ static int change_check(struct oak_raft *r, const struct oak_raft_config *target
     }
     /* Ongaro 2015: two leaders that each change one step from the same committed configuration can
      * end in two majorities that don't meet, unless each has committed in its own term first. */
-    if (r->config_index > r->commit || raft__config_joint(&r->config) || !raft__commit_is_own(r)) {
+    if (r->config_index > r->commit || raft__config_joint(&r->config) ||
+        !(raft__commit_is_own(r) || OAK_BUG(change_before_own_commit))) {
         return OAK_RAFT_EPENDING;
+    }
+    if (r->transfer_to != 0) {
+        return OAK_RAFT_ETRANSFER;
     }
     if (raft__config_same(&r->config, target)) {
         return OAK_RAFT_EINVAL;
@@ -258,12 +266,19 @@ void raft__change_advance(struct oak_raft *r)
         return;
     }
     if (raft__config_joint(&r->config)) {
+        if (r->transfer_to != 0) {
+            return; /* the target must have all of the log: the next leader goes on */
+        }
         /* Names nobody whom the joint one doesn't: no window is missing. */
         struct oak_raft_config next;
         raft__config_leave(&r->config, &next);
         (void)config_append(r, &next);
     } else if (r->halves == 0) {
+        struct raft__peer *best = raft__transfer_best(r);
         raft__become_follower(r, r->term, 0);
+        if (best != NULL) {
+            best->timeout_now_due = true;
+        }
         /* Others who lose their vote by this must know that it has committed, or each of them would
          * stand in its turn. */
         for (size_t i = 0; i < r->peer_count; i++) {

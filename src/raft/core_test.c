@@ -368,10 +368,10 @@ static void names_and_texts_are_there_for_all(void **state)
     (void)state;
     assert_string_equal(oak_raft_role_name(OAK_RAFT_PRE_CANDIDATE), "pre-candidate");
     assert_string_equal(oak_raft_error_text(OAK_RAFT_OK), "ok");
-    for (int e = 0; e >= OAK_RAFT_ENOTREADY; e--) {
+    for (int e = 0; e >= OAK_RAFT_ETRANSFER; e--) {
         assert_string_not_equal(oak_raft_error_text(e), "unknown error");
     }
-    assert_string_equal(oak_raft_error_text(OAK_RAFT_ENOTREADY - 1), "unknown error");
+    assert_string_equal(oak_raft_error_text(OAK_RAFT_ETRANSFER - 1), "unknown error");
     assert_string_equal(oak_raft_error_text(1), "unknown error");
 }
 

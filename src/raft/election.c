@@ -53,6 +53,7 @@ static void term_enter(struct oak_raft *r, uint64_t term, uint64_t vote)
     r->append_read_seq = 0;
     for (size_t i = 0; i < r->peer_count; i++) {
         r->peers[i].farewell_due = false;
+        r->peers[i].timeout_now_due = false;
     }
 }
 
@@ -69,6 +70,8 @@ void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader)
     }
     role_set(r, OAK_RAFT_FOLLOWER);
     r->leader = leader;
+    r->transfer_wanted = false;
+    raft__transfer_end(r);
     if (deposed) {
         r->uncommitted_bytes = 0;
         for (size_t i = 0; i < r->peer_count; i++) {
@@ -117,7 +120,8 @@ bool raft__may_campaign(const struct oak_raft *r)
     if (r->halves != 0 || r->role == OAK_RAFT_LEADER) {
         return true;
     }
-    return r->config_index > r->commit && raft__config_halves(&r->config_before.config, r->id) != 0;
+    return r->config_index > r->commit && !OAK_BUG(leaver_never_campaigns) &&
+           raft__config_halves(&r->config_before.config, r->id) != 0;
 }
 
 int raft__campaign(struct oak_raft *r)
@@ -133,7 +137,32 @@ int raft__campaign(struct oak_raft *r)
     raft__reads_lose(r);
     role_set(r, OAK_RAFT_PRE_CANDIDATE);
     r->leader = 0;
+    r->transfer_wanted = false;
     votes_ask(r);
+    raft__election_check(r);
+    return OAK_RAFT_OK;
+}
+
+static void stand(struct oak_raft *r)
+{
+    OAK_ASSERT_EQ(r->role, OAK_RAFT_PRE_CANDIDATE);
+    term_enter(r, r->term + 1, r->id);
+    role_set(r, OAK_RAFT_CANDIDATE);
+    votes_ask(r);
+}
+
+int raft__campaign_now(struct oak_raft *r)
+{
+    OAK_ASSERT_EQ(r->role, OAK_RAFT_FOLLOWER);
+    int e = lead_reserve(r);
+    if (e != OAK_RAFT_OK) {
+        return e;
+    }
+    raft__reads_lose(r);
+    role_set(r, OAK_RAFT_PRE_CANDIDATE);
+    r->leader = 0;
+    r->transfer_wanted = true;
+    stand(r);
     raft__election_check(r);
     return OAK_RAFT_OK;
 }
@@ -163,9 +192,7 @@ void raft__election_check(struct oak_raft *r)
     if (r->role == OAK_RAFT_PRE_CANDIDATE) {
         enum raft__tally tally = votes_count(r);
         if (tally == RAFT__WON) {
-            term_enter(r, r->term + 1, r->id);
-            role_set(r, OAK_RAFT_CANDIDATE);
-            votes_ask(r);
+            stand(r);
         } else if (tally == RAFT__LOST) {
             raft__become_follower(r, r->term, 0);
         }
@@ -181,13 +208,16 @@ void raft__election_check(struct oak_raft *r)
     }
 }
 
-bool raft__locked(const struct oak_raft *r, uint64_t from)
+bool raft__locked(const struct oak_raft *r, const struct oak_raft_msg *m)
 {
+    if (m->transfer) {
+        return false; /* the leader itself wants it */
+    }
     if (r->role == OAK_RAFT_LEADER) {
         return true; /* until check-quorum says otherwise */
     }
     /* A leader that campaigns again has lost its office: nobody holds on to it against itself. */
-    return r->leader != 0 && r->leader != from && r->now_ms - r->heard_ms < r->election_ms;
+    return r->leader != 0 && r->leader != m->from && r->now_ms - r->heard_ms < r->election_ms;
 }
 
 /* Is the candidate's log at least as new as ours (Raft 5.4.1)? */
@@ -208,7 +238,7 @@ void raft__on_vote(struct oak_raft *r, const struct oak_raft_msg *m)
                    (pre && m->term > r->term) ||
                    (OAK_BUG(vote_twice) && r->role == OAK_RAFT_FOLLOWER);
     bool current = log_is_current(r, m) || OAK_BUG(stale_log_wins);
-    bool grant = free_to && current && !raft__locked(r, m->from);
+    bool grant = free_to && current && !raft__locked(r, m);
     if (grant && !pre) {
         r->vote = m->from;
         r->grant_due = true;

@@ -202,6 +202,7 @@ void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct ra
 void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m)
 {
     contact(r, m->from);
+    r->priority_expected = m->priority;
     /* It names no more than what we acknowledged as durable in this term, perhaps in an earlier
      * life. */
     uint64_t commit = m->commit;

@@ -18,6 +18,7 @@
 #include "base/zoo.h"
 #include "oakum/raft.h"
 #include "raft/flow.h"
+#include "raft/voters.h"
 
 /* Batches being written at one time; past it the next waits and grows. One sync is under way and
  * one gathers as a rule; 64 leaves a host room to stripe. */
@@ -106,72 +107,6 @@ void raft__log_sweep(struct raft__log *log, uint64_t persisted, uint64_t applied
 /* The largest index up to `index` whose term is at most `term`; the base at the least. */
 uint64_t raft__log_find_term(const struct raft__log *log, uint64_t index, uint64_t term);
 
-/* -- quorum.c: majorities ---------------------------------------------------------------------- */
-
-/* Whose majorities a member belongs to, as bits. A learner has none. */
-enum { RAFT__INCOMING = 1, RAFT__OUTGOING = 2 };
-
-enum raft__tally { RAFT__PENDING, RAFT__WON, RAFT__LOST };
-
-/* The largest value that a majority of the `count` values reaches; 0 of none. */
-uint64_t raft__quorum_value(const uint64_t *values, size_t count);
-enum raft__tally raft__quorum_tally(size_t granted, size_t rejected, size_t count);
-
-/* One value of each voter, by halves. */
-struct raft__values {
-    size_t count[2];
-    uint64_t of[2][OAK_RAFT_MEMBERS_MAX];
-};
-static inline void raft__values_init(struct raft__values *v)
-{
-    v->count[0] = 0;
-    v->count[1] = 0;
-}
-static inline void raft__values_add(struct raft__values *v, unsigned halves, uint64_t value)
-{
-    if ((halves & RAFT__INCOMING) != 0) {
-        OAK_ASSERT_LT(v->count[0], (size_t)OAK_RAFT_MEMBERS_MAX);
-        v->of[0][v->count[0]++] = value;
-    }
-    if ((halves & RAFT__OUTGOING) != 0) {
-        OAK_ASSERT_LT(v->count[1], (size_t)OAK_RAFT_MEMBERS_MAX);
-        v->of[1][v->count[1]++] = value;
-    }
-}
-/* The largest value that a majority of each half reaches. */
-uint64_t raft__values_quorum(const struct raft__values *v);
-
-/* Votes, by halves. */
-struct raft__votes {
-    size_t granted[2];
-    size_t rejected[2];
-};
-void raft__votes_add(struct raft__votes *v, unsigned halves, bool granted, bool rejected);
-/* Won in all halves, or lost in one. */
-enum raft__tally raft__votes_tally(const struct raft__votes *v,
-                                   const struct oak_raft_config *config);
-
-/* -- config.c: configurations as values -------------------------------------------------------- */
-
-/* Of an entry of type CONFIG: has anybody a vote, too. */
-OAK_MUST_USE int raft__config_entry_decode(const struct oak_raft_entry *e,
-                                           struct oak_raft_config *out);
-/* Is its type known, and its payload what the type promises? */
-OAK_MUST_USE int raft__entry_check(const struct oak_raft_entry *e);
-bool raft__config_joint(const struct oak_raft_config *c);
-/* Of simple ones. */
-bool raft__config_same(const struct oak_raft_config *a, const struct oak_raft_config *b);
-/* RAFT__INCOMING, RAFT__OUTGOING, both or none. */
-unsigned raft__config_halves(const struct oak_raft_config *c, uint64_t id);
-bool raft__config_learns(const struct oak_raft_config *c, uint64_t id);
-/* Everybody, sorted. `ids` holds OAK_RAFT_MEMBERS_MAX. Returns how many. */
-size_t raft__config_members(const struct oak_raft_config *c, uint64_t *ids);
-/* The first step from `from` to `target`: joint, unless the voters stay. It may name too many
- * members: check it. */
-void raft__config_enter(const struct oak_raft_config *from, const struct oak_raft_config *target,
-                        struct oak_raft_config *out);
-/* The second step. */
-void raft__config_leave(const struct oak_raft_config *joint, struct oak_raft_config *out);
 
 /* -- progress.c: what a leader knows of a peer ------------------------------------------------- */
 
@@ -224,7 +159,9 @@ struct raft__peer {
     bool heard; /* in this term, since this member leads */
     uint64_t heard_ms;
     bool heartbeat_due;
-    bool farewell_due; /* not a leader any more: tell it what has committed in this term */
+    bool farewell_due;    /* not a leader any more: tell it what has committed in this term */
+    bool timeout_now_due; /* tell it to stand */
+    uint8_t priority;     /* as it told */
 
     enum raft__vote vote;
     bool vote_due; /* a (pre-)vote request waits to be sent */
@@ -377,6 +314,14 @@ struct oak_raft {
     struct raft__flight *spare[OAK_RAFT_MEMBERS_MAX]; /* windows of nobody, each for one peer */
     size_t spare_count;
 
+    uint64_t transfer_to; /* leader: who shall lead; 0: nobody else */
+    uint64_t transfer_since_ms;
+    bool transfer_wanted; /* candidate: the leader has told it to stand */
+    uint8_t priority;
+    uint8_t priority_expected; /* not a leader: of those who stand first */
+    uint32_t priority_calm_ms; /* 0: a leader stays, whatever its priority */
+    uint64_t calm_ms;          /* leader: since when it leads undisturbed */
+
     bool started; /* the first tick has come */
     uint64_t now_ms;
     uint64_t now_us;      /* at least now_ms; for measuring only */
@@ -447,6 +392,20 @@ void raft__config_restore(struct oak_raft *r, const struct oak_raft_snapshot *sn
  */
 void raft__change_advance(struct oak_raft *r);
 
+/* transfer.c */
+/* Who should take over; NULL: nobody could. */
+struct raft__peer *raft__transfer_best(struct oak_raft *r);
+/* `p` may have all it needs to take over. */
+void raft__transfer_advance(struct oak_raft *r, struct raft__peer *p);
+void raft__transfer_end(struct oak_raft *r);
+void raft__transfer_tick(struct oak_raft *r);
+OAK_MUST_USE int raft__on_timeout_now(struct oak_raft *r, const struct oak_raft_msg *m);
+/* The highest priority among those who could take over. */
+uint8_t raft__priority_told(const struct oak_raft *r);
+/* The time-out has come: is it somebody else's turn? */
+bool raft__priority_waits(struct oak_raft *r);
+void raft__priority_tick(struct oak_raft *r);
+
 /* raft.c */
 struct raft__peer *raft__peer_find(struct oak_raft *r, uint64_t id);
 struct raft__readers raft__readers(const struct oak_raft *r);
@@ -456,12 +415,14 @@ void raft__commit_to(struct oak_raft *r, uint64_t index);
 void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader);
 bool raft__may_campaign(const struct oak_raft *r);
 OAK_MUST_USE int raft__campaign(struct oak_raft *r);
+/* Stand without asking whether it could be won: the leader wants it. */
+OAK_MUST_USE int raft__campaign_now(struct oak_raft *r);
 /* Votes came in, or this member's own became durable. */
 void raft__election_check(struct oak_raft *r);
 void raft__election_rearm(struct oak_raft *r);
 bool raft__candidate_ready(const struct oak_raft *r);
 /* Heard a leader so lately that nobody else's campaign is answered. */
-bool raft__locked(const struct oak_raft *r, uint64_t from);
+bool raft__locked(const struct oak_raft *r, const struct oak_raft_msg *m);
 void raft__on_vote(struct oak_raft *r, const struct oak_raft_msg *m);
 void raft__on_vote_reply(struct oak_raft *r, const struct oak_raft_msg *m);
 

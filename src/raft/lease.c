@@ -214,7 +214,7 @@ void raft__lease_tick(struct oak_raft *r)
         }
         return;
     }
-    if (noop_due(r) && raft__log_reserve(&r->log, 1) == OAK_RAFT_OK) {
+    if (r->transfer_to == 0 && noop_due(r) && raft__log_reserve(&r->log, 1) == OAK_RAFT_OK) {
         raft__noop_push(r);
     }
 }
@@ -260,6 +260,9 @@ void oak_raft_lease(struct oak_raft *r, const struct oak_raft_now *now, struct o
 {
     *out = (struct oak_raft_lease){.kind = OAK_RAFT_LEASE_NONE, .limbo_first = 1};
     asked_note(r);
+    if (r->transfer_to != 0) {
+        return; /* the next leader may be there any moment: its lease is another's to wait for */
+    }
     uint64_t now_ms = OAK_BUG(lease_stale_clock) ? r->now_ms : now->mono_ms;
     if (own_left(r, now_ms) > 0) {
         out->kind = OAK_RAFT_LEASE_OWN;

@@ -126,6 +126,7 @@ static struct oak_raft_msg *send_add(struct oak_raft *r, enum oak_raft_msg_type 
     m->from = r->id;
     m->to = to;
     m->term = r->term;
+    m->priority = r->priority;
     return m;
 }
 
@@ -194,6 +195,7 @@ static void take_vote_request(struct oak_raft *r, struct raft__peer *p)
         m->term = pre ? r->term + 1 : r->term;
         m->index = raft__log_last(&r->log);
         m->log_term = raft__log_last_term(&r->log);
+        m->transfer = r->transfer_wanted;
         p->vote_due = false;
     }
 }
@@ -208,10 +210,17 @@ static bool snapshot_ready(const struct oak_raft *r, const struct raft__peer *p)
 static bool peer_ready(const struct oak_raft *r, const struct raft__peer *p)
 {
     if (r->role != OAK_RAFT_LEADER) {
-        return p->farewell_due || (p->vote_due && votes_may_leave(r));
+        return p->farewell_due || p->timeout_now_due || (p->vote_due && votes_may_leave(r));
     }
-    return p->heartbeat_due || p->read_answer != 0 || snapshot_ready(r, p) ||
+    return p->heartbeat_due || p->timeout_now_due || p->read_answer != 0 || snapshot_ready(r, p) ||
            raft__peer_wants_append(r, p);
+}
+
+static void take_timeout_now(struct oak_raft *r, struct raft__peer *p)
+{
+    if (p->timeout_now_due && send_add(r, OAK_RAFT_MSG_TIMEOUT_NOW, p->id) != NULL) {
+        p->timeout_now_due = false;
+    }
 }
 
 static void take_farewell(struct oak_raft *r, struct raft__peer *p)
@@ -221,6 +230,7 @@ static void take_farewell(struct oak_raft *r, struct raft__peer *p)
         m->commit = OAK_MIN(p->match, r->commit);
         p->farewell_due = false;
     }
+    take_timeout_now(r, p);
 }
 
 /* The short messages first: they must not wait behind payloads. */
@@ -230,8 +240,10 @@ static void take_beat(struct oak_raft *r, struct raft__peer *p)
     if (p->heartbeat_due && (m = send_add(r, OAK_RAFT_MSG_HEARTBEAT, p->id)) != NULL) {
         m->commit = OAK_BUG(commit_beyond_match) ? r->commit : OAK_MIN(p->match, r->commit);
         m->read_seq = r->reads.lead_next;
+        m->priority = raft__priority_told(r);
         p->heartbeat_due = false;
     }
+    take_timeout_now(r, p);
     if (p->read_answer != 0 && (m = send_add(r, OAK_RAFT_MSG_READ_REPLY, p->id)) != NULL) {
         m->read_seq = p->read_answer;
         m->index = p->read_answer_at;

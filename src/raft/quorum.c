@@ -42,7 +42,7 @@ enum raft__tally raft__quorum_tally(size_t granted, size_t rejected, size_t coun
 uint64_t raft__values_quorum(const struct raft__values *v)
 {
     uint64_t value = raft__quorum_value(v->of[0], v->count[0]);
-    if (v->count[1] == 0) {
+    if (v->count[1] == 0 || OAK_BUG(joint_one_majority)) {
         return value;
     }
     return OAK_MIN(value, raft__quorum_value(v->of[1], v->count[1]));
@@ -63,7 +63,7 @@ enum raft__tally raft__votes_tally(const struct raft__votes *v,
 {
     enum raft__tally incoming =
         raft__quorum_tally(v->granted[0], v->rejected[0], config->voter_count);
-    if (config->voter_outgoing_count == 0) {
+    if (config->voter_outgoing_count == 0 || OAK_BUG(joint_one_majority)) {
         return incoming;
     }
     enum raft__tally outgoing =

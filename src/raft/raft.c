@@ -37,6 +37,8 @@ static void options_take(struct oak_raft *r, const struct oak_raft_options *o)
     r->inflight_messages_max = or_default(o->inflight_messages_max, 256);
     r->uncommitted_bytes_max = or_default(o->uncommitted_bytes_max, 64 * mib);
     r->log_bytes_max = or_default(o->log_bytes_max, 256 * mib);
+    r->priority = o->priority;
+    r->priority_calm_ms = o->priority_calm_ms;
     r->apply_bytes_max = or_default(o->apply_bytes_max, 4 * mib);
 }
 
@@ -219,10 +221,10 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
     if (r->role == OAK_RAFT_LEADER || now_ms < r->deadline_ms) {
         return OAK_RAFT_OK;
     }
-    if (raft__may_campaign(r)) {
+    if (raft__may_campaign(r) && !raft__priority_waits(r)) {
         return raft__campaign(r);
     }
-    /* A learner waits to be found, and admits that it knows no leader. */
+    /* It is somebody else's turn, or a learner waits to be found: no leader is known. */
     raft__become_follower(r, r->term, 0);
     raft__election_rearm(r);
     return OAK_RAFT_OK;
@@ -232,7 +234,13 @@ void oak_raft_applied(struct oak_raft *r, uint64_t index)
 {
     OAK_ASSERT_LE(index, r->apply_issued);
     if (index > r->applied) {
+        uint64_t before = OAK_MAX(r->applied, r->log.base);
         r->applied = index;
+        for (uint64_t i = before + 1; OAK_BUG(config_at_apply) && i <= index; i++) {
+            if (raft__log_at(&r->log, i)->type == OAK_RAFT_ENTRY_CONFIG) {
+                raft__config_push(r, i);
+            }
+        }
         raft__log_sweep(&r->log, r->token_persisted, r->applied);
     }
 }
@@ -286,6 +294,7 @@ void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
         .last_term = raft__log_last_term(&r->log),
         .durable = r->durable,
         .config_index = r->config_index,
+        .transfer = r->transfer_to,
         .log_bytes = r->log.bytes,
         .uncommitted_bytes = r->uncommitted_bytes,
         .lease_left_ms = raft__lease_left(r),
@@ -311,6 +320,7 @@ size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *row
             .leaving = p->halves == RAFT__OUTGOING,
             .active = raft__peer_active(r, p),
             .ready = raft__catchup_ready(r, p),
+            .priority = p->priority,
             .inflight_bytes = p->window.bytes,
             .inflight_entries = p->window.entries,
             .window_bytes = raft__flow_window(&p->window.flow, r->inflight.cost, r->now_us),
@@ -343,6 +353,7 @@ const char *oak_raft_error_text(int error)
         "the index is compacted or not applied yet",
         "another change is under way, or the leader is too new",
         "a member has not caught up yet",
+        "leadership is being handed over",
     };
     size_t at = error <= 0 && error > -64 ? (size_t)-error : OAK_COUNT_OF(texts);
     return at < OAK_COUNT_OF(texts) ? texts[at] : "unknown error";

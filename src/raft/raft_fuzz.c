@@ -31,10 +31,33 @@ static bool leads_in(const struct oak_raft *r, uint64_t term)
     return s.role == OAK_RAFT_LEADER && s.term == term;
 }
 
+/* Most ids in one list, some in another. */
+static struct oak_raft_config config_read(struct oak_reader *in)
+{
+    struct oak_raft_config c = {0};
+    for (uint64_t id = 1; id <= 4; id++) {
+        uint8_t parts = oak_read_u8(in);
+        if ((parts & 1) != 0) {
+            c.voters[c.voter_count++] = id;
+        }
+        if ((parts & 2) != 0) {
+            c.voters_outgoing[c.voter_outgoing_count++] = id;
+        }
+        if ((parts & 7) == 4) {
+            c.learners[c.learner_count++] = id;
+        }
+        if ((parts & 7) == 6) {
+            c.learners_next[c.learner_next_count++] = id;
+        }
+    }
+    return c;
+}
+
 static void step_one(struct oak_raft *r, struct oak_reader *in)
 {
     struct oak_raft_entry entries[8];
-    struct oak_raft_msg m = {.type = (enum oak_raft_msg_type)(oak_read_u8(in) % 13u)};
+    uint8_t configs[8][OAK_RAFT_CONFIG_BYTES_MAX] = {0};
+    struct oak_raft_msg m = {.type = (enum oak_raft_msg_type)(oak_read_u8(in) % 14u)};
     uint8_t flags = oak_read_u8(in);
     m.from = (flags & 1) != 0 ? 2 : read_number(in);
     m.to = (flags & 2) != 0 ? read_number(in) : 1;
@@ -46,6 +69,8 @@ static void step_one(struct oak_raft *r, struct oak_reader *in)
     m.hint_index = (flags & 8) != 0 ? read_number(in) : 0;
     m.hint_term = (flags & 8) != 0 ? read_number(in) : 0;
     m.reject = (flags & 16) != 0;
+    m.transfer = (flags & 32) != 0;
+    m.priority = (uint8_t)m.commit;
     m.snapshot.index = (flags & 32) != 0 ? read_number(in) : 0;
     m.snapshot.term = (flags & 32) != 0 ? read_number(in) : 0;
     m.snapshot.config = (struct oak_raft_config){.voter_count = 3, .voters = {1, 2, 3}};
@@ -61,10 +86,16 @@ static void step_one(struct oak_raft *r, struct oak_reader *in)
         entries[i] = (struct oak_raft_entry){
             .index = (odd & 1) != 0 ? read_number(in) : m.index + 1 + i,
             .term = read_number(in),
-            .type = (enum oak_raft_entry_type)((odd >> 1) % 3u),
+            .type = (enum oak_raft_entry_type)((odd >> 1) % 4u),
             .size = (odd & 64) != 0 ? 6 : 0,
             .data = (odd & 128) != 0 ? NULL : "bytes",
         };
+        if (entries[i].type == OAK_RAFT_ENTRY_CONFIG && (odd & 64) != 0) {
+            struct oak_raft_config config = config_read(in);
+            bool sound = oak_raft_config_check(&config) == OAK_RAFT_OK;
+            entries[i].data = configs[i];
+            entries[i].size = sound ? (uint32_t)oak_raft_config_encode(&config, configs[i]) : 16;
+        }
     }
     bool from_leader = m.type == OAK_RAFT_MSG_APPEND || m.type == OAK_RAFT_MSG_HEARTBEAT ||
                        m.type == OAK_RAFT_MSG_SNAPSHOT;
@@ -102,9 +133,23 @@ static void take_one(struct oak_raft *r, struct host *h)
         h->applied = OAK_MAX(h->applied, out->persist.restore->index);
     }
     for (size_t i = 0; i < out->apply_count; i++) {
-        OAK_ASSERT(out->apply[i].size == 0 || memcmp(out->apply[i].data, "bytes", 6) == 0);
+        struct oak_raft_config config;
+        const struct oak_raft_entry *e = &out->apply[i];
+        if (e->type == OAK_RAFT_ENTRY_CONFIG) {
+            OAK_ASSERT(oak_raft_config_decode(e->data, e->size, &config) == OAK_RAFT_OK);
+        } else if (e->type == OAK_RAFT_ENTRY_DATA) {
+            OAK_ASSERT(e->size == 0 || memcmp(e->data, "bytes", 6) == 0);
+        }
         h->applied = OAK_MAX(h->applied, out->apply[i].index);
     }
+}
+
+static void change_one(struct oak_raft *r, struct oak_reader *in)
+{
+    struct oak_raft_config config = config_read(in);
+    config.voter_outgoing_count = 0;
+    config.learner_next_count = 0;
+    (void)oak_raft_change(r, &config, NULL, NULL);
 }
 
 static void call_one(struct oak_raft *r, struct host *h, struct oak_reader *in)
@@ -142,8 +187,13 @@ static void call_one(struct oak_raft *r, struct host *h, struct oak_reader *in)
         oak_raft_unreachable(r, read_number(in));
         break;
     case 9:
-    case 10:
         take_one(r, h);
+        break;
+    case 10:
+        change_one(r, in);
+        break;
+    case 11:
+        (void)oak_raft_transfer(r, read_number(in));
         break;
     default:
         step_one(r, in);

@@ -19,6 +19,7 @@ void raft__lead(struct oak_raft *r)
     r->leader = r->id;
     r->beat_ms = r->now_ms;
     r->reads.lead_next = 0;
+    r->calm_ms = r->now_ms;
     r->uncommitted_bytes = 0;
     for (uint64_t i = r->commit + 1; i <= raft__log_last(&r->log); i++) {
         r->uncommitted_bytes += raft__log_at(&r->log, i)->size;
@@ -40,6 +41,9 @@ int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t
     }
     if (size > r->entry_bytes_max) {
         return OAK_RAFT_ETOOLARGE;
+    }
+    if (r->transfer_to != 0) {
+        return OAK_RAFT_ETRANSFER;
     }
     uint64_t waiting = raft__log_last(&r->log) - r->commit;
     uint64_t held = r->uncommitted_bytes + waiting * RAFT__ENTRY_OVERHEAD;
@@ -69,6 +73,21 @@ int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t
     return OAK_RAFT_OK;
 }
 
+/* Animals of the zoo: somebody without a vote counts in the place of the last voter. */
+static void bugs_count(const struct oak_raft *r, struct raft__values *matches)
+{
+    uint64_t *last = &matches->of[0][0];
+    for (size_t i = 1; i < matches->count[0]; i++) {
+        last = matches->of[0][i] < *last ? &matches->of[0][i] : last;
+    }
+    for (size_t i = 0; OAK_BUG(learner_counts) && i < r->peer_count; i++) {
+        *last = r->peers[i].learner ? OAK_MAX(*last, r->peers[i].match) : *last;
+    }
+    if (OAK_BUG(removed_leader_counts_itself) && r->halves == 0) {
+        *last = OAK_MAX(*last, r->durable);
+    }
+}
+
 void raft__commit_advance(struct oak_raft *r)
 {
     OAK_ASSERT(r->role == OAK_RAFT_LEADER);
@@ -83,6 +102,9 @@ void raft__commit_advance(struct oak_raft *r)
     }
     OAK_ASSERT_EQ(matches.count[0], r->config.voter_count);
     OAK_ASSERT_EQ(matches.count[1], r->config.voter_outgoing_count);
+    if (OAK_BUG(learner_counts) || OAK_BUG(removed_leader_counts_itself)) {
+        bugs_count(r, &matches);
+    }
     uint64_t index = raft__values_quorum(&matches);
     uint64_t term = 0;
     if (index <= r->commit || !raft__log_term(&r->log, index, &term)) {
@@ -129,6 +151,8 @@ void raft__leader_tick(struct oak_raft *r)
             raft__catchup_tick(r, p);
         }
     }
+    raft__transfer_tick(r);
+    raft__priority_tick(r);
     raft__change_advance(r);
 }
 
@@ -141,6 +165,7 @@ static struct raft__peer *peer_heard(struct oak_raft *r, const struct oak_raft_m
     }
     p->heard = true;
     p->heard_ms = r->now_ms;
+    p->priority = m->priority;
     if (m->read_seq > p->read_acked) {
         p->read_acked = m->read_seq;
         raft__reads_confirm(r);
@@ -154,6 +179,9 @@ static void append_accepted(struct oak_raft *r, struct raft__peer *p, uint64_t i
     raft__peer_acked(p, index, r->log.base, r->now_us);
     if (p->match == before) {
         return;
+    }
+    if (p->id == r->transfer_to) {
+        raft__transfer_advance(r, p);
     }
     if (p->learner) {
         raft__catchup_acked(r, p);
@@ -306,18 +334,4 @@ void oak_raft_unreachable(struct oak_raft *r, uint64_t peer)
         raft__peer_probe(p, p->match + 1);
         p->probe_sent = true; /* not again at once: the heartbeat's pace is fast enough */
     }
-}
-
-int oak_raft_transfer(struct oak_raft *r, uint64_t to)
-{
-    if (r->role != OAK_RAFT_LEADER) {
-        return OAK_RAFT_ENOTLEADER;
-    }
-    const struct raft__peer *p = to != 0 ? raft__peer_find(r, to) : NULL;
-    if (to != 0 && (p == NULL || p->learner)) {
-        return OAK_RAFT_EINVAL;
-    }
-    raft__become_follower(r, r->term, 0);
-    r->deadline_ms = r->now_ms + 3ull * r->election_ms;
-    return OAK_RAFT_OK;
 }

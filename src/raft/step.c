@@ -113,6 +113,7 @@ static int form_check(const struct oak_raft *r, const struct oak_raft_msg *m)
     case OAK_RAFT_MSG_HEARTBEAT:
     case OAK_RAFT_MSG_HEARTBEAT_REPLY:
     case OAK_RAFT_MSG_READ_REPLY:
+    case OAK_RAFT_MSG_TIMEOUT_NOW:
     case OAK_RAFT_MSG_END_:
     default:
         break;
@@ -146,6 +147,7 @@ static int leader_check(const struct oak_raft *r, const struct oak_raft_msg *m)
     case OAK_RAFT_MSG_HEARTBEAT_REPLY:
     case OAK_RAFT_MSG_READ:
     case OAK_RAFT_MSG_READ_REPLY:
+    case OAK_RAFT_MSG_TIMEOUT_NOW:
     case OAK_RAFT_MSG_END_:
     default:
         return OAK_RAFT_OK;
@@ -186,6 +188,7 @@ static int step_stale(struct oak_raft *r, const struct oak_raft_msg *m)
     case OAK_RAFT_MSG_APPEND_REPLY:
     case OAK_RAFT_MSG_HEARTBEAT_REPLY:
     case OAK_RAFT_MSG_READ_REPLY:
+    case OAK_RAFT_MSG_TIMEOUT_NOW:
     case OAK_RAFT_MSG_END_:
     default:
         return OAK_RAFT_OK;
@@ -204,7 +207,7 @@ static bool term_adopt(struct oak_raft *r, const struct oak_raft_msg *m)
     if (m->type == OAK_RAFT_MSG_PRE_VOTE_REPLY && !m->reject) {
         return true; /* it names the term that was asked about */
     }
-    if (m->type == OAK_RAFT_MSG_VOTE && raft__locked(r, m->from)) {
+    if (m->type == OAK_RAFT_MSG_VOTE && raft__locked(r, m)) {
         return false;
     }
     raft__become_follower(r, m->term, from_leader(m) ? m->from : 0);
@@ -241,6 +244,8 @@ static int dispatch(struct oak_raft *r, const struct oak_raft_msg *m, struct raf
     case OAK_RAFT_MSG_READ_REPLY:
         raft__on_read_reply(r, m);
         return OAK_RAFT_OK;
+    case OAK_RAFT_MSG_TIMEOUT_NOW:
+        return raft__on_timeout_now(r, m);
     case OAK_RAFT_MSG_END_:
     default:
         OAK_UNREACHABLE("the type was checked");

@@ -122,6 +122,8 @@ size_t kit_persist(struct kit *kit, struct kit_node *n, size_t count);
 int kit_deliver(struct kit *kit, size_t at, bool keep);
 void kit_drop(struct kit *kit, size_t at);
 int kit_tick(struct kit *kit, struct kit_node *n, uint64_t ms);
+/* Every member gets a random part, most keep theirs; who is new begins as a learner. */
+int kit_churn(struct kit *kit, struct kit_node *leader, struct oak_prng *prng);
 int kit_propose(struct kit *kit, struct kit_node *n, const char *text);
 int kit_read(struct kit *kit, struct kit_node *n, uint64_t *seq);
 /* A read that is asked for and checked at this moment. Nothing that committed anywhere by now may

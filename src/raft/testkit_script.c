@@ -6,13 +6,14 @@
  *   cluster n=3 [voters=2] [heartbeat=100] [election=1000] [append_bytes=..] [append_entries=..]
  *           [inflight_bytes=..] [inflight_entries=..] [inflight_messages=..]
  *           [uncommitted_bytes=..] [log_bytes=..] [apply_bytes=..]
- *           [entry_bytes=..] [lease=MS] [drift=PPM]
+ *           [entry_bytes=..] [lease=MS] [drift=PPM] [calm=MS] [priority=P1,P2,..]
  *                                     make nodes 1..n, of which the first `voters` have a vote
  *
  *   add ID                            a node that is in nobody's configuration
  *   join ID                           likewise, and it knows of no group either
  *
  *   change ID voters=1,2,3 [learners=4,5] [lease=MS] [drift=PPM]
+ *   transfer ID [TO]                  hand leadership over
  *   campaign ID | tick ID|all MS | propose ID TEXT [COUNT] | read ID [COUNT]
  *
  *   persist ID|all [COUNT]            finish writes
@@ -119,7 +120,8 @@ static enum oak_raft_msg_type type_of(const char *name)
                                         "heartbeat-reply",
                                         "snapshot",
                                         "read",
-                                        "read-reply"};
+                                        "read-reply",
+                                        "timeout-now"};
     for (int i = 1; i < OAK_RAFT_MSG_END_; i++) {
         if (strcmp(name, names[i]) == 0) {
             return (enum oak_raft_msg_type)i;
@@ -197,8 +199,12 @@ static void run_cluster(struct script *s, const struct words *w)
             s->kit.config.learners[s->kit.config.learner_count++] = id;
         }
     }
+    uint64_t priorities[OAK_RAFT_MEMBERS_MAX] = {0};
+    (void)id_list(w, "priority", priorities);
+    o->priority_calm_ms = (uint32_t)option(w, "calm", 0);
     for (uint64_t id = 1; id <= n; id++) {
         o->seed = id * 1000;
+        o->priority = (uint8_t)priorities[id - 1];
         (void)kit_add(&s->kit, id, o);
     }
 }
@@ -308,6 +314,7 @@ static void run_step(struct script *s, const struct words *w)
     m.hint_index = option(w, "hint", 0);
     m.hint_term = option(w, "hintterm", 0);
     m.reject = option(w, "reject", 0) != 0;
+    m.transfer = option(w, "transfer", 0) != 0;
     m.snapshot.term = option(w, "at", 0);
     m.snapshot.index = option(w, "atindex", 0);
     m.snapshot.config = s->kit.config;
@@ -448,6 +455,9 @@ static bool run_node(struct script *s, struct kit_node *n, const struct words *w
     } else if (strcmp(verb, "change") == 0) {
         struct oak_raft_config c = config_of(w);
         e = oak_raft_change(n->r, &c, NULL, NULL);
+        kit_take(&s->kit, n);
+    } else if (strcmp(verb, "transfer") == 0) {
+        e = oak_raft_transfer(n->r, word_number(w, 2, 0));
         kit_take(&s->kit, n);
     } else if (strcmp(verb, "config") == 0) {
         show_config(s, n);

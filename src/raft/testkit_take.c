@@ -17,7 +17,8 @@ static const char *const type_names[] = {"?",
                                          "heartbeat-reply",
                                          "snapshot",
                                          "read",
-                                         "read-reply"};
+                                         "read-reply",
+                                         "timeout-now"};
 
 static size_t ids_describe(const char *head, const uint64_t *ids, uint32_t count, char *text,
                            size_t size)
@@ -122,6 +123,12 @@ void kit_describe(const struct oak_raft_msg *m, char *text, size_t size)
         ADD(" commit=%d", (int)m->commit);
     } else if (m->type == OAK_RAFT_MSG_SNAPSHOT) {
         ADD(" at=%d:%d", (int)m->snapshot.term, (int)m->snapshot.index);
+    }
+    if (m->transfer) {
+        ADD(" transfer");
+    }
+    if (m->priority != 0) {
+        ADD(" priority=%d", (int)m->priority);
     }
     if (m->reject) {
         ADD(" reject");
