@@ -41,11 +41,18 @@ static void op_draw(struct chaos__client *client)
     unsigned dice = (unsigned)oak_prng_below(&c->prng, 100);
     uint64_t epoch = (crowd_now(&c->crowd) - c->start_ns) / EPOCH_NS;
     client->op = (struct op){.client = client->index, .key = epoch * KEYS + slot};
-    client->op.kind = dice < 40   ? OP_GET
-                      : dice < 52 ? OP_PEEK
-                      : dice < 80 ? OP_PUT
-                      : dice < 94 ? OP_CAS
-                                  : OP_DELETE;
+    client->op.kind = dice < 38   ? OP_GET
+                      : dice < 50 ? OP_PEEK
+                      : dice < 74 ? OP_PUT
+                      : dice < 86 ? OP_CAS
+                      : dice < 91 ? OP_DELETE
+                      : dice < 96 ? OP_MOVE
+                                  : OP_LOOK;
+    if (client->op.kind == OP_MOVE || client->op.kind == OP_LOOK) {
+        client->op.key = epoch;
+        client->op.arg = client->op.kind == OP_MOVE ? ++c->value : 0;
+        return;
+    }
     if (client->op.kind == OP_PUT || client->op.kind == OP_CAS) {
         client->op.expect = client->op.kind == OP_CAS ? c->lately[slot] : 0;
         client->op.arg = ++c->value;
@@ -112,7 +119,8 @@ static void op_send(struct chaos__client *client)
         return;
     case OP_MOVE:
     case OP_LOOK:
-        break;
+        chaos__pair_send(client, TIMEOUT_NS);
+        return;
     }
     OAK_UNREACHABLE("operation");
 }
@@ -172,6 +180,9 @@ static void answered(struct chaos *c, const struct crowd_call *call, const struc
     latency_add(c, call->done_ns - call->sent_ns);
     if (op->kind == OP_PEEK) {
         return;
+    }
+    if (op->kind == OP_MOVE || op->kind == OP_LOOK) {
+        chaos__pair_judge(c, op, (const Etcdserverpb__TxnResponse *)call->response);
     }
     if (c->phase == CHAOS_HEALING && call->sent_ns >= c->phase_ns) {
         n->progressed = true;

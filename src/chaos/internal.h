@@ -172,6 +172,9 @@ void chaos__clients_start(struct chaos *c);
 /* All have come to rest after c->closing. */
 bool chaos__clients_idle(const struct chaos *c);
 void chaos__clients_fini(struct chaos *c);
+/* pairs.c: OP_MOVE and OP_LOOK. */
+void chaos__pair_send(struct chaos__client *client, uint64_t timeout_ns);
+void chaos__pair_judge(struct chaos *c, const struct op *op, const Etcdserverpb__TxnResponse *txn);
 /* The number that one of our values is. */
 uint64_t chaos__value_read(const Mvccpb__KeyValue *kv);
 

@@ -129,6 +129,35 @@ static void a_serializable_read_of_what_nobody_wrote_is_seen(void **state)
     assert_true(says(w, "serializable reads: "));
 }
 
+static void two_keys_of_a_transaction_that_are_seen_apart_are_seen(void **state)
+{
+    struct world *w = *state;
+    char digits[] = "7";
+    Mvccpb__KeyValue kv = MVCCPB__KEY_VALUE__INIT;
+    Mvccpb__KeyValue *kvs[] = {&kv};
+    Etcdserverpb__RangeResponse there = ETCDSERVERPB__RANGE_RESPONSE__INIT;
+    Etcdserverpb__RangeResponse absent = ETCDSERVERPB__RANGE_RESPONSE__INIT;
+    Etcdserverpb__ResponseOp steps[2] = {ETCDSERVERPB__RESPONSE_OP__INIT,
+                                         ETCDSERVERPB__RESPONSE_OP__INIT};
+    Etcdserverpb__ResponseOp *responses[2] = {&steps[0], &steps[1]};
+    Etcdserverpb__TxnResponse txn = ETCDSERVERPB__TXN_RESPONSE__INIT;
+    const struct op look = {.kind = OP_LOOK, .key = 3};
+    kv.value = oak_proto_binary(oak_bytes_str(digits));
+    there.n_kvs = 1;
+    there.kvs = kvs;
+    for (size_t i = 0; i < 2; i++) {
+        steps[i].response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
+        steps[i].response_range = &there;
+    }
+    txn.n_responses = 2;
+    txn.responses = responses;
+    chaos__pair_judge(w->c, &look, &txn);
+    assert_int_equal(w->report.violation_count, 0);
+    steps[1].response_range = &absent;
+    chaos__pair_judge(w->c, &look, &txn);
+    assert_true(says(w, "transactions: "));
+}
+
 static void two_leaders_of_a_term_are_seen(void **state)
 {
     struct world *w = *state;
@@ -163,6 +192,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revision_that_is_told_twice_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_serializable_read_of_what_nobody_wrote_is_seen, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(two_keys_of_a_transaction_that_are_seen_apart_are_seen,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(two_leaders_of_a_term_are_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(two_leaders_of_a_term_in_the_logs_are_seen, setup,
                                         teardown),
