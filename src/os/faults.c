@@ -11,7 +11,8 @@
  * Can fail     making and joining. A file that is no such page is refused; words out of range
  *              count as their bound.
  * Invariants   the monotonic clock runs faster or slower, and never jumps or goes back: a change of
- *              its rate sets an anchor, and a moment before the anchor counts as the anchor.
+ *              its rate sets an anchor, a moment before the anchor counts as the anchor, and what
+ *              one thread has seen is the least that any sees later.
  * Thread       any; the words are atomic.
  */
 #include <errno.h>
@@ -30,20 +31,26 @@
 #define MAGIC         UINT64_C(0x6f616b2d6661756c) /* "oak-faul" */
 #define DELAY_NS_MAX  ((int64_t)60 * 1000000000)
 #define RATE_PPM_MAX  100000
+#define TRIES_MAX     1000
 #define OFFSET_NS_MAX ((int64_t)400 * 86400 * 1000000000)
 
 struct page {
     _Atomic uint64_t magic;
     _Atomic uint64_t breaker; /* its process id */
     _Atomic int64_t words[OAK_OS_FAULT_COUNT];
-    /* The monotonic clock: odd while the next two change. */
+    /* The monotonic clock. Of the two rates, that of the parity of `turn` holds; the other one is
+     * the next, which may be half written for as long as its writer sleeps: nobody reads it. */
     _Atomic uint64_t turn;
-    _Atomic uint64_t anchor_real_ns;
-    _Atomic uint64_t anchor_own_ns;
+    struct rate {
+        _Atomic int64_t ppm;
+        _Atomic uint64_t real_ns; /* since this moment, */
+        _Atomic uint64_t own_ns;  /* which was this one here */
+    } rates[2];
 };
 
 struct oak_os_faults {
     struct page *page;
+    _Atomic uint64_t seen_ns; /* the latest that the monotonic clock has shown here */
     struct oak_disk disk;
     const struct oak_disk *real;
 };
@@ -174,31 +181,36 @@ const struct oak_disk *oak_os_faults_disk(const struct oak_os_faults *f)
 
 /* -- the clock --------------------------------------------------------------------------------- */
 
-static uint64_t own_mono_ns(const struct page *page, uint64_t real_ns, int64_t rate_ppm)
+static uint64_t own_mono_ns(const struct rate *rate, uint64_t real_ns)
 {
-    uint64_t from = atomic_load(&page->anchor_real_ns);
-    uint64_t own = atomic_load(&page->anchor_own_ns);
+    uint64_t from = atomic_load(&rate->real_ns);
+    uint64_t own = atomic_load(&rate->own_ns);
+    int64_t ppm = atomic_load(&rate->ppm);
     uint64_t passed = real_ns > from ? real_ns - from : 0;
+    ppm = OAK_MAX(-RATE_PPM_MAX, OAK_MIN(ppm, RATE_PPM_MAX));
     /* In two steps: a product of nanoseconds and parts in a million overflows after hours. */
-    int64_t seconds = (int64_t)(passed / 1000000000) * 1000 * rate_ppm;
-    int64_t rest = (int64_t)(passed % 1000000000) * rate_ppm / 1000000;
+    int64_t seconds = (int64_t)(passed / 1000000000) * 1000 * ppm;
+    int64_t rest = (int64_t)(passed % 1000000000) * ppm / 1000000;
     return own + passed + (uint64_t)(seconds + rest);
 }
 
 static uint64_t faulty_mono(void *user)
 {
-    const struct oak_os_faults *f = user;
-    const struct page *page = f->page;
+    struct oak_os_faults *f = user;
     struct oak_clock real = oak_os_clock();
-    /* A page that its owner has torn is not waited for: whatever it holds then counts. */
-    for (int tries = 0;; tries++) {
-        uint64_t turn = atomic_load(&page->turn);
-        int64_t rate = word(f, OAK_OS_FAULT_MONO_RATE_PPM, -RATE_PPM_MAX, RATE_PPM_MAX);
-        uint64_t now = own_mono_ns(page, real.mono_ns(real.user), rate);
-        if ((turn % 2 == 0 && turn == atomic_load(&page->turn)) || tries == 1000) {
-            return now;
-        }
+    /* Again only when the writer has moved on meanwhile: it is never waited for. */
+    uint64_t turn, now;
+    int tries = 0;
+    do {
+        turn = atomic_load(&f->page->turn);
+        now = own_mono_ns(&f->page->rates[turn % 2], real.mono_ns(real.user));
+    } while (turn != atomic_load(&f->page->turn) && tries++ < TRIES_MAX);
+    /* Between the moment that a change is made for and the one in which it shows, somebody may have
+     * looked: a slower clock then stands still until it is true again. */
+    uint64_t seen = atomic_load(&f->seen_ns);
+    while (seen < now && !atomic_compare_exchange_weak(&f->seen_ns, &seen, now)) {
     }
+    return OAK_MAX(seen, now);
 }
 
 static uint64_t faulty_wall(void *user)
@@ -324,13 +336,12 @@ void oak_os_faults_set(struct oak_os_faults *f, enum oak_os_fault which, int64_t
     }
     struct oak_clock real = oak_os_clock();
     uint64_t now = real.mono_ns(real.user);
-    uint64_t own =
-        own_mono_ns(page, now, word(f, OAK_OS_FAULT_MONO_RATE_PPM, -RATE_PPM_MAX, RATE_PPM_MAX));
-    atomic_fetch_add(&page->turn, 1);
-    atomic_store(&page->anchor_real_ns, now);
-    atomic_store(&page->anchor_own_ns, own);
-    atomic_store(&page->words[which], value);
-    atomic_fetch_add(&page->turn, 1);
+    uint64_t turn = atomic_load(&page->turn);
+    struct rate *next = &page->rates[(turn + 1) % 2];
+    atomic_store(&next->real_ns, now);
+    atomic_store(&next->own_ns, own_mono_ns(&page->rates[turn % 2], now));
+    atomic_store(&next->ppm, value);
+    atomic_store(&page->turn, turn + 1);
 }
 
 void oak_os_faults_close(struct oak_os_faults *f)
