@@ -44,7 +44,7 @@ class Tool:
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
         self.process = subprocess.Popen([tool(name), *map(str, arguments)], text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        preexec_fn=harness._die_with_parent)
+                                        preexec_fn=harness.die_with_parent)
 
     def __enter__(self):
         return self
