@@ -107,7 +107,6 @@ void raft__log_sweep(struct raft__log *log, uint64_t persisted, uint64_t applied
 /* The largest index up to `index` whose term is at most `term`; the base at the least. */
 uint64_t raft__log_find_term(const struct raft__log *log, uint64_t index, uint64_t term);
 
-
 /* -- progress.c: what a leader knows of a peer ------------------------------------------------- */
 
 enum raft__vote { RAFT__VOTE_NONE, RAFT__VOTE_GRANTED, RAFT__VOTE_REJECTED };
