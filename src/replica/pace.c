@@ -23,11 +23,13 @@
 
 #include "base/zoo.h"
 
-#define SECOND_NS   1000000000ull
-#define PERIOD_NS   (SECOND_NS / 4)
-#define STUCK_NS    (3 * SECOND_NS)
-#define PATIENCE_NS (60 * SECOND_NS)
-#define GIVEN_UP_NS (600 * SECOND_NS)
+#define SECOND_NS 1000000000ull
+#define PERIOD_NS (SECOND_NS / 4)
+/* Two seconds of leadership: what clients ask of a leader just elected is no measure. */
+#define MEASURED_PERIODS 8u
+#define STUCK_NS         (3 * SECOND_NS)
+#define PATIENCE_NS      (60 * SECOND_NS)
+#define GIVEN_UP_NS      (600 * SECOND_NS)
 /* Bytes a second: so that a second of it in nanoseconds fits 64 bits. */
 #define RATE_MAX 10000000000ull
 /* Of what is held for a follower, in thousandths. */
@@ -86,14 +88,14 @@ static uint64_t fill_of(const struct pace_view *v, const struct pace_follower *f
 static bool row_note(struct pace_row *row, const struct pace_view *v, const struct pace_follower *f)
 {
     if (row->id != f->id) {
-        *row = (struct pace_row){.id = f->id, .progress_ns = v->now_ns, .has = f->has};
+        *row = (struct pace_row){.id = f->id, .progress = f->progress, .has = f->has};
         row->gap = UINT64_MAX; /* the first look only notes it */
     }
     if (row->progress != f->progress) {
         row->progress = f->progress;
         row->progress_ns = v->now_ns;
     }
-    return f->active && v->now_ns - row->progress_ns < STUCK_NS &&
+    return f->active && row->progress_ns != 0 && v->now_ns - row->progress_ns < STUCK_NS &&
            v->now_ns >= row->given_up_until_ns;
 }
 
@@ -126,13 +128,15 @@ static bool spare(const struct pace_view *v, const struct pace_follower *laggard
 }
 
 static void begin(struct pace *p, const struct pace_view *v, const struct pace_follower *f,
-                  uint64_t incoming, uint64_t follows)
+                  uint64_t follows)
 {
     p->laggard = f->id;
-    p->peak = incoming;
-    p->floor = spare(v, f) ? incoming / 2 : incoming / 10;
+    p->peak = p->incoming;
+    p->floor = spare(v, f) ? p->peak / 2 : p->peak / 10;
     p->floor = OAK_MAX(p->floor, (uint64_t)OAK_PACE_BYTES_MIN);
-    p->rate = OAK_MAX(OAK_MIN(follows, incoming) / 4 * 3, p->floor);
+    /* One that took in nothing just now, though it did lately: half, to begin with. */
+    uint64_t rate = follows > 0 ? OAK_MIN(follows, p->peak) / 4 * 3 : p->peak / 2;
+    p->rate = OAK_MAX(rate, p->floor);
     p->tokens = 0;
     p->filled_ns = v->now_ns;
 }
@@ -163,8 +167,10 @@ void pace_look(struct pace *p, const struct pace_view *v)
     if (elapsed < PERIOD_NS) {
         return;
     }
-    uint64_t incoming = p->taken * SECOND_NS / elapsed;
-    bool first = p->looked_ns == 0;
+    if (p->looked_ns != 0) {
+        p->incoming = OAK_MAX(p->taken * SECOND_NS / elapsed, p->incoming / 8 * 7);
+        p->periods = OAK_MIN(p->periods + 1, MEASURED_PERIODS);
+    }
     p->looked_ns = v->now_ns;
     p->taken = 0;
     rows_sweep(p, v);
@@ -175,10 +181,11 @@ void pace_look(struct pace *p, const struct pace_view *v)
     } else if (p->laggard != 0) {
         p->laggard = f->id;
         adjust(p, row, v, f);
-    } else if (!first && fill_of(v, f) >= FILL_BEGIN && gap_of(v, f) >= row->gap) {
+    } else if (p->periods == MEASURED_PERIODS && fill_of(v, f) >= FILL_BEGIN &&
+               gap_of(v, f) >= row->gap) {
         uint64_t entry = v->log_entries > 0 ? v->log_bytes / v->log_entries : 0;
         uint64_t follows = (f->has - OAK_MIN(row->has, f->has)) * (entry + OAK_PACE_ENTRY_BYTES);
-        begin(p, v, f, incoming, follows * SECOND_NS / elapsed);
+        begin(p, v, f, follows * SECOND_NS / elapsed);
     }
     for (size_t i = 0; i < v->count; i++) {
         struct pace_row *noted = row_of(p, v->followers[i].id);

@@ -28,7 +28,7 @@ struct pace_view {
 struct pace_row {
     uint64_t id; /* 0: free */
     uint64_t progress;
-    uint64_t progress_ns; /* when it last grew */
+    uint64_t progress_ns; /* when it last grew; 0: not yet, as far as is known here */
     uint64_t has;
     uint64_t gap;
     uint64_t strain_ns; /* clients have been held at the floor for it, in vain */
@@ -44,6 +44,8 @@ struct pace {
     uint64_t filled_ns;
     uint64_t looked_ns; /* the period began */
     uint64_t taken;     /* bytes proposed in it */
+    uint64_t incoming;  /* bytes a second: the most of late */
+    unsigned periods;   /* since this member leads, up to those that make a measure */
     uint64_t delayed;   /* proposals that had to wait, or were refused; since the start */
     struct pace_row rows[OAK_PEERS_MAX];
 };

@@ -164,6 +164,20 @@ static void with_voters_to_spare_clients_keep_half(void **state)
     assert_true(group_run(&g, 20 * SECOND) >= 0.9 * 5000 * 20);
 }
 
+/* Nothing is known yet of what clients want, nor whether the follower gets on at all. */
+static void a_leader_just_elected_measures_first(void **state)
+{
+    (void)state;
+    struct group g;
+    group_init(&g, 2, 10000, 5000);
+    g.last = 0.9 * HELD;
+    (void)group_run(&g, 2 * SECOND);
+    assert_int_equal(g.on_ns, 0);
+    (void)group_run(&g, 1 * SECOND);
+    assert_int_equal(g.pace.laggard, 3);
+    assert_true(g.pace.peak >= 9000000);
+}
+
 static void a_leader_that_steps_down_forgets(void **state)
 {
     (void)state;
@@ -199,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_dead_or_stuck_follower_is_not_waited_for),
         cmocka_unit_test(clients_keep_their_floor_and_patience_ends),
         cmocka_unit_test(with_voters_to_spare_clients_keep_half),
+        cmocka_unit_test(a_leader_just_elected_measures_first),
         cmocka_unit_test(a_leader_that_steps_down_forgets),
         cmocka_unit_test(the_bucket_loses_nothing_to_rounding),
     };
