@@ -177,9 +177,9 @@ void oak_store_snapshot_close(struct oak_store_snapshot *snap);
  * Commit needs no space. Until it nothing has changed, and the owner reads, writes and flushes as
  * before; a stream that is malformed or cut short is OAK_ECORRUPT at write or prepare. From commit
  * to adopt the owner writes and flushes nothing, and what it wrote since begin is gone after it. A
- * crash before commit leaves the old contents, a crash after it the new; after a failed commit it is
- * not known which, and the process must end. One restore at a time: the owner says `drop` where it
- * will not adopt, and may begin another once end has been called. */
+ * crash before commit leaves the old contents, a crash after it the new; after a failed commit it
+ * is not known which, and the process must end. One restore at a time: the owner says `drop` where
+ * it will not adopt, and may begin another once end has been called. */
 struct oak_store_restore;
 OAK_MUST_USE int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out);
 OAK_MUST_USE int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
