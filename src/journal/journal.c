@@ -10,7 +10,7 @@
  *              is on disk.
  * Invariants   one batch is away at a time; a group's records are in `away` only while it is
  *              `away`.
- * Threads      the loop's; `away`, `prepare_away`, `error` and `sync_ns` are the log writer's
+ * Threads      the loop's; `away`, `prepare_away`, `away_error` and `sync_ns` are the log writer's
  *              while busy.
  */
 #include "journal/journal.h"
@@ -48,7 +48,8 @@ struct oak_journal {
     bool unproven; /* the last batch has none behind it */
     bool busy;
     bool closing;
-    int error; /* of the log: it is at its end */
+    int error;      /* of the log: it is at its end */
+    int away_error; /* of the batch that is away */
     uint64_t written_ns;
     uint64_t sync_ns;
     struct oak_journal_stats stats;
@@ -263,7 +264,7 @@ static void writer_go(struct oak_task *task)
         error = oak_wal_prepare(j->wal);
         error = error == OAK_ENOSPC ? 0 : error; /* no spare segment: the log goes on without */
     }
-    j->error = error;
+    j->away_error = error;
     const struct oak_exec *loop = &j->options.loop->exec;
     loop->post(loop->user, &j->back);
 }
@@ -315,6 +316,7 @@ static void writer_back(struct oak_task *task)
     struct oak_journal *j = OAK_CONTAINER_OF(task, struct oak_journal, back);
     OAK_ASSERT(j->busy);
     j->busy = false;
+    j->error = j->away_error;
     if (j->away.count > 0) {
         sync_note(j);
     }
