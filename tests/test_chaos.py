@@ -282,6 +282,8 @@ def test_a_snapshot_goes_on_after_each_kill_of_its_receiver(start_cluster, tmp_p
     with load(cluster, first, 32000, clients=64, value_bytes=1024) as loader:
         loader.result()
     first.read()
+    for node in cluster.nodes:
+        caught_up(node, cluster.nodes)  # nobody else is sent a snapshot from here on
     leader = leader_among(cluster.nodes)
     lagging = next(node for node in cluster.nodes if node is not leader)
     others = [node for node in cluster.nodes if node is not lagging]
