@@ -123,6 +123,13 @@ def test_reads_are_never_stale_while_leaders_are_paused_and_killed(tmp_path):
     assert set(result["faults"]) <= {"pause", "kill"} and result["undecided"] == 0
 
 
+def test_a_sync_that_fails_ends_a_process_and_it_recovers(tmp_path):
+    """The faults reach the log of real servers: a leader that writes all the time can't go on."""
+    result = passed(chaos(tmp_path, "--seconds", "5", "--nodes", "3", "--faults", "disk-error",
+                          "--seed", "1"))
+    assert result["ended"] >= 1
+
+
 def test_a_seed_repeats_the_faults(tmp_path):
     runs = []
     for number in range(2):

@@ -78,7 +78,7 @@ static int journal_make(struct server *s, struct oak_errbuf *e)
     const struct oak_journal_options options = {
         .loop = s->port,
         .writer = oak_os_actor_exec(s->log_writer),
-        .disk = oak_os_disk(),
+        .disk = s->disk,
         .log = s->log,
         .dir = s->config.data_dir,
         .cluster = s->identity.cluster,
