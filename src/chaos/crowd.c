@@ -57,6 +57,7 @@ static void on_signal(void *user, int signal)
     struct crowd *c = user;
     (void)signal;
     c->stopping = true;
+    c->signals++;
 }
 
 int crowd_open(struct crowd *c, struct oak_errbuf *e)

@@ -26,7 +26,8 @@ struct crowd {
     struct oak_after after;
     uint64_t moment; /* order of calls and answers */
     size_t open;     /* calls under way */
-    bool stopping;   /* SIGTERM or SIGINT came */
+    bool stopping;   /* SIGTERM or SIGINT came, */
+    int signals;     /* so often */
 };
 
 struct crowd_call {

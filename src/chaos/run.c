@@ -258,6 +258,9 @@ static void tick_fire(struct oak_timer *timer)
         c->report->interrupted = c->crowd.stopping;
         closing_begin(c);
     }
+    if (c->crowd.signals > 1) {
+        phase_set(c, CHAOS_DONE); /* somebody is in a hurry: what is there is judged */
+    }
     switch (c->phase) {
     case CHAOS_STARTING:
         starting_tick(c);
@@ -335,7 +338,8 @@ static int world_open(struct chaos *c, struct oak_errbuf *e)
 static void world_close(struct chaos *c)
 {
     struct oak_chaos_report *r = c->report;
-    bool keep = r->violation_count > 0 || (c->failure != 0 && c->nodes[0].life > 0);
+    bool started = c->nodes[0].life > 0 && !c->crowd.stopping;
+    bool keep = r->violation_count > 0 || (c->failure != 0 && started);
     if (keep) {
         snprintf(r->data_dir, sizeof(r->data_dir), "%s", c->dir);
     }
