@@ -99,7 +99,7 @@ def test_a_short_run_passes_and_leaves_its_report_only(tmp_path):
 
 
 def test_on_the_loopback_partitions_go_through_proxies_and_loss_is_left_out(tmp_path):
-    result = passed(chaos(tmp_path, "--seconds", "8", "--loopback", "--nodes", "3", "--faults",
+    result = passed(chaos(tmp_path, "--seconds", "6", "--loopback", "--nodes", "3", "--faults",
                           "partition,delay,loss"))
     assert not result["namespaces"] and "left out: loss" in result["left_out"]
     assert "loss" not in result["faults"] and result["fault_count"] >= 1
@@ -118,7 +118,7 @@ def test_who_may_not_make_namespaces_is_told_so_and_goes_on(tmp_path):
 
 
 def test_reads_are_never_stale_while_leaders_are_paused_and_killed(tmp_path):
-    result = passed(chaos(tmp_path, "--seconds", "8", "--nodes", "3", "--faults", "pause,kill",
+    result = passed(chaos(tmp_path, "--seconds", "6", "--nodes", "3", "--faults", "pause,kill",
                           "--seed", "2"))
     assert set(result["faults"]) <= {"pause", "kill"} and result["undecided"] == 0
 
@@ -135,7 +135,7 @@ def test_a_seed_repeats_the_faults(tmp_path):
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        passed(chaos(folder, "--seconds", "2", "--nodes", "3", "--seed", "11"))
+        passed(chaos(folder, "--seconds", "1", "--nodes", "3", "--seed", "11"))
         runs.append([row[2] for row in faults_of(folder)])
     # How many come in so many seconds depends on how soon the nodes are back.
     common = min(len(runs[0]), len(runs[1]))
