@@ -35,6 +35,36 @@ static int rows(struct oak_buf *out, const struct row *row, size_t count)
 #define G "gauge"
 #define C "counter"
 
+static int read_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    const struct oak_raft_config *config = oak_replica_config(o->options.replica);
+    const struct row list[] = {
+        {"oakum_reads_by_lease_total", C, "Linearizable reads answered by this leader's lease.",
+         (double)s.reads_leased},
+        {"oakum_reads_inherited_total", C,
+         "Linearizable reads answered by the lease of the leader before.",
+         (double)s.reads_inherited},
+        {"oakum_reads_by_index_total", C, "Linearizable reads that waited for a read index.",
+         (double)s.reads_indexed},
+        {"oakum_reads_fallen_back_total", C,
+         "Those of them that a leader with leases had no lease for.", (double)s.reads_fallen_back},
+        {"oakum_read_rounds_total", C, "Read indexes asked for, each for all reads that waited.",
+         (double)s.reads_asked},
+        {"oakum_lease_seconds", G, "Length of the cluster's lease for reads; 0: none.",
+         config->lease_ms / 1e3},
+        {"oakum_lease_drift_ratio", G, "Bound on the drift of clocks that goes with it.",
+         config->drift_ppm / 1e6},
+        {"oakum_lease_left_seconds", G, "How long this leader's lease still holds; 0: it has none.",
+         (double)s.raft.lease_left_ms / 1e3},
+        {"oakum_commit_deferred", G,
+         "Whether this new leader waits for the end of the last one's lease.",
+         s.raft.commit_deferred},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
 static int raft_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
@@ -333,6 +363,7 @@ static int identity_rows(struct oak_observe *o, struct oak_buf *out)
 int observe__metrics(struct oak_observe *o, struct oak_buf *out)
 {
     int error = raft_rows(o, out);
+    error = error != 0 ? error : read_rows(o, out);
     error = error != 0 ? error : store_rows(o, out);
     error = error != 0 ? error : sync_histogram(o, out);
     error = error != 0 ? error : peer_families(o, out);

@@ -223,6 +223,8 @@ struct oak_replica {
     uint64_t publish_again_ns;
     uint64_t applied_term_seen;
     uint64_t leader_seen;
+    uint64_t lease_settled_term; /* in which this member, leading, has settled the lease */
+    uint64_t lease_told_at;      /* index of the configuration whose difference was told */
     struct oak_replica_status counters;
 
     bool pumping;
@@ -294,6 +296,11 @@ struct oak_raft_now replica__clocks(const struct oak_replica *r);
 void replica__wall_tell(struct oak_replica *r);
 /* New reads that a lease answers, and those of followers. */
 void replica__reads_by_lease(struct oak_replica *r);
+bool replica__leases_on(const struct oak_replica *r);
+
+/* lease_setting.c */
+/* With each tick: what this member was told of the lease becomes the group's, if it leads. */
+void replica__lease_settle(struct oak_replica *r);
 
 uint64_t replica__default_deadline(const struct oak_replica *r);
 

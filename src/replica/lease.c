@@ -79,7 +79,7 @@ static bool limbo_touches(const struct oak_replica *r, const struct oak_raft_lea
     return false;
 }
 
-static bool leases_on(const struct oak_replica *r)
+bool replica__leases_on(const struct oak_replica *r)
 {
     return oak_raft_config(r->raft)->lease_ms > 0;
 }
@@ -107,7 +107,7 @@ static void count(struct oak_replica *r, const struct oak_raft_lease *lease)
 
 bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reach)
 {
-    if (r->closing || r->failed || r->installing.active || !leases_on(r)) {
+    if (r->closing || r->failed || r->installing.active || !replica__leases_on(r)) {
         return false;
     }
     const struct oak_raft_now now = replica__clocks(r);
@@ -122,7 +122,7 @@ bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reac
 
 void replica__reads_by_lease(struct oak_replica *r)
 {
-    if (!leases_on(r)) {
+    if (!replica__leases_on(r)) {
         return;
     }
     const struct oak_raft_now now = replica__clocks(r);

@@ -121,10 +121,12 @@ void replica__members_follow(struct oak_replica *r)
     ids_admit(r, config->voters, config->voter_count);
     ids_admit(r, config->learners, config->learner_count);
     ids_admit(r, config->voters_outgoing, config->voter_outgoing_count);
-    oak_log(r->options.log, OAK_LOG_INFO,
-            "the group as of index %llu: %u voters, %u learners, %u voters on their way out",
-            (unsigned long long)status.config_index, config->voter_count, config->learner_count,
-            config->voter_outgoing_count);
+    oak_log(
+        r->options.log, OAK_LOG_INFO,
+        "the group as of index %llu: %u voters, %u learners, %u voters on their way out, leases "
+        "for reads of %u ms (0: none), clocks within %u ppm",
+        (unsigned long long)status.config_index, config->voter_count, config->learner_count,
+        config->voter_outgoing_count, config->lease_ms, config->drift_ppm);
     if (r->options.members_changed != NULL) {
         r->options.members_changed(r->options.user, config);
     }

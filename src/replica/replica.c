@@ -39,6 +39,7 @@ static void tick_fire(struct oak_timer *timer)
     replica__install_tick(r);
     replica__requests_expire(r);
     replica__publish(r);
+    replica__lease_settle(r);
     if (!r->installing.active) {
         bool more = false;
         error = oak_store_reclaim(r->options.store, RECLAIM_STEPS, &more);

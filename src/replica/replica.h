@@ -55,6 +55,12 @@ struct oak_replica_options {
     /* Every member's wall clock is within this of true time, by whatever keeps it so. 0: nobody
      * promises that, and a new leader reads nothing by its predecessor's lease. */
     uint32_t clock_error_ms;
+    /* Once in each term that it leads, this member makes these the configuration's, where they
+     * differ. `bootstrap` must not name them instead: it would have to be the same everywhere, and
+     * what is changed through the log is so by itself. */
+    bool lease_wanted;
+    uint32_t lease_ms;
+    uint32_t drift_ppm;
     uint32_t txn_ops_max;     /* 0: OAK_TXN_OPS_MAX */
     size_t request_bytes_max; /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
@@ -166,6 +172,8 @@ struct oak_replica_status {
     uint64_t reads_leased;            /* answered here by an own lease, without a round */
     uint64_t reads_inherited;         /* ... by a predecessor's */
     uint64_t reads_asked;             /* rounds and questions begun, for one read or many */
+    uint64_t reads_indexed;           /* reads that waited for one of those */
+    uint64_t reads_fallen_back;       /* ... on a leader with leases: none answered them */
     uint64_t snapshots_sent;          /* and installed there */
     uint64_t snapshot_sends;          /* begun */
     uint64_t snapshot_rewinds;        /* a receiver wanted again what had been sent */

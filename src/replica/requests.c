@@ -383,10 +383,13 @@ void replica__reads_ask(struct oak_replica *r)
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
     bool own = OAK_BUG(read_own_commit) && status.role == OAK_RAFT_FOLLOWER;
+    bool fallen = replica__leases_on(r) && status.role == OAK_RAFT_LEADER;
     while (!oak_list_empty(&r->reads_new)) {
         struct oak_list *node = oak_list_pop(&r->reads_new);
         struct oak_replica_request *request =
             OAK_LIST_ENTRY(node, struct oak_replica_request, link);
+        r->counters.reads_indexed++;
+        r->counters.reads_fallen_back += fallen ? 1 : 0;
         request->state = own ? REQUEST_READ_WAIT : REQUEST_READ_SENT;
         request->id = own ? status.commit : seq;
         oak_list_push(own ? &r->reads_wait : &r->reads_sent, node);

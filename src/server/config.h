@@ -94,6 +94,10 @@ struct oak_config {
     const char *fault_control; /* os.h, "faults on demand"; "" for none */
     bool leader_handover;      /* a leader much slower than the others lets one of them lead */
     bool pushback;             /* clients are slowed while a member that is behind catches up */
+    bool lease_reads_given;    /* the next two are to be the cluster's */
+    uint64_t lease_reads_ms;   /* 0: reads by lease are off */
+    uint64_t clock_drift_ppm;
+    uint64_t clock_error_ms; /* of the time of day; 0: not known */
     enum oak_config_store store;
 
     const char *config_file; /* where it came from; NULL without one */

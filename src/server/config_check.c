@@ -59,6 +59,18 @@ static int times_check(const struct oak_config *c, struct oak_errbuf *e)
     return 0;
 }
 
+/* The bound on drift goes into the log with the lease, so one without the other says nothing. */
+static int lease_check(struct config__loader *l)
+{
+    l->config->lease_reads_given = config__given(l, "experimental-lease-reads");
+    if (config__given(l, "experimental-clock-drift-ppm") && !l->config->lease_reads_given) {
+        return oak_fail(l->e, OAK_EINVAL,
+                        "--experimental-clock-drift-ppm: give --experimental-lease-reads too: a "
+                        "leader makes both the cluster's at once");
+    }
+    return 0;
+}
+
 static int outputs_check(struct oak_config *c, struct oak_errbuf *e)
 {
     const char *at = c->log_outputs;
@@ -179,6 +191,9 @@ int config__check(struct config__loader *l)
                         "explicitly");
     }
     int error = times_check(c, l->e);
+    if (error == 0) {
+        error = lease_check(l);
+    }
     if (error == 0) {
         error = outputs_check(c, l->e);
     }

@@ -299,6 +299,36 @@ static void rules_between_flags_hold(void **state)
     refused(WORDS("--feature-gates=AllBeta"), NULL, OAK_EINVAL, "give AllBeta=true or");
 }
 
+static void leases_for_reads_are_off_unless_they_are_asked_for(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a, NULL, NULL);
+    assert_int_equal(a.error, 0);
+    assert_false(a.c.lease_reads_given);
+    assert_int_equal(a.c.lease_reads_ms, 0);
+    assert_int_equal(a.c.clock_error_ms, 0);
+    oak_config_fini(&a.c);
+    /* 0 is a wish too: to have them off. */
+    load(&a, WORDS("--experimental-lease-reads=0"), NULL);
+    assert_int_equal(a.error, 0);
+    assert_true(a.c.lease_reads_given);
+    oak_config_fini(&a.c);
+    load(&a, WORDS("--experimental-clock-error-ms=20"),
+         WORDS("OAKUM_LEASE_READS=1500", "OAKUM_CLOCK_DRIFT_PPM=500"));
+    assert_int_equal(a.error, 0);
+    assert_true(a.c.lease_reads_given);
+    assert_int_equal(a.c.lease_reads_ms, 1500);
+    assert_int_equal(a.c.clock_drift_ppm, 500);
+    assert_int_equal(a.c.clock_error_ms, 20);
+    oak_config_fini(&a.c);
+    misused(WORDS("--experimental-lease-reads=60001"), "--experimental-lease-reads");
+    misused(WORDS("--experimental-clock-drift-ppm=500001"), "--experimental-clock-drift-ppm");
+    misused(WORDS("--experimental-clock-error-ms=60001"), "--experimental-clock-error-ms");
+    refused(WORDS("--experimental-clock-drift-ppm=100"), NULL, OAK_EINVAL,
+            "give --experimental-lease-reads too");
+}
+
 static void listeners_may_all_ask_for_any_port(void **state)
 {
     (void)state;
@@ -392,6 +422,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_yet_is_refused_by_name),
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
+        cmocka_unit_test(leases_for_reads_are_off_unless_they_are_asked_for),
         cmocka_unit_test(listeners_may_all_ask_for_any_port),
         cmocka_unit_test(a_lone_member_is_its_own_cluster),
         cmocka_unit_test(a_file_forgives_flags_that_it_replaces),

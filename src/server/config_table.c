@@ -14,6 +14,7 @@
  *
  * Defaults and names are etcd's (etcd 3.6 "Configuration options").
  */
+#include "oakum/raft.h"
 #include "server/config_internal.h"
 
 #include <stddef.h>
@@ -285,6 +286,18 @@ static const struct config__row rows[] = {
          .env = "OAKUM_LEADER_HANDOVER"),
     LIVE("experimental-pushback", BOOL, pushback, "true", CLUSTERING,
          "clients are slowed while a member that is behind catches up", .env = "OAKUM_PUSHBACK"),
+    LIVE("experimental-lease-reads", INT, lease_reads_ms, "0", CLUSTERING,
+         "milliseconds of the lease by which a leader reads without asking the others; a leader "
+         "that is told makes it the cluster's; 0: none",
+         .env = "OAKUM_LEASE_READS", .max = OAK_RAFT_LEASE_MS_MAX),
+    LIVE("experimental-clock-drift-ppm", INT, clock_drift_ppm, "120000", CLUSTERING,
+         "with --experimental-lease-reads: how far the rate of any member's clock may be off, in "
+         "millionths",
+         .env = "OAKUM_CLOCK_DRIFT_PPM", .max = OAK_RAFT_DRIFT_PPM_MAX),
+    LIVE("experimental-clock-error-ms", INT, clock_error_ms, "0", CLUSTERING,
+         "milliseconds that any member's time of day may be off true time, for reads by the lease "
+         "of the leader before; 0: not known, no such reads",
+         .env = "OAKUM_CLOCK_ERROR_MS", .max = 60000),
     COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),
     COMMAND("version", BOOL, "false", "print the version and exit", .env = ""),
     COMMAND("help", BOOL, "false", "print this help and exit", .env = ""),
