@@ -137,7 +137,7 @@ struct step {
     enum {
         STEP, /* a message: the fields below */
         TICK, /* `term` milliseconds later */
-        TAKE, /* all that there is, written and applied at once */
+        TAKE, /* all that there is (or `count` times), written and applied at once */
         PROPOSE,
         READ,
         CHANGE, /* learners `index` .. `term` are in; with `reject`, voter 4 is not */
@@ -179,6 +179,8 @@ static const struct step script[] = {
     {.what = COMPACT, .index = 50},
     /* Answers wait: more and more. */
     MSG(PRE_VOTE, 2, .term = 3, .index = 1, .log_term = 1, .times = 40),
+    {.what = TAKE, .count = 1},
+    MSG(PRE_VOTE, 2, .term = 3, .index = 1, .log_term = 1, .times = 40),
     TAKEN,
     {.what = TICK, .term = 1100},
     MSG(VOTE, 2, .term = 3, .index = 97, .log_term = 2),
@@ -199,11 +201,11 @@ static const struct step script[] = {
     TAKEN,
     MSG(APPEND_REPLY, 2, .term = 4, .index = 123),
     TAKEN,
-    {.what = PROPOSE, .times = 90},
+    {.what = PROPOSE, .times = 150},
     TAKEN,
     MSG(HEARTBEAT_REPLY, 2, .term = 4),
     MSG(APPEND_REPLY, 4, .term = 4, .index = 123, .reject = true),
-    MSG(APPEND_REPLY, 2, .term = 4, .index = 213),
+    MSG(APPEND_REPLY, 2, .term = 4, .index = 273),
     TAKEN,
     {.what = READ},
     MSG(READ, 2, .term = 4, .index = 0),
@@ -211,16 +213,16 @@ static const struct step script[] = {
     /* Learners come; each needs a window. */
     {.what = CHANGE, .index = 5, .term = 8},
     TAKEN,
-    MSG(APPEND_REPLY, 2, .term = 4, .index = 214),
+    MSG(APPEND_REPLY, 2, .term = 4, .index = 274),
     TAKEN,
     /* A voter goes: by way of a joint configuration, which is left without being asked. */
     {.what = CHANGE, .index = 5, .term = 8, .reject = true},
     TAKEN,
-    MSG(APPEND_REPLY, 2, .term = 4, .index = 215),
+    MSG(APPEND_REPLY, 2, .term = 4, .index = 275),
     TAKEN,
     {.what = TICK, .term = 100},
     TAKEN,
-    MSG(APPEND_REPLY, 2, .term = 4, .index = 216),
+    MSG(APPEND_REPLY, 2, .term = 4, .index = 276),
     TAKEN,
     {.what = COMPACT, .index = 200},
     {.what = REPORTS},
@@ -238,9 +240,9 @@ static const struct step script[] = {
     TAKEN,
 };
 
-static void take_all(struct oak_raft *r)
+static void take(struct oak_raft *r, uint64_t times)
 {
-    while (oak_raft_has_output(r)) {
+    for (uint64_t n = 0; oak_raft_has_output(r) && (times == 0 || n < times); n++) {
         const struct oak_raft_output *out = oak_raft_take(r);
         uint64_t applied = out->apply_count > 0 ? out->apply[out->apply_count - 1].index : 0;
         uint64_t restored = out->persist.restore != NULL ? out->persist.restore->index : 0;
@@ -331,7 +333,7 @@ static int once(struct run *run, const struct step *s)
         return OAK_RAFT_OK;
     case TAKE:
     default:
-        take_all(run->r);
+        take(run->r, s->count);
         return OAK_RAFT_OK;
     }
 }

@@ -33,7 +33,7 @@
 #define CALM_MS      STEP_MS
 #if defined(OAK_SLOW_BUILD)
 #define RANDOM_RUNS 40
-#define PAIRS_STEP  8 /* of the networks of five */
+#define PAIRS_STEP  7 /* of the networks of five */
 #else
 #define RANDOM_RUNS 300
 #define PAIRS_STEP  1
