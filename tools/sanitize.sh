@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DRIVEN="not test_tidy and not test_totals and not test_harness"
-DRIVEN+=" and not test_library and not test_counter"
+DRIVEN+=" and not test_library and not test_counter and not test_track_record"
 case $1 in
 asan) kinds=address,undefined ;;
 tsan)
