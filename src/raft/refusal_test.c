@@ -95,28 +95,25 @@ static void refused(struct oak_raft *r, const struct oak_raft_msg *m, size_t row
 }
 
 #define BIG (RAFT__NUMBER_MAX + 1)
-
-static void malformed_messages_are_refused(void **state)
-{
-    (void)state;
-    static const struct oak_raft_entry good = {.index = 11, .term = 3, .type = OAK_RAFT_ENTRY_DATA};
-    static const struct oak_raft_entry gap = {.index = 12, .term = 3, .type = OAK_RAFT_ENTRY_DATA};
-    static const struct oak_raft_entry old = {.index = 11, .term = 2, .type = OAK_RAFT_ENTRY_DATA};
-    static const struct oak_raft_entry late = {.index = 11, .term = 4, .type = OAK_RAFT_ENTRY_DATA};
-    static const struct oak_raft_entry hollow = {
-        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_DATA, .size = 1};
-    static const struct oak_raft_entry odd = {
-        .index = 11, .term = 3, .type = (enum oak_raft_entry_type)9};
-    static const struct oak_raft_entry garbled = {
-        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_CONFIG, .size = 1, .data = "?"};
-    static const struct oak_raft_entry fat = {
-        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_NOOP, .size = 3, .data = "???"};
-    static const struct oak_raft_entry other = {.index = 5, .term = 4, .type = OAK_RAFT_ENTRY_DATA};
 #define M(t, ...)                                             \
     {                                                         \
         .type = t, .from = 2, .to = 1, .term = 3, __VA_ARGS__ \
     }
 #define APPEND(...) M(OAK_RAFT_MSG_APPEND, .index = 10, .log_term = 3, __VA_ARGS__)
+
+static void all_refused(const struct oak_raft_msg *rows, size_t count)
+{
+    struct oak_raft *r = follower();
+    for (size_t i = 0; i < count; i++) {
+        refused(r, &rows[i], i);
+    }
+    oak_raft_free(r);
+}
+
+static void malformed_messages_are_refused(void **state)
+{
+    (void)state;
+    static const struct oak_raft_entry good = {.index = 11, .term = 3, .type = OAK_RAFT_ENTRY_DATA};
     const struct oak_raft_msg rows[] = {
         M((enum oak_raft_msg_type)0),
         M(OAK_RAFT_MSG_END_),
@@ -143,6 +140,26 @@ static void malformed_messages_are_refused(void **state)
           .snapshot = {.index = 20, .term = 4, .config = {.voter_count = 1, .voters = {1}}}),
         M(OAK_RAFT_MSG_SNAPSHOT,
           .snapshot = {.index = 20, .term = 3, .config = {.voter_count = 1, .voters = {0}}}),
+    };
+    all_refused(rows, OAK_COUNT_OF(rows));
+}
+
+static void malformed_entries_are_refused(void **state)
+{
+    (void)state;
+    static const struct oak_raft_entry good = {.index = 11, .term = 3, .type = OAK_RAFT_ENTRY_DATA};
+    static const struct oak_raft_entry gap = {.index = 12, .term = 3, .type = OAK_RAFT_ENTRY_DATA};
+    static const struct oak_raft_entry old = {.index = 11, .term = 2, .type = OAK_RAFT_ENTRY_DATA};
+    static const struct oak_raft_entry late = {.index = 11, .term = 4, .type = OAK_RAFT_ENTRY_DATA};
+    static const struct oak_raft_entry hollow = {
+        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_DATA, .size = 1};
+    static const struct oak_raft_entry odd = {
+        .index = 11, .term = 3, .type = (enum oak_raft_entry_type)9};
+    static const struct oak_raft_entry garbled = {
+        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_CONFIG, .size = 1, .data = "?"};
+    static const struct oak_raft_entry fat = {
+        .index = 11, .term = 3, .type = OAK_RAFT_ENTRY_NOOP, .size = 3, .data = "???"};
+    const struct oak_raft_msg rows[] = {
         APPEND(.entry_count = 1),
         APPEND(.entries = &good, .entry_count = SIZE_MAX),
         APPEND(.entries = &gap, .entry_count = 1),
@@ -152,6 +169,15 @@ static void malformed_messages_are_refused(void **state)
         APPEND(.entries = &odd, .entry_count = 1),
         APPEND(.entries = &garbled, .entry_count = 1),
         APPEND(.entries = &fat, .entry_count = 1),
+    };
+    all_refused(rows, OAK_COUNT_OF(rows));
+}
+
+static void what_contradicts_the_log_is_refused(void **state)
+{
+    (void)state;
+    static const struct oak_raft_entry other = {.index = 5, .term = 4, .type = OAK_RAFT_ENTRY_DATA};
+    const struct oak_raft_msg rows[] = {
         /* Another leader of this term; and what contradicts what is committed or was shown. */
         {.type = OAK_RAFT_MSG_HEARTBEAT, .from = 3, .to = 1, .term = 3},
         M(OAK_RAFT_MSG_APPEND, .index = 4, .log_term = 2),
@@ -165,13 +191,7 @@ static void malformed_messages_are_refused(void **state)
          .entries = &other,
          .entry_count = 1},
     };
-#undef APPEND
-#undef M
-    struct oak_raft *r = follower();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        refused(r, &rows[i], i);
-    }
-    oak_raft_free(r);
+    all_refused(rows, OAK_COUNT_OF(rows));
 }
 
 static void a_leader_refuses_answers_to_what_it_never_said(void **state)
@@ -249,6 +269,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_messages_are_refused),
+        cmocka_unit_test(malformed_entries_are_refused),
+        cmocka_unit_test(what_contradicts_the_log_is_refused),
         cmocka_unit_test(a_leader_refuses_answers_to_what_it_never_said),
         cmocka_unit_test(answers_that_nobody_takes_have_a_limit),
         cmocka_unit_test(a_host_is_told_what_can_not_be),
