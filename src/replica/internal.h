@@ -172,6 +172,15 @@ struct changing {
     bool lost; /* another entry was applied in its place */
 };
 
+/* Leadership on its way to another member. */
+struct handover {
+    uint64_t to;                  /* 0: the best */
+    bool wanted;                  /* the core is to be told */
+    void (*resigned)(void *user); /* NULL: nobody waits */
+    void *user;
+    uint64_t until_ns;
+};
+
 struct oak_replica {
     struct oak_replica_options options;
     struct oak_raft *raft;
@@ -203,6 +212,7 @@ struct oak_replica {
     uint64_t config_index;                 /* of the one that the rows of remotes follow */
     bool config_followed;                  /* they follow one */
     struct changing changing;
+    struct handover handover;
 
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
     struct bucket bucket;
@@ -321,6 +331,11 @@ void replica__change_note(struct oak_replica *r, const struct oak_raft_entry *en
 void replica__change_applied(struct oak_replica *r);
 void replica__change_forget(struct oak_replica *r, struct oak_replica_request *request);
 void replica__change_expire(struct oak_replica *r, uint64_t now, int error);
+
+/* leadership.c */
+void replica__handover_dispatch(struct oak_replica *r);
+/* The last step of a tick: the replica may be closing behind it. */
+void replica__resign_tick(struct oak_replica *r);
 
 /* frames.c */
 struct remote *replica__remote(struct oak_replica *r, uint64_t id);

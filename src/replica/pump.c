@@ -128,6 +128,7 @@ void replica__pump(struct oak_replica *r)
         leadership_note(r);
         replica__members_follow(r);
         replica__change_dispatch(r);
+        replica__handover_dispatch(r);
         replica__dispatch(r);
         replica__reads_by_lease(r);
         replica__reads_serve(r);

@@ -51,6 +51,7 @@ static void tick_fire(struct oak_timer *timer)
     replica__pump(r);
     oak_journal_prove(r->journal, 1000000ull * r->options.heartbeat_ms);
     tick_set(r);
+    replica__resign_tick(r);
 }
 
 static void after_run(struct oak_after *after)

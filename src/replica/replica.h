@@ -158,6 +158,14 @@ OAK_MUST_USE int oak_replica_reconfigure(struct oak_replica *r,
                                          const struct oak_raft_config *target,
                                          struct oak_replica_request *request);
 
+/* Hand leadership to `to` (0: to the best), as oak_raft_transfer() says; watch the status. While it
+ * lasts, commands wait. OAK_ENOTLEADER, OAK_ESTOPPED. */
+OAK_MUST_USE int oak_replica_transfer(struct oak_replica *r, uint64_t to);
+/* Before a member that goes is closed: hand over what it leads. `resigned` is called from the loop
+ * once it does not lead, or nobody can take over, or an election time-out has passed; it may close
+ * the replica. If that is closed before, it is not called. */
+void oak_replica_resign(struct oak_replica *r, void (*resigned)(void *user), void *user);
+
 /* -- looking ----------------------------------------------------------------------------------- */
 
 struct oak_kv *oak_replica_kv(struct oak_replica *r);

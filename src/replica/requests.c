@@ -227,7 +227,7 @@ void replica__dispatch(struct oak_replica *r)
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
     replica__held_release(r);
-    if (r->gathered.size == 0 || status.leader == 0) {
+    if (r->gathered.size == 0 || status.leader == 0 || status.transfer != 0) {
         return;
     }
     bool lead = status.role == OAK_RAFT_LEADER;

@@ -51,6 +51,7 @@ struct server {
 
     struct oak_timer drain_timer;
     bool draining;
+    bool resigned; /* the replica has handed over what it led */
     bool journal_closed;
 };
 

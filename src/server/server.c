@@ -2,8 +2,8 @@
 /* server.c: one member from its command line to its end.
  *
  * Start   configuration -> data directory -> parts (wire.c) -> ports -> serve
- * Stop    SIGINT or SIGTERM: no new connections, requests under way get DRAIN_NS to end, the
- *         replica closes, then the journal (the log writer finishes what it has), then everything
+ * Stop    SIGINT or SIGTERM: no new connections, requests under way get DRAIN_NS to end, leadership
+ *         is handed over (an election time-out at the most), the replica closes, then the journal (the log writer finishes what it has), then everything
  *         is unmade in reverse. A second signal ends the process at once: what was acknowledged is
  *         on disk anyway.
  * Fatal   a failed write or sync, or a state proven wrong: say so and end with code 1 at once,
@@ -41,7 +41,7 @@ static void drain_step(struct server *s)
     size_t clients = oak_rpc_server_connections(s->client_rpc) +
                      oak_http_server_connections(s->client_http) +
                      oak_http_server_connections(s->metrics_http);
-    if (clients == 0 && s->replica != NULL) {
+    if (clients == 0 && s->resigned && s->replica != NULL) {
         struct oak_replica *replica = s->replica;
         s->replica = NULL;
         oak_replica_close(replica, replica_closed, s);
@@ -72,6 +72,12 @@ static void replica_closed(void *user)
     oak_journal_close(s->journal, journal_closed, s);
 }
 
+static void replica_resigned(void *user)
+{
+    struct server *s = user;
+    s->resigned = true;
+}
+
 static void stop_begin(void *user, int signal)
 {
     struct server *s = user;
@@ -88,6 +94,8 @@ static void stop_begin(void *user, int signal)
     oak_rpc_server_drain(s->client_rpc, DRAIN_NS);
     oak_http_server_drain(s->client_http, DRAIN_NS);
     oak_http_server_drain(s->metrics_http, DRAIN_NS);
+    /* Requests that are under way are answered by the next leader, through this member. */
+    oak_replica_resign(s->replica, replica_resigned, s);
     s->drain_timer.fire = drain_fire;
     drain_step(s);
 }
