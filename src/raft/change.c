@@ -200,10 +200,10 @@ static int change_check(struct oak_raft *r, const struct oak_raft_config *target
         raft__config_joint(target)) {
         return OAK_RAFT_EINVAL;
     }
-    /* Ongaro 2015: two leaders that each change one step from the same committed configuration can
-     * end in two majorities that don't meet, unless each has committed in its own term first. */
-    if (r->config_index > r->commit || raft__config_joint(&r->config) ||
-        !(raft__commit_is_own(r) || OAK_BUG(change_before_own_commit))) {
+    /* Single steps would need the last of these rules for their majorities to meet (Ongaro 2015).
+     * Joint ones don't, but by it a change rests on what this leader has committed, and on nothing
+     * that it only believes. */
+    if (r->config_index > r->commit || raft__config_joint(&r->config) || !raft__commit_is_own(r)) {
         return OAK_RAFT_EPENDING;
     }
     if (r->transfer_to != 0) {

@@ -3,9 +3,9 @@
  *
  * Start   configuration -> data directory -> parts (wire.c) -> ports -> serve
  * Stop    SIGINT or SIGTERM: no new connections, requests under way get DRAIN_NS to end, leadership
- *         is handed over (an election time-out at the most), the replica closes, then the journal (the log writer finishes what it has), then everything
- *         is unmade in reverse. A second signal ends the process at once: what was acknowledged is
- *         on disk anyway.
+ *         is handed over (an election time-out at the most), the replica closes, then the journal
+ *         (the log writer finishes what it has), then everything is unmade in reverse. A second
+ *         signal ends the process at once: what was acknowledged is on disk anyway.
  * Fatal   a failed write or sync, or a state proven wrong: say so and end with code 1 at once,
  *         without touching the disk again. Start-up recovers.
  */

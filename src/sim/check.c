@@ -152,7 +152,7 @@ bool sim__settled(struct sim *s)
         }
         applied = status.applied;
     }
-    return true;
+    return sim__members_whole(s);
 }
 
 static bool kv_equal(const struct oak_store_kv *a, const struct oak_store_kv *b)

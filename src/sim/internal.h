@@ -142,6 +142,18 @@ struct sim_leases {
     uint32_t clock_error_ms;
 };
 
+/* Who is in the group, and who leads it, as the nemesis wants it (members.c). */
+struct members {
+    struct oak_prng prng;
+    uint64_t change_ms;   /* mean time between two; 0: none in this run */
+    uint64_t transfer_ms; /* likewise */
+    unsigned cuts;        /* in the middle of so many of a hundred changes */
+    int born;             /* so many nodes are in the group from the start */
+    struct oak_replica_request request;
+    bool busy;
+    uint64_t changes; /* done */
+};
+
 struct sim {
     const struct oak_sim_options *options;
     struct oak_sim_report *report;
@@ -159,6 +171,7 @@ struct sim {
     struct model_kv model;
     struct oak_arena frame_arena;
     struct ambush ambush;
+    struct members members;
     struct oak_prng transfer_prng;
     uint64_t value;     /* of the last put */
     uint64_t moment;    /* order of calls and returns */
@@ -205,6 +218,16 @@ void sim__install_new(struct node *n);
 void sim__ambush_plan(struct plan *plan, struct oak_prng *p);
 /* After each event: is it time to cut or to join? */
 void sim__ambush_look(struct sim *s);
+
+/* members.c */
+void sim__members_plan(struct sim *s);
+void sim__members_start(struct sim *s);
+/* Who the node thinks is in the group when it is born. */
+void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out);
+/* Everybody votes, and knows it. All nodes are up. */
+bool sim__members_whole(const struct sim *s);
+/* After each event of a node that is up. */
+void sim__members_look(struct node *n);
 
 /* transfer.c */
 void sim__transfer_plan(struct sim *s);

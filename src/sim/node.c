@@ -164,9 +164,7 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .user = n,
     };
     sim__transfer_options(s, &options);
-    for (int i = 0; i < s->world.node_count; i++) {
-        options.bootstrap.voters[options.bootstrap.voter_count++] = (uint64_t)i + 1;
-    }
+    sim__members_bootstrap(s, n->index, &options.bootstrap);
     options.bootstrap.lease_ms = s->leases.lease_ms;
     options.bootstrap.drift_ppm = s->leases.drift_ppm;
     options.clock_error_ms = s->leases.clock_error_ms;
@@ -237,5 +235,6 @@ void sim__node_look(struct node *n)
         return;
     }
     sim__check_step(n);
+    sim__members_look(n);
     sim__transfer_look(n);
 }

@@ -152,6 +152,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
     oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     sim__plan_draw(s);
     sim__transfer_plan(s);
+    sim__members_plan(s);
     world_init(&s->world, options->seed, s->plan.nodes);
     sim__clocks_draw(s);
     s->world.deliver = deliver;
@@ -165,6 +166,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
         sim__client_init(s, i);
     }
     sim__nemesis_start(s);
+    sim__members_start(s);
     uint64_t ms = options->simulated_ms != 0 ? options->simulated_ms : PHASE_MS_PLAIN;
     uint64_t until = s->world.now_ns + ms * SIM_MS;
     while (!s->failed && s->world.now_ns < until && step(s)) {

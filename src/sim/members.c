@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* members.c: the group changes under the clients: members come and go, any number in one step, and
+ * leadership is handed over.
+ *
+ * In a run with changes only the first few nodes are in the group from the start; the others know
+ * of none and wait. A change gives random parts to all nodes. When all faults have ended, everybody
+ * becomes a voter again, step by step, so that the last checks hold for all nodes.
+ *
+ * It draws from a generator of its own.
+ */
+#include "sim/internal.h"
+
+#define SETTLE_STEP_MS 200
+
+void sim__members_plan(struct sim *s)
+{
+    struct members *m = &s->members;
+    oak_prng_init(&m->prng, s->options->seed ^ 0x6d656d626572ull);
+    bool wanted = s->plan.nodes >= 3 && s->plan.ambush == AMBUSH_NONE;
+    bool changes = wanted && oak_prng_chance(&m->prng, 1, 3);
+    bool transfers = wanted && oak_prng_chance(&m->prng, 1, 3);
+    m->change_ms = changes ? oak_prng_between(&m->prng, 300, 5000) : 0;
+    m->transfer_ms = transfers ? oak_prng_between(&m->prng, 500, 5000) : 0;
+    m->cuts = oak_prng_chance(&m->prng, 1, 2) ? (unsigned)oak_prng_between(&m->prng, 10, 60) : 0;
+    uint64_t most = (uint64_t)s->plan.nodes;
+    m->born = changes ? (int)oak_prng_between(&m->prng, 1, most) : s->plan.nodes;
+}
+
+void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out)
+{
+    for (int i = 0; i < s->members.born && node < s->members.born; i++) {
+        out->voters[out->voter_count++] = (uint64_t)i + 1;
+    }
+}
+
+static bool ids_have(const uint64_t *ids, uint32_t count, uint64_t id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct node *leader(struct sim *s)
+{
+    struct node *found = NULL;
+    uint64_t term = 0;
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct oak_replica_status status;
+        if (s->nodes[i].replica == NULL) {
+            continue;
+        }
+        oak_replica_status(s->nodes[i].replica, &status);
+        if (status.raft.role == OAK_RAFT_LEADER && status.raft.term > term) {
+            found = &s->nodes[i];
+            term = status.raft.term;
+        }
+    }
+    return found;
+}
+
+static bool is_ready(struct node *n, uint64_t id)
+{
+    struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
+    size_t count = oak_replica_peers(n->replica, rows, OAK_COUNT_OF(rows));
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].id == id) {
+            return rows[i].ready;
+        }
+    }
+    return false;
+}
+
+static void change_done(struct oak_replica_request *request, int error,
+                        const struct oak_kv_result *result)
+{
+    struct members *m = OAK_CONTAINER_OF(request, struct members, request);
+    (void)result;
+    m->busy = false;
+    m->changes += error == 0 ? 1 : 0;
+}
+
+static void cut_event(struct world *w, struct event *e)
+{
+    (void)e;
+    memset(w->cut, 0, sizeof(w->cut));
+}
+
+/* The leader and those who shall get a vote on one side, the voters of now on the other, in the
+ * middle of the change: neither side may decide anything alone. */
+static void change_cut(struct sim *s, const struct node *n, const struct oak_raft_config *now,
+                       const struct oak_raft_config *target)
+{
+    struct world *w = &s->world;
+    uint64_t side = 1ull << n->index;
+    for (int i = 0; i < w->node_count; i++) {
+        uint64_t id = (uint64_t)i + 1;
+        bool comes = ids_have(target->voters, target->voter_count, id) &&
+                     !ids_have(now->voters, now->voter_count, id);
+        side |= comes ? 1ull << i : 0;
+    }
+    for (int a = 0; a < w->node_count; a++) {
+        for (int b = 0; b < w->node_count; b++) {
+            w->cut[a][b] = (side >> a & 1) != (side >> b & 1);
+        }
+    }
+    s->report->partitions++;
+    sim__trace(s, "-- a cut in the middle of a change");
+    uint64_t ms = oak_prng_between(&s->members.prng, 1000, 6000);
+    world_at(w, w->now_ns + ms * SIM_MS, -1, cut_event, s, oak_bytes(NULL, 0), 0);
+}
+
+/* `restless`: how many of a thousand get a new part; 0: all become voters. */
+static void change(struct sim *s, struct node *n, uint64_t restless)
+{
+    struct members *m = &s->members;
+    const struct oak_raft_config *now = oak_replica_config(n->replica);
+    struct oak_raft_config target = {.lease_ms = now->lease_ms, .drift_ppm = now->drift_ppm};
+    for (int i = 0; i < s->world.node_count; i++) {
+        uint64_t id = (uint64_t)i + 1;
+        bool voter = ids_have(now->voters, now->voter_count, id);
+        bool learner = ids_have(now->learners, now->learner_count, id);
+        uint64_t part = voter ? 2 : learner ? 1 : 0;
+        if (restless == 0) {
+            part = 2;
+        } else if (oak_prng_below(&m->prng, 1000) < restless) {
+            part = oak_prng_below(&m->prng, 3);
+        }
+        if (part == 2 && (voter || is_ready(n, id))) {
+            target.voters[target.voter_count++] = id;
+        } else if (part != 0) {
+            target.learners[target.learner_count++] = id;
+        }
+    }
+    if (m->busy || target.voter_count == 0) {
+        return;
+    }
+    m->request = (struct oak_replica_request){.done = change_done};
+    m->busy = oak_replica_reconfigure(n->replica, &target, &m->request) == 0;
+    if (m->busy) {
+        sim__trace(s, "-- n%d is asked for %u voters and %u learners", n->index + 1,
+                   target.voter_count, target.learner_count);
+        if (restless > 0 && oak_prng_chance(&m->prng, m->cuts, 100)) {
+            change_cut(s, n, now, &target);
+        }
+    }
+}
+
+static void later(struct sim *s, uint64_t ms, void (*run)(struct world *, struct event *))
+{
+    world_at(&s->world, s->world.now_ns + ms * SIM_MS, -1, run, s, oak_bytes(NULL, 0), 0);
+}
+
+static uint64_t some(struct sim *s, uint64_t mean_ms)
+{
+    return 1 + oak_prng_below(&s->members.prng, 2 * mean_ms);
+}
+
+static void change_event(struct world *w, struct event *e)
+{
+    struct sim *s = e->arg;
+    struct node *n = leader(s);
+    (void)w;
+    if (n != NULL) {
+        change(s, n, s->settling ? 0 : 1 + oak_prng_below(&s->members.prng, 900));
+    }
+    later(s, s->settling ? SETTLE_STEP_MS : some(s, s->members.change_ms), change_event);
+}
+
+static void transfer_event(struct world *w, struct event *e)
+{
+    struct sim *s = e->arg;
+    struct node *n = leader(s);
+    if (s->settling) {
+        return;
+    }
+    if (n != NULL) {
+        uint64_t to = oak_prng_below(&s->members.prng, (uint64_t)w->node_count + 1);
+        (void)!oak_replica_transfer(n->replica, to);
+    }
+    later(s, some(s, s->members.transfer_ms), transfer_event);
+}
+
+void sim__members_start(struct sim *s)
+{
+    if (s->members.change_ms != 0) {
+        later(s, some(s, s->members.change_ms), change_event);
+    }
+    if (s->members.transfer_ms != 0) {
+        later(s, some(s, s->members.transfer_ms), transfer_event);
+    }
+}
+
+bool sim__members_whole(const struct sim *s)
+{
+    for (int i = 0; i < s->world.node_count; i++) {
+        const struct oak_raft_config *c = oak_replica_config(s->nodes[i].replica);
+        if (c->voter_count != (uint32_t)s->world.node_count || c->voter_outgoing_count != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sim__members_look(struct node *n)
+{
+    struct oak_replica_status status;
+    oak_replica_status(n->replica, &status);
+    const struct oak_raft_config *c = oak_replica_config(n->replica);
+    if (status.raft.role == OAK_RAFT_LEADER && status.raft.config_index <= status.raft.commit &&
+        !ids_have(c->voters, c->voter_count, n->id) &&
+        !ids_have(c->voters_outgoing, c->voter_outgoing_count, n->id)) {
+        sim__fail(n->sim, "membership: node %d leads a group that it has left", n->index + 1);
+    }
+}
