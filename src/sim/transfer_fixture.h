@@ -257,6 +257,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
         .segment_bytes = 64 * OAK_KIB,
         .transfer = {.chunk_bytes = 256, .window_chunks = 4, .sync_chunks = 2, .rate = rate},
     };
+    s->members.born = SCENE_NODES;
     oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     oak_prng_init(&s->transfer_prng, seed);
     world_init(&s->world, seed, SCENE_NODES);
