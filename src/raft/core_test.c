@@ -286,6 +286,7 @@ static void a_state_that_contradicts_itself_is_refused(void **state)
     REFUSED(bad.hard_state.term = 2);   /* older than its entries */
     REFUSED(bad.hard_state.commit = 3); /* the end of the log is lost */
     REFUSED(bad.applied = 3);
+    REFUSED(bad.hard_state.term = RAFT__NUMBER_MAX + 1);
     REFUSED(bad.snapshot.index = 4);
     REFUSED(bad.snapshot.term = 1);
     REFUSED(bad.election_ms = 299);
@@ -296,6 +297,10 @@ static void a_state_that_contradicts_itself_is_refused(void **state)
     REFUSED((bad.snapshot.config.learner_count = 1, bad.snapshot.config.learners[0] = 3));
     REFUSED((bad.entry_count = 1, bad.entries = &entries[1], bad.hard_state.commit = 0));
 #undef REFUSED
+    entries[1].type = (enum oak_raft_entry_type)9;
+    assert_int_equal(try_new(&o), OAK_RAFT_EINVAL);
+    entries[1].type = OAK_RAFT_ENTRY_NOOP;
+    assert_int_equal(try_new(&o), OAK_RAFT_OK);
     entries[1].term = 0;
     assert_int_equal(try_new(&o), OAK_RAFT_EINVAL);
     assert_int_equal(meter.live, 0);

@@ -258,6 +258,15 @@ static void a_host_is_told_what_can_not_be(void **state)
         config.learners[i] = 10 + i;
     }
     assert_int_equal(oak_raft_change(r, &config, NULL, NULL), OAK_RAFT_EINVAL);
+    config.voter_count = 2; /* sixteen, but 3 has a vote until this is through */
+    assert_int_equal(oak_raft_change(r, &config, NULL, NULL), OAK_RAFT_EINVAL);
+    uint8_t bytes[OAK_RAFT_CONFIG_BYTES_MAX];
+    size_t size = oak_raft_config_encode(&config, bytes);
+    struct oak_raft_config decoded;
+    assert_int_equal(oak_raft_config_decode(bytes, size, &decoded), OAK_RAFT_OK);
+    bytes[1] = OAK_RAFT_MEMBERS_MAX + 1;
+    assert_int_equal(oak_raft_config_decode(bytes, size, &decoded), OAK_RAFT_EINVAL);
+    config.voter_count = 3;
     config.learner_count = 1;
     assert_int_equal(oak_raft_change(r, &config, &index, &term), OAK_RAFT_OK);
     assert_int_equal(index, 13);
