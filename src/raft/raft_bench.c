@@ -2,7 +2,7 @@
 /* raft_bench.c: what one entry costs: three cores in one process, from proposal to applied
  * everywhere.
  *
- *     bench_raft [ENTRY_BYTES [BATCHES]]
+ *     bench_raft [ENTRY_BYTES [BATCHES [BATCH]]]
  *
  * Disks and network cost nothing here: what is measured is the core, three times, and its
  * allocator. */
@@ -112,8 +112,11 @@ int main(int argc, char **argv)
     (void)oak_raft_campaign(hosts[0].r);
     while (turn(hosts, &messages)) {
     }
-    int status = measure(hosts, bytes, 1, batches) || measure(hosts, bytes, 8, batches) ||
-                 measure(hosts, bytes, 64, batches);
+    size_t batch = argc > 3 ? strtoul(argv[3], NULL, 10) : 0; /* 0: several */
+    int status = batch > 0
+                     ? measure(hosts, bytes, batch, batches)
+                     : measure(hosts, bytes, 1, batches) || measure(hosts, bytes, 8, batches) ||
+                           measure(hosts, bytes, 64, batches);
     for (int i = 0; i < CORES; i++) {
         oak_raft_free(hosts[i].r);
     }
