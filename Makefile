@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BUILD ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
-TIME ?= $(if $(filter bench,$(MAKECMDGOALS)),10,$(if $(filter chaos,$(MAKECMDGOALS)),600,60))
+TIME ?= $(if $(filter bench bench-leases,$(MAKECMDGOALS)),10,$(if $(filter chaos,$(MAKECMDGOALS)),600,60))
 export BUILD JOBS
 
 # Variables of the command line that scripts read. T, F and SEED may be empty.
@@ -20,7 +20,7 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
-        bench bench-raft deps deps-test fresh clean install
+        bench bench-raft bench-leases deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
@@ -83,6 +83,9 @@ bench-raft: deps ## CPU for one entry in the Raft core, beside Debian's libraft
 	@tools/deps.sh bench || echo 'bench-raft: libraft-dev could not be installed' >&2
 	@tools/build.sh $(BUILD) bench_raft
 	@python3 tools/bench_raft.py $(BUILD)
+
+bench-leases: deps-test all ## latency of one client's read: by lease, serializable, by read index
+	@python3 tools/bench_leases.py --seconds $(TIME)
 
 deps: ## install what building needs (Debian; elsewhere prints the list)
 	@tools/deps.sh run

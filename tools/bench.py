@@ -67,8 +67,8 @@ def free_ports(count):
 class Cluster:
     """Three nodes of one program, which takes etcd's flags."""
 
-    def __init__(self, program, folder):
-        self.program, self.folder, self.nodes = program, folder, []
+    def __init__(self, program, folder, flags=()):
+        self.program, self.folder, self.flags, self.nodes = program, folder, flags, []
 
     def __enter__(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -83,7 +83,8 @@ class Cluster:
                     [self.program, "--name", f"n{i}", "--data-dir", f"{self.folder}/n{i}",
                      "--listen-client-urls", f"http://{client}", "--log-level", "warn",
                      "--advertise-client-urls", f"http://{client}", "--listen-peer-urls", peer,
-                     "--initial-advertise-peer-urls", peer, "--initial-cluster", every],
+                     "--initial-advertise-peer-urls", peer, "--initial-cluster", every,
+                     *self.flags],
                     stdout=log, stderr=log))
         return self
 
