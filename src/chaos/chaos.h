@@ -48,6 +48,7 @@ OAK_MUST_USE int oak_chaos_kinds_read(const char *text, uint32_t *out, struct oa
 
 #define OAK_CHAOS_NODES_MAX   7
 #define OAK_CHAOS_SECONDS_MAX 86400
+#define OAK_CHAOS_EXTRA_MAX   32
 
 /* How far a run is, about once a second. */
 struct oak_chaos_progress {
@@ -65,7 +66,8 @@ struct oak_chaos_options {
     uint32_t kinds; /* bits */
     bool loopback;  /* do not try namespaces */
     const char *report_dir;
-    const char *bug; /* a zoo build's: awake in every server; NULL for none */
+    char *const *extra; /* further flags for every server, NULL-ended; NULL for none */
+    const char *bug;    /* a zoo build's: awake in every server; NULL for none */
     void (*progress)(void *user, const struct oak_chaos_progress *progress); /* NULL: silent */
     void *user;
 };

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #define ENV_MAX    4096
+#define ARGS_MAX   24   /* ours, and the end */
 #define TAIL_BYTES 4096 /* of a log: some twenty lines */
 
 extern char **environ;
@@ -138,14 +139,19 @@ static int spawn(struct chaos__node *n, struct oak_errbuf *e)
         snprintf(bug, sizeof(bug), "OAKUM_BUG=%.100s", c->options->bug);
     }
     env_make(env, bug);
-    const char *const argv[] = {c->options->program, "--name", n->name, "--data-dir", n->dir,
-                                "--listen-client-urls", client, "--advertise-client-urls", client,
-                                "--listen-peer-urls", peer, "--initial-advertise-peer-urls",
-                                advertised, "--initial-cluster", (const char *)members.data,
-                                "--initial-cluster-token", "oakum-chaos",
-                                /* Short, so that who was away needs a snapshot. */
-                                "--snapshot-catchup-entries", "200", "--log-format", "console",
-                                "--experimental-fault-control", n->page, NULL};
+    const char *argv[ARGS_MAX + OAK_CHAOS_EXTRA_MAX] = {
+        c->options->program, "--name", n->name, "--data-dir", n->dir, "--listen-client-urls",
+        client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
+        "--initial-advertise-peer-urls", advertised, "--initial-cluster",
+        (const char *)members.data, "--initial-cluster-token", "oakum-chaos",
+        /* Short, so that who was away needs a snapshot. */
+        "--snapshot-catchup-entries", "200", "--log-format", "console",
+        "--experimental-fault-control", n->page};
+    size_t count = ARGS_MAX - 1;
+    for (char *const *at = c->options->extra; at != NULL && *at != NULL; at++) {
+        OAK_ASSERT_LT(count + 1, OAK_COUNT_OF(argv));
+        argv[count++] = *at;
+    }
     const struct oak_os_child_options options = {
         .argv = argv, .env = env, .output = n->log, .exited = exited, .user = n};
     error = oak_os_child_spawn(c->crowd.os, &options, &n->child, e);

@@ -140,6 +140,13 @@ static int options_check(const struct cli__command *command, struct oak_chaos_op
     if (faults != NULL && oak_chaos_kinds_read(faults, &o->kinds, &e) != 0) {
         return cli__complain(command, CLI__EXIT_MISUSED, "--faults: %s; see --help", e.text);
     }
+    size_t extra = 0;
+    while (o->extra != NULL && o->extra[extra] != NULL) {
+        extra++;
+    }
+    if (extra > OAK_CHAOS_EXTRA_MAX) {
+        return cli__complain(command, CLI__EXIT_MISUSED, "too many flags behind --");
+    }
     bool known = o->bug == NULL;
     for (int i = OAK_BUG_NONE + 1; i < OAK_BUG_COUNT && !known; i++) {
         known = strcmp(o->bug, oak_bug_name((enum oak_bug)i)) == 0;
@@ -167,9 +174,11 @@ static const char more[] =
     "equal, one leader a term, no process ends by itself, every node comes back.\n"
     "Exit code: 0 passed, 1 a promise was broken (data and logs are then kept), 2 not understood,\n"
     "3 it could not be run. DIR gets timeline.svg, faults.txt and history.txt.\n"
+    "Flags behind -- go to every server.\n"
     "\n"
     "Examples:\n"
     "  oakum chaos --seconds 60\n"
+    "  oakum chaos --seconds 60 -- --experimental-lease-reads 700\n"
     "  oakum chaos --seed 4711 --faults kill,partition --report ./report\n";
 
 int cli__chaos(int argc, char *const *argv)
@@ -209,9 +218,7 @@ int cli__chaos(int argc, char *const *argv)
     if (!cli__parse(&command, argc, argv, NULL, &count, &rest, &code)) {
         return code;
     }
-    if (rest != NULL) {
-        return cli__complain(&command, CLI__EXIT_MISUSED, "nothing goes behind --");
-    }
+    o.extra = rest;
     code = options_check(&command, &o, faults, output);
     return code == CLI__EXIT_OK ? run(&command, &o, strcmp(output, "json") == 0) : code;
 }
