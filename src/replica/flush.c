@@ -7,6 +7,7 @@
  *
  * Thread: the loop's; the flush itself is the worker's while busy.
  */
+#include "replica/held.h"
 #include "replica/internal.h"
 
 #include "base/zoo.h"
@@ -77,10 +78,7 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
     for (size_t i = 0; i < count; i++) {
         const struct oak_raft_peer_status *p = &peers[i];
         uint64_t sent = replica__snapshot_index(r, p->id);
-        uint64_t has = p->state == OAK_RAFT_PEER_REPLICATE ? p->match : p->next - 1;
-        if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
-            has = sent;
-        }
+        uint64_t has = held_above(p, sent);
         /* A member that is away is not waited for, but for what has been begun with it. */
         if (p->id == r->options.id || (!p->active && sent == 0)) {
             continue;
