@@ -152,12 +152,13 @@ enum oak_raft_msg_type {
     OAK_RAFT_MSG_APPEND_REPLY, /* index: durable match, or (reject) the refused previous index with
                                   hint_index, hint_term; read_seq echoed */
     OAK_RAFT_MSG_HEARTBEAT,    /* commit (never beyond what the receiver acknowledged); read_seq */
-    OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed */
+    OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed; index: durable match, if doubtful */
     OAK_RAFT_MSG_SNAPSHOT,    /* the receiver's host holds all of `snapshot` durably: install it.
                                 from, term: who took it and the term it led in then; what it holds
                                 is taken even when that term has passed */
     OAK_RAFT_MSG_READ,        /* a follower asks for a read index; read_seq: its own counter */
-    OAK_RAFT_MSG_READ_REPLY,  /* read_seq echoed; index; reject: ask again later */
+    OAK_RAFT_MSG_READ_REPLY,  /* read_seq echoed; index; hint_index: where the leader's log ended as
+                                the round began; reject: ask again later */
     OAK_RAFT_MSG_TIMEOUT_NOW, /* stand now: the leader hands over */
     OAK_RAFT_MSG_END_
 };
@@ -180,6 +181,8 @@ struct oak_raft_msg {
     bool reject;
     bool transfer;    /* VOTE: the leader has told the candidate to stand */
     uint8_t priority; /* the sender's; HEARTBEAT: the highest among those who could take over */
+    bool doubtful; /* APPEND_REPLY, HEARTBEAT_REPLY: the sender is in doubt (see the options): what
+                      it acknowledged in an earlier life may be gone, and counts from `index` anew */
     const struct oak_raft_entry *entries;
     size_t entry_count;
     struct oak_raft_snapshot snapshot;
@@ -241,6 +244,12 @@ struct oak_raft_options {
     const struct oak_raft_entry *entries;
     size_t entry_count;
     uint64_t applied;
+    /* Part of the log that was durable once is lost. `hard_state` has the newest term and vote (a
+     * member that lost those too must never come back under its id); its commit hint is not
+     * believed, and the entries are what is left. The member follows and acknowledges what it has,
+     * but neither votes nor campaigns until its log holds all that it can have acknowledged before:
+     * then a batch says `doubt_lifted`. The host keeps the doubt on disk until that batch is. */
+    bool in_doubt;
 };
 
 /* Write all of this, in this order, then one sync, then oak_raft_persisted(token). Batches complete
@@ -258,6 +267,7 @@ struct oak_raft_persist {
     /* An entry whose index is already in the log on disk replaces it and everything behind it. */
     const struct oak_raft_entry *entries;
     size_t entry_count;
+    bool doubt_lifted; /* write down behind the entries that the log is known again */
     bool must_sync; /* false: only the commit hint changed; it may be written with the next batch */
 };
 
@@ -327,6 +337,7 @@ struct oak_raft_status {
     uint64_t durable;      /* index up to which this member's log is on disk */
     uint64_t transfer;     /* leader: to whom it hands over; 0: to nobody */
     uint64_t config_index; /* of the entry, or snapshot, that brought the configuration in force */
+    bool in_doubt;         /* no votes until the log is known again; see the options */
     size_t log_bytes;      /* payload bytes held in memory */
     size_t uncommitted_bytes;
     uint64_t lease_left_ms; /* a leader: how long its lease holds, as of the last tick; 0: none */
@@ -343,6 +354,7 @@ struct oak_raft_peer_status {
     bool active;  /* heard from within the last election time-out */
     bool ready;   /* a learner that has caught up: it may be made a voter */
     uint8_t priority;
+    bool doubtful; /* it said last that it is in doubt: it has no vote to give */
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;
     size_t inflight_bytes;
     size_t inflight_entries;
@@ -457,7 +469,8 @@ OAK_RAFT_API void oak_raft_snapshot_sent(struct oak_raft *r, uint64_t peer, uint
 OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);
 
 /* Start an election now, without waiting for the time-out (a single-member group at start; tests),
- * with its pre-vote. On a leader nothing happens. EINVAL: this member has no vote. ENOMEM. */
+ * with its pre-vote. On a leader nothing happens. EINVAL: this member has no vote, or is in doubt.
+ * ENOMEM. */
 OAK_RAFT_API int oak_raft_campaign(struct oak_raft *r);
 
 /* Hand leadership to `to`; 0: to the best of the voters that are there, by priority first, then by

@@ -26,7 +26,7 @@ static uint8_t *put_u64s(uint8_t *p, const uint64_t *values, size_t count)
     return p;
 }
 
-/* type u8, u8 of 1 reject + 2 transfer, priority u8, a zero byte, u32 entries; term, index,
+/* type u8, u8 of 1 reject + 2 transfer + 4 doubtful, priority u8, a zero byte, u32 entries; term, index,
  * log_term, commit, read_seq, hint_index, hint_term; then each entry: term u64, type u8, 3 zero
  * bytes, size u32, payload. The wire never carries OAK_RAFT_MSG_SNAPSHOT: chunks do, and the
  * receiver makes it. */
@@ -47,7 +47,7 @@ static int raft_encode(const struct oak_raft_msg *m, struct oak_buf *out)
     uint8_t *p = out->data + out->size;
     memset(p, 0, 8);
     p[0] = (uint8_t)m->type;
-    p[1] = (uint8_t)((m->reject ? 1 : 0) | (m->transfer ? 2 : 0));
+    p[1] = (uint8_t)((m->reject ? 1 : 0) | (m->transfer ? 2 : 0) | (m->doubtful ? 4 : 0));
     p[2] = m->priority;
     oak_put_u32(p + 4, (uint32_t)m->entry_count);
     const uint64_t fixed[] = {m->term,     m->index,      m->log_term, m->commit,
@@ -103,6 +103,7 @@ static int raft_decode(struct oak_reader *r, struct oak_arena *arena,
     uint8_t flags = oak_read_u8(r);
     m->reject = (flags & 1) != 0;
     m->transfer = (flags & 2) != 0;
+    m->doubtful = (flags & 4) != 0;
     m->priority = oak_read_u8(r);
     (void)oak_read_u8(r);
     uint32_t count = oak_read_u32(r);

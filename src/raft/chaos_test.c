@@ -2,11 +2,12 @@
 /* chaos_test.c: small clusters under random faults, thousands of short seeds.
  *
  * A seed decides size, limits, and which faults exist: loss, duplication, reordering, partitions,
- * writes that finish late, crashes that keep any prefix of what was being written, compaction and
- * snapshots. Checked all the time (testkit.c): one leader a term, promises are on disk, a leader
- * has all that was applied, equal entries are applied everywhere in order, commit never goes back,
- * a read is no older than what had committed when it was asked for. Then all heals, and within
- * bounded time there is a leader, a write commits everywhere, and reads are answered.
+ * writes that finish late, crashes that keep any prefix of what was being written, damage to what
+ * was durable (on a minority at a time), changes of the members, compaction and snapshots. Checked
+ * all the time (testkit.c): one leader a term, promises are on disk, a leader has all that was
+ * applied, equal entries are applied everywhere in order, commit never goes back, a read is no
+ * older than what had committed when it was asked for. Then all heals, and within bounded time
+ * there is a leader, a write commits everywhere, and reads are answered.
  *
  * In half of the runs the group has leases. Then its members' clocks show one true time, each with
  * a rate of its own within the bound on drift and an offset of its own, and members pause: a clock
@@ -30,15 +31,17 @@ struct chaos {
     struct kit kit;
     struct oak_prng prng;
     bool cut[KIT_NODES][KIT_NODES];
-    uint64_t loss, duplicates, reorder, late_writes, crashes, partitions, compactions, snapshots,
-        ambition, churn;
+    uint64_t loss, duplicates, reorder, late_writes, crashes, damage, partitions, compactions,
+        snapshots, ambition, churn;
     uint64_t written;
     struct kit_clocks clocks; /* with leases */
+    uint64_t damaged;
     uint64_t naps;
 };
 
 struct totals {
-    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections, changes, leases, inherited;
+    uint64_t seeds, applied, restored, reads_ok, reads_lost, elections, changes, leases, inherited,
+        damaged;
 };
 
 static bool often(struct chaos *c, uint64_t parts)
@@ -214,6 +217,9 @@ static void disturb(struct chaos *c)
         churn_somewhere(c);
     }
     if (n->r == NULL) {
+        if (often(c, c->damage)) {
+            c->damaged += kit_damage_some(&c->kit, n, &c->prng);
+        }
         if (often(c, 200)) {
             clocks_read(c, n);
             (void)kit_start(&c->kit, n, oak_prng_below(&c->prng, 4));
@@ -292,6 +298,10 @@ static void set_up(struct chaos *c, uint64_t seed)
     c->reorder = often(c, 600) ? oak_prng_below(&c->prng, 500) : 0;
     c->late_writes = often(c, 600) ? oak_prng_below(&c->prng, 900) : 0;
     c->crashes = often(c, 600) ? oak_prng_below(&c->prng, often(c, 300) ? 80 : 15) : 0;
+    c->damage = often(c, 220) ? oak_prng_below(&c->prng, 150) : 0;
+    if (c->damage > 0) {
+        c->churn = 0; /* or those in doubt may become the only voters */
+    }
     c->partitions = often(c, 600) ? oak_prng_below(&c->prng, 150) : 0;
     c->compactions = often(c, 600) ? oak_prng_below(&c->prng, 600) : 0;
     c->ambition = often(c, 500) ? oak_prng_below(&c->prng, 500) : 5;
@@ -425,7 +435,7 @@ static bool heals(struct chaos *c)
                 continue;
             }
             done = done && n->applied >= target && n->reads_ok > 0 &&
-                   n->read_answered == n->read_count;
+                   n->read_answered == n->read_count && !n->disk.in_doubt;
         }
         if (done) {
             return true;
@@ -473,6 +483,7 @@ static bool run_seed(uint64_t seed, bool aloud, struct totals *totals)
         print_message("seed %llu: %s\n", (unsigned long long)seed, c->kit.first_failure);
     }
     totals->seeds++;
+    totals->damaged += c->damaged;
     totals->applied += c->kit.applied_total;
     totals->restored += c->kit.restored_total;
     totals->changes += c->kit.changes;
@@ -511,16 +522,17 @@ static void clusters_stay_safe_under_faults_and_recover_after_them(void **state)
     }
     print_message("%llu seeds: %llu elections, %llu applied, %llu changes of voters, "
                   "%llu snapshots installed, %llu reads answered, %llu lost, %llu by lease, "
-                  "%llu by an inherited one\n",
+                  "%llu by an inherited one, %llu logs damaged\n",
                   (unsigned long long)t.seeds, (unsigned long long)t.elections,
                   (unsigned long long)t.applied, (unsigned long long)t.changes,
                   (unsigned long long)t.restored, (unsigned long long)t.reads_ok,
                   (unsigned long long)t.reads_lost, (unsigned long long)t.leases,
-                  (unsigned long long)t.inherited);
+                  (unsigned long long)t.inherited, (unsigned long long)t.damaged);
     /* A test that exercises nothing proves nothing. */
     if (seed_count >= 1000) {
         assert_true(t.elections > t.seeds);
         assert_true(t.applied > 10 * t.seeds);
+        assert_true(t.damaged > t.seeds / 10);
         assert_true(t.restored > t.seeds / 10);
         assert_true(t.reads_ok > t.seeds);
         assert_true(t.leases > t.seeds);

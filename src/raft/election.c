@@ -55,6 +55,7 @@ static void term_enter(struct oak_raft *r, uint64_t term, uint64_t vote)
         r->peers[i].farewell_due = false;
         r->peers[i].timeout_now_due = false;
     }
+    raft__doubt_term(r);
 }
 
 void raft__become_follower(struct oak_raft *r, uint64_t term, uint64_t leader)
@@ -117,6 +118,9 @@ static int lead_reserve(struct oak_raft *r)
  * So it stands, without counting itself, and leads until it is left out for good (4.2.2). */
 bool raft__may_campaign(const struct oak_raft *r)
 {
+    if (r->doubt.open) {
+        return false;
+    }
     if (r->halves != 0 || r->role == OAK_RAFT_LEADER) {
         return true;
     }
@@ -238,7 +242,8 @@ void raft__on_vote(struct oak_raft *r, const struct oak_raft_msg *m)
                    (pre && m->term > r->term) ||
                    (OAK_BUG(vote_twice) && r->role == OAK_RAFT_FOLLOWER);
     bool current = log_is_current(r, m) || OAK_BUG(stale_log_wins);
-    bool grant = free_to && current && !raft__locked(r, m);
+    bool sure = !r->doubt.open || OAK_BUG(doubt_votes);
+    bool grant = sure && free_to && current && !raft__locked(r, m);
     if (grant && !pre) {
         r->vote = m->from;
         r->grant_due = true;

@@ -129,6 +129,7 @@ static void verified_to(struct oak_raft *r, uint64_t index)
     if (index <= r->durable || OAK_BUG(ack_before_sync)) {
         r->ack_due = true;
     }
+    raft__doubt_check(r);
 }
 
 static void append_refuse(struct oak_raft *r, const struct oak_raft_msg *m)
@@ -145,6 +146,7 @@ static void append_refuse(struct oak_raft *r, const struct oak_raft_msg *m)
                        .to = m->from,
                        .term = r->term,
                        .reject = true,
+                       .doubtful = r->doubt.open,
                        .index = m->index,
                        .read_seq = m->read_seq,
                        .hint_index = hint,
@@ -209,11 +211,17 @@ void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m)
     if (OAK_BUG(commit_beyond_match)) {
         commit = OAK_MIN(commit, raft__log_last(&r->log));
     }
+    if (r->doubt.open) {
+        /* That life may have lost what it acknowledged. */
+        commit = OAK_MIN(commit, r->verified);
+    }
     raft__commit_to(r, commit);
     raft__reply(r, &(struct raft__reply){
                        .type = OAK_RAFT_MSG_HEARTBEAT_REPLY,
                        .to = m->from,
                        .term = r->term,
+                       .doubtful = r->doubt.open,
+                       .index = r->doubt.open ? raft__doubt_holds(r) : 0,
                        .read_seq = m->read_seq,
                    });
 }

@@ -155,7 +155,8 @@ struct raft__peer {
     uint64_t snapshot_min; /* SNAPSHOT: what the transfer under way must reach */
     struct raft__window window;
 
-    bool heard; /* in this term, since this member leads */
+    bool doubtful; /* it said so last */
+    bool heard;    /* in this term, since this member leads */
     uint64_t heard_ms;
     bool heartbeat_due;
     bool farewell_due;    /* not a leader any more: tell it what has committed in this term */
@@ -165,10 +166,11 @@ struct raft__peer {
     enum raft__vote vote;
     bool vote_due; /* a (pre-)vote request waits to be sent */
 
-    uint64_t read_acked;     /* the newest round it confirmed */
-    uint64_t read_asked;     /* its newest request that is in no round yet; 0: none */
-    uint64_t read_answer;    /* its newest request that is answered and not told; 0: none */
-    uint64_t read_answer_at; /* the read index of that answer */
+    uint64_t read_acked;      /* the newest round it confirmed */
+    uint64_t read_asked;      /* its newest request that is in no round yet; 0: none */
+    uint64_t read_answer;     /* its newest request that is answered and not told; 0: none */
+    uint64_t read_answer_at;  /* the read index of that answer */
+    uint64_t read_answer_end; /* where our log ended as its round began */
 };
 
 /* Heard from within the last election time-out. */
@@ -179,6 +181,8 @@ void raft__peer_replicate(struct raft__peer *p);
 void raft__peer_snapshot(struct raft__peer *p, uint64_t index_min);
 /* `match` grew or was confirmed: true if anything changed for what can be sent. */
 void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base, uint64_t now_us);
+/* It is in doubt and holds `has`, less than we thought: start over from there. */
+void raft__peer_lost(struct raft__peer *p, uint64_t has, uint64_t next);
 /* The peer refused an append behind `rejected`; `retry` is where to try again by the hints. False:
  * a stale refusal. */
 bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry);
@@ -216,6 +220,7 @@ struct raft__batch {
 struct raft__reply {
     enum oak_raft_msg_type type;
     bool reject;
+    bool doubtful;
     uint64_t to;
     uint64_t term;
     uint64_t index;
@@ -230,6 +235,7 @@ struct raft__round {
     uint64_t number; /* what the messages carry */
     uint64_t seq;    /* it answers this member's reads up to here */
     uint64_t index;  /* leader: the commit index as it began */
+    uint64_t end;    /* leader: the last entry of its log as it began */
     uint64_t since_ms;
     uint64_t remote[OAK_RAFT_MEMBERS_MAX]; /* leader: per peer, the request it answers; 0: none */
 };
@@ -281,6 +287,15 @@ struct raft__lease {
     uint64_t walled_ms;
     bool asked; /* it was asked for reads, last at ... */
     uint64_t asked_ms;
+};
+
+/* doubt.c: a member that lost part of its log. */
+struct raft__doubt {
+    bool open;       /* no votes, no campaigns */
+    bool lifted_due; /* to be written down */
+    uint64_t asked;  /* the first question of this term; 0: none yet */
+    uint64_t asked_ms;
+    uint64_t until; /* answered in this term: the log must reach this far; 0: no answer yet */
 };
 
 struct oak_raft {
@@ -358,6 +373,7 @@ struct oak_raft {
     uint64_t append_read_seq;
     bool grant_due; /* the vote in `vote` is to be told, once durable */
 
+    struct raft__doubt doubt;
     struct raft__reads reads;
     struct raft__lease lease;
     struct raft__reply *replies;
@@ -495,6 +511,17 @@ void raft__lease_tick(struct oak_raft *r);
 uint64_t raft__lease_left(const struct oak_raft *r);
 /* Push a leader's own entry. The room was reserved. */
 void raft__noop_push(struct oak_raft *r);
+
+/* doubt.c */
+bool raft__doubt_asks(const struct oak_raft *r);
+/* The number of the question to send. */
+uint64_t raft__doubt_ask(struct oak_raft *r);
+void raft__doubt_answered(struct oak_raft *r, const struct oak_raft_msg *m);
+/* The log grew, or became durable: does it hold all that is needed? */
+void raft__doubt_check(struct oak_raft *r);
+void raft__doubt_term(struct oak_raft *r);
+/* What this member can answer for in this term. */
+uint64_t raft__doubt_holds(const struct oak_raft *r);
 
 /* output.c */
 /* The log was cut behind `end`: nothing further counts as written. */

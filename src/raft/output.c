@@ -35,7 +35,7 @@ static bool vote_unstaged(const struct oak_raft *r)
 static bool persist_ready(const struct oak_raft *r)
 {
     return r->batch_count < RAFT__BATCHES_MAX &&
-           (vote_unstaged(r) || r->restore_due || r->hint_due ||
+           (vote_unstaged(r) || r->restore_due || r->hint_due || r->doubt.lifted_due ||
             r->staged < raft__log_last(&r->log));
 }
 
@@ -61,7 +61,10 @@ static void take_persist(struct oak_raft *r)
         out->entries = raft__log_at(&r->log, r->staged + 1);
         out->entry_count = (size_t)(last - r->staged);
     }
-    out->must_sync = vote_unstaged(r) || out->restore != NULL || out->entry_count > 0;
+    out->doubt_lifted = r->doubt.lifted_due;
+    r->doubt.lifted_due = false;
+    out->must_sync =
+        vote_unstaged(r) || out->restore != NULL || out->entry_count > 0 || out->doubt_lifted;
     out->hard_state_changed = vote_unstaged(r) || out->restore != NULL || r->hint_due;
     if (out->hard_state_changed) {
         r->hard_staged = (struct oak_raft_hard_state){
@@ -105,6 +108,7 @@ void oak_raft_persisted(struct oak_raft *r, uint64_t token)
     if (OAK_MIN(r->asked, r->durable) > r->acked) {
         r->ack_due = true;
     }
+    raft__doubt_check(r);
     if (r->role == OAK_RAFT_LEADER) {
         raft__commit_advance(r);
     } else {
@@ -156,6 +160,7 @@ static void take_promises(struct oak_raft *r)
                 m->index = r->verified;
             }
             m->read_seq = r->append_read_seq;
+            m->doubtful = r->doubt.open;
             r->acked = OAK_MAX(r->acked, m->index);
             r->ack_due = false;
         }
@@ -172,6 +177,7 @@ static void take_replies(struct oak_raft *r)
         }
         m->term = reply->term;
         m->reject = reply->reject;
+        m->doubtful = reply->doubtful;
         m->index = reply->index;
         m->read_seq = reply->read_seq;
         m->hint_index = reply->hint_index;
@@ -247,6 +253,7 @@ static void take_beat(struct oak_raft *r, struct raft__peer *p)
     if (p->read_answer != 0 && (m = send_add(r, OAK_RAFT_MSG_READ_REPLY, p->id)) != NULL) {
         m->read_seq = p->read_answer;
         m->index = p->read_answer_at;
+        m->hint_index = p->read_answer_end;
         p->read_answer = 0;
     }
     if (snapshot_ready(r, p)) {
@@ -329,7 +336,8 @@ static void take_apply(struct oak_raft *r)
 bool oak_raft_has_output(const struct oak_raft *r)
 {
     if (persist_ready(r) || grant_ready(r) || ack_ready(r) || r->reply_count > 0 ||
-        apply_ready(r) || r->reads.done_count > 0 || raft__reads_can_begin(r)) {
+        apply_ready(r) || r->reads.done_count > 0 || raft__reads_can_begin(r) ||
+        raft__doubt_asks(r)) {
         return true;
     }
     for (size_t i = 0; i < r->peer_count; i++) {
@@ -373,6 +381,11 @@ const struct oak_raft_output *oak_raft_take(struct oak_raft *r)
             OAK_ASSERT(m != NULL);
             m->read_seq = ask;
         }
+    }
+    if (raft__doubt_asks(r)) {
+        struct oak_raft_msg *m = send_add(r, OAK_RAFT_MSG_READ, r->leader);
+        OAK_ASSERT(m != NULL);
+        m->read_seq = raft__doubt_ask(r);
     }
     take_persist(r);
     take_promises(r);

@@ -53,6 +53,7 @@ void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms)
     /* A new leader gives everybody one election time-out to be heard. */
     p->heard_ms = now_ms;
     p->heard = p->vote == RAFT__VOTE_GRANTED;
+    p->doubtful = false;
     p->heartbeat_due = false;
     p->vote_due = false;
     p->read_acked = 0;
@@ -99,6 +100,17 @@ void raft__peer_acked(struct raft__peer *p, uint64_t index, uint64_t log_base, u
         OAK_UNREACHABLE("three states");
     }
     OAK_ASSERT_LT(p->match, p->next);
+}
+
+void raft__peer_lost(struct raft__peer *p, uint64_t has, uint64_t next)
+{
+    OAK_ASSERT_LE(has, p->match);
+    OAK_ASSERT_GT(next, has);
+    p->match = has;
+    /* A snapshot that is on its way brings it further than any probe. */
+    if (p->state != OAK_RAFT_PEER_SNAPSHOT) {
+        raft__peer_probe(p, next);
+    }
 }
 
 bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry)

@@ -104,8 +104,13 @@ int oak_raft_new(const struct oak_raft_options *options, struct oak_raft **out)
         r->vote = 0;
     }
     /* What was applied had been committed, whatever the hint remembers. */
-    r->commit = OAK_MAX(options->hard_state.commit, options->applied);
+    /* In term 0 nothing was acknowledged yet, so nothing is in doubt. */
+    r->doubt.open = options->in_doubt && r->term > 0;
+    r->doubt.lifted_due = options->in_doubt && r->term == 0;
+    r->commit = options->in_doubt ? options->applied
+                                  : OAK_MAX(options->hard_state.commit, options->applied);
     r->hard_staged = options->hard_state;
+    r->hard_staged.commit = OAK_MIN(r->hard_staged.commit, r->commit);
     r->staged = raft__log_last(&r->log);
     r->durable = r->staged;
     r->applied = options->applied;
@@ -224,7 +229,8 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
     if (raft__may_campaign(r) && !raft__priority_waits(r)) {
         return raft__campaign(r);
     }
-    /* It is somebody else's turn, or a learner waits to be found: no leader is known. */
+    /* It is somebody else's turn, a learner waits to be found, or this member is in doubt: no leader
+     * is known. */
     raft__become_follower(r, r->term, 0);
     raft__election_rearm(r);
     return OAK_RAFT_OK;
@@ -295,6 +301,7 @@ void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
         .durable = r->durable,
         .config_index = r->config_index,
         .transfer = r->transfer_to,
+        .in_doubt = r->doubt.open,
         .log_bytes = r->log.bytes,
         .uncommitted_bytes = r->uncommitted_bytes,
         .lease_left_ms = raft__lease_left(r),
@@ -321,6 +328,7 @@ size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *row
             .active = raft__peer_active(r, p),
             .ready = raft__catchup_ready(r, p),
             .priority = p->priority,
+            .doubtful = p->doubtful,
             .inflight_bytes = p->window.bytes,
             .inflight_entries = p->window.entries,
             .window_bytes = raft__flow_window(&p->window.flow, r->inflight.cost, r->now_us),

@@ -102,6 +102,7 @@ static void leader_begins(struct oak_raft *r, struct raft__round *round)
     r->reads.lead_next++;
     round->number = r->reads.lead_next;
     round->index = r->commit;
+    round->end = raft__log_last(&r->log);
     for (size_t i = 0; i < r->peer_count; i++) {
         struct raft__peer *p = &r->peers[i];
         round->remote[i] = p->read_asked;
@@ -158,6 +159,7 @@ void raft__reads_confirm(struct oak_raft *r)
             if (round->remote[i] != 0) {
                 r->peers[i].read_answer = round->remote[i];
                 r->peers[i].read_answer_at = round->index;
+                r->peers[i].read_answer_end = round->end;
             }
         }
         round_pop(reads);
@@ -255,15 +257,17 @@ void raft__on_read_reply(struct oak_raft *r, const struct oak_raft_msg *m)
     if (r->role != OAK_RAFT_FOLLOWER || r->leader != m->from) {
         return;
     }
-    size_t at = 0;
-    while (at < reads->count &&
-           reads->rounds[(reads->first + at) % RAFT__ROUNDS_MAX].number != m->read_seq) {
-        at++;
+    raft__doubt_answered(r, m);
+    /* The answer to a question is one to those before it. */
+    size_t settled = 0;
+    while (settled < reads->count && m->read_seq <= reads->ask_next &&
+           reads->rounds[(reads->first + settled) % RAFT__ROUNDS_MAX].number <= m->read_seq) {
+        settled++;
     }
-    if (at == reads->count) {
+    if (settled == 0) {
         return; /* answered before, given up, or another life's */
     }
-    for (; at > 0; at--) {
+    for (; settled > 1; settled--) {
         round_pop(reads);
     }
     settle(reads, round_first(reads)->seq, m->index, m->reject);

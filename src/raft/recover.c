@@ -41,7 +41,9 @@ static int log_check(const struct oak_raft_options *o)
     if (ahead || (o->hard_state.term == 0 && o->hard_state.vote != 0)) {
         return OAK_RAFT_EINVAL;
     }
-    if (o->hard_state.commit > index || o->applied > index || o->applied < o->snapshot.index) {
+    /* In doubt the hint may be of the part that is lost. */
+    bool cut = o->hard_state.commit > index && !o->in_doubt;
+    if (cut || o->applied > index || o->applied < o->snapshot.index) {
         return OAK_RAFT_EINVAL;
     }
     return OAK_RAFT_OK;

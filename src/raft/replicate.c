@@ -166,6 +166,7 @@ static struct raft__peer *peer_heard(struct oak_raft *r, const struct oak_raft_m
     p->heard = true;
     p->heard_ms = r->now_ms;
     p->priority = m->priority;
+    p->doubtful = m->doubtful;
     if (m->read_seq > p->read_acked) {
         p->read_acked = m->read_seq;
         raft__reads_confirm(r);
@@ -176,6 +177,9 @@ static struct raft__peer *peer_heard(struct oak_raft *r, const struct oak_raft_m
 static void append_accepted(struct oak_raft *r, struct raft__peer *p, uint64_t index)
 {
     uint64_t before = p->match;
+    if (p->doubtful && index < before) {
+        raft__peer_lost(p, index, index + 1);
+    }
     raft__peer_acked(p, index, r->log.base, r->now_us);
     if (p->match == before) {
         return;
@@ -198,6 +202,11 @@ static void append_refused(struct oak_raft *r, struct raft__peer *p, const struc
     uint64_t at = OAK_MIN(m->hint_index, raft__log_last(&r->log));
     uint64_t retry = raft__log_find_term(&r->log, at, m->hint_term);
     retry = at < r->log.base ? at : retry; /* below the log: a snapshot will have to do */
+    if (m->doubtful && m->index <= p->match) {
+        /* It had this entry when it acknowledged it, and has lost it since. */
+        raft__peer_lost(p, 0, OAK_MIN(retry, m->index - 1) + 1);
+        return;
+    }
     (void)raft__peer_rejected(p, m->index, OAK_MIN(retry, m->index));
 }
 
@@ -228,6 +237,9 @@ int raft__on_heartbeat_reply(struct oak_raft *r, const struct oak_raft_msg *m)
         return OAK_RAFT_EINVAL;
     }
     struct raft__peer *p = peer_heard(r, m);
+    if (p != NULL && m->doubtful && m->index < p->match) {
+        raft__peer_lost(p, m->index, m->index + 1);
+    }
     if (p != NULL && p->state == OAK_RAFT_PEER_REPLICATE && p->match < raft__log_last(&r->log)) {
         /* It lives, and something is unacknowledged: if that was lost, an empty append finds out.
          */

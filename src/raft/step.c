@@ -135,7 +135,8 @@ static int leader_check(const struct oak_raft *r, const struct oak_raft_msg *m)
     switch (m->type) {
     case OAK_RAFT_MSG_HEARTBEAT:
         /* It is told only of what it acknowledged. */
-        return m->commit <= raft__log_last(&r->log) ? OAK_RAFT_OK : OAK_RAFT_EINVAL;
+        return m->commit <= raft__log_last(&r->log) || r->doubt.open ? OAK_RAFT_OK
+                                                                     : OAK_RAFT_EINVAL;
     case OAK_RAFT_MSG_SNAPSHOT:
         return raft__snapshot_check(r, m);
     case OAK_RAFT_MSG_PRE_VOTE:

@@ -186,6 +186,7 @@ int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back)
     o.entries = entries;
     o.entry_count = n->disk.count;
     o.applied = n->applied;
+    o.in_doubt = n->disk.in_doubt;
     int e = oak_raft_new(&o, &n->r);
     free(entries);
     if (e != OAK_RAFT_OK) {
@@ -263,6 +264,22 @@ static void disk_write(struct kit *kit, struct kit_node *n, struct kit_batch *b,
         e->data = NULL;
         e->size = 0;
     }
+    if (b->doubt_lifted && steps > b->count) {
+        d->in_doubt = false;
+    }
+}
+
+void kit_damage(struct kit *kit, struct kit_node *n, uint64_t keep)
+{
+    struct kit_disk *d = &n->disk;
+    if (keep < d->snapshot.index) {
+        d->snapshot = (struct oak_raft_snapshot){.config = n->birth};
+        keep = 0;
+    }
+    disk_cut(d, keep + 1);
+    n->applied = OAK_MIN(n->applied, kit_disk_last(d));
+    d->in_doubt = true;
+    kit_say(kit, "  %d loses its log behind %d", (int)n->id, (int)kit_disk_last(d));
 }
 
 static void batch_free(struct kit_batch *b)

@@ -9,6 +9,7 @@
 #ifndef OAK_RAFT_TESTKIT_H
 #define OAK_RAFT_TESTKIT_H
 
+#include "base/prng.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct kit_disk {
     struct oak_raft_snapshot snapshot;
     struct kit_entry *entries; /* behind the snapshot */
     size_t count;
+    bool in_doubt;
 };
 
 /* A write under way. */
@@ -46,6 +48,7 @@ struct kit_batch {
     struct oak_raft_hard_state hard_state;
     struct kit_entry *entries;
     size_t count;
+    bool doubt_lifted;
 };
 
 struct kit_node {
@@ -111,6 +114,11 @@ struct oak_raft_config kit_config_at(const struct kit *kit, const struct kit_nod
 /* Lose memory. The first `batches` writes under way are on disk whole, of the next one `part` steps
  * (restore, hard state, then entries one by one). */
 void kit_crash(struct kit *kit, struct kit_node *n, size_t batches, size_t part);
+/* While it is down: what is behind `keep` is lost, and the node in doubt. With `keep` below the
+ * snapshot everything is. */
+void kit_damage(struct kit *kit, struct kit_node *n, uint64_t keep);
+/* The same by chance, if a majority that knows its log is left, or nobody could ever lead. */
+bool kit_damage_some(struct kit *kit, struct kit_node *n, struct oak_prng *p);
 /* `applied_back`: how many applied entries the state machine forgets. */
 int kit_start(struct kit *kit, struct kit_node *n, uint64_t applied_back);
 /* Take output until there is none. */

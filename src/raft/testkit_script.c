@@ -25,9 +25,11 @@
  *   elect ID                          campaign and stabilize, in silence
  *   crash ID [WRITES [STEPS]]         lose memory, with so many writes (and steps of one) on disk
  *   start ID
+ *   damage ID KEEP                    of a crashed node: its log behind KEEP is lost
  *
  *   compact ID INDEX | snapshot FROM TO | sent FROM TO INDEX ok|failed | unreachable FROM TO
- *   step FROM->TO TYPE [term= index= logterm= commit= read= hint= hintterm= reject=1 at= atindex=
+ *   step FROM->TO TYPE [term= index= logterm= commit= read= hint= hintterm= reject=1 doubtful=1
+ *           at= atindex=
  *           noop=TERM config=TERM]    a message as given; config= with lists as in change
  *
  *   clock ID|all MS                   time passes, and nobody ticks: the process is paused
@@ -315,6 +317,7 @@ static void run_step(struct script *s, const struct words *w)
     m.hint_term = option(w, "hintterm", 0);
     m.reject = option(w, "reject", 0) != 0;
     m.transfer = option(w, "transfer", 0) != 0;
+    m.doubtful = option(w, "doubtful", 0) != 0;
     m.snapshot.term = option(w, "at", 0);
     m.snapshot.index = option(w, "atindex", 0);
     m.snapshot.config = s->kit.config;
@@ -344,10 +347,10 @@ static void show_status(struct script *s, const struct kit_node *n)
 {
     struct oak_raft_status t;
     oak_raft_status(n->r, &t);
-    outf(s, "%d %s term=%d vote=%d leader=%d commit=%d applied=%d log=%d..%d:%d durable=%d",
+    outf(s, "%d %s term=%d vote=%d leader=%d commit=%d applied=%d log=%d..%d:%d durable=%d%s",
          (int)t.id, oak_raft_role_name(t.role), (int)t.term, (int)t.vote, (int)t.leader,
-         (int)t.commit, (int)t.applied, (int)t.first, (int)t.last_term, (int)t.last,
-         (int)t.durable);
+         (int)t.commit, (int)t.applied, (int)t.first, (int)t.last_term, (int)t.last, (int)t.durable,
+         t.in_doubt ? " in-doubt" : "");
     if (t.role == OAK_RAFT_LEADER && s->kit.config.lease_ms > 0) {
         outf(s, "  lease=%d%s", (int)t.lease_left_ms, t.commit_deferred ? " defers" : "");
     }
@@ -359,11 +362,11 @@ static void show_peers(struct script *s, const struct kit_node *n)
     struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
     size_t count = oak_raft_peers(n->r, rows, OAK_RAFT_MEMBERS_MAX);
     for (size_t i = 0; i < count; i++) {
-        outf(s, "%d%s%s %s match=%d next=%d inflight=%d%s%s", (int)rows[i].id,
+        outf(s, "%d%s%s %s match=%d next=%d inflight=%d%s%s%s", (int)rows[i].id,
              rows[i].learner ? " learner" : "", rows[i].leaving ? " leaving" : "",
              states[rows[i].state], (int)rows[i].match, (int)rows[i].next,
              (int)rows[i].inflight_bytes, rows[i].active ? "" : " silent",
-             rows[i].ready ? " ready" : "");
+             rows[i].ready ? " ready" : "", rows[i].doubtful ? " doubtful" : "");
     }
 }
 
@@ -515,6 +518,8 @@ void script_line(struct script *s, const char *line)
         run_step(s, &w);
     } else if (strcmp(verb, "start") == 0) {
         (void)kit_start(&s->kit, kit_find(&s->kit, word_number(&w, 1, 0)), word_number(&w, 2, 0));
+    } else if (strcmp(verb, "damage") == 0) {
+        kit_damage(&s->kit, kit_find(&s->kit, word_number(&w, 1, 0)), word_number(&w, 2, 0));
     } else if (strcmp(verb, "wire") == 0) {
         for (size_t i = 0; i < s->kit.wire_count; i++) {
             char text[512];

@@ -117,8 +117,11 @@ void kit_describe(const struct oak_raft_msg *m, char *text, size_t size)
         ADD(" last=%d:%d", (int)m->log_term, (int)m->index);
     } else if (m->type == OAK_RAFT_MSG_APPEND) {
         ADD(" prev=%d:%d commit=%d", (int)m->log_term, (int)m->index, (int)m->commit);
-    } else if (m->type == OAK_RAFT_MSG_APPEND_REPLY || m->type == OAK_RAFT_MSG_READ_REPLY) {
+    } else if (m->type == OAK_RAFT_MSG_APPEND_REPLY ||
+               (m->type == OAK_RAFT_MSG_HEARTBEAT_REPLY && m->doubtful)) {
         ADD(" index=%d", (int)m->index);
+    } else if (m->type == OAK_RAFT_MSG_READ_REPLY) {
+        ADD(" index=%d end=%d", (int)m->index, (int)m->hint_index);
     } else if (m->type == OAK_RAFT_MSG_HEARTBEAT) {
         ADD(" commit=%d", (int)m->commit);
     } else if (m->type == OAK_RAFT_MSG_SNAPSHOT) {
@@ -135,6 +138,9 @@ void kit_describe(const struct oak_raft_msg *m, char *text, size_t size)
         if (m->type == OAK_RAFT_MSG_APPEND_REPLY) {
             ADD(" hint=%d:%d", (int)m->hint_term, (int)m->hint_index);
         }
+    }
+    if (m->doubtful) {
+        ADD(" doubtful");
     }
     if (m->read_seq != 0) {
         if (m->type == OAK_RAFT_MSG_READ || m->type == OAK_RAFT_MSG_READ_REPLY) {
@@ -196,6 +202,7 @@ static void take_batch(struct kit *kit, struct kit_node *n, const struct oak_raf
         .restore_keeps_log = p->restore_keeps_log,
         .hard_state_changed = p->hard_state_changed,
         .hard_state = p->hard_state,
+        .doubt_lifted = p->doubt_lifted,
         .count = p->entry_count,
     };
     char text[512] = "";
@@ -213,8 +220,8 @@ static void take_batch(struct kit *kit, struct kit_node *n, const struct oak_raf
         (void)snprintf(restore, sizeof(restore), " restore=%d:%d%s", (int)p->restore->term,
                        (int)p->restore->index, p->restore_keeps_log ? " keeps-log" : "");
     }
-    kit_say(kit, "  %d writes #%d%s%s%s%s", (int)n->id, (int)p->token, restore, hard, text,
-            p->must_sync ? "" : " no-sync");
+    kit_say(kit, "  %d writes #%d%s%s%s%s%s", (int)n->id, (int)p->token, restore, hard, text,
+            p->doubt_lifted ? " doubt-lifted" : "", p->must_sync ? "" : " no-sync");
     if (p->entry_count > 0) {
         b.entries = kit_grow(NULL, p->entry_count, sizeof(b.entries[0]));
         for (size_t i = 0; i < p->entry_count; i++) {

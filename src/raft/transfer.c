@@ -25,7 +25,7 @@
 static bool may_succeed(const struct oak_raft *r, const struct raft__peer *p)
 {
     return (p->halves & RAFT__INCOMING) != 0 && p->state == OAK_RAFT_PEER_REPLICATE &&
-           p->match >= r->commit && raft__peer_active(r, p);
+           p->match >= r->commit && !p->doubtful && raft__peer_active(r, p);
 }
 
 struct raft__peer *raft__transfer_best(struct oak_raft *r)
