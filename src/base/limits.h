@@ -100,6 +100,8 @@
 #define OAK_WAL_RECORD_BYTES_MAX (OAK_ENTRY_BYTES_MAX + OAK_KIB)
 /* One batch in memory, before its commit: all that may be uncommitted, and as much again. */
 #define OAK_WAL_BATCH_BYTES_MAX (2 * OAK_UNCOMMITTED_BYTES_MAX)
+/* Damaged segments set aside, the newest ones: evidence, and no more than a minute's writing. */
+#define OAK_WAL_DAMAGED_MAX 4
 /* Raft groups that share one log. */
 #define OAK_GROUPS_MAX 1024
 

@@ -66,10 +66,40 @@ int wal__carry_put(struct oak_buf *out, struct oak_bytes meta, const struct wal_
             .snapshot_index = s->snapshot_index,
             .snapshot_term = s->snapshot_term,
             .last_term = s->last_term,
+            .kind = (uint8_t)s->in_doubt,
         };
         error = wal__record_put(out, &r);
     }
     return error;
+}
+
+int wal__repeats_put(struct oak_wal *wal)
+{
+    OAK_ASSERT_EQ(wal->pending_records, 0u);
+    if (wal->pending.size > WAL__FRAME_HEADER) {
+        return 0; /* the batch was tried before, for want of space or memory */
+    }
+    for (size_t i = 0; i < wal->group_count; i++) {
+        const struct wal__group *g = &wal->groups[i];
+        if (g->changed == 0 || wal->batch - g->changed > WAL__REPEATED_BATCHES) {
+            continue;
+        }
+        const struct wal__record r = {
+            .type = OAK_WAL_HARD_STATE,
+            .kind = (uint8_t)g->durable.in_doubt,
+            .group = g->id,
+            .term = g->durable.term,
+            .vote = g->durable.vote,
+            .commit = g->durable.commit,
+        };
+        int error = wal__record_put(&wal->pending, &r);
+        if (error != 0) {
+            wal->pending.size = WAL__FRAME_HEADER;
+            return error;
+        }
+        wal->pending_record_max = OAK_MAX(wal->pending_record_max, wal__record_size(&r));
+    }
+    return 0;
 }
 
 /* Open a part: room for both headers, and the carried state. */
@@ -127,6 +157,7 @@ static int part_close(struct oak_wal *wal, struct split *s, bool last)
         .last = last,
         .salt = s->chain,
         .chain = s->chain,
+        .repeats = number == 0 ? WAL__REPEATED_BATCHES : 0,
     };
     const struct wal__segment_header h = {
         .seq = seq,
@@ -267,6 +298,7 @@ static int append_write(struct oak_wal *wal, uint32_t size, uint64_t first_neede
         .last = true,
         .salt = wal->salt,
         .chain = wal->chain_value,
+        .repeats = WAL__REPEATED_BATCHES,
     };
     uint8_t *bytes = wal->pending.data;
     const struct oak_disk *disk = wal->disk;

@@ -17,6 +17,9 @@
 #define WAL__SPARES_MAX        16u
 #define WAL__DIR_BYTES_MAX     900u
 #define WAL__PATH_BYTES        1024u
+/* Every batch repeats term, vote and doubt of the groups that changed them in so many batches
+ * before it, so that a hole of that size hides none of them. */
+#define WAL__REPEATED_BATCHES 8u
 
 OAK_STATIC_ASSERT(OAK_WAL_SEGMENT_BYTES % 4096 == 0, "segments are whole pages");
 
@@ -43,6 +46,7 @@ struct wal__frame {
     bool last;          /* the batch ends here */
     uint32_t salt;      /* the segment's */
     uint32_t chain;     /* checksum of the frame before */
+    uint32_t repeats;   /* hard states that changed in so many batches before are repeated here */
     uint32_t checksum;  /* of this frame's header; set by put and get */
 };
 
@@ -89,6 +93,7 @@ struct wal__state {
     uint64_t snapshot_term;
     uint64_t last;
     uint64_t last_term;
+    uint64_t in_doubt; /* 0 or 1; no padding, states are compared as bytes */
 };
 
 /* Entries found by recovery: items[head .. count), consecutive, all behind the snapshot. */
@@ -105,6 +110,10 @@ struct wal__group {
     struct wal__state next; /* with what was appended and not committed */
     uint64_t released;      /* entries up to here are asked for no more */
     bool on_disk;           /* a committed record names it */
+    uint64_t changed;       /* the batch that last changed term, vote or doubt; 0: none */
+    /* While a damaged log is read. */
+    bool unsure;         /* a hole came, and no carried state since */
+    uint64_t known_from; /* behind a hole: nothing is missing from here on; 0: not known */
     struct wal__entries entries;
 };
 
@@ -169,6 +178,9 @@ struct oak_wal {
     uint32_t salt;          /* of the current segment */
     uint64_t claimed_first; /* first_seq of the last durable frame: older segments may go */
     bool proven;            /* the last batch is empty: losing it loses nothing */
+    bool tolerant;          /* bytes that can't be read are zeros */
+    bool (*applied)(void *user, uint64_t group, uint64_t *index, uint64_t *term);
+    void *user;
 
     /* The batch being gathered: WAL__FRAME_HEADER bytes of room, then encoded records. */
     struct oak_buf pending;
@@ -183,7 +195,7 @@ struct oak_wal {
 
 /* -- segment.c: files -------------------------------------------------------------------------- */
 
-enum wal__kind { WAL__CHAIN, WAL__SPARE, WAL__TEMP };
+enum wal__kind { WAL__CHAIN, WAL__SPARE, WAL__TEMP, WAL__DAMAGED, WAL__KINDS };
 
 void wal__path(const struct oak_wal *wal, char out[WAL__PATH_BYTES], enum wal__kind kind,
                uint64_t id);
@@ -210,6 +222,8 @@ OAK_MUST_USE int wal__poison(struct oak_wal *wal, const char *what, int error);
 size_t wal__carry_size(const struct oak_wal *wal);
 OAK_MUST_USE int wal__carry_put(struct oak_buf *out, struct oak_bytes meta,
                                 const struct wal__group *groups, size_t count);
+/* The hard states that a batch repeats, into the pending batch, which is empty. OAK_ENOMEM. */
+OAK_MUST_USE int wal__repeats_put(struct oak_wal *wal);
 OAK_MUST_USE int wal__batch_write(struct oak_wal *wal);
 
 /* -- recover.c, scan.c ------------------------------------------------------------------------- */
@@ -226,6 +240,32 @@ struct wal__place {
     uint32_t chain;
     uint32_t salt;
 };
+
+/* Reading, from frame to frame. */
+struct wal__walker {
+    struct oak_wal *wal;
+    struct oak_errbuf *e;
+    uint8_t *bytes; /* the segment being read */
+    struct wal__place next;
+    /* Behind the last whole batch, and the frame that ends it. */
+    struct wal__place tail;
+    uint64_t tail_frame;
+    bool tail_empty;
+    bool any;
+    uint64_t first_seq;
+    struct oak_buf held; /* parts of a batch that goes on: chain place, size, records */
+    bool record_seen;    /* in the batch being read: one that is neither carried nor repeated */
+    bool judged;         /* the end is a torn one: the log is sound */
+    bool lossy;          /* something was jumped over: a group that shows up may have been in it */
+};
+
+/* Stand at the first frame of the chain. */
+OAK_MUST_USE int wal__walk_start(struct wal__walker *w);
+/* Read until no frame follows. */
+OAK_MUST_USE int wal__walk(struct wal__walker *w);
+/* Read a damaged chain as far as it tells what is needed, and begin a new one with it. OAK_ECORRUPT
+ * when it does not; nothing is changed then. */
+OAK_MUST_USE int wal__repair(struct wal__walker *w);
 
 /* No whole frame lies at `hole`, and `bytes` is its segment: is it the torn end of the last batch
  * (0), or damage (OAK_ECORRUPT)? Reads the segments behind it into `bytes`. OAK_EIO. */

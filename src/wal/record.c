@@ -87,6 +87,7 @@ void wal__frame_put(uint8_t *at, uint64_t seq, uint64_t offset, struct wal__fram
     oak_put_u32(at + 40, f->part);
     oak_put_u32(at + 44, f->last ? FRAME_LAST : 0);
     oak_put_u32(at + 48, f->chain);
+    oak_put_u32(at + 52, f->repeats);
     f->checksum = place_crc(seq, offset, at + 4, WAL__FRAME_HEADER - 4);
     oak_put_u32(at, f->checksum);
 }
@@ -112,6 +113,7 @@ bool wal__frame_get(const uint8_t *segment, uint64_t segment_bytes, uint64_t seq
         .last = (oak_get_u32(at + 44) & FRAME_LAST) != 0,
         .salt = oak_get_u32(at + 12),
         .chain = oak_get_u32(at + 48),
+        .repeats = oak_get_u32(at + 52),
         .checksum = oak_get_u32(at),
     };
     return out->size >= WAL__ALIGN && out->size % WAL__ALIGN == 0 &&
@@ -164,7 +166,7 @@ size_t wal__record_size(const struct wal__record *r)
 int wal__record_put(struct oak_buf *out, const struct wal__record *r)
 {
     OAK_ASSERT_GE(r->type, OAK_WAL_ENTRY);
-    OAK_ASSERT_LE(r->type, WAL__TYPE_GROUP);
+    OAK_ASSERT_LE(r->type, OAK_WAL_DOUBT);
     size_t size = wal__record_size(r);
     int error = oak_buf_reserve(out, size);
     if (error != 0) {
@@ -209,7 +211,12 @@ bool wal__record_get(struct oak_reader *in, struct wal__record *out)
     out->index = oak_read_u64(in);
     out->term = oak_read_u64(in);
     if (in->failed || zero != 0 || flags > RECORD_KEEP_LOG || out->type < OAK_WAL_ENTRY ||
-        out->type > WAL__TYPE_GROUP) {
+        out->type > OAK_WAL_DOUBT) {
+        return false;
+    }
+    bool flag = out->type == OAK_WAL_HARD_STATE || out->type == WAL__TYPE_GROUP ||
+                out->type == OAK_WAL_DOUBT;
+    if (flag && out->kind > 1) {
         return false;
     }
     if (has_payload(out->type)) {

@@ -11,6 +11,14 @@
 #define SEGMENT  8192u
 #define SEGMENTS 2u
 
+static bool applied(void *user, uint64_t group, uint64_t *index, uint64_t *term)
+{
+    (void)user;
+    *index = group % 8;
+    *term = *index != 0;
+    return group < 64;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Frames of at most 1 KiB of input each, over two segments. */
@@ -46,12 +54,16 @@ static void frames_make(uint8_t *segments, const uint8_t *data, size_t size)
                                .used = (uint32_t)used,
                                .last = last,
                                .salt = chain,
-                               .chain = chain};
+                               .chain = chain,
+                               .repeats = data[1] >> 4};
         struct wal__segment_header h;
         if (wal__segment_header_get(segments + (seq - 1) * SEGMENT, seq, &h)) {
             f.salt = h.salt;
         }
         wal__frame_put(at, seq, offset, &f);
+        if ((data[1] & 4) != 0) {
+            at[WAL__FRAME_HEADER] ^= 1; /* a hole */
+        }
         chain = f.checksum;
         batch += last;
         offset += frame;
@@ -85,8 +97,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         d.port.close(&d, file);
     }
-    const struct oak_wal_options o = {
-        .disk = &d.port, .dir = "log", .meta = oak_bytes_str("m"), .segment_bytes = SEGMENT};
+    const struct oak_wal_options o = {.disk = &d.port,
+                                      .dir = "log",
+                                      .meta = oak_bytes_str("m"),
+                                      .segment_bytes = SEGMENT,
+                                      .applied = (data[0] & 2) != 0 ? applied : NULL};
     struct oak_wal *wal;
     struct oak_errbuf e = {{0}};
     int error = oak_wal_open(&o, &wal, &e);

@@ -5,7 +5,8 @@
  *              2 read frames in order; a batch counts when its last part has been read, whole
  *              3 at the first place without a whole frame: the next segment goes on, or the log
  *                ends
- *              4 judge that place (scan.c): damage refuses, a torn end is cut
+ *              4 judge that place (scan.c): damage refuses or is repaired (repair.c), a torn end
+ *                is cut
  *              5 sync what was read, so that what the caller is told is durable
  * Can fail     OAK_ECORRUPT, OAK_EINVAL (another node's log), OAK_EIO, OAK_ENOMEM, OAK_ENOSPC
  * Invariants   nothing is written before everything was read and judged
@@ -23,23 +24,8 @@ struct found {
 };
 
 struct files {
-    struct found kinds[3]; /* by enum wal__kind */
+    struct found kinds[WAL__KINDS];
     int error;
-};
-
-struct walker {
-    struct oak_wal *wal;
-    struct oak_errbuf *e;
-    uint8_t *bytes; /* the segment being read */
-    struct wal__place next;
-    /* Behind the last whole batch, and the frame that ends it. */
-    struct wal__place tail;
-    uint64_t tail_frame;
-    bool tail_empty;
-    bool any;
-    uint64_t first_seq;
-    struct oak_buf held; /* parts of a batch that goes on: chain place, size, records */
-    bool record_seen;    /* in the batch being read: one that isn't carried */
 };
 
 static void file_found(void *arg, const char *name)
@@ -86,8 +72,62 @@ static int files_list(struct oak_wal *wal, struct files *files, struct oak_errbu
     return 0;
 }
 
+/* A segment starts with the state of `g`. */
+static int carried_take(struct wal__walker *w, struct wal__group *g, uint64_t seq,
+                        const struct wal__record *r)
+{
+    struct wal__state carried = {0};
+    wal__state_apply(&carried, r);
+    if (g->on_disk && !g->unsure && memcmp(&carried, &g->durable, sizeof(carried)) != 0) {
+        return wal__damage(w->wal, seq, 0,
+                           "a segment starts with a state that the segments before it don't lead "
+                           "to",
+                           w->e);
+    }
+    if (g->unsure) {
+        /* What was read since the hole is part of it; what was not has its end here. */
+        const struct wal__record mark = {
+            .type = OAK_WAL_SNAPSHOT, .keep_log = true, .index = carried.snapshot_index};
+        int error = wal__entries_note(&g->entries, &carried, &mark);
+        OAK_ASSERT_EQ(error, 0);
+        const struct wal__entries *entries = &g->entries;
+        if (entries->head < entries->count &&
+            entries->items[entries->count - 1].index != carried.last) {
+            return wal__damage(w->wal, seq, 0, "a segment starts with another end of the log",
+                               w->e);
+        }
+        g->known_from = g->known_from == 0 ? carried.last + 1 : g->known_from;
+        g->unsure = false;
+    }
+    return 0;
+}
+
+/* A record behind a hole says where the log stands, whatever the hole held. */
+static void known_note(struct wal__group *g, const struct wal__record *r)
+{
+    bool entry = r->type == OAK_WAL_ENTRY;
+    bool reset =
+        (r->type == OAK_WAL_SNAPSHOT && !r->keep_log) || (r->type == OAK_WAL_DOUBT && r->kind == 1);
+    if (entry && g->unsure && g->known_from == 0 && r->index > 0) {
+        g->durable.last = r->index - 1;
+        g->durable.last_term = 0;
+    }
+    if (entry || reset) {
+        uint64_t from = entry ? r->index : r->index + 1;
+        g->known_from = g->known_from == 0 ? from : OAK_MIN(g->known_from, from);
+    }
+}
+
+/* Each batch says again what few batches before it said of terms and votes. */
+static bool repeated(const struct wal__group *g, const struct wal__record *r)
+{
+    return r->type == OAK_WAL_HARD_STATE && r->term == g->durable.term &&
+           r->vote == g->durable.vote && r->commit == g->durable.commit &&
+           r->kind == g->durable.in_doubt;
+}
+
 /* Take the records of one whole part into the state. */
-static int part_take(struct walker *w, size_t at, struct oak_bytes records)
+static int part_take(struct wal__walker *w, size_t at, struct oak_bytes records)
 {
     struct oak_wal *wal = w->wal;
     uint64_t seq = wal->chain[at].seq;
@@ -112,17 +152,17 @@ static int part_take(struct walker *w, size_t at, struct oak_bytes records)
         if (error != 0) {
             return oak_fail(w->e, error, "%.300s: %s", wal->dir, oak_error_text(error));
         }
+        g->unsure = g->unsure || (w->lossy && !g->on_disk);
         if (r.type == WAL__TYPE_GROUP) {
-            struct wal__state carried = {0};
-            wal__state_apply(&carried, &r);
-            if (g->on_disk && memcmp(&carried, &g->durable, sizeof(carried)) != 0) {
-                return wal__damage(wal, seq, 0,
-                                   "a segment starts with a state that the segments "
-                                   "before it don't lead to",
-                                   w->e);
+            error = carried_take(w, g, seq, &r);
+            if (error != 0) {
+                return error;
             }
         } else {
-            w->record_seen = true;
+            w->record_seen = w->record_seen || !repeated(g, &r);
+            if (g->unsure || g->known_from != 0) {
+                known_note(g, &r);
+            }
             if (wal__state_check(&g->durable, &r) != 0) {
                 return wal__damage(wal, seq, 0, "a record doesn't follow the ones before", w->e);
             }
@@ -137,7 +177,7 @@ static int part_take(struct walker *w, size_t at, struct oak_bytes records)
 }
 
 /* Keep a part until its batch has ended. */
-static int part_hold(struct walker *w, struct oak_bytes records)
+static int part_hold(struct wal__walker *w, struct oak_bytes records)
 {
     uint8_t head[16];
     oak_put_u64(head, w->next.at);
@@ -146,7 +186,7 @@ static int part_hold(struct walker *w, struct oak_bytes records)
     return error != 0 ? error : oak_buf_append(&w->held, records.data, records.size);
 }
 
-static int held_take(struct walker *w)
+static int held_take(struct wal__walker *w)
 {
     struct oak_reader in = oak_reader(oak_buf_bytes(&w->held));
     int error = 0;
@@ -161,12 +201,13 @@ static int held_take(struct walker *w)
 }
 
 /* A whole frame lies where it was expected. */
-static int frame_take(struct walker *w, const struct wal__frame *f)
+static int frame_take(struct wal__walker *w, const struct wal__frame *f)
 {
     struct wal__place *next = &w->next;
     struct oak_bytes records = oak_bytes(w->bytes + next->offset + WAL__FRAME_HEADER, f->used);
     uint64_t frame = next->offset;
     int error = 0;
+    w->wal->batch = next->batch;
     if (next->part == 0) {
         w->record_seen = false;
     }
@@ -197,7 +238,7 @@ static int frame_take(struct walker *w, const struct wal__frame *f)
 }
 
 /* The next segment, if its header says that it goes on here. */
-static int segment_enter(struct walker *w, bool *entered)
+static int segment_enter(struct wal__walker *w, bool *entered)
 {
     struct oak_wal *wal = w->wal;
     *entered = false;
@@ -222,8 +263,7 @@ static int segment_enter(struct walker *w, bool *entered)
     return wal__segment_read(wal, wal->chain[w->next.at].seq, w->bytes, w->e);
 }
 
-/* Read until no frame follows. */
-static int walk(struct walker *w)
+int wal__walk(struct wal__walker *w)
 {
     struct oak_wal *wal = w->wal;
     for (;;) {
@@ -251,7 +291,7 @@ static int walk(struct walker *w)
 }
 
 /* The first segment's header says where the log starts; it is never blank. */
-static int walk_start(struct walker *w)
+int wal__walk_start(struct wal__walker *w)
 {
     struct oak_wal *wal = w->wal;
     uint64_t seq = wal->chain[0].seq;
@@ -279,11 +319,11 @@ static int walk_start(struct walker *w)
 }
 
 /* Read all, judge the end, and only then mend it. */
-static int log_read(struct walker *w)
+static int log_read(struct wal__walker *w)
 {
     struct oak_wal *wal = w->wal;
-    int error = walk_start(w);
-    error = error != 0 ? error : walk(w);
+    int error = wal__walk_start(w);
+    error = error != 0 ? error : wal__walk(w);
     if (error != 0) {
         return error;
     }
@@ -304,6 +344,7 @@ static int log_read(struct walker *w)
     if (w->first_seq < wal->chain[0].seq) {
         return wal__damage(wal, wal->chain[0].seq - 1, 0, "this segment is missing", w->e);
     }
+    w->judged = true;
     error = wal__tail_mend(wal, &w->tail, w->tail_frame, w->e);
     if (error != 0) {
         return error;
@@ -329,6 +370,8 @@ static int leftovers_remove(struct oak_wal *wal, const struct files *files, stru
         for (size_t i = 0; error == 0 && i < files->kinds[kind].count; i++) {
             uint64_t id = files->kinds[kind].ids[i];
             bool keep = kind == WAL__CHAIN && wal->chain_count > 0 && id >= wal->chain[0].seq;
+            keep = keep ||
+                   (kind == WAL__DAMAGED && i + OAK_WAL_DAMAGED_MAX >= files->kinds[kind].count);
             if (kind == WAL__SPARE) {
                 wal->spare_next = OAK_MAX(wal->spare_next, id + 1);
                 keep = wal->spare_count < wal->spares_wanted;
@@ -437,11 +480,15 @@ static int files_read(struct oak_wal *wal, struct files *files, struct oak_errbu
     } else {
         error = chain_find(wal, chained);
     }
-    struct walker w = {.wal = wal, .e = e, .bytes = malloc((size_t)wal->segment_bytes)};
+    struct wal__walker w = {.wal = wal, .e = e, .bytes = malloc((size_t)wal->segment_bytes)};
     if (w.bytes == NULL || error == OAK_ENOMEM) {
         error = oak_fail(e, OAK_ENOMEM, "%.300s: no memory to read the log", wal->dir);
     }
     error = error != 0 ? error : log_read(&w);
+    if (wal->applied != NULL && !w.judged && wal->chain_count > 0 && w.bytes != NULL &&
+        (error == OAK_ECORRUPT || error == OAK_EIO)) {
+        error = wal__repair(&w);
+    }
     oak_buf_fini(&w.held);
     free(w.bytes);
     error = error != 0 ? error : leftovers_remove(wal, files, e);
@@ -493,6 +540,7 @@ int wal__recovered_make(struct oak_wal *wal)
             .snapshot_term = g->durable.snapshot_term,
             .last_index = g->durable.last,
             .last_term = g->durable.last_term,
+            .in_doubt = g->durable.in_doubt != 0,
             .entries = g->entries.items == NULL ? NULL : g->entries.items + g->entries.head,
             .entry_count = g->entries.count - g->entries.head,
         };

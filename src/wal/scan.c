@@ -32,6 +32,24 @@ int wal__damage(const struct oak_wal *wal, uint64_t seq, uint64_t offset, const 
                     path, offset, what);
 }
 
+/* As much of a damaged file as can be read; the rest is zeros. */
+static int tolerant_read(const struct oak_wal *wal, struct oak_file *file, uint8_t *bytes)
+{
+    const struct oak_disk *disk = wal->disk;
+    memset(bytes, 0, (size_t)wal->segment_bytes);
+    for (uint64_t at = 0; at < wal->segment_bytes; at += WAL__SEGMENT_BYTES_MIN) {
+        size_t got = 0;
+        int error = disk->read(disk->user, file, at, bytes + at, WAL__SEGMENT_BYTES_MIN, &got);
+        if (error != 0 && error != OAK_EIO) {
+            return error;
+        }
+        if (error != 0) {
+            memset(bytes + at, 0, WAL__SEGMENT_BYTES_MIN);
+        }
+    }
+    return 0;
+}
+
 int wal__segment_read(const struct oak_wal *wal, uint64_t seq, uint8_t *bytes, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = wal->disk;
@@ -44,8 +62,14 @@ int wal__segment_read(const struct oak_wal *wal, uint64_t seq, uint8_t *bytes, s
     }
     uint64_t size = 0;
     size_t got = 0;
-    error = disk->size(disk->user, file, &size);
-    if (error == 0 && size >= wal->segment_bytes) {
+    if (wal->tolerant) {
+        error = tolerant_read(wal, file, bytes);
+        size = wal->segment_bytes;
+        got = (size_t)size;
+    } else {
+        error = disk->size(disk->user, file, &size);
+    }
+    if (error == 0 && !wal->tolerant && size >= wal->segment_bytes) {
         error = disk->read(disk->user, file, 0, bytes, (size_t)wal->segment_bytes, &got);
     }
     disk->close(disk->user, file);

@@ -4,6 +4,7 @@
  *     <16 hex digits>.wal    a segment of the chain; the digits are its sequence number
  *     <16 hex digits>.spare  ready to be chained; the digits mean nothing
  *     <16 hex digits>.tmp    being made; removed by the next open
+ *     <16 hex digits>.damaged  was in the chain, and is set aside for whoever wants to look
  *
  * A segment gets into the chain by a rename that is synced before anything is written to it, one at
  * a time, so that a crash leaves no gap. What it held before is not wiped: no checksum of it holds
@@ -21,7 +22,7 @@
 
 #define ZEROS_BYTES (256 * OAK_KIB)
 
-static const char *const suffixes[] = {".wal", ".spare", ".tmp"};
+static const char *const suffixes[WAL__KINDS] = {".wal", ".spare", ".tmp", ".damaged"};
 
 void wal__path(const struct oak_wal *wal, char out[WAL__PATH_BYTES], enum wal__kind kind,
                uint64_t id)

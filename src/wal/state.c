@@ -26,6 +26,8 @@ int wal__state_check(const struct wal__state *s, const struct wal__record *r)
         return r->index < s->snapshot_index || r->index == UINT64_MAX ? OAK_EINVAL : 0;
     case OAK_WAL_HARD_STATE:
         return 0;
+    case OAK_WAL_DOUBT:
+        return r->kind > 1 || r->index == UINT64_MAX ? OAK_EINVAL : 0;
     default:
         return OAK_EINVAL;
     }
@@ -51,6 +53,17 @@ void wal__state_apply(struct wal__state *s, const struct wal__record *r)
         s->term = r->term;
         s->vote = r->vote;
         s->commit = r->commit;
+        s->in_doubt = r->kind;
+        return;
+    case OAK_WAL_DOUBT:
+        s->in_doubt = r->kind;
+        if (r->kind == 1) {
+            s->snapshot_index = r->index;
+            s->snapshot_term = r->term;
+            s->last = r->index;
+            s->last_term = r->term;
+            s->commit = OAK_MIN(s->commit, r->index);
+        }
         return;
     default:
         OAK_ASSERT_EQ(r->type, WAL__TYPE_GROUP);
@@ -62,6 +75,7 @@ void wal__state_apply(struct wal__state *s, const struct wal__record *r)
             .snapshot_term = r->snapshot_term,
             .last = r->index,
             .last_term = r->last_term,
+            .in_doubt = r->kind,
         };
         return;
     }
@@ -183,8 +197,16 @@ void wal__note(struct oak_wal *wal, size_t at, const struct wal__record *r)
         g->released = OAK_MIN(g->released, r->index - 1); /* released was what it replaces */
     } else if (r->type == OAK_WAL_SNAPSHOT && !r->keep_log) {
         marks_lower(wal, r->group, r->index);
+    } else if (r->type == OAK_WAL_DOUBT && r->kind == 1) {
+        marks_lower(wal, r->group, 0);
+        g->released = OAK_MIN(g->released, r->index);
     }
+    struct wal__state before = g->durable;
     wal__state_apply(&g->durable, r);
+    if (before.term != g->durable.term || before.vote != g->durable.vote ||
+        before.in_doubt != g->durable.in_doubt) {
+        g->changed = wal->batch;
+    }
     g->on_disk = true;
 }
 
@@ -267,6 +289,9 @@ int wal__entries_note(struct wal__entries *e, const struct wal__state *before,
         }
         OAK_ASSERT(e->head == e->count || e->items[e->count - 1].index + 1 == r->index);
         return entries_push(e, r);
+    }
+    if (r->type == OAK_WAL_DOUBT && r->kind == 1) {
+        entries_cut(e, 0);
     }
     if (r->type == OAK_WAL_SNAPSHOT) {
         if (!r->keep_log) {

@@ -16,13 +16,12 @@ void payload_fill(uint8_t *out, size_t size, uint64_t seed)
     }
 }
 
-/* Group ids are spread and not in order of first use. */
-static uint64_t group_id(size_t n)
+uint64_t group_id(size_t n)
 {
     return n == 0 ? 50 : n == 1 ? 7 : 1000000007;
 }
 
-static size_t group_number(uint64_t id)
+size_t group_number(uint64_t id)
 {
     for (size_t n = 0; n < MODEL_GROUPS; n++) {
         if (group_id(n) == id) {
@@ -75,7 +74,7 @@ void model_apply(struct model *m, const struct oak_wal_record *r, uint64_t seed)
     }
 }
 
-static bool entry_matches(const struct model_entry *want, const struct oak_wal_record *have)
+bool entry_matches(const struct model_entry *want, const struct oak_wal_record *have)
 {
     uint8_t payload[PAYLOAD_MAX];
     payload_fill(payload, want->size, want->seed);

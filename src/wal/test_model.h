@@ -59,6 +59,10 @@ void run_close(struct run *r);
 bool model_matches(const struct model *m, const struct oak_wal *wal);
 /* The log must have recovered `acked` or `flight`: which one becomes `acked`. False: neither. */
 bool run_settle(struct run *r);
+/* Group ids are spread and not in order of first use. */
+uint64_t group_id(size_t n);
+size_t group_number(uint64_t id);
+bool entry_matches(const struct model_entry *want, const struct oak_wal_record *have);
 void model_apply(struct model *m, const struct oak_wal_record *record, uint64_t seed);
 /* A payload of `size` bytes made of `seed`. */
 void payload_fill(uint8_t *out, size_t size, uint64_t seed);

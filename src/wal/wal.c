@@ -49,6 +49,8 @@ static struct oak_wal *wal_new(const struct oak_wal_options *o)
     wal->spares_wanted = o->spare_segments_max != 0 ? o->spare_segments_max : 2;
     wal->spares_wanted = OAK_MIN(wal->spares_wanted, WAL__SPARES_MAX);
     wal->no_sync = o->no_sync;
+    wal->applied = o->applied;
+    wal->user = o->user;
     wal->pending_hard_only = true;
     if (oak_buf_reserve(&wal->pending, WAL__ALIGN) != 0) {
         free(wal);
@@ -180,7 +182,7 @@ int oak_wal_append(struct oak_wal *wal, const struct oak_wal_record *record)
     if (record->data.size > OAK_WAL_RECORD_BYTES_MAX - WAL__RECORD_HEADER) {
         return OAK_ELIMIT;
     }
-    const struct wal__record r = {
+    struct wal__record r = {
         .type = (uint8_t)record->type,
         .kind = record->kind,
         .keep_log = record->keep_log,
@@ -196,6 +198,12 @@ int oak_wal_append(struct oak_wal *wal, const struct oak_wal_record *record)
     int error = wal__state_check(g == NULL ? &empty : &g->next, &r);
     if (error != 0) {
         return error;
+    }
+    if (r.type == OAK_WAL_HARD_STATE) {
+        r.kind = g == NULL ? 0 : (uint8_t)g->next.in_doubt;
+    }
+    if (wal->pending_records == 0 && wal__repeats_put(wal) != 0) {
+        return OAK_ENOMEM;
     }
     size_t size = wal__record_size(&r);
     if (!record_fits(wal, g == NULL, size) || size > OAK_WAL_BATCH_BYTES_MAX - wal->pending.size) {
@@ -257,7 +265,8 @@ int oak_wal_prepare(struct oak_wal *wal)
     }
     int error = 0;
     if (wal->pending_records == 0 && !wal->proven) {
-        error = wal__batch_write(wal);
+        error = wal__repeats_put(wal);
+        error = error != 0 ? error : wal__batch_write(wal);
     }
     error = error != 0 ? error : wal__trim(wal);
     if (error == 0 && wal->spare_count == 0 && wal->current + 1 == wal->chain_count) {

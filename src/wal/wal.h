@@ -20,7 +20,9 @@
  * the torn end of a commit that was never acknowledged, and is cut (its header overwritten with
  * zeros and synced before anything new is written); if anything valid lies behind it, it was
  * durable once and is damaged: open changes nothing, fails with OAK_ECORRUPT, and says file, offset
- * and what to do. Damage to the very last batch looks like a torn end; oak_wal_prepare() when idle
+ * and what to do; or, when the options say how far the state machines are, it repairs (repair.c): a
+ * group whose log is there from what its state machine lacks goes on, others are in doubt, the
+ * damaged segments are set aside and a new chain begins. Damage to the very last batch looks like a torn end; oak_wal_prepare() when idle
  * puts an empty batch behind it, after which it is told apart. A torn end never cuts what was
  * acknowledged.
  *
@@ -42,6 +44,8 @@ enum oak_wal_type {
     OAK_WAL_SNAPSHOT = 3, /* group, index, term: the log up to index is in a snapshot; with keep_log
                              unset, entries behind it are dropped too */
     OAK_WAL_META = 4,     /* data: the node's identity; written first in every segment */
+    OAK_WAL_DOUBT = 6,    /* group; kind 1: the log starts anew behind index, of term, and what it
+                             held before is in doubt until a record of kind 0 lifts that */
 };
 
 struct oak_wal_record {
@@ -67,6 +71,11 @@ struct oak_wal_options {
     uint64_t segment_bytes; /* 0: OAK_WAL_SEGMENT_BYTES. A multiple of 4096. Tests use small ones */
     uint32_t spare_segments_max; /* recycled segments kept ready; 0: 2 */
     bool no_sync; /* --unsafe-no-fsync: durability is given up; open says so in the log */
+    /* Repair: damage to what was durable does not refuse, as long as term and vote of every group
+     * are proven. Says up to where the state machine of `group` has applied, durably. False: it is
+     * not known, and damage refuses. NULL: damage refuses. */
+    bool (*applied)(void *user, uint64_t group, uint64_t *index, uint64_t *term);
+    void *user;
 };
 
 /* What recovery found for one group. Payloads are owned by the recovered state. */
@@ -80,6 +89,7 @@ struct oak_wal_group {
     uint64_t last_index; /* where the log ended: its last entry's or the snapshot's, even when that
                             entry was released and is not among `entries` */
     uint64_t last_term;
+    bool in_doubt; /* what lay behind last_index is lost: docs/internals/repair.md */
     struct oak_wal_record *entries; /* consecutive, from snapshot_index + 1 or a later first index
                                        when older ones were released; some that were released may
                                        still be there */
@@ -92,6 +102,8 @@ struct oak_wal_stats {
     uint64_t segments;  /* in the chain now */
     uint64_t cut_bytes; /* torn tail cut by open */
     bool created;       /* open made a new log */
+    uint32_t holes;     /* damaged places that open found in what was durable, and repaired */
+    uint32_t doubts;    /* groups that are in doubt because of them */
 };
 
 struct oak_wal;
@@ -110,7 +122,7 @@ void oak_wal_recovered_drop(struct oak_wal *wal);
  * OAK_EFATAL; OAK_ELIMIT (over OAK_WAL_RECORD_BYTES_MAX, over OAK_WAL_BATCH_BYTES_MAX in all:
  * commit first, over OAK_GROUPS_MAX groups, or more than a segment holds); OAK_EINVAL: an entry
  * that would leave a gap (its index is over 1 behind the last entry and the snapshot), a snapshot
- * below the group's, META. */
+ * below the group's, a doubt of another kind than 0 or 1, META. */
 OAK_MUST_USE int oak_wal_append(struct oak_wal *wal, const struct oak_wal_record *record);
 /* Make everything appended durable, as one: after a crash all of it is there or, when this did not
  * return 0, perhaps none. Nothing appended is success without I/O. */
