@@ -101,6 +101,8 @@ int oak_journal_open(const struct oak_journal_options *options, struct oak_journ
         .meta = oak_bytes(meta, sizeof(meta)),
         .segment_bytes = options->segment_bytes,
         .no_sync = options->no_sync,
+        .applied = options->applied,
+        .user = options->user,
     };
     int error = oak_wal_open(&wal, &j->wal, e);
     if (error != 0) {

@@ -35,6 +35,9 @@ struct oak_journal_options {
     uint64_t member;
     uint64_t segment_bytes; /* 0: OAK_WAL_SEGMENT_BYTES */
     bool no_sync;           /* durability is given up */
+    /* Leave to repair damage; as in struct oak_wal_options. NULL: damage refuses. */
+    bool (*applied)(void *user, uint64_t group, uint64_t *index, uint64_t *term);
+    void *user;
 };
 
 /* One group's part in it. Embed it; zeroed but for the first two. */

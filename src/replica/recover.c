@@ -9,8 +9,10 @@
  *     log's snapshot mark  ----W                            W > A: the file of W goes into the
  * store first
  *
- * Raft starts behind the oldest entry whose predecessor's term is known. What does not fit is
- * refused with the file and what to do; nothing is guessed.
+ * Raft starts behind the oldest entry whose predecessor's term is known. When the store lacks what
+ * the log has given up, or the file of W is not what it was, the member is in doubt, with leave to
+ * repair: its log starts anew behind A, and says so before it takes anything else. What does not
+ * fit otherwise is refused with the file and what to do; nothing is guessed.
  *
  * Thread: start-up; blocks on the disk.
  */
@@ -75,15 +77,30 @@ static int snapshot_restore(struct oak_replica *r, const struct oak_wal_group *g
     return error;
 }
 
-static int parts_fit(const struct oak_replica *r, const struct oak_wal_group *g,
-                     const struct oak_store_state *state, struct oak_errbuf *e)
+/* The member starts from its store alone, and gets the rest from its peers: docs/internals/repair.md.
+ * The record goes to the log before any other, so that nothing is taken for whole that is not. */
+static int doubt_begin(struct oak_replica *r, const struct oak_store_state *state,
+                       const struct oak_errbuf *why)
 {
-    if (g->entry_count == 0) {
-        return 0;
-    }
-    uint64_t first = g->entries[0].index;
-    uint64_t last = g->entries[g->entry_count - 1].index;
-    if (first > state->applied + 1) {
+    const struct oak_wal_record record = {
+        .type = OAK_WAL_DOUBT,
+        .kind = 1,
+        .group = r->options.group,
+        .index = state->applied,
+        .term = state->applied_term,
+    };
+    oak_log(r->options.log, OAK_LOG_ERROR, "damage: %s", why->text);
+    return oak_journal_add(r->journal, &r->log, &record);
+}
+
+static int parts_fit(const struct oak_replica *r, const struct oak_wal_group *g,
+                     const struct oak_store_state *state, bool *lost, struct oak_errbuf *e)
+{
+    bool some = g->entry_count > 0;
+    uint64_t first = some ? g->entries[0].index : g->last_index + 1;
+    uint64_t last = some ? g->entries[g->entry_count - 1].index : g->last_index;
+    *lost = first > state->applied + 1;
+    if (*lost) {
         return oak_fail(
             e, OAK_ECORRUPT,
             "the store in %s ends at index %llu, the log in %s begins at %llu: what is "
@@ -92,7 +109,7 @@ static int parts_fit(const struct oak_replica *r, const struct oak_wal_group *g,
             r->options.dir, (unsigned long long)state->applied, oak_journal_dir(r->journal),
             (unsigned long long)first);
     }
-    if (last < state->applied && !oak_journal_no_sync(r->journal)) {
+    if (some && last < state->applied && !oak_journal_no_sync(r->journal)) {
         return oak_fail(e, OAK_ECORRUPT,
                         "the store in %s has applied index %llu, but the log in %s ends at %llu: "
                         "entries that were durable are gone; remove the data directory and let the "
@@ -126,7 +143,7 @@ static size_t base_choose(const struct oak_wal_group *g, const struct oak_store_
     return 0;
 }
 
-static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
+static int raft_start(struct oak_replica *r, const struct oak_wal_group *g, bool in_doubt,
                       const struct oak_store_state *state, struct oak_errbuf *e)
 {
     const struct oak_replica_options *o = &r->options;
@@ -145,6 +162,7 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
         .log_bytes_max = OAK_LOG_BYTES_MAX,
         .snapshot = {.config = r->config_applied},
         .applied = state->applied,
+        .in_doubt = in_doubt,
     };
     o->loop->entropy.fill(o->loop->entropy.user, &options.seed, sizeof(options.seed));
     size_t skip = base_choose(g, state, &options.snapshot);
@@ -183,40 +201,94 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g,
     return 0;
 }
 
-int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
+static bool alone(const struct oak_replica *r)
+{
+    const struct oak_raft_config *config = &r->config_applied;
+    return config->voter_count == 1 && config->voters[0] == r->options.id &&
+           config->voter_outgoing_count == 0;
+}
+
+/* What survived, held against each other. *lost: the store must be filled anew; `e` says why. */
+static int parts_check(struct oak_replica *r, const struct oak_wal_group *g, bool *lost,
+                       struct oak_errbuf *e)
 {
     const struct oak_replica_options *o = &r->options;
-    if (oak_journal_created(r->journal) && oak_store_state(o->store)->applied > 0) {
-        return oak_fail(e, OAK_ECORRUPT,
-                        "the store in %s holds data, but its log in %s is missing: votes and "
-                        "acknowledged entries may be lost with it; put the log back, or remove the "
-                        "data directory and let the member fetch its state anew",
-                        o->dir, oak_journal_dir(r->journal));
-    }
-    const struct oak_wal_group *g = oak_journal_recovered(r->journal, o->group);
     int error = 0;
+    *lost = false;
     if (g != NULL && g->snapshot_index > oak_store_state(o->store)->applied) {
         error = snapshot_restore(r, g, e);
+        *lost = error == OAK_ECORRUPT;
     }
     const struct oak_store_state *state = oak_store_state(o->store);
     if (error == 0 && g != NULL) {
-        error = parts_fit(r, g, state, e);
+        error = parts_fit(r, g, state, lost, e);
     }
+    if (*lost && o->repair) {
+        return 0;
+    }
+    *lost = false;
+    return error;
+}
+
+static void recovered_tell(const struct oak_replica *r, const struct oak_wal_group *g,
+                           const struct oak_store_state *state, bool in_doubt)
+{
+    const struct oak_log *log = r->options.log;
+    uint64_t last = state->applied;
+    if (g != NULL && g->entry_count > 0) {
+        last = OAK_MAX(last, g->entries[g->entry_count - 1].index);
+    }
+    oak_log(log, OAK_LOG_INFO,
+            "recovered: term %llu, log up to index %llu, applied %llu, revision %lld",
+            (unsigned long long)(g != NULL ? g->term : 0), (unsigned long long)last,
+            (unsigned long long)state->applied, (long long)state->revision);
+    if (in_doubt) {
+        oak_log(log, OAK_LOG_WARN,
+                "part of what this member had is lost: it follows its leader and gets it back, and "
+                "does not vote until then. While half of the members or more are in this state, "
+                "nobody can be elected");
+    }
+}
+
+int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
+{
+    const struct oak_replica_options *o = &r->options;
+    const struct oak_wal_group *g = oak_journal_recovered(r->journal, o->group);
+    if (g == NULL && oak_store_state(o->store)->applied > 0) {
+        return oak_fail(e, OAK_ECORRUPT,
+                        "the store in %s holds data, but its log in %s is missing: votes and "
+                        "acknowledged entries may be lost with it; put the log back, or remove "
+                        "this member from its cluster and add it again with an empty data "
+                        "directory",
+                        o->dir, oak_journal_dir(r->journal));
+    }
+    bool lost = false;
+    int error = parts_check(r, g, &lost, e);
+    if (error == 0 && lost) {
+        error = doubt_begin(r, oak_store_state(o->store), e);
+    }
+    const struct oak_store_state *state = oak_store_state(o->store);
+    bool in_doubt = lost || (g != NULL && g->in_doubt);
     if (error == 0 && (error = replica__config_load(r)) != 0) {
         error = oak_fail(e, error, "the store in %s doesn't tell who is in the group: %s", o->dir,
                          oak_error_text(error));
     }
-    if (error == 0) {
-        error = raft_start(r, g, state, e);
+    if (error == 0 && in_doubt && alone(r)) {
+        error = oak_fail(e, OAK_ECORRUPT,
+                         "the log in %s or the store beside it is damaged, and this is the only "
+                         "member of its group: restore a backup",
+                         oak_journal_dir(r->journal));
     }
     if (error == 0) {
-        oak_log(o->log, OAK_LOG_INFO,
-                "recovered: term %llu, log up to index %llu, applied %llu, revision %lld",
-                (unsigned long long)(g != NULL ? g->term : 0),
-                (unsigned long long)(g != NULL && g->entry_count > 0
-                                         ? g->entries[g->entry_count - 1].index
-                                         : state->applied),
-                (unsigned long long)state->applied, (long long)state->revision);
+        struct oak_wal_group rest = {0};
+        if (lost) {
+            rest = (struct oak_wal_group){.term = g->term, .vote = g->vote};
+            g = &rest;
+        }
+        error = raft_start(r, g, in_doubt, state, e);
+        if (error == 0) {
+            recovered_tell(r, g, state, in_doubt);
+        }
     }
     return error;
 }

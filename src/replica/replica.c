@@ -163,6 +163,8 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
     }
     *r = (struct oak_replica){.options = *options, .journal = options->journal};
     defaults_fill(&r->options);
+    r->log.group = options->group;
+    r->log.durable = replica__log_durable;
     int error = parts_make(r, e);
     if (error == 0) {
         error = replica__recover(r, e);
@@ -182,8 +184,6 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
         open_undo(r);
         return error;
     }
-    r->log.group = options->group;
-    r->log.durable = replica__log_durable;
     oak_journal_join(r->journal, &r->log);
     r->tick.fire = tick_fire;
     r->after.run = after_run;

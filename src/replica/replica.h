@@ -50,6 +50,9 @@ struct oak_replica_options {
 
     /* Who is in the group from the start. Nobody: this member waits until a leader finds it. */
     struct oak_raft_config bootstrap;
+    /* A store or a snapshot that is lost puts the member in doubt, and its peers give it the state
+     * anew (docs/internals/repair.md). Not for a group of one. */
+    bool repair;
     uint32_t heartbeat_ms; /* 0: 100 */
     uint32_t election_ms;  /* 0: 1000 */
     /* Every member's wall clock is within this of true time, by whatever keeps it so. 0: nobody

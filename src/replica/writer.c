@@ -57,6 +57,12 @@ int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persi
         };
         error = oak_journal_add(r->journal, &r->log, &record);
     }
+    if (error == 0 && persist->doubt_lifted) {
+        const struct oak_wal_record record = {.type = OAK_WAL_DOUBT, .group = r->options.group};
+        error = oak_journal_add(r->journal, &r->log, &record);
+        oak_log(r->options.log, OAK_LOG_INFO,
+                "the log is known again: this member votes as before its disk was damaged");
+    }
     oak_journal_mark(r->journal, &r->log, persist->token, persist->must_sync);
     if (persist->must_sync) {
         gray_sync_begin(&r->meter, persist->token, replica__now(r));

@@ -63,6 +63,11 @@ int server__listen(struct server *s, struct oak_errbuf *e);
 void server__listen_stop(struct server *s);
 /* data.c: the data directory: made, locked, and whose it is. */
 int server__data_open(struct server *s, struct oak_errbuf *e);
+/* mend.c: the store, opened; a damaged one is set aside when there are peers to fill a new one. */
+int server__store_open(struct server *s, struct oak_errbuf *e);
+/* Damage was found in it: the next start sets it aside. */
+void server__store_suspect(const struct server *s);
+bool server__may_repair(const struct server *s);
 /* server.c */
 void server__fatal(void *user, int error, const char *text);
 

@@ -27,10 +27,15 @@ static void replica_closed(void *user);
 void server__fatal(void *user, int error, const char *text)
 {
     struct server *s = user;
-    oak_log(s->log, OAK_LOG_ERROR,
-            "%s. This member ends now: what is on its disk is no longer certain, and a restart "
-            "recovers from it%s",
-            text, error == OAK_ENOSPC ? " once there is space" : "");
+    const char *then = "what is on its disk is no longer certain, and a restart recovers from it";
+    if (error == OAK_ECORRUPT) {
+        server__store_suspect(s);
+        then = server__may_repair(s)
+                   ? "the next start sets the store aside and gets the state from the other members"
+                   : "restore a backup, it is a cluster of one";
+    }
+    oak_log(s->log, OAK_LOG_ERROR, "%s. This member ends now: %s%s", text, then,
+            error == OAK_ENOSPC ? " once there is space" : "");
     _exit(1);
 }
 

@@ -12,23 +12,6 @@ static int fail(struct oak_errbuf *e, int error, const char *what)
     return error == 0 ? 0 : oak_fail(e, error, "can't make %s: %s", what, oak_error_text(error));
 }
 
-static int store_make(struct server *s, struct oak_errbuf *e)
-{
-    char dir[4096];
-    int size = snprintf(dir, sizeof(dir), "%s/store", s->config.data_dir);
-    if (size < 0 || (size_t)size >= sizeof(dir)) {
-        return oak_fail(e, OAK_EINVAL, "--data-dir is too long");
-    }
-    const struct oak_store_options options = {
-        .disk = s->disk,
-        .log = s->log,
-        .dir = dir,
-    };
-    return s->config.store == OAK_CONFIG_STORE_MEMORY
-               ? oak_store_open_memory(&options, &s->store, e)
-               : oak_store_open_rocks(&options, &s->store, e);
-}
-
 static void transport_send(void *user, uint64_t to, bool bulk, struct oak_bytes frame)
 {
     struct server *s = user;
@@ -73,6 +56,16 @@ static int peers_make(struct server *s)
     return error;
 }
 
+/* How far the state machine is, for the repair of a damaged log. */
+static bool applied(void *user, uint64_t group, uint64_t *index, uint64_t *term)
+{
+    const struct server *s = user;
+    const struct oak_store_state *state = oak_store_state(s->store);
+    *index = state->applied;
+    *term = state->applied_term;
+    return group == 1;
+}
+
 static int journal_make(struct server *s, struct oak_errbuf *e)
 {
     const struct oak_journal_options options = {
@@ -84,6 +77,8 @@ static int journal_make(struct server *s, struct oak_errbuf *e)
         .cluster = s->identity.cluster,
         .member = s->identity.self,
         .no_sync = s->config.unsafe_no_fsync,
+        .applied = server__may_repair(s) ? applied : NULL,
+        .user = s,
     };
     return oak_journal_open(&options, &s->journal, e);
 }
@@ -110,6 +105,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .waits_for_nobody = !s->config.pushback,
         .snapshot_send_rate = s->config.snapshot_send_rate != 0 ? s->config.snapshot_send_rate
                                                                 : OAK_REPLICA_UNLIMITED,
+        .repair = true,
         .loop = s->port,
         .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),
@@ -232,7 +228,7 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (error == 0) {
         error = fail(e, oak_os_actor_new("worker", &s->worker), "the worker's thread");
     }
-    error = error != 0 ? error : store_make(s, e);
+    error = error != 0 ? error : server__store_open(s, e);
     error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
     error = error != 0 ? error : journal_make(s, e);
     error = error != 0 ? error : replica_make(s, e);

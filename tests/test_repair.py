@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Damage to what was durable, in a cluster that can repair it: a member whose log or store is damaged
+starts, gives no vote while it can't know its log, and gets back from the others what it lost.
+docs/internals/repair.md says why that is enough."""
+import os
+import shutil
+
+import pytest
+
+import harness
+from test_chaos import Acks, assert_nothing_lost, leader_among, load
+from test_power_loss import flip, frames, last_segment
+
+FAST = ["--heartbeat-interval=20", "--election-timeout=200"]
+
+
+def killed_under_load(cluster, acks, victims, count=600):
+    """Load until `count` writes are acknowledged, then kill `victims`."""
+    with load(cluster, acks, 0, clients=8, value_bytes=20) as loader:
+        acks.wait_for(count, loader)
+        for node in victims:
+            node.kill()
+        loader.stop()
+        loader.result()
+    acks.read()
+
+
+def damage_log(node):
+    """Flip a bit in a batch in the middle of the log."""
+    path, data = last_segment(node.data_dir)
+    held = [frame for frame in frames(data) if frame[2] > 0]
+    assert len(held) > 8
+    at, _, records = held[len(held) // 2]
+    flip(path, at + 64 + records // 2)
+    return path
+
+
+def says(node, text):
+    return text in node.log_text()
+
+
+IN_DOUBT = "does not vote until then"
+KNOWN = "the log is known again"
+
+
+def test_a_member_with_a_damaged_log_is_made_whole_by_the_others(start_cluster, tmp_path):
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    killed_under_load(cluster, acks, [victim])
+    path = damage_log(victim)
+    victim.start()
+    victim.wait_healthy()
+    assert says(victim, IN_DOUBT) and says(victim, os.path.basename(path))
+    harness.until(lambda: says(victim, KNOWN), f"{victim} knows its log again")
+    assert_nothing_lost(cluster, acks)
+    assert any(name.endswith(".damaged")
+               for name in os.listdir(os.path.join(victim.data_dir, "wal")))
+    # It votes again: with one of the others gone, the two elect and serve.
+    others = [node for node in cluster.nodes if node is not victim]
+    others[0].kill()
+    leader_among([victim, others[1]])
+    cluster.etcdctl("put", "after", "all", endpoints=[victim.endpoint])
+    # And a restart finds nothing to repair.
+    victim.restart()
+    victim.wait_healthy()
+    assert victim.log_text().count(IN_DOUBT) == 1
+
+
+def test_l14_a_damaged_tail_and_a_partition_lose_no_commit(start_cluster, tmp_path):
+    """NuRaft#185: X loses the end of its log, Y never had it: X and Y are a majority that must not
+    agree on forgetting it."""
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    leader = cluster.leader()
+    damaged, absent = cluster.followers()
+    absent.kill()
+    killed_under_load(cluster, acks, [damaged, leader])
+    damage_log(damaged)
+    damaged.start(), absent.start()
+    harness.until(lambda: says(damaged, IN_DOUBT), f"{damaged} has started")
+    # The one that never had the writes asks for votes again and again, and gets none.
+    done = cluster.etcdctl("get", "x", endpoints=[absent.endpoint], check=False)
+    assert done.returncode != 0
+    since = damaged.log_text().rpartition(IN_DOUBT)[2]
+    assert " leads in term" not in since and KNOWN not in since
+    leader.start()
+    cluster.wait_healthy()
+    harness.until(lambda: says(damaged, KNOWN), f"{damaged} knows its log again")
+    assert_nothing_lost(cluster, acks)
+
+
+@pytest.mark.needs_rocks
+def test_a_damaged_store_is_set_aside_and_filled_anew(start_cluster, tmp_path):
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    killed_under_load(cluster, acks, [victim])
+    with open(os.path.join(victim.data_dir, "store", "current"), "r+b") as file:
+        file.write(b"DAMAGED!")
+    victim.start()
+    victim.wait_healthy()
+    assert says(victim, "set aside as")
+    assert os.path.isdir(os.path.join(victim.data_dir, "store.damaged"))
+    assert_nothing_lost(cluster, acks)
+    # A second one while the first still lies there: somebody should look.
+    victim.kill()
+    with open(os.path.join(victim.data_dir, "store", "current"), "r+b") as file:
+        file.write(b"DAMAGED!")
+    victim.start()
+    assert victim.wait() == 1
+    assert "look at the disk" in victim.log_text().splitlines()[-1]
+    shutil.rmtree(os.path.join(victim.data_dir, "store.damaged"))
+    victim.start()
+    victim.wait_healthy()
+    assert_nothing_lost(cluster, acks)
+
+
+@pytest.mark.needs_rocks
+def test_l16_a_store_that_lacks_what_the_log_released_is_refused_alone_and_doubted_in_company(
+        start_cluster, tmp_path):
+    """The store vanishes, and the log does not reach back to its beginning: the member must not start
+    as if it knew. (L16, P6, P11: an applied index, a log and a state that don't fit.)"""
+    cluster = start_cluster(flags=FAST)
+    victim = cluster.followers()[0]
+    acks = Acks(tmp_path / "acks")
+    with load(cluster, acks, 1200, clients=8, value_bytes=60000) as loader:
+        loader.result()
+    acks.read()
+    victim.kill()
+    shutil.rmtree(os.path.join(victim.data_dir, "store"))
+    victim.start()
+    victim.wait_healthy()
+    assert says(victim, IN_DOUBT), victim.log_tail()
+    harness.until(lambda: says(victim, KNOWN), f"{victim} knows its log again")
+
+
+    def count(node):
+        found = cluster.etcdctl_json("get", "", "--prefix", "--limit=1", "--keys-only",
+                                     "--consistency=s", endpoints=[node.endpoint])
+        return found["count"], found["header"]["revision"]
+    harness.until(lambda: count(victim) == count(cluster.leader()), "equal states")
+    assert count(victim)[0] >= 1200
