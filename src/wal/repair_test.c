@@ -18,7 +18,7 @@
 #if defined(OAK_SLOW_BUILD)
 #define FLIP_STRIDE 61
 #else
-#define FLIP_STRIDE 5
+#define FLIP_STRIDE 13
 #endif
 
 /* How far the state machines of the groups are said to be. */
