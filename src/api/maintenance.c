@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* maintenance.c: etcdserverpb.Maintenance: Status, and the list of alarms (this version raises
- * none). */
+/* maintenance.c: etcdserverpb.Maintenance: Status, and the list of alarms. One can be on: NOSPACE,
+ * of this member itself, while little space is left on its disk; it ends by itself. */
 #include "api/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static void status_handle(struct api_call *call)
 {
@@ -12,7 +15,8 @@ static void status_handle(struct api_call *call)
     oak_store_stats(o->store, &store);
     Etcdserverpb__StatusResponse response = ETCDSERVERPB__STATUS_RESPONSE__INIT;
     Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
-    char *errors[1];
+    char *errors[2];
+    char alarm[64];
     response.header = api__header_new(call);
     if (response.header == NULL) {
         api__fail(call, OAK_ENOMEM);
@@ -28,10 +32,13 @@ static void status_handle(struct api_call *call)
     response.raftappliedindex = status.applied;
     response.downgradeinfo = &downgrade;
     if (status.raft.leader == 0) {
-        errors[0] = (char *)(uintptr_t)oak_error_text(OAK_ENOLEADER);
-        response.n_errors = 1;
-        response.errors = errors;
+        errors[response.n_errors++] = (char *)(uintptr_t)oak_error_text(OAK_ENOLEADER);
     }
+    if (status.disk_scarce) {
+        snprintf(alarm, sizeof(alarm), "memberID:%" PRIu64 " alarm:NOSPACE ", o->id);
+        errors[response.n_errors++] = alarm;
+    }
+    response.errors = errors;
     api__answer(call, &response.base);
 }
 
@@ -49,6 +56,16 @@ static void alarm_handle(struct api_call *call)
     if (response.header == NULL) {
         api__fail(call, OAK_ENOMEM);
         return;
+    }
+    struct oak_replica_status status;
+    oak_replica_status(call->api->options.replica, &status);
+    Etcdserverpb__AlarmMember member = ETCDSERVERPB__ALARM_MEMBER__INIT;
+    Etcdserverpb__AlarmMember *members[1] = {&member};
+    member.memberid = call->api->options.id;
+    member.alarm = ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+    if (status.disk_scarce) {
+        response.alarms = members;
+        response.n_alarms = 1;
     }
     api__answer(call, &response.base);
 }

@@ -100,6 +100,11 @@
 #define OAK_WAL_RECORD_BYTES_MAX (OAK_ENTRY_BYTES_MAX + OAK_KIB)
 /* One batch in memory, before its commit: all that may be uncommitted, and as much again. */
 #define OAK_WAL_BATCH_BYTES_MAX (2 * OAK_UNCOMMITTED_BYTES_MAX)
+/* Bytes free below which new writes are refused, and the alarm is raised, so that what was taken
+ * finds its place: two segments, and a flush of the store (32 MiB). The alarm ends with a segment
+ * more than that, so that it doesn't flutter. */
+#define OAK_DISK_RESERVE_BYTES (4 * OAK_WAL_SEGMENT_BYTES)
+#define OAK_DISK_RELIEF_BYTES  (OAK_DISK_RESERVE_BYTES + OAK_WAL_SEGMENT_BYTES)
 /* Damaged segments set aside, the newest ones: evidence, and no more than a minute's writing. */
 #define OAK_WAL_DAMAGED_MAX 4
 /* Raft groups that share one log. */

@@ -17,6 +17,9 @@
 
 #include <stdio.h>
 
+#define LOOK_NS  1000000000ull
+#define RETRY_NS 100000000ull
+
 struct released {
     uint64_t group;
     uint64_t index;
@@ -47,6 +50,12 @@ struct oak_journal {
     bool prepare_away;
     bool unproven; /* the last batch has none behind it */
     bool busy;
+    size_t appended; /* of `away`, when the rest waits for space; the log writer's while busy */
+    bool look;       /* at the space that is left */
+    bool look_away;
+    bool giving_up;
+    uint64_t looked_ns;
+    uint64_t free_bytes; /* the log writer's while busy */
     bool closing;
     int error;      /* of the log: it is at its end */
     int away_error; /* of the batch that is away */
@@ -84,7 +93,8 @@ int oak_journal_open(const struct oak_journal_options *options, struct oak_journ
     if (j == NULL) {
         return oak_fail(e, OAK_ENOMEM, "no memory");
     }
-    *j = (struct oak_journal){.options = *options};
+    *j = (struct oak_journal){
+        .options = *options, .free_bytes = UINT64_MAX, .stats.free_bytes = UINT64_MAX};
     oak_list_init(&j->groups);
     j->dir = resize(NULL, size);
     if (j->dir == NULL) {
@@ -240,7 +250,8 @@ static int commit(struct oak_journal *j)
 static int write_all(struct oak_journal *j)
 {
     const struct batch *b = &j->away;
-    for (size_t i = 0; i < b->count; i++) {
+    for (; j->appended < b->count; j->appended++) {
+        size_t i = j->appended;
         int error = oak_wal_append(j->wal, &b->records[i]);
         if (error == OAK_ELIMIT && i > 0) {
             /* More groups than one batch has room for: in two. */
@@ -258,7 +269,14 @@ static void writer_go(struct oak_task *task)
 {
     struct oak_journal *j = OAK_CONTAINER_OF(task, struct oak_journal, go);
     j->sync_ns = 0;
-    int error = write_all(j);
+    const struct oak_disk *disk = j->options.disk;
+    uint64_t segment =
+        j->options.segment_bytes != 0 ? j->options.segment_bytes : OAK_WAL_SEGMENT_BYTES;
+    if (j->look_away && disk->space != NULL &&
+        disk->space(disk->user, j->dir, &j->free_bytes) != 0) {
+        j->free_bytes = UINT64_MAX; /* then it is the writes that tell */
+    }
+    int error = j->stats.full && j->free_bytes < segment ? OAK_ENOSPC : write_all(j);
     for (size_t i = 0; error == 0 && i < j->away.released_count; i++) {
         error = oak_wal_release(j->wal, j->away.released[i].group, j->away.released[i].index);
     }
@@ -313,18 +331,48 @@ static void end_check(struct oak_journal *j)
     }
 }
 
+/* What the log writer has seen of the space that is left. */
+static void space_note(struct oak_journal *j)
+{
+    struct oak_journal_stats *s = &j->stats;
+    bool full = j->error == OAK_ENOSPC;
+    s->free_bytes = j->free_bytes;
+    if (full != s->full) {
+        oak_log(j->options.log, full ? OAK_LOG_ERROR : OAK_LOG_WARN,
+                full ? "no space left on the device of %s: what is to be written waits for it"
+                     : "there is space again on the device of %s: what waited is written",
+                j->dir);
+        s->full = full;
+    }
+    uint64_t enough = s->scarce ? OAK_DISK_RELIEF_BYTES : OAK_DISK_RESERVE_BYTES;
+    bool scarce = full || j->free_bytes < enough;
+    if (scarce != s->scarce) {
+        oak_log(j->options.log, scarce ? OAK_LOG_ERROR : OAK_LOG_WARN,
+                scarce ? "alarm NOSPACE: %llu bytes are left for %s: new writes are refused"
+                       : "alarm NOSPACE is over: %llu bytes are left for %s",
+                (unsigned long long)j->free_bytes, j->dir);
+        s->scarce = scarce;
+    }
+}
+
 static void writer_back(struct oak_task *task)
 {
     struct oak_journal *j = OAK_CONTAINER_OF(task, struct oak_journal, back);
     OAK_ASSERT(j->busy);
     j->busy = false;
     j->error = j->away_error;
+    space_note(j);
+    if (j->error == OAK_ENOSPC && !j->giving_up && !j->closing) {
+        j->error = 0;
+        return; /* nothing of it was written: it stays away, and a tick tries it again */
+    }
     if (j->away.count > 0) {
         sync_note(j);
     }
     j->unproven = !j->prepare_away && (j->unproven || j->away.count > 0);
     j->away.count = 0;
     j->away.released_count = 0;
+    j->appended = 0;
     if (j->closing) {
         end_check(j);
         return;
@@ -383,9 +431,33 @@ static void groups_take(struct oak_journal *j)
     }
 }
 
+static void away_post(struct oak_journal *j)
+{
+    OAK_ASSERT(!j->busy);
+    j->look_away = j->look;
+    j->look = false;
+    j->busy = true;
+    j->go.run = writer_go;
+    j->back.run = writer_back;
+    j->options.writer.post(j->options.writer.user, &j->go);
+}
+
 void oak_journal_kick(struct oak_journal *j)
 {
-    if (j->busy || j->error != 0 || (!j->wanted && !j->prepare)) {
+    if (j->busy || j->error != 0) {
+        return;
+    }
+    if (j->stats.full) {
+        if (j->look) {
+            away_post(j); /* the same batch */
+        }
+        return;
+    }
+    if (!j->wanted && !j->prepare) {
+        if (j->look) {
+            j->prepare_away = false;
+            away_post(j); /* nothing is away: only the look */
+        }
         return;
     }
     groups_take(j);
@@ -396,10 +468,27 @@ void oak_journal_kick(struct oak_journal *j)
     j->wanted = false;
     j->prepare_away = j->prepare;
     j->prepare = false;
-    j->busy = true;
-    j->go.run = writer_go;
-    j->back.run = writer_back;
-    j->options.writer.post(j->options.writer.user, &j->go);
+    away_post(j);
+}
+
+void oak_journal_tick(struct oak_journal *j)
+{
+    /* A look costs a system call on the writer's thread; what waits for space should not wait long. */
+    uint64_t pause = j->stats.full ? RETRY_NS : LOOK_NS;
+    if (now_ns(j) - j->looked_ns >= pause) {
+        j->looked_ns = now_ns(j);
+        j->look = true;
+        oak_journal_kick(j);
+    }
+}
+
+void oak_journal_give_up(struct oak_journal *j)
+{
+    if (j->stats.full) {
+        j->giving_up = true;
+        j->look = true;
+        oak_journal_kick(j);
+    }
 }
 
 void oak_journal_prove(struct oak_journal *j, uint64_t quiet_ns)

@@ -13,6 +13,9 @@
  * A batch is one write and one sync (wal.h). What a record points to stays where it is until its
  * token has come back.
  *
+ * A full disk is no error: nothing of the batch was written, it stays, and is tried again when there
+ * is space (oak_journal_tick); whoever waits for it waits.
+ *
  * Can fail: an error of the log is told to every group, once, and is the end (law 3): nothing is
  * written any more. Threads: the loop's; the log itself is the writer's while a batch is away.
  */
@@ -65,6 +68,9 @@ struct oak_journal_stats {
     uint64_t sync_ns_total;
     uint64_t sync_ns_last;
     uint64_t histogram[OAK_JOURNAL_BUCKETS];
+    uint64_t free_bytes; /* on the log's file system, as last seen; UINT64_MAX: not known */
+    bool scarce;         /* less is free than OAK_DISK_RESERVE_BYTES, or the disk is full */
+    bool full;           /* a batch waits for space; it is tried again */
 };
 
 /* What the log is marked with: whose it is. */
@@ -102,6 +108,11 @@ void oak_journal_kick(struct oak_journal *j);
 /* When nothing was written for `quiet_ns`: put an empty batch behind the last one, so that damage
  * to that is told from a torn end. */
 void oak_journal_prove(struct oak_journal *j, uint64_t quiet_ns);
+
+/* Now and then: look how much space is left, and try what found none again. */
+void oak_journal_tick(struct oak_journal *j);
+/* The groups are being closed, and can't wait until there is space: what waits for it fails. */
+void oak_journal_give_up(struct oak_journal *j);
 
 const struct oak_journal_stats *oak_journal_stats(const struct oak_journal *j);
 

@@ -21,6 +21,7 @@ struct member {
 struct fixture {
     struct world world;
     struct machine *machine;
+    const struct oak_disk *disk; /* NULL: the machine's */
     struct oak_journal *journal;
     struct member members[GROUPS];
     bool closed;
@@ -53,7 +54,7 @@ static void open_journal(struct fixture *f, size_t groups)
     const struct oak_journal_options options = {
         .loop = &f->machine->loop,
         .writer = f->machine->log_writer,
-        .disk = sim_disk_port(f->machine->disk),
+        .disk = f->disk != NULL ? f->disk : sim_disk_port(f->machine->disk),
         .dir = "/node",
         .cluster = 7,
         .member = 3,
@@ -217,6 +218,103 @@ static void an_error_is_told_to_everybody_and_is_the_end(void **state)
     sim_disk_crash(f->machine->disk);
 }
 
+/* The machine's disk, that can be full. */
+static bool disk_is_full;
+
+static int full_write(void *user, struct oak_file *file, uint64_t offset, const void *data,
+                      size_t size)
+{
+    uint64_t had = 0;
+    const struct oak_disk *disk = sim_disk_port(user);
+    int error = disk->size(user, file, &had);
+    return error != 0                            ? error
+           : disk_is_full && offset + size > had ? OAK_ENOSPC
+                                                 : disk->write(user, file, offset, data, size);
+}
+
+static int full_space(void *user, const char *path, uint64_t *free_bytes)
+{
+    (void)user;
+    (void)path;
+    *free_bytes = disk_is_full ? 1000 : 1024 * OAK_MIB;
+    return 0;
+}
+
+static void ticks(struct fixture *f, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        f->world.now_ns += 1000000000;
+        oak_journal_tick(f->journal);
+        run(f);
+    }
+}
+
+/* Entries of 100 KB, so that each third one needs a new segment. */
+static void large_add(struct fixture *f, uint64_t index)
+{
+    static uint8_t payload[100000];
+    const struct oak_wal_record record = {.type = OAK_WAL_ENTRY,
+                                          .group = 1,
+                                          .index = index,
+                                          .term = 1,
+                                          .data = oak_bytes(payload, sizeof(payload))};
+    assert_int_equal(oak_journal_add(f->journal, &f->members[0].g, &record), 0);
+    oak_journal_mark(f->journal, &f->members[0].g, index, true);
+    oak_journal_kick(f->journal);
+    run(f);
+}
+
+static void a_full_disk_makes_the_log_wait_and_is_no_end(void **state)
+{
+    struct fixture *f = *state;
+    struct oak_disk disk = *sim_disk_port(f->machine->disk);
+    disk.write = full_write;
+    disk.space = full_space;
+    f->disk = &disk;
+    open_journal(f, 2);
+    ticks(f, 1);
+    assert_false(oak_journal_stats(f->journal)->scarce);
+    disk_is_full = true;
+    ticks(f, 1);
+    assert_true(oak_journal_stats(f->journal)->scarce);
+    assert_false(oak_journal_stats(f->journal)->full);
+    for (uint64_t i = 1; i <= 3; i++) {
+        large_add(f, i);
+    }
+    /* Two have their place in the first segment; the third waits, and so does the other group. */
+    assert_int_equal(f->members[0].durable, 2);
+    assert_true(oak_journal_stats(f->journal)->full);
+    entry_add(f, 1, 1, 1);
+    oak_journal_kick(f->journal);
+    ticks(f, 3);
+    assert_int_equal(f->members[0].durable, 2);
+    assert_int_equal(f->members[1].durable, 0);
+    assert_int_equal(f->members[0].error, 0);
+    disk_is_full = false;
+    ticks(f, 2);
+    assert_int_equal(f->members[0].durable, 3);
+    assert_int_equal(f->members[1].durable, 1);
+    assert_false(oak_journal_stats(f->journal)->full);
+    assert_false(oak_journal_stats(f->journal)->scarce);
+    /* Full again, and closed: what waits fails, nothing of it is on disk, and the rest is. */
+    disk_is_full = true;
+    for (uint64_t i = 4; i <= 6; i++) {
+        large_add(f, i);
+    }
+    uint64_t durable = f->members[0].durable;
+    assert_true(durable < 6 && oak_journal_stats(f->journal)->full);
+    oak_journal_give_up(f->journal);
+    run(f);
+    assert_int_equal(f->members[0].error, OAK_ENOSPC);
+    assert_false(oak_journal_busy(&f->members[0].g));
+    close_journal(f, 2);
+    disk_is_full = false;
+    open_journal(f, 0);
+    assert_int_equal(oak_journal_recovered(f->journal, 1)->last_index, durable);
+    oak_journal_recovered_drop(f->journal);
+    close_journal(f, 0);
+}
+
 static void another_nodes_log_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -245,6 +343,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(who_leaves_takes_what_was_not_away, setup, teardown),
         cmocka_unit_test_setup_teardown(an_error_is_told_to_everybody_and_is_the_end, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_makes_the_log_wait_and_is_no_end, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(another_nodes_log_is_refused, setup, teardown),
     };

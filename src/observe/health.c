@@ -114,6 +114,13 @@ static bool leader_known(const struct oak_observe *o)
     return status.raft.leader != 0;
 }
 
+static bool space_scarce(const struct oak_observe *o)
+{
+    struct oak_replica_status status;
+    oak_replica_status(o->options.replica, &status);
+    return status.disk_scarce;
+}
+
 static void check_start(struct oak_observe *o, struct oak_http_request *http, unsigned wanted,
                         const char *root)
 {
@@ -145,6 +152,18 @@ static void check_start(struct oak_observe *o, struct oak_http_request *http, un
 
 void observe__health(void *user, struct oak_http_request *http)
 {
+    struct oak_observe *o = user;
+    bool excluded = false;
+    struct oak_bytes name;
+    for (size_t n = 0; (name = oak_http_query(http, "exclude", n)).data != NULL; n++) {
+        excluded = excluded || oak_bytes_eq(name, oak_bytes_str("NOSPACE"));
+    }
+    if (space_scarce(o) && !excluded) {
+        struct check alarm = {.http = http};
+        o->health_failures++;
+        classic_reply(&alarm, "ALARM NOSPACE");
+        return;
+    }
     bool local = oak_bytes_eq(oak_http_query(http, "serializable", 0), oak_bytes_str("true"));
     check_start(user, http, local ? 0 : 1u << CHECK_LINEARIZABLE, NULL);
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "os/internal.h"
@@ -223,6 +224,22 @@ static int disk_list(void *user, const char *path, void (*each)(void *arg, const
     return error;
 }
 
+static int disk_space(void *user, const char *path, uint64_t *free_bytes)
+{
+    (void)user;
+    struct statvfs about;
+    int failed;
+    do {
+        failed = statvfs(path, &about);
+    } while (failed != 0 && errno == EINTR);
+    if (failed != 0) {
+        return oak_os_error(errno);
+    }
+    /* What is kept for the superuser is not ours. */
+    *free_bytes = (uint64_t)about.f_bavail * (uint64_t)about.f_frsize;
+    return 0;
+}
+
 const struct oak_disk *oak_os_disk(void)
 {
     static const struct oak_disk disk = {
@@ -238,6 +255,7 @@ const struct oak_disk *oak_os_disk(void)
         .make_dir = disk_make_dir,
         .sync_dir = disk_sync_dir,
         .list = disk_list,
+        .space = disk_space,
     };
     return &disk;
 }

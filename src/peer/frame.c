@@ -164,7 +164,7 @@ static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
 }
 
 /* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, index, u8
- * flags, 3 zero bytes.  LOAD: sync_us, lag_us, u8 weary, 3 zero bytes. */
+ * flags, 3 zero bytes.  LOAD: sync_us, lag_us, u8 weary, u8 scarce, 2 zero bytes. */
 static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
 {
     uint8_t b[28] = {0};
@@ -195,6 +195,7 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
         oak_put_u64(b, f->u.load.sync_us);
         oak_put_u64(b + 8, f->u.load.lag_us);
         b[16] = f->u.load.weary ? 1 : 0;
+        b[17] = f->u.load.scarce ? 1 : 0;
         return oak_buf_append(out, b, 20);
     }
     OAK_UNREACHABLE("frame kind");
@@ -235,8 +236,9 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
     case OAK_PEER_REFUSED: {
         out->u.refused.seq = oak_read_u64(r);
         uint32_t place = oak_read_u32(r);
-        out->u.refused.error =
-            place == (uint32_t)-OAK_ETOOMANYREQUESTS ? OAK_ETOOMANYREQUESTS : OAK_ENOTLEADER;
+        out->u.refused.error = place == (uint32_t)-OAK_ETOOMANYREQUESTS ? OAK_ETOOMANYREQUESTS
+                               : place == (uint32_t)-OAK_ENOSPACE       ? OAK_ENOSPACE
+                                                                        : OAK_ENOTLEADER;
         break;
     }
     case OAK_PEER_CHUNK:
@@ -260,7 +262,8 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
         out->u.load.sync_us = OAK_MIN(out->u.load.sync_us, LOAD_US_MAX);
         out->u.load.lag_us = OAK_MIN(out->u.load.lag_us, LOAD_US_MAX);
         out->u.load.weary = oak_read_u8(r) != 0;
-        (void)oak_read_bytes(r, 3);
+        out->u.load.scarce = oak_read_u8(r) != 0;
+        (void)oak_read_bytes(r, 2);
         break;
     default:
         return OAK_EFORMAT;

@@ -45,7 +45,7 @@ struct oak_peer_forward {
 
 struct oak_peer_refused {
     uint64_t seq;
-    int error; /* OAK_ENOTLEADER, OAK_ETOOMANYREQUESTS */
+    int error; /* OAK_ENOTLEADER, OAK_ETOOMANYREQUESTS, OAK_ENOSPACE */
 };
 
 /* Empty, it asks where its receiver is: at offset 0 it is the offer of a new transfer, else
@@ -74,6 +74,7 @@ struct oak_peer_load {
     uint64_t sync_us; /* a batch of the log until it is durable */
     uint64_t lag_us;  /* how late its timers fire */
     bool weary;       /* it wants no leadership for now */
+    bool scarce;      /* little space is left on its disk */
 };
 
 struct oak_peer_frame {

@@ -99,6 +99,8 @@ struct oak_disk {
     int (*sync_dir)(void *user, const char *path);
     /* Each name in `path` but "." and "..", in no set order. */
     int (*list)(void *user, const char *path, void (*each)(void *arg, const char *name), void *arg);
+    /* Bytes that can still be written below `path`. NULL: nobody knows. */
+    int (*space)(void *user, const char *path, uint64_t *free_bytes);
     void *user;
 };
 

@@ -13,6 +13,7 @@ struct gray_load {
     uint64_t sync_us; /* a batch of the log, from its making to durable; smoothed */
     uint64_t lag_us;  /* how late its ticks come; smoothed */
     bool weary;       /* it has handed leadership over lately, and wants none */
+    bool scarce;      /* little space is left on its disk */
 };
 
 /* Its own meters. */

@@ -200,6 +200,7 @@ struct oak_replica {
     struct gray_meter meter;
     struct gray gray;
     uint64_t load_told_ns;
+    uint64_t space_handed_ns; /* leadership was let go for want of space; 0: never */
     struct oak_buf held; /* forwards that wait for the pace: u64 from, boot, seq, u32 size, bytes */
     struct oak_list reads_new;
     struct oak_list reads_sent;
@@ -383,6 +384,12 @@ int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *en
                           size_t count);
 void replica__install_tick(struct oak_replica *r);
 void replica__install_fini(struct oak_replica *r);
+
+/* space.c: is this command refused, because little space is left? */
+bool replica__space_refuses(const struct oak_replica *r, struct oak_bytes command);
+bool replica__space_refuses_any(const struct oak_replica *r, struct oak_bytes commands);
+/* On a leader: lets a follower lead that has space. */
+bool replica__space_handover(struct oak_replica *r, const struct gray_follower *rows, size_t count);
 
 /* flush.c */
 void replica__flush_check(struct oak_replica *r);

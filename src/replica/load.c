@@ -18,7 +18,10 @@ static void tell(struct oak_replica *r, uint64_t leader, uint64_t now)
     r->load_told_ns = now;
     struct oak_peer_frame frame = {
         .kind = OAK_PEER_LOAD,
-        .u.load = {.sync_us = own.sync_us, .lag_us = own.lag_us, .weary = now < r->gray.weary_ns},
+        .u.load = {.sync_us = own.sync_us,
+                   .lag_us = own.lag_us,
+                   .weary = now < r->gray.weary_ns,
+                   .scarce = oak_journal_stats(r->journal)->scarce},
     };
     replica__send(r, leader, false, &frame);
 }
@@ -26,8 +29,10 @@ static void tell(struct oak_replica *r, uint64_t leader, uint64_t now)
 void replica__load_note(struct oak_replica *r, struct remote *from,
                         const struct oak_peer_load *load)
 {
-    from->load =
-        (struct gray_load){.sync_us = load->sync_us, .lag_us = load->lag_us, .weary = load->weary};
+    from->load = (struct gray_load){.sync_us = load->sync_us,
+                                    .lag_us = load->lag_us,
+                                    .weary = load->weary,
+                                    .scarce = load->scarce};
     from->load_ns = replica__now(r);
 }
 
@@ -74,6 +79,9 @@ void replica__load_tick(struct oak_replica *r, uint64_t late_ns)
         .followers = rows,
         .count = followers_fill(r, &status, rows),
     };
+    if (!r->options.keeps_leadership && replica__space_handover(r, rows, view.count)) {
+        return;
+    }
     uint64_t to = r->options.keeps_leadership ? 0 : gray_decide(&r->gray, &view);
     if (to == 0) {
         return;

@@ -208,5 +208,6 @@ void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *
     r->closed = closed;
     r->closed_user = user;
     r->close_task.run = closed_run;
+    oak_journal_give_up(r->journal);
     (void)replica__close_check(r);
 }

@@ -49,6 +49,7 @@ static void tick_fire(struct oak_timer *timer)
         }
     }
     replica__pump(r);
+    oak_journal_tick(r->journal);
     oak_journal_prove(r->journal, 1000000ull * r->options.heartbeat_ms);
     tick_set(r);
     replica__resign_tick(r);
@@ -213,6 +214,8 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     const struct oak_journal_stats *syncs = oak_journal_stats(r->journal);
     *out = r->counters;
     oak_raft_status(r->raft, &out->raft);
+    out->disk_free_bytes = syncs->free_bytes;
+    out->disk_scarce = syncs->scarce;
     out->syncs = syncs->syncs;
     out->sync_ns_total = syncs->sync_ns_total;
     out->cluster = r->options.cluster;

@@ -207,8 +207,10 @@ struct oak_replica_status {
     uint64_t sync_us;
     uint64_t lag_us;
     uint64_t handovers;
-    bool receiving;  /* a snapshot is coming into its file */
-    bool installing; /* one was taken and is not in the store yet */
+    uint64_t disk_free_bytes; /* where the log is; UINT64_MAX: not known */
+    bool disk_scarce;         /* the alarm NOSPACE: less than OAK_DISK_RESERVE_BYTES */
+    bool receiving;           /* a snapshot is coming into its file */
+    bool installing;          /* one was taken and is not in the store yet */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
 /* The configuration in force. */

@@ -152,6 +152,10 @@ static bool propose_one(struct oak_replica *r, uint64_t id, struct oak_bytes com
     if (request == NULL || request->id != id) {
         return true; /* its client is gone, and it went nowhere yet */
     }
+    if (replica__space_refuses(r, command)) {
+        command_end(r, id, OAK_ENOSPACE);
+        return true;
+    }
     if (!pace_admit(&r->pace, replica__now(r), command.size)) {
         return false;
     }
@@ -309,7 +313,7 @@ void replica__forward_propose(struct oak_replica *r, uint64_t from, uint64_t seq
                               struct oak_bytes commands)
 {
     struct oak_reader reader = oak_reader(commands);
-    int refused = 0;
+    int refused = replica__space_refuses_any(r, commands) ? OAK_ENOSPACE : 0;
     size_t proposed = 0;
     while (refused == 0 && oak_reader_left(&reader) > 0) {
         uint32_t size = oak_read_u32(&reader);
