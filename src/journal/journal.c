@@ -475,6 +475,9 @@ void oak_journal_tick(struct oak_journal *j)
 {
     /* A look costs a system call on the writer's thread; what waits for space should not wait long. */
     uint64_t pause = j->stats.full ? RETRY_NS : LOOK_NS;
+    if (j->options.disk->space == NULL && !j->stats.full) {
+        return; /* nobody can say */
+    }
     if (now_ns(j) - j->looked_ns >= pause) {
         j->looked_ns = now_ns(j);
         j->look = true;

@@ -167,6 +167,16 @@ static int faulty_sync_dir(void *user, const char *path)
     return error != 0 ? error : f->real->sync_dir(f->real->user, path);
 }
 
+static int faulty_space(void *user, const char *path, uint64_t *free_bytes)
+{
+    const struct oak_os_faults *f = user;
+    if (word(f, OAK_OS_FAULT_DISK_FULL, 0, OAK_OS_FULL_FOR_ALL) != 0) {
+        *free_bytes = 0;
+        return 0;
+    }
+    return f->real->space(f->real->user, path, free_bytes);
+}
+
 static int faulty_list(void *user, const char *path, void (*each)(void *arg, const char *name),
                        void *arg)
 {
@@ -246,6 +256,7 @@ static struct oak_os_faults *faults_new(void)
             .make_dir = faulty_make_dir,
             .sync_dir = faulty_sync_dir,
             .list = faulty_list,
+            .space = faulty_space,
             .user = f,
         };
     }
