@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Syncs and writes that fail, in a real process: it ends, says so, tries nothing again, and comes back
-with all that it acknowledged. The disk is broken through the file by which `oakum chaos` does it."""
+"""Syncs and writes that fail, in a real process: it ends, says so, tries nothing again, and comes
+back with all it acknowledged. The disk is broken through the file by which `oakum chaos` does it.
+"""
 import mmap
 import os
 import struct

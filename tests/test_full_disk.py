@@ -86,8 +86,8 @@ def health(node, query=""):
     return status, json.loads(body)
 
 
-def test_writes_are_refused_before_the_disk_is_full_and_taken_again_after(start_cluster, small_disks,
-                                                                          tmp_path):
+def test_writes_are_refused_before_the_disk_is_full_and_taken_again_after(
+        start_cluster, small_disks, tmp_path):
     disks = small_disks(["n1"], 200)
     cluster = start_cluster(size=1, program=disks.program, flags=FAST)
     node = cluster.nodes[0]
@@ -153,7 +153,8 @@ def count(cluster, node):
     return found["count"], found["header"]["revision"]
 
 
-def test_a_follower_whose_log_finds_no_space_lags_and_catches_up(start_cluster, small_disks, tmp_path):
+def test_a_follower_whose_log_finds_no_space_lags_and_catches_up(
+        start_cluster, small_disks, tmp_path):
     disks = small_disks(["n1", "n2", "n3"], 400)
     # The store in memory writes at flushes only: it is the log that finds the disk full.
     cluster = start_cluster(program=disks.program, flags=[*FAST, "--experimental-store=memory"])
@@ -173,7 +174,8 @@ def test_a_follower_whose_log_finds_no_space_lags_and_catches_up(start_cluster, 
     assert victim.running
     disks.free(victim)
     cluster.wait_healthy()
-    harness.until(lambda: count(cluster, victim) == count(cluster, cluster.leader()), "equal states")
+    harness.until(lambda: count(cluster, victim) == count(cluster, cluster.leader()),
+                  "equal states")
     assert count(cluster, victim)[0] >= 2200
 
 
@@ -194,5 +196,6 @@ def test_a_member_whose_store_finds_no_space_ends_and_starts_again_when_there_is
     disks.free(victim)
     victim.start()
     cluster.wait_healthy()
-    harness.until(lambda: count(cluster, victim) == count(cluster, cluster.leader()), "equal states")
+    harness.until(lambda: count(cluster, victim) == count(cluster, cluster.leader()),
+                  "equal states")
     assert count(cluster, victim)[0] >= 2200

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage to what was durable, in a cluster that can repair it: a member whose log or store is damaged
-starts, gives no vote while it can't know its log, and gets back from the others what it lost.
-docs/internals/repair.md says why that is enough."""
+"""Damage to what was durable, in a cluster that can repair it: a member whose log or store is
+damaged starts, gives no vote while it can't know its log, and gets back from the others what it
+lost. docs/internals/repair.md says why that is enough."""
 import os
 import shutil
 
@@ -119,8 +119,8 @@ def test_a_damaged_store_is_set_aside_and_filled_anew(start_cluster, tmp_path):
 @pytest.mark.needs_rocks
 def test_l16_a_store_that_lacks_what_the_log_released_is_refused_alone_and_doubted_in_company(
         start_cluster, tmp_path):
-    """The store vanishes, and the log does not reach back to its beginning: the member must not start
-    as if it knew. (L16, P6, P11: an applied index, a log and a state that don't fit.)"""
+    """The store vanishes, and the log does not reach back to its beginning: the member must not
+    start as if it knew. (L16, P6, P11: an applied index, a log and a state that don't fit.)"""
     cluster = start_cluster(flags=FAST)
     victim = cluster.followers()[0]
     acks = Acks(tmp_path / "acks")

@@ -181,8 +181,9 @@ struct oak_raft_msg {
     bool reject;
     bool transfer;    /* VOTE: the leader has told the candidate to stand */
     uint8_t priority; /* the sender's; HEARTBEAT: the highest among those who could take over */
-    bool doubtful; /* APPEND_REPLY, HEARTBEAT_REPLY: the sender is in doubt (see the options): what
-                      it acknowledged in an earlier life may be gone, and counts from `index` anew */
+    /* APPEND_REPLY, HEARTBEAT_REPLY: the sender is in doubt (see the options): what it acknowledged
+     * in an earlier life may be gone, and counts from `index` anew. */
+    bool doubtful;
     const struct oak_raft_entry *entries;
     size_t entry_count;
     struct oak_raft_snapshot snapshot;

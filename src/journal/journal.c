@@ -473,7 +473,7 @@ void oak_journal_kick(struct oak_journal *j)
 
 void oak_journal_tick(struct oak_journal *j)
 {
-    /* A look costs a system call on the writer's thread; what waits for space should not wait long. */
+    /* A look costs a system call on the writer's thread; what waits for space waits not long. */
     uint64_t pause = j->stats.full ? RETRY_NS : LOOK_NS;
     if (j->options.disk->space == NULL && !j->stats.full) {
         return; /* nobody can say */

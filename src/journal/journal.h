@@ -13,8 +13,8 @@
  * A batch is one write and one sync (wal.h). What a record points to stays where it is until its
  * token has come back.
  *
- * A full disk is no error: nothing of the batch was written, it stays, and is tried again when there
- * is space (oak_journal_tick); whoever waits for it waits.
+ * A full disk is no error: nothing of the batch was written, it stays, and is tried again when
+ * there is space (oak_journal_tick); whoever waits for it waits.
  *
  * Can fail: an error of the log is told to every group, once, and is the end (law 3): nothing is
  * written any more. Threads: the loop's; the log itself is the writer's while a batch is away.

@@ -26,9 +26,9 @@ static uint8_t *put_u64s(uint8_t *p, const uint64_t *values, size_t count)
     return p;
 }
 
-/* type u8, u8 of 1 reject + 2 transfer + 4 doubtful, priority u8, a zero byte, u32 entries; term, index,
- * log_term, commit, read_seq, hint_index, hint_term; then each entry: term u64, type u8, 3 zero
- * bytes, size u32, payload. The wire never carries OAK_RAFT_MSG_SNAPSHOT: chunks do, and the
+/* type u8, u8 of 1 reject + 2 transfer + 4 doubtful, priority u8, a zero byte, u32 entries; term,
+ * index, log_term, commit, read_seq, hint_index, hint_term; then each entry: term u64, type u8, 3
+ * zero bytes, size u32, payload. The wire never carries OAK_RAFT_MSG_SNAPSHOT: chunks do, and the
  * receiver makes it. */
 #define RAFT_FIXED (8 + 7 * 8)
 #define RAFT_ENTRY 16

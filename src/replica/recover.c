@@ -77,8 +77,9 @@ static int snapshot_restore(struct oak_replica *r, const struct oak_wal_group *g
     return error;
 }
 
-/* The member starts from its store alone, and gets the rest from its peers: docs/internals/repair.md.
- * The record goes to the log before any other, so that nothing is taken for whole that is not. */
+/* The member starts from its store alone, and gets the rest from its peers (see
+ * docs/internals/repair.md). The record goes to the log before any other, so that nothing is taken
+ * for whole that is not. */
 static int doubt_begin(struct oak_replica *r, const struct oak_store_state *state,
                        const struct oak_errbuf *why)
 {

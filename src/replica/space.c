@@ -2,11 +2,11 @@
 /* space.c: what a member does whose disk is nearly full, or full.
  *
  * While less is free than the reserve (limits.h), the journal's alarm is on:
- *   a leader       hands leadership to a follower that has space; if none has, it refuses what would
- *                  take more space, with etcd's "database space exceeded". What gives space back
- *                  (deletes, compaction) is taken, until not even the log finds any.
- *   a follower     goes on. Once its log finds no space, what it is sent waits in memory (bounded as
- *                  for any slow follower), and it lags.
+ *   a leader       hands leadership to a follower that has space; if none has, it refuses what
+ *                  would take more space, with etcd's "database space exceeded". What gives
+ *                  space back (deletes, compaction) is taken, until not even the log finds any.
+ *   a follower     goes on. Once its log finds no space, what it is sent waits in memory (bounded
+ *                  as for any slow follower), and it lags.
  * When space is back, all of it ends by itself.
  *
  * Thread: the loop's.

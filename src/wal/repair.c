@@ -45,7 +45,8 @@ static void damaged_note(struct salvage *s, uint64_t seq)
     }
 }
 
-/* The first whole frame in w->bytes, segment `at`, from `offset` on, that reading can go on with. */
+/* The first whole frame in w->bytes, segment `at`, from `offset` on, that reading can go on with.
+ */
 static bool frame_find(const struct wal__walker *w, size_t at, uint64_t offset, uint32_t salt,
                        struct wal__place *out)
 {

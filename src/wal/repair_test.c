@@ -340,7 +340,8 @@ static void a_crash_at_any_call_of_a_repair_loses_nothing(void **state)
     assert_true(crashes > 50);
 }
 
-/* -- stories of one group ----------------------------------------------------------------------- */
+/* -- stories of one group ----------------------------------------------------------------------
+ */
 
 #define GROUP 7u /* the model's second */
 

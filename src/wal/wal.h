@@ -22,9 +22,9 @@
  * durable once and is damaged: open changes nothing, fails with OAK_ECORRUPT, and says file, offset
  * and what to do; or, when the options say how far the state machines are, it repairs (repair.c): a
  * group whose log is there from what its state machine lacks goes on, others are in doubt, the
- * damaged segments are set aside and a new chain begins. Damage to the very last batch looks like a torn end; oak_wal_prepare() when idle
- * puts an empty batch behind it, after which it is told apart. A torn end never cuts what was
- * acknowledged.
+ * damaged segments are set aside and a new chain begins. Damage to the very last batch looks like a
+ * torn end; oak_wal_prepare() when idle puts an empty batch behind it, after which it is told
+ * apart. A torn end never cuts what was acknowledged.
  *
  * Failure. A failed write or sync poisons the log: the call gives OAK_EIO, every later one
  * OAK_EFATAL, and the process must end (law 3). OAK_ENOSPC can only come from making a new segment,
