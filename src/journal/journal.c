@@ -54,6 +54,13 @@ struct oak_journal {
     bool look;       /* at the space that is left */
     bool look_away;
     bool giving_up;
+    bool scrub;
+    bool scrub_away;
+    int scrub_error; /* the log writer's while busy, as the next two */
+    struct oak_errbuf scrub_text;
+    uint64_t scrub_passes;
+    uint64_t scrubbed_ns;
+    uint64_t scrub_rested; /* behind this pass */
     uint64_t looked_ns;
     uint64_t free_bytes; /* the log writer's while busy */
     bool closing;
@@ -284,6 +291,12 @@ static void writer_go(struct oak_task *task)
         error = oak_wal_prepare(j->wal);
         error = error == OAK_ENOSPC ? 0 : error; /* no spare segment: the log goes on without */
     }
+    if (error == 0 && j->scrub_away) {
+        struct oak_wal_stats stats;
+        j->scrub_error = oak_wal_scrub(j->wal, OAK_SCRUB_STEP_BYTES, &j->scrub_text);
+        oak_wal_stats(j->wal, &stats);
+        j->scrub_passes = stats.scrubs;
+    }
     j->away_error = error;
     const struct oak_exec *loop = &j->options.loop->exec;
     loop->post(loop->user, &j->back);
@@ -355,12 +368,29 @@ static void space_note(struct oak_journal *j)
     }
 }
 
+/* Damage that the scrub has found ends the process when others can repair it: the next start does,
+ * as any start would. A log that is alone works on: it would not start again. */
+static void scrub_note(struct oak_journal *j)
+{
+    bool damage = j->scrub_error != 0 && j->scrub_error != OAK_ENOMEM;
+    j->scrub_away = false;
+    j->stats.scrubs = j->scrub_passes;
+    if (damage && !j->stats.damaged) {
+        j->stats.damaged = true;
+        oak_log(j->options.log, OAK_LOG_ERROR, "damage in the log: %s", j->scrub_text.text);
+        if (j->options.applied != NULL && j->error == 0) {
+            j->error = OAK_EFATAL;
+        }
+    }
+}
+
 static void writer_back(struct oak_task *task)
 {
     struct oak_journal *j = OAK_CONTAINER_OF(task, struct oak_journal, back);
     OAK_ASSERT(j->busy);
     j->busy = false;
     j->error = j->away_error;
+    scrub_note(j);
     space_note(j);
     if (j->error == OAK_ENOSPC && !j->giving_up && !j->closing) {
         j->error = 0;
@@ -436,6 +466,8 @@ static void away_post(struct oak_journal *j)
     OAK_ASSERT(!j->busy);
     j->look_away = j->look;
     j->look = false;
+    j->scrub_away = j->scrub && j->away.count == 0;
+    j->scrub = j->scrub && !j->scrub_away;
     j->busy = true;
     j->go.run = writer_go;
     j->back.run = writer_back;
@@ -454,9 +486,9 @@ void oak_journal_kick(struct oak_journal *j)
         return;
     }
     if (!j->wanted && !j->prepare) {
-        if (j->look) {
+        if (j->look || j->scrub) {
             j->prepare_away = false;
-            away_post(j); /* nothing is away: only the look */
+            away_post(j); /* nothing is away: only the look, or the scrub */
         }
         return;
     }
@@ -471,8 +503,23 @@ void oak_journal_kick(struct oak_journal *j)
     away_post(j);
 }
 
+static void scrub_tick(struct oak_journal *j)
+{
+    uint64_t passes = j->stats.scrubs;
+    uint64_t pause_ms = passes > j->scrub_rested ? OAK_SCRUB_REST_MS : OAK_SCRUB_STEP_MS;
+    if (!j->options.scrub || j->stats.damaged || j->busy ||
+        now_ns(j) - j->scrubbed_ns < 1000000ull * pause_ms) {
+        return;
+    }
+    j->scrub_rested = passes;
+    j->scrubbed_ns = now_ns(j);
+    j->scrub = true;
+    oak_journal_kick(j);
+}
+
 void oak_journal_tick(struct oak_journal *j)
 {
+    scrub_tick(j);
     /* A look costs a system call on the writer's thread; what waits for space waits not long. */
     uint64_t pause = j->stats.full ? RETRY_NS : LOOK_NS;
     if (j->options.disk->space == NULL && !j->stats.full) {

@@ -41,6 +41,7 @@ struct oak_journal_options {
     /* Leave to repair damage; as in struct oak_wal_options. NULL: damage refuses. */
     bool (*applied)(void *user, uint64_t group, uint64_t *index, uint64_t *term);
     void *user;
+    bool scrub; /* read again and check what lies still, in the writer's idle moments */
 };
 
 /* One group's part in it. Embed it; zeroed but for the first two. */
@@ -71,6 +72,8 @@ struct oak_journal_stats {
     uint64_t free_bytes; /* on the log's file system, as last seen; UINT64_MAX: not known */
     bool scarce;         /* less is free than OAK_DISK_RESERVE_BYTES, or the disk is full */
     bool full;           /* a batch waits for space; it is tried again */
+    uint64_t scrubs;     /* whole passes of the scrub */
+    bool damaged;        /* it has found damage, in a log that has nobody to repair it */
 };
 
 /* What the log is marked with: whose it is. */

@@ -216,6 +216,8 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     oak_raft_status(r->raft, &out->raft);
     out->disk_free_bytes = syncs->free_bytes;
     out->disk_scarce = syncs->scarce;
+    out->scrubs = syncs->scrubs;
+    out->log_damaged = syncs->damaged;
     out->syncs = syncs->syncs;
     out->sync_ns_total = syncs->sync_ns_total;
     out->cluster = r->options.cluster;

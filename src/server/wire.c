@@ -79,6 +79,7 @@ static int journal_make(struct server *s, struct oak_errbuf *e)
         .no_sync = s->config.unsafe_no_fsync,
         .applied = server__may_repair(s) ? applied : NULL,
         .user = s,
+        .scrub = true,
     };
     return oak_journal_open(&options, &s->journal, e);
 }

@@ -73,6 +73,11 @@ void wal__frame_put(uint8_t *at, uint64_t seq, uint64_t offset, struct wal__fram
 /* Read the frame header at `offset` of a segment of `segment_bytes`. False: there is none. */
 bool wal__frame_get(const uint8_t *segment, uint64_t segment_bytes, uint64_t seq, uint64_t offset,
                     struct wal__frame *out);
+/* The same, of bytes that begin with the header. */
+bool wal__frame_parse(const uint8_t *at, uint64_t segment_bytes, uint64_t seq, uint64_t offset,
+                      struct wal__frame *out);
+/* A checksum of what stands at `offset` begins with this. */
+uint32_t wal__place_crc(uint64_t seq, uint64_t offset);
 /* Whether the records behind a header that frame_get accepted are what was written. */
 bool wal__frame_whole(const uint8_t *segment, uint64_t seq, uint64_t offset,
                       const struct wal__frame *f);
@@ -148,6 +153,17 @@ void wal__entries_fini(struct wal__entries *e);
 
 /* -- the log ----------------------------------------------------------------------------------- */
 
+/* scrub.c: where it stands. */
+struct wal__scrub {
+    uint64_t seq; /* of the segment that is read, or was read last; 0: from the start */
+    struct oak_file *file;
+    uint64_t at, end; /* in it */
+    uint64_t left;    /* of the frame */
+    uint64_t frame;   /* where that began */
+    uint32_t salt;
+    uint32_t crc, checksum;
+};
+
 struct oak_wal {
     const struct oak_disk *disk;
     const struct oak_log *log;
@@ -188,6 +204,7 @@ struct oak_wal {
     size_t pending_record_max; /* bytes of the largest */
     bool pending_hard_only;
 
+    struct wal__scrub scrub;
     struct oak_wal_group *recovered;
     size_t recovered_count;
     struct oak_wal_stats stats;
@@ -225,6 +242,9 @@ OAK_MUST_USE int wal__carry_put(struct oak_buf *out, struct oak_bytes meta,
 /* The hard states that a batch repeats, into the pending batch, which is empty. OAK_ENOMEM. */
 OAK_MUST_USE int wal__repeats_put(struct oak_wal *wal);
 OAK_MUST_USE int wal__batch_write(struct oak_wal *wal);
+
+/* scrub.c */
+void wal__scrub_end(struct oak_wal *wal);
 
 /* -- recover.c, scan.c ------------------------------------------------------------------------- */
 

@@ -27,12 +27,17 @@
 #define FRAME_LAST      1u
 #define RECORD_KEEP_LOG 1u
 
-static uint32_t place_crc(uint64_t seq, uint64_t offset, const void *data, size_t size)
+uint32_t wal__place_crc(uint64_t seq, uint64_t offset)
 {
     uint8_t place[16];
     oak_put_u64(place, seq);
     oak_put_u64(place + 8, offset);
-    return oak_crc32c(oak_crc32c(0, place, sizeof(place)), data, size);
+    return oak_crc32c(0, place, sizeof(place));
+}
+
+static uint32_t place_crc(uint64_t seq, uint64_t offset, const void *data, size_t size)
+{
+    return oak_crc32c(wal__place_crc(seq, offset), data, size);
 }
 
 void wal__segment_header_put(uint8_t *sector, const struct wal__segment_header *h)
@@ -96,10 +101,14 @@ bool wal__frame_get(const uint8_t *segment, uint64_t segment_bytes, uint64_t seq
                     struct wal__frame *out)
 {
     OAK_ASSERT_EQ(offset % WAL__ALIGN, 0);
-    if (offset + WAL__ALIGN > segment_bytes) {
-        return false;
-    }
-    const uint8_t *at = segment + offset;
+    return offset + WAL__ALIGN <= segment_bytes &&
+           wal__frame_parse(segment + offset, segment_bytes, seq, offset, out);
+}
+
+bool wal__frame_parse(const uint8_t *at, uint64_t segment_bytes, uint64_t seq, uint64_t offset,
+                      struct wal__frame *out)
+{
+    OAK_ASSERT_LE(offset + WAL__ALIGN, segment_bytes);
     if (oak_get_u32(at + 8) != FRAME_MAGIC ||
         oak_get_u32(at) != place_crc(seq, offset, at + 4, WAL__FRAME_HEADER - 4)) {
         return false;

@@ -134,6 +134,7 @@ void oak_wal_close(struct oak_wal *wal)
         return;
     }
     oak_wal_recovered_drop(wal);
+    wal__scrub_end(wal);
     if (wal->file != NULL) {
         wal->disk->close(wal->disk->user, wal->file);
     }

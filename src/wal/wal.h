@@ -104,6 +104,7 @@ struct oak_wal_stats {
     bool created;       /* open made a new log */
     uint32_t holes;     /* damaged places that open found in what was durable, and repaired */
     uint32_t doubts;    /* groups that are in doubt because of them */
+    uint64_t scrubs;    /* whole passes over what lies still */
 };
 
 struct oak_wal;
@@ -136,6 +137,11 @@ OAK_MUST_USE int oak_wal_release(struct oak_wal *wal, uint64_t group, uint64_t i
  * it is known from a torn end (one write and sync, once after each busy spell), and have a spare
  * segment ready ahead of need. OAK_ENOSPC: no spare could be made; the log goes on working. */
 OAK_MUST_USE int oak_wal_prepare(struct oak_wal *wal);
+
+/* Read on in what is durable and lies still, and check it: up to about `bytes`, from where the last
+ * call ended, the segments in turn, the current one left out. OAK_ECORRUPT: damaged since it was
+ * written; `e` names the place. The log works on; a restart repairs. OAK_ENOMEM. */
+OAK_MUST_USE int oak_wal_scrub(struct oak_wal *wal, size_t bytes, struct oak_errbuf *e);
 
 void oak_wal_stats(const struct oak_wal *wal, struct oak_wal_stats *out);
 
