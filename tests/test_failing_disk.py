@@ -22,7 +22,8 @@ class Faults:
 
     def __init__(self, path):
         with open(path, "wb+") as file:
-            file.write(struct.pack("<QQ5qQQQ", MAGIC, os.getpid(), *[0] * 5, 0, 0, 0))
+            # The five words, then the clock: turn and two rates of three words.
+            file.write(struct.pack("<QQ5qQ6q", MAGIC, os.getpid(), *[0] * 12))
             file.flush()
             self.page = mmap.mmap(file.fileno(), 0)
 

@@ -242,8 +242,7 @@ void raft__on_vote(struct oak_raft *r, const struct oak_raft_msg *m)
                    (pre && m->term > r->term) ||
                    (OAK_BUG(vote_twice) && r->role == OAK_RAFT_FOLLOWER);
     bool current = log_is_current(r, m) || OAK_BUG(stale_log_wins);
-    bool sure = !r->doubt.open || OAK_BUG(doubt_votes);
-    bool grant = sure && free_to && current && !raft__locked(r, m);
+    bool grant = !r->doubt.open && free_to && current && !raft__locked(r, m);
     if (grant && !pre) {
         r->vote = m->from;
         r->grant_due = true;

@@ -229,8 +229,8 @@ int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
     if (raft__may_campaign(r) && !raft__priority_waits(r)) {
         return raft__campaign(r);
     }
-    /* It is somebody else's turn, a learner waits to be found, or this member is in doubt: no leader
-     * is known. */
+    /* It is somebody else's turn, a learner waits to be found, or this member is in doubt: no
+     * leader is known. */
     raft__become_follower(r, r->term, 0);
     raft__election_rearm(r);
     return OAK_RAFT_OK;

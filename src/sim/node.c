@@ -104,6 +104,16 @@ static void machine_off(struct node *n)
     n->sim->report->writes_lost += sim_disk_lost(disk);
 }
 
+/* How far the state machine is, for the repair of a damaged log. */
+static bool store_applied(void *user, uint64_t group, uint64_t *index, uint64_t *term)
+{
+    const struct node *n = user;
+    const struct oak_store_state *state = oak_store_state(n->store);
+    *index = state->applied;
+    *term = state->applied_term;
+    return group == GROUP;
+}
+
 static int journal_open(struct node *n, struct oak_errbuf *e)
 {
     struct machine *m = &n->sim->world.machines[n->index];
@@ -116,6 +126,8 @@ static int journal_open(struct node *n, struct oak_errbuf *e)
         .cluster = CLUSTER,
         .member = n->id,
         .segment_bytes = n->sim->plan.segment_bytes,
+        .applied = store_applied,
+        .user = n,
     };
     return oak_journal_open(&options, &n->journal, e);
 }
@@ -151,6 +163,7 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
         .flush_bytes = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
+        .repair = true,
         .loop = &m->loop,
         .journal = n->journal,
         .worker = m->worker,

@@ -5,8 +5,8 @@
  *              2 its header, then its frames one after the other, up to where the next segment's
  *                header says that they end
  *              3 behind the last one: a pass is over
- * Can fail     OAK_ECORRUPT names file and offset; OAK_EIO is damage, too: what can't be read is not
- *              there
+ * Can fail     OAK_ECORRUPT names file and offset; OAK_EIO is damage, too: what can't be read is
+ *              not there
  * Invariants   a segment that leaves the chain is forgotten, whatever was read of it
  * Thread       the log's owner
  */
