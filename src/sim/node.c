@@ -211,6 +211,12 @@ void sim__node_start(struct node *n)
         restart_later(n);
         return;
     }
+    struct oak_replica_status status;
+    oak_replica_status(n->replica, &status);
+    if (status.raft.in_doubt) {
+        sim__fail(s, "node %d is in doubt about its log, and its disk kept its promises",
+                  n->index + 1);
+    }
     sim__promise_started(n);
 }
 
