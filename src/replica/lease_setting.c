@@ -31,7 +31,7 @@ static void lead_settle(struct oak_replica *r, uint64_t term, const struct oak_r
     target.lease_ms = o->lease_ms;
     target.drift_ppm = o->drift_ppm;
     int error = oak_raft_change(r->raft, &target, NULL, NULL);
-    if (error == OAK_RAFT_EPENDING || error == OAK_RAFT_ENOMEM) {
+    if (error == OAK_RAFT_EPENDING || error == OAK_RAFT_ETRANSFER || error == OAK_RAFT_ENOMEM) {
         return;
     }
     r->lease_settled_term = term;

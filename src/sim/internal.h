@@ -148,7 +148,7 @@ struct members {
     uint64_t change_ms;   /* mean time between two; 0: none in this run */
     uint64_t transfer_ms; /* likewise */
     unsigned cuts;        /* in the middle of so many of a hundred changes */
-    int born;             /* so many nodes are in the group from the start */
+    int born;             /* so many nodes are in the group from the start; 0: all */
     struct oak_replica_request request;
     bool busy;
     uint64_t changes; /* done */

@@ -28,7 +28,8 @@ void sim__members_plan(struct sim *s)
 
 void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out)
 {
-    for (int i = 0; i < s->members.born && node < s->members.born; i++) {
+    int born = s->members.born != 0 ? s->members.born : s->world.node_count;
+    for (int i = 0; i < born && node < born; i++) {
         out->voters[out->voter_count++] = (uint64_t)i + 1;
     }
 }
