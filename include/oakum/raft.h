@@ -80,6 +80,7 @@ enum oak_raft_error {
     OAK_RAFT_EPENDING = -8,   /* another change is under way, or the leader is too new: try again */
     OAK_RAFT_ENOTREADY = -9,  /* a member has not caught up: try again later */
     OAK_RAFT_ETRANSFER = -10, /* leadership is being handed over: ask again in a moment */
+    OAK_RAFT_EHALTED = -11,   /* what must not happen has: see oak_raft_evidence() */
 };
 
 enum oak_raft_role {
@@ -366,6 +367,28 @@ struct oak_raft_peer_status {
     uint64_t bytes_a_second;
 };
 
+/* What must not happen, and has. The core has stopped. */
+enum oak_raft_contradiction {
+    OAK_RAFT_SOUND = 0,
+    OAK_RAFT_TWO_LEADERS,       /* `from` says that it leads in `term`, and so does `leader` */
+    OAK_RAFT_COMMITTED_DIFFERS, /* `from` leads and has another entry at a committed `index` */
+    OAK_RAFT_LEADER_DIFFERS,    /* ... at an `index` at which it has shown this one before */
+    OAK_RAFT_LOG_LOST, /* this member acknowledged `index` to `from`, and its log ends before it */
+};
+
+struct oak_raft_evidence {
+    enum oak_raft_contradiction what;
+    uint64_t from; /* who sent the message that showed it */
+    uint64_t leader;
+    uint64_t term;      /* this member's */
+    uint64_t term_from; /* the message's */
+    uint64_t index;
+    uint64_t entry_term_here; /* of the entry at `index`; 0: not known */
+    uint64_t entry_term_there;
+    uint64_t commit;
+    uint64_t last;
+};
+
 struct oak_raft;
 
 /* Make a core. `options` and all it points to are borrowed for the call.
@@ -386,10 +409,11 @@ OAK_RAFT_API int oak_raft_tick(struct oak_raft *r, uint64_t now_ms);
  * themselves. An older time changes nothing. */
 OAK_RAFT_API void oak_raft_clock(struct oak_raft *r, uint64_t now_us);
 
-/* A message has come. EINVAL: it was malformed, or contradicts what is committed; it is ignored.
- * ENOMEM: it is ignored, as if lost (also when a thousand answers wait to be taken). A leader that
- * hears another leader of its own term halts the process: a vote was lost or forged, and nothing
- * can be trusted any more. */
+/* A message has come. EINVAL: it was malformed; it is ignored.
+ * ENOMEM: it is ignored, as if lost (also when a thousand answers wait to be taken). EHALTED: it
+ * shows that a vote or an acknowledgement was lost or forged, here or elsewhere: two leaders in a
+ * term, a leader that contradicts what is committed. Nothing can be trusted any more: this core
+ * does no further work, whatever is called. Keep oak_raft_evidence(), tell people, and end. */
 OAK_RAFT_API int oak_raft_step(struct oak_raft *r, const struct oak_raft_msg *msg);
 
 /* Append to the log, if this member leads. The payload is copied. *index and *term (may be NULL)
@@ -488,6 +512,10 @@ OAK_RAFT_API const struct oak_raft_config *oak_raft_config(const struct oak_raft
 /* Fills up to `capacity` rows, sorted by id, on a leader (none elsewhere). Returns how many. */
 OAK_RAFT_API size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *rows,
                                    size_t capacity);
+
+/* What has halted this core; false: nothing has. */
+OAK_RAFT_API bool oak_raft_evidence(const struct oak_raft *r, struct oak_raft_evidence *out);
+OAK_RAFT_API const char *oak_raft_contradiction_text(enum oak_raft_contradiction what);
 
 /* A configuration as bytes: in entries, snapshots, files and frames alike. encode writes at most
  * OAK_RAFT_CONFIG_BYTES_MAX and returns how many; decode takes exactly `size` bytes and believes

@@ -191,6 +191,10 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
         b[24] = (uint8_t)((f->u.ack.installed ? 1 : 0) | (f->u.ack.refused ? 2 : 0) |
                           (f->u.ack.gap ? 4 : 0) | (f->u.ack.wait ? 8 : 0));
         return oak_buf_append(out, b, 28);
+    case OAK_PEER_CHAIN:
+        oak_put_u64(b, f->u.chain.index);
+        oak_put_u64(b + 8, f->u.chain.chain);
+        return oak_buf_append(out, b, 16);
     case OAK_PEER_LOAD:
         oak_put_u64(b, f->u.load.sync_us);
         oak_put_u64(b + 8, f->u.load.lag_us);
@@ -255,6 +259,10 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
         out->u.ack.wait = (flags & 8) != 0;
         break;
     }
+    case OAK_PEER_CHAIN:
+        out->u.chain.index = oak_read_u64(r);
+        out->u.chain.chain = oak_read_u64(r);
+        break;
     case OAK_PEER_LOAD:
         out->u.load.sync_us = oak_read_u64(r);
         out->u.load.lag_us = oak_read_u64(r);

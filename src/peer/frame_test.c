@@ -126,6 +126,7 @@ static void chunks_acks_forwards_refusals_and_loads_come_back(void **state)
         {.kind = OAK_PEER_CHUNK_ACK, .u.ack = {.transfer = 1, .wait = true, .index = 77}},
         {.kind = OAK_PEER_FORWARD, .u.forward = {.seq = 6, .commands = {(const uint8_t *)"cc", 2}}},
         {.kind = OAK_PEER_REFUSED, .u.refused = {.seq = 7, .error = OAK_ETOOMANYREQUESTS}},
+        {.kind = OAK_PEER_CHAIN, .u.chain = {.index = 9, .chain = UINT64_MAX}},
         {.kind = OAK_PEER_LOAD, .u.load = {.sync_us = 8, .lag_us = 86400000000, .weary = true}},
     };
     struct oak_arena arena;

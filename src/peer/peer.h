@@ -26,6 +26,7 @@ enum oak_peer_kind {
     OAK_PEER_CHUNK = 4,     /* a piece of a snapshot */
     OAK_PEER_CHUNK_ACK = 5, /* how far the receiver of a snapshot has got */
     OAK_PEER_LOAD = 8,      /* how the sender fares; to its leader */
+    OAK_PEER_CHAIN = 9,     /* a leader tells the running hash of its state at an index */
 };
 
 struct oak_peer_address {
@@ -77,6 +78,11 @@ struct oak_peer_load {
     bool scarce;      /* little space is left on its disk */
 };
 
+struct oak_peer_chain {
+    uint64_t index; /* applied */
+    uint64_t chain; /* oak_store_state */
+};
+
 struct oak_peer_frame {
     enum oak_peer_kind kind;
     struct oak_peer_address address;
@@ -87,6 +93,7 @@ struct oak_peer_frame {
         struct oak_peer_chunk chunk;
         struct oak_peer_chunk_ack ack;
         struct oak_peer_load load;
+        struct oak_peer_chain chain;
     } u;
 };
 

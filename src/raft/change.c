@@ -193,8 +193,8 @@ static int config_append(struct oak_raft *r, const struct oak_raft_config *confi
 /* May `target` follow the configuration in force now? */
 static int change_check(struct oak_raft *r, const struct oak_raft_config *target)
 {
-    if (r->role != OAK_RAFT_LEADER) {
-        return OAK_RAFT_ENOTLEADER;
+    if (r->role != OAK_RAFT_LEADER || raft__halted(r)) {
+        return raft__halted(r) ? OAK_RAFT_EHALTED : OAK_RAFT_ENOTLEADER;
     }
     if (oak_raft_config_check(target) != OAK_RAFT_OK || target->voter_count == 0 ||
         raft__config_joint(target)) {

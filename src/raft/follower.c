@@ -6,7 +6,7 @@
  *              2 adopt the leader
  *              3 cut, append, learn the commit index
  *              4 acknowledge once durable (output.c).
- * Can fail     in 1 only: EINVAL when the message contradicts what is committed, or what the same
+ * Can fail     in 1 only: EHALTED when the message contradicts what is committed, or what the same
  *              leader has shown before; ENOMEM. Nothing changed then.
  * Invariants   nothing committed is ever cut; `verified` is how far our log equals that of the
  *              leader of this term: it only grows in a term, and bounds every acknowledgement.
@@ -20,6 +20,14 @@ static uint64_t settled(const struct oak_raft *r, const struct oak_raft_msg *m)
     /* A configuration that another one followed has committed (change.c). */
     uint64_t committed = OAK_MAX(r->commit, r->config_before.index);
     return m->term == r->term ? OAK_MAX(committed, r->verified) : committed;
+}
+
+static int contradicts(struct oak_raft *r, const struct oak_raft_msg *m, uint64_t index,
+                       uint64_t term)
+{
+    bool committed = index <= OAK_MAX(r->commit, r->config_before.index);
+    return raft__halt(r, committed ? OAK_RAFT_COMMITTED_DIFFERS : OAK_RAFT_LEADER_DIFFERS, m, index,
+                      term);
 }
 
 /* Copies of the payloads of the new entries, chained in order. */
@@ -67,7 +75,7 @@ int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct r
     } else if (raft__log_term(log, m->index, &term)) {
         intake->matches = term == m->log_term || OAK_BUG(log_check_skipped);
         if (!intake->matches && m->index <= settled(r, m)) {
-            return OAK_RAFT_EINVAL;
+            return contradicts(r, m, m->index, m->log_term);
         }
     }
     if (!intake->matches) {
@@ -92,7 +100,7 @@ int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg *m, struct r
     bool cuts = OAK_BUG(truncate_committed) || OAK_BUG(log_check_skipped);
     uint64_t kept = cuts ? log->base : settled(r, m);
     if (intake->conflict != 0 && intake->conflict <= kept) {
-        return OAK_RAFT_EINVAL;
+        return contradicts(r, m, intake->conflict, m->entries[intake->skip].term);
     }
     if (intake->skip == m->entry_count) {
         return OAK_RAFT_OK;
@@ -226,12 +234,12 @@ void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m)
                    });
 }
 
-int raft__snapshot_check(const struct oak_raft *r, const struct oak_raft_msg *m)
+bool raft__snapshot_differs(const struct oak_raft *r, const struct oak_raft_msg *m)
 {
     uint64_t term = 0;
     bool known = raft__log_term(&r->log, m->snapshot.index, &term);
     bool differs = known && term != m->snapshot.term;
-    return differs && m->snapshot.index <= settled(r, m) ? OAK_RAFT_EINVAL : OAK_RAFT_OK;
+    return differs && m->snapshot.index <= settled(r, m);
 }
 
 /* The log becomes: all up to the snapshot's index is in the snapshot. */

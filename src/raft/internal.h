@@ -336,6 +336,8 @@ struct oak_raft {
     uint32_t priority_calm_ms; /* 0: a leader stays, whatever its priority */
     uint64_t calm_ms;          /* leader: since when it leads undisturbed */
 
+    struct oak_raft_evidence evidence; /* of what has halted this core */
+
     bool started; /* the first tick has come */
     uint64_t now_ms;
     uint64_t now_us;      /* at least now_ms; for measuring only */
@@ -407,6 +409,15 @@ void raft__config_restore(struct oak_raft *r, const struct oak_raft_snapshot *sn
  */
 void raft__change_advance(struct oak_raft *r);
 
+/* evidence.c */
+/* `m` contradicts what is here at `index`, where its sender has an entry of `term_there`. */
+OAK_MUST_USE int raft__halt(struct oak_raft *r, enum oak_raft_contradiction what,
+                            const struct oak_raft_msg *m, uint64_t index, uint64_t term_there);
+static inline bool raft__halted(const struct oak_raft *r)
+{
+    return r->evidence.what != OAK_RAFT_SOUND;
+}
+
 /* transfer.c */
 /* Who should take over; NULL: nobody could. */
 struct raft__peer *raft__transfer_best(struct oak_raft *r);
@@ -470,7 +481,8 @@ OAK_MUST_USE int raft__intake_plan(struct oak_raft *r, const struct oak_raft_msg
                                    struct raft__intake *intake);
 void raft__on_append(struct oak_raft *r, const struct oak_raft_msg *m, struct raft__intake *intake);
 void raft__on_heartbeat(struct oak_raft *r, const struct oak_raft_msg *m);
-OAK_MUST_USE int raft__snapshot_check(const struct oak_raft *r, const struct oak_raft_msg *m);
+/* Does it contradict what is here? */
+bool raft__snapshot_differs(const struct oak_raft *r, const struct oak_raft_msg *m);
 /* `stale`: from a leader of an older term. What it holds is committed all the same. */
 void raft__on_snapshot(struct oak_raft *r, const struct oak_raft_msg *m, bool stale);
 

@@ -260,7 +260,7 @@ void oak_raft_lease(struct oak_raft *r, const struct oak_raft_now *now, struct o
 {
     *out = (struct oak_raft_lease){.kind = OAK_RAFT_LEASE_NONE, .limbo_first = 1};
     asked_note(r);
-    if (r->transfer_to != 0) {
+    if (r->transfer_to != 0 || raft__halted(r)) {
         return; /* the next leader may be there any moment: its lease is another's to wait for */
     }
     uint64_t now_ms = OAK_BUG(lease_stale_clock) ? r->now_ms : now->mono_ms;

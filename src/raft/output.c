@@ -89,7 +89,7 @@ static void take_persist(struct oak_raft *r)
 void oak_raft_persisted(struct oak_raft *r, uint64_t token)
 {
     OAK_ASSERT_LE(token, r->token_issued);
-    if (token <= r->token_persisted) {
+    if (token <= r->token_persisted || raft__halted(r)) {
         return;
     }
     while (r->batch_count > 0 && r->batches[r->batch_first].token <= token) {
@@ -335,6 +335,9 @@ static void take_apply(struct oak_raft *r)
 
 bool oak_raft_has_output(const struct oak_raft *r)
 {
+    if (raft__halted(r)) {
+        return false;
+    }
     if (persist_ready(r) || grant_ready(r) || ack_ready(r) || r->reply_count > 0 ||
         apply_ready(r) || r->reads.done_count > 0 || raft__reads_can_begin(r) ||
         raft__doubt_asks(r)) {
@@ -374,6 +377,9 @@ static void out_clear(struct oak_raft *r)
 const struct oak_raft_output *oak_raft_take(struct oak_raft *r)
 {
     out_clear(r);
+    if (raft__halted(r)) {
+        return &r->out;
+    }
     if (raft__reads_can_begin(r)) {
         uint64_t ask = 0;
         if (raft__reads_begin(r, &ask)) {

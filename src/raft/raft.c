@@ -191,6 +191,9 @@ void oak_raft_clock(struct oak_raft *r, uint64_t now_us)
 
 int oak_raft_tick(struct oak_raft *r, uint64_t now_ms)
 {
+    if (raft__halted(r)) {
+        return OAK_RAFT_EHALTED;
+    }
     if (!r->started) {
         r->started = true;
         r->now_ms = now_ms;
@@ -281,6 +284,9 @@ bool oak_raft_entry_at(const struct oak_raft *r, uint64_t index, struct oak_raft
 
 int oak_raft_campaign(struct oak_raft *r)
 {
+    if (raft__halted(r)) {
+        return OAK_RAFT_EHALTED;
+    }
     return raft__may_campaign(r) ? raft__campaign(r) : OAK_RAFT_EINVAL;
 }
 
@@ -362,6 +368,7 @@ const char *oak_raft_error_text(int error)
         "another change is under way, or the leader is too new",
         "a member has not caught up yet",
         "leadership is being handed over",
+        "what must not happen has happened: the core has stopped",
     };
     size_t at = error <= 0 && error > -64 ? (size_t)-error : OAK_COUNT_OF(texts);
     return at < OAK_COUNT_OF(texts) ? texts[at] : "unknown error";

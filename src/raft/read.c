@@ -64,8 +64,8 @@ static void settle(struct raft__reads *reads, uint64_t seq, uint64_t index, bool
 
 int oak_raft_read(struct oak_raft *r, uint64_t *seq)
 {
-    if (r->leader == 0) {
-        return OAK_RAFT_ENOLEADER;
+    if (r->leader == 0 || raft__halted(r)) {
+        return raft__halted(r) ? OAK_RAFT_EHALTED : OAK_RAFT_ENOLEADER;
     }
     struct raft__reads *reads = &r->reads;
     if (reads->seq == reads->rounded) {

@@ -126,7 +126,6 @@ static void malformed_messages_are_refused(void **state)
         M(OAK_RAFT_MSG_HEARTBEAT, .commit = BIG),
         M(OAK_RAFT_MSG_HEARTBEAT, .log_term = 4),
         M(OAK_RAFT_MSG_HEARTBEAT, .hint_term = 4),
-        M(OAK_RAFT_MSG_HEARTBEAT, .commit = 11), /* more than it acknowledged */
         M(OAK_RAFT_MSG_HEARTBEAT, .entries = &good, .entry_count = 1),
         M(OAK_RAFT_MSG_APPEND, .index = 10),
         M(OAK_RAFT_MSG_APPEND, .log_term = 3),
@@ -173,25 +172,44 @@ static void malformed_entries_are_refused(void **state)
     all_refused(rows, OAK_COUNT_OF(rows));
 }
 
-static void what_contradicts_the_log_is_refused(void **state)
+static void what_contradicts_the_log_halts_and_is_kept(void **state)
 {
     (void)state;
     static const struct oak_raft_entry other = {.index = 5, .term = 4, .type = OAK_RAFT_ENTRY_DATA};
-    const struct oak_raft_msg rows[] = {
-        /* Another leader of this term; and what contradicts what is committed or was shown. */
-        {.type = OAK_RAFT_MSG_HEARTBEAT, .from = 3, .to = 1, .term = 3},
-        M(OAK_RAFT_MSG_APPEND, .index = 4, .log_term = 2),
-        M(OAK_RAFT_MSG_APPEND, .index = 9, .log_term = 2),
-        {.type = OAK_RAFT_MSG_APPEND,
-         .from = 3,
-         .to = 1,
-         .term = 4,
-         .index = 4,
-         .log_term = 3,
-         .entries = &other,
-         .entry_count = 1},
+    const struct {
+        struct oak_raft_msg m;
+        enum oak_raft_contradiction what;
+        uint64_t index;
+    } rows[] = {
+        {{.type = OAK_RAFT_MSG_HEARTBEAT, .from = 3, .to = 1, .term = 3}, OAK_RAFT_TWO_LEADERS, 0},
+        {M(OAK_RAFT_MSG_HEARTBEAT, .commit = 11), OAK_RAFT_LOG_LOST, 11},
+        {M(OAK_RAFT_MSG_APPEND, .index = 4, .log_term = 2), OAK_RAFT_COMMITTED_DIFFERS, 4},
+        {M(OAK_RAFT_MSG_APPEND, .index = 9, .log_term = 2), OAK_RAFT_LEADER_DIFFERS, 9},
+        {{.type = OAK_RAFT_MSG_APPEND,
+          .from = 3,
+          .to = 1,
+          .term = 4,
+          .index = 4,
+          .log_term = 3,
+          .entries = &other,
+          .entry_count = 1},
+         OAK_RAFT_COMMITTED_DIFFERS,
+         5},
     };
-    all_refused(rows, OAK_COUNT_OF(rows));
+    for (size_t i = 0; i < OAK_COUNT_OF(rows); i++) {
+        struct oak_raft *r = follower();
+        struct oak_raft_evidence e;
+        assert_false(oak_raft_evidence(r, &e));
+        assert_int_equal(oak_raft_step(r, &rows[i].m), OAK_RAFT_EHALTED);
+        assert_true(oak_raft_evidence(r, &e));
+        assert_int_equal(e.what, rows[i].what);
+        assert_int_equal(e.index, rows[i].index);
+        assert_int_equal(e.from, rows[i].m.from);
+        assert_int_equal(e.term, 3);
+        assert_int_equal(oak_raft_tick(r, 100000), OAK_RAFT_EHALTED);
+        assert_false(oak_raft_has_output(r));
+        oak_raft_free(r);
+    }
 }
 
 static void a_leader_refuses_answers_to_what_it_never_said(void **state)
@@ -279,7 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_messages_are_refused),
         cmocka_unit_test(malformed_entries_are_refused),
-        cmocka_unit_test(what_contradicts_the_log_is_refused),
+        cmocka_unit_test(what_contradicts_the_log_halts_and_is_kept),
         cmocka_unit_test(a_leader_refuses_answers_to_what_it_never_said),
         cmocka_unit_test(answers_that_nobody_takes_have_a_limit),
         cmocka_unit_test(a_host_is_told_what_can_not_be),

@@ -36,8 +36,8 @@ void raft__lead(struct oak_raft *r)
 int oak_raft_propose(struct oak_raft *r, const void *data, size_t size, uint64_t *index,
                      uint64_t *term)
 {
-    if (r->role != OAK_RAFT_LEADER) {
-        return OAK_RAFT_ENOTLEADER;
+    if (r->role != OAK_RAFT_LEADER || raft__halted(r)) {
+        return raft__halted(r) ? OAK_RAFT_EHALTED : OAK_RAFT_ENOTLEADER;
     }
     if (size > r->entry_bytes_max) {
         return OAK_RAFT_ETOOLARGE;

@@ -122,23 +122,25 @@ static int form_check(const struct oak_raft *r, const struct oak_raft_msg *m)
 }
 
 /* What no leader of this group would send to this member. */
-static int leader_check(const struct oak_raft *r, const struct oak_raft_msg *m)
+static int leader_check(struct oak_raft *r, const struct oak_raft_msg *m)
 {
     if (m->term == r->term && r->leader != m->from) {
         /* Two leaders in one term: the votes of some member were lost or forged, and nothing that
          * either of them says can be trusted. Halt while the damage is small. */
-        OAK_ASSERT(r->role != OAK_RAFT_LEADER);
         if (r->leader != 0) {
-            return OAK_RAFT_EINVAL;
+            return raft__halt(r, OAK_RAFT_TWO_LEADERS, m, m->index, m->log_term);
         }
     }
     switch (m->type) {
     case OAK_RAFT_MSG_HEARTBEAT:
         /* It is told only of what it acknowledged. */
-        return m->commit <= raft__log_last(&r->log) || r->doubt.open ? OAK_RAFT_OK
-                                                                     : OAK_RAFT_EINVAL;
+        return m->commit <= raft__log_last(&r->log) || r->doubt.open
+                   ? OAK_RAFT_OK
+                   : raft__halt(r, OAK_RAFT_LOG_LOST, m, m->commit, 0);
     case OAK_RAFT_MSG_SNAPSHOT:
-        return raft__snapshot_check(r, m);
+        return raft__snapshot_differs(r, m) ? raft__halt(r, OAK_RAFT_COMMITTED_DIFFERS, m,
+                                                         m->snapshot.index, m->snapshot.term)
+                                            : OAK_RAFT_OK;
     case OAK_RAFT_MSG_PRE_VOTE:
     case OAK_RAFT_MSG_PRE_VOTE_REPLY:
     case OAK_RAFT_MSG_VOTE:
@@ -170,7 +172,7 @@ static int step_stale(struct oak_raft *r, const struct oak_raft_msg *m)
     case OAK_RAFT_MSG_SNAPSHOT:
         /* Its transfer may have outlived the term; what it holds is committed in every later one.
          */
-        if (r->role == OAK_RAFT_FOLLOWER && raft__snapshot_check(r, m) == OAK_RAFT_OK) {
+        if (r->role == OAK_RAFT_FOLLOWER && !raft__snapshot_differs(r, m)) {
             raft__on_snapshot(r, m, true);
         }
         reply.type = OAK_RAFT_MSG_APPEND_REPLY;
@@ -255,6 +257,9 @@ static int dispatch(struct oak_raft *r, const struct oak_raft_msg *m, struct raf
 
 int oak_raft_step(struct oak_raft *r, const struct oak_raft_msg *msg)
 {
+    if (raft__halted(r)) {
+        return OAK_RAFT_EHALTED;
+    }
     int e = form_check(r, msg);
     if (e == OAK_RAFT_OK) {
         e = raft__reply_reserve(r);

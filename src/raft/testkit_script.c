@@ -36,7 +36,7 @@
  *   wall ID|all EARLIEST LATEST       what a shared clock says now
  *   lease ID | grant ID               read by lease; answer what waits by lease
  *
- *   status ID|all | config ID|all | peers ID | log ID | wire
+ *   status ID|all | config ID|all | evidence ID | peers ID | log ID | wire
  */
 #include "raft/testkit_script.h"
 
@@ -419,6 +419,19 @@ static void run_read(struct script *s, struct kit_node *n, const struct words *w
     kit_take(&s->kit, n);
 }
 
+static void show_evidence(struct script *s, const struct kit_node *n)
+{
+    struct oak_raft_evidence e;
+    if (oak_raft_evidence(n->r, &e)) {
+        outf(s, "%d: %s: from=%d term=%d index=%d:%d here: leader=%d term=%d entry=%d", (int)n->id,
+             oak_raft_contradiction_text(e.what), (int)e.from, (int)e.term_from,
+             (int)e.entry_term_there, (int)e.index, (int)e.leader, (int)e.term,
+             (int)e.entry_term_here);
+    } else {
+        outf(s, "%d: no evidence", (int)n->id);
+    }
+}
+
 static void show_config(struct script *s, const struct kit_node *n)
 {
     char text[256];
@@ -459,6 +472,8 @@ static bool run_node(struct script *s, struct kit_node *n, const struct words *w
         struct oak_raft_config c = config_of(w);
         e = oak_raft_change(n->r, &c, NULL, NULL);
         kit_take(&s->kit, n);
+    } else if (strcmp(verb, "evidence") == 0) {
+        show_evidence(s, n);
     } else if (strcmp(verb, "transfer") == 0) {
         e = oak_raft_transfer(n->r, word_number(w, 2, 0));
         kit_take(&s->kit, n);

@@ -58,8 +58,8 @@ static void transfer_begin(struct oak_raft *r, struct raft__peer *p)
 
 int oak_raft_transfer(struct oak_raft *r, uint64_t to)
 {
-    if (r->role != OAK_RAFT_LEADER) {
-        return OAK_RAFT_ENOTLEADER;
+    if (r->role != OAK_RAFT_LEADER || raft__halted(r)) {
+        return raft__halted(r) ? OAK_RAFT_EHALTED : OAK_RAFT_ENOTLEADER;
     }
     struct raft__peer *p = to == 0 ? raft__transfer_best(r) : raft__peer_find(r, to);
     if (p == NULL) {

@@ -50,6 +50,9 @@ static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry
     if (error == 0 && r->options.applied != NULL) {
         r->options.applied(r->options.user, entry->index, entry->term, bytes);
     }
+    if (error == 0) {
+        replica__chain_note(r);
+    }
     r->flushing.bytes += entry->size + 64;
     return error;
 }
@@ -77,6 +80,7 @@ void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries,
         oak_arena_reset(&r->apply_arena);
         if (error == 0) {
             replica__change_applied(r);
+            replica__chain_due(r);
         }
     }
     if (error != 0) {

@@ -50,7 +50,9 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
     case OAK_PEER_RAFT:
         oak_raft_clock(r->raft, replica__now(r) / 1000);
         error = oak_raft_step(r->raft, &frame->u.raft);
-        if (error != 0) {
+        if (error == OAK_RAFT_EHALTED) {
+            replica__halt_raft(r);
+        } else if (error != 0) {
             oak_log(r->options.log, OAK_LOG_WARN, "a message of member %016llx was ignored: %s",
                     (unsigned long long)remote->id, oak_raft_error_text(error));
         }
@@ -67,6 +69,9 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
         break;
     case OAK_PEER_CHUNK:
         replica__chunk_take(r, remote->id, &frame->u.chunk);
+        break;
+    case OAK_PEER_CHAIN:
+        replica__chain_take(r, remote, &frame->u.chain);
         break;
     case OAK_PEER_LOAD:
         replica__load_note(r, remote, &frame->u.load);

@@ -201,6 +201,10 @@ static void offer(struct oak_replica *r)
     if (error == OAK_RAFT_ENOMEM) {
         return;
     }
+    if (error == OAK_RAFT_EHALTED) {
+        replica__halt_raft(r);
+        return;
+    }
     if (error != 0) {
         drop(r, false, oak_raft_error_text(error));
     } else if (status.commit >= in->meta.index) {

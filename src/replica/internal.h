@@ -163,6 +163,21 @@ struct remote {
     uint64_t send_after_ns;   /* no other before */
 };
 
+/* Of how many applied entries the state's chain is remembered. */
+#define CHAINS_MAX 1024
+
+struct chain_at {
+    uint64_t index; /* 0: none */
+    uint64_t chain;
+};
+
+struct chains {
+    struct chain_at ring[CHAINS_MAX]; /* by index */
+    struct chain_at told;             /* by the leader; waits until it is applied here */
+    uint64_t told_by;
+    uint64_t tell_ns; /* the leader: not before */
+};
+
 /* A change of the configuration that somebody waits for. */
 struct changing {
     struct oak_replica_request *request; /* NULL: none */
@@ -214,6 +229,7 @@ struct oak_replica {
     bool config_followed;                  /* they follow one */
     struct changing changing;
     struct handover handover;
+    struct chains chains;
 
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
     struct bucket bucket;
@@ -332,6 +348,17 @@ void replica__change_note(struct oak_replica *r, const struct oak_raft_entry *en
 void replica__change_applied(struct oak_replica *r);
 void replica__change_forget(struct oak_replica *r, struct oak_replica_request *request);
 void replica__change_expire(struct oak_replica *r, uint64_t now, int error);
+
+/* evidence.c */
+/* The Raft core has halted. */
+void replica__halt_raft(struct oak_replica *r);
+/* An entry has been applied. */
+void replica__chain_note(struct oak_replica *r);
+/* A batch has. */
+void replica__chain_due(struct oak_replica *r);
+void replica__chain_take(struct oak_replica *r, const struct remote *from,
+                         const struct oak_peer_chain *chain);
+void replica__chain_tick(struct oak_replica *r);
 
 /* leadership.c */
 void replica__handover_dispatch(struct oak_replica *r);

@@ -35,6 +35,7 @@ static void tick_fire(struct oak_timer *timer)
     replica__snapshot_tick(r);
     replica__pace_tick(r);
     replica__load_tick(r, late);
+    replica__chain_tick(r);
     replica__receive_tick(r);
     replica__install_tick(r);
     replica__requests_expire(r);
