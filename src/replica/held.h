@@ -9,8 +9,8 @@
  * the index of the one that is on its way to it; 0: none is.
  *
  * A probe looks above what is known to match, and falls back to it when it is refused: with frames
- * that overtake each other it goes to and fro all the time. So what matters is the match, once there
- * is one; before, all that is known is where the leader means to look. */
+ * that overtake each other it goes to and fro all the time. So what matters is the match, once
+ * there is one; before, all that is known is where the leader means to look. */
 static inline uint64_t held_above(const struct oak_raft_peer_status *p, uint64_t snapshot)
 {
     if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
