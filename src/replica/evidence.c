@@ -16,7 +16,6 @@
 
 #include <stdio.h>
 
-
 static void evidence_write(struct oak_replica *r, const char *text)
 {
     const struct oak_disk *disk = r->options.disk;
