@@ -71,7 +71,7 @@ int oak_raft_transfer(struct oak_raft *r, uint64_t to)
     if (r->transfer_to != 0) {
         return r->transfer_to == p->id || to == 0 ? OAK_RAFT_OK : OAK_RAFT_EPENDING;
     }
-    if (!raft__peer_active(r, p)) {
+    if (!raft__peer_active(r, p) || p->doubtful) {
         return OAK_RAFT_ENOTREADY;
     }
     transfer_begin(r, p);
