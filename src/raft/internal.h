@@ -120,6 +120,7 @@ struct raft__window {
     size_t bytes;
     size_t entries;
     size_t cost;
+    size_t ramp; /* messages that may be on the way after a refusal; 0: as many as fit */
     struct raft__flow flow;
 };
 

@@ -49,6 +49,7 @@ void raft__peer_lead(struct raft__peer *p, uint64_t last, uint64_t now_ms)
 {
     p->match = 0;
     p->window.flow = (struct raft__flow){0};
+    p->window.ramp = 0;
     raft__peer_probe(p, last + 1);
     /* A new leader gives everybody one election time-out to be heard. */
     p->heard_ms = now_ms;
@@ -122,7 +123,10 @@ bool raft__peer_rejected(struct raft__peer *p, uint64_t rejected, uint64_t retry
     if (p->state == OAK_RAFT_PEER_PROBE && rejected != p->next - 1) {
         return false; /* not the answer to the probe that is out */
     }
-    /* `rejected` itself was refused: try below it in any case. */
+    /* `rejected` itself was refused: try below it in any case. What was sent behind it is refused
+     * too. When messages overtake each other that happens all the time, and a whole window that was
+     * sent again for each would be overtaken again: so it grows anew, from one. */
+    p->window.ramp = p->state == OAK_RAFT_PEER_REPLICATE ? 1 : p->window.ramp;
     uint64_t next = OAK_MAX(OAK_MIN(rejected, retry + 1), p->match + 1);
     raft__peer_probe(p, next);
     return true;
@@ -138,7 +142,7 @@ bool raft__window_room(const struct raft__window *w, size_t bytes, const struct 
 {
     OAK_ASSERT_LE(w->count, w->capacity);
     *room = (struct raft__room){0};
-    if (w->count == w->capacity) {
+    if (w->count == w->capacity || (w->ramp != 0 && w->count >= w->ramp)) {
         return false;
     }
     size_t tuned = raft__flow_window(&w->flow, limits->cost, now_us);
@@ -183,7 +187,9 @@ void raft__window_free(struct raft__window *w, uint64_t acked, uint64_t now_us)
         cost += newest->cost;
         w->first = (w->first + 1) % w->capacity;
         w->count--;
+        w->ramp += w->ramp != 0 ? 1 : 0;
     }
+    w->ramp = w->ramp < w->capacity ? w->ramp : 0;
     if (newest != NULL) {
         raft__flow_acked(&w->flow, newest, cost, now_us);
     }
