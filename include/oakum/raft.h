@@ -154,13 +154,15 @@ enum oak_raft_msg_type {
                                   hint_index, hint_term; read_seq echoed */
     OAK_RAFT_MSG_HEARTBEAT,    /* commit (never beyond what the receiver acknowledged); read_seq */
     OAK_RAFT_MSG_HEARTBEAT_REPLY, /* read_seq echoed; index: durable match, if doubtful */
-    OAK_RAFT_MSG_SNAPSHOT,    /* the receiver's host holds all of `snapshot` durably: install it.
+    OAK_RAFT_MSG_SNAPSHOT,   /* the receiver's host holds all of `snapshot` durably: install it.
                                 from, term: who took it and the term it led in then; what it holds
                                 is taken even when that term has passed */
-    OAK_RAFT_MSG_READ,        /* a follower asks for a read index; read_seq: its own counter */
-    OAK_RAFT_MSG_READ_REPLY,  /* read_seq echoed; index; hint_index: where the leader's log ended as
+    OAK_RAFT_MSG_READ,       /* a follower asks for a read index; read_seq: its own counter */
+    OAK_RAFT_MSG_READ_REPLY, /* read_seq echoed; index; hint_index: where the leader's log ended as
                                 the round began; reject: ask again later */
-    OAK_RAFT_MSG_TIMEOUT_NOW, /* stand now: the leader hands over */
+    /* Stand now: the leader hands over. `index`: nobody reads by a lease but by an entry behind
+     * it; 0: who knows. */
+    OAK_RAFT_MSG_TIMEOUT_NOW,
     OAK_RAFT_MSG_END_
 };
 

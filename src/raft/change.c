@@ -275,6 +275,7 @@ void raft__change_advance(struct oak_raft *r)
         (void)config_append(r, &next);
     } else if (r->halves == 0) {
         struct raft__peer *best = raft__transfer_best(r);
+        raft__lease_give_up(r);
         raft__become_follower(r, r->term, 0);
         if (best != NULL) {
             best->timeout_now_due = true;

@@ -286,6 +286,12 @@ struct raft__lease {
     uint64_t made_ms; /* its last entry */
     uint64_t walled;  /* its last entry that says when it was made; 0: none does */
     uint64_t walled_ms;
+    /* A leader that hands over: its last entry when it gave its lease up. */
+    uint64_t given_up;
+    /* A candidate that its leader has told to stand, in the term before its own: no lease holds but
+     * by an entry behind this one; 0: nobody says so. */
+    uint64_t released;
+    uint64_t released_term;
     bool asked; /* it was asked for reads, last at ... */
     uint64_t asked_ms;
 };
@@ -513,8 +519,15 @@ void raft__lease_made(struct oak_raft *r);     /* this leader has pushed an entr
 void raft__lease_committed(struct oak_raft *r, uint64_t before);
 /* Elected, and nothing pushed yet. */
 void raft__lease_lead(struct oak_raft *r);
-/* The lease is over, at once, until an entry made after this commits (leadership is handed on). */
+/* The lease is over, at once, until an entry made after this commits. */
 void raft__lease_end(struct oak_raft *r);
+/* Likewise, because leadership is to be handed on. */
+void raft__lease_give_up(struct oak_raft *r);
+/* What the next leader may be told: nobody reads by a lease but by an entry behind this one; 0: who
+ * knows. */
+uint64_t raft__lease_given_up(const struct oak_raft *r);
+/* This member is told so, by the leader that it follows. */
+void raft__lease_released(struct oak_raft *r, uint64_t last);
 bool raft__lease_defers(const struct oak_raft *r);
 /* Time has come: first this, ... */
 void raft__lease_stamp(struct oak_raft *r);

@@ -10,7 +10,9 @@
  *                entry of earlier terms in its log is certainly older than D: whatever its
  *                predecessor may still be answering by is among them
  *              4 meanwhile, with clocks of known error, it may read by its predecessor's lease what
- *                no entry in limbo bears on: one that may or may not have been committed.
+ *                no entry in limbo bears on: one that may or may not have been committed
+ *              5 who hands over gives its lease up before it tells the next leader to stand: that
+ *                one need not wait.
  *
  * Clocks. 1 to 3 need a bound on drift only. A leader counts from the tick before it made an entry,
  * a follower from the tick after it received it, a member that was started from its start. Both
@@ -145,6 +147,38 @@ void raft__lease_end(struct oak_raft *r)
     r->lease.mark_count = 0;
 }
 
+void raft__lease_give_up(struct oak_raft *r)
+{
+    OAK_ASSERT(r->role == OAK_RAFT_LEADER);
+    if (!OAK_BUG(lease_kept_in_transfer)) {
+        raft__lease_end(r);
+    }
+    r->lease.given_up = raft__log_last(&r->log);
+}
+
+uint64_t raft__lease_given_up(const struct oak_raft *r)
+{
+    /* Before its own first commit, this member does not know of the leases before it. */
+    bool known = raft__commit_is_own(r) && r->lease.given_up == raft__log_last(&r->log);
+    return known ? r->lease.given_up : 0;
+}
+
+void raft__lease_released(struct oak_raft *r, uint64_t last)
+{
+    r->lease.released = last;
+    r->lease.released_term = r->term;
+}
+
+/* The leader of the term before has given its lease up and told this member to stand. Has that one
+ * changed its mind since, then by an entry that would be in this log, had it committed: with a log
+ * that ends where it ended then, nobody reads by any lease (docs/internals/reads.md). */
+static bool spared(const struct oak_raft *r)
+{
+    const struct raft__lease *l = &r->lease;
+    return r->transfer_wanted && l->released > 0 && l->released_term + 1 == r->term &&
+           l->released == l->limbo_last;
+}
+
 /* Nobody else can be reading. Was this member made the only voter by a change, then that must have
  * committed: its leader has stepped down with that, and waited out all leases before its own. */
 static bool alone(const struct oak_raft *r)
@@ -162,7 +196,7 @@ void raft__lease_lead(struct oak_raft *r)
     l->defer_for_ms = bounds_of(r).wait_ms;
     l->defer_fresh = l->append_fresh;
     l->defer_ms = l->append_ms;
-    l->defers = l->defer_for_ms > 0 && l->limbo_last > 0 && !alone(r) &&
+    l->defers = l->defer_for_ms > 0 && l->limbo_last > 0 && !alone(r) && !spared(r) &&
                 (l->defer_fresh || r->now_ms - l->defer_ms < l->defer_for_ms) &&
                 !OAK_BUG(lease_not_deferred);
 }
@@ -260,8 +294,8 @@ void oak_raft_lease(struct oak_raft *r, const struct oak_raft_now *now, struct o
 {
     *out = (struct oak_raft_lease){.kind = OAK_RAFT_LEASE_NONE, .limbo_first = 1};
     asked_note(r);
-    if (r->transfer_to != 0 || raft__halted(r)) {
-        return; /* the next leader may be there any moment: its lease is another's to wait for */
+    if (raft__halted(r) || (r->transfer_to != 0 && !OAK_BUG(lease_kept_in_transfer))) {
+        return; /* the next leader may be there any moment, and waits for nobody's lease */
     }
     uint64_t now_ms = OAK_BUG(lease_stale_clock) ? r->now_ms : now->mono_ms;
     if (own_left(r, now_ms) > 0) {

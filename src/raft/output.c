@@ -224,7 +224,9 @@ static bool peer_ready(const struct oak_raft *r, const struct raft__peer *p)
 
 static void take_timeout_now(struct oak_raft *r, struct raft__peer *p)
 {
-    if (p->timeout_now_due && send_add(r, OAK_RAFT_MSG_TIMEOUT_NOW, p->id) != NULL) {
+    struct oak_raft_msg *m = NULL;
+    if (p->timeout_now_due && (m = send_add(r, OAK_RAFT_MSG_TIMEOUT_NOW, p->id)) != NULL) {
+        m->index = raft__lease_given_up(r);
         p->timeout_now_due = false;
     }
 }

@@ -124,6 +124,8 @@ void kit_describe(const struct oak_raft_msg *m, char *text, size_t size)
         ADD(" index=%d end=%d", (int)m->index, (int)m->hint_index);
     } else if (m->type == OAK_RAFT_MSG_HEARTBEAT) {
         ADD(" commit=%d", (int)m->commit);
+    } else if (m->type == OAK_RAFT_MSG_TIMEOUT_NOW && m->index != 0) {
+        ADD(" released=%d", (int)m->index);
     } else if (m->type == OAK_RAFT_MSG_SNAPSHOT) {
         ADD(" at=%d:%d", (int)m->snapshot.term, (int)m->snapshot.index);
     }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer.c: leadership goes to a chosen member (dissertation 3.10), and who should have it.
  *
- * Happy path   1 the leader takes no more proposals and brings the target up to date
- *              2 it tells the target to stand now, with every heartbeat again
+ * Happy path   1 the leader gives its lease up, takes no more proposals and brings the target up to
+ *                date
+ *              2 it tells the target to stand now, with every heartbeat again, and up to where its
+ *                log went when it gave its lease up
  *              3 the target stands at once: no pre-vote, and its requests say that the leader wants
  *                it, so nobody refuses because a leader was heard
  *              4 the leader hears of the new term, steps down and votes like any other.
@@ -53,6 +55,7 @@ static void transfer_begin(struct oak_raft *r, struct raft__peer *p)
 {
     r->transfer_to = p->id;
     r->transfer_since_ms = r->now_ms;
+    raft__lease_give_up(r);
     raft__transfer_advance(r, p);
 }
 
@@ -113,6 +116,7 @@ int raft__on_timeout_now(struct oak_raft *r, const struct oak_raft_msg *m)
     if (r->role != OAK_RAFT_FOLLOWER || r->leader != m->from || !raft__may_campaign(r)) {
         return OAK_RAFT_OK;
     }
+    raft__lease_released(r, m->index);
     return raft__campaign_now(r);
 }
 

@@ -181,6 +181,9 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
     options.bootstrap.lease_ms = s->leases.lease_ms;
     options.bootstrap.drift_ppm = s->leases.drift_ppm;
     options.clock_error_ms = s->leases.clock_error_ms;
+    options.lease_wanted = s->leases.wishes;
+    options.lease_ms = s->leases.wish_ms[n->index];
+    options.drift_ppm = s->leases.drift_ppm;
     error = oak_replica_open(&options, &n->replica, e);
     oak_journal_recovered_drop(n->journal);
     return error;

@@ -265,6 +265,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
     s->world.user = s;
     s->world.delay_min_ns = SIM_MS / 5;
     s->world.delay_spread_ns = SIM_MS;
+    s->members.born = SCENE_NODES;
     for (int i = 0; i < SCENE_NODES; i++) {
         sim__node_init(s, i);
         sim__node_start(&s->nodes[i]);
