@@ -194,6 +194,7 @@ void raft__reads_grant(struct oak_raft *r)
             p->read_asked = 0;
             p->read_answer = asked;
             p->read_answer_at = r->commit;
+            p->read_answer_end = raft__log_last(&r->log);
         }
     }
     settle(reads, reads->seq, r->commit, false);
