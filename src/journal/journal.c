@@ -15,6 +15,8 @@
  */
 #include "journal/journal.h"
 
+#include "base/zoo.h"
+
 #include <stdio.h>
 
 #define LOOK_NS  1000000000ull
@@ -414,14 +416,16 @@ static void writer_back(struct oak_task *task)
         struct oak_journal_group *g = OAK_LIST_ENTRY(at, struct oak_journal_group, link);
         if (g->away || j->error != 0) {
             g->away = false;
+            g->token_back = g->token_away;
+            g->token_away = 0;
             oak_list_push(&told, &g->back);
         }
     }
     while (!oak_list_empty(&told)) {
         struct oak_journal_group *g =
             OAK_LIST_ENTRY(oak_list_pop(&told), struct oak_journal_group, back);
-        uint64_t token = g->token_away;
-        g->token_away = 0;
+        bool early = OAK_BUG(journal_tells_next) && g->token_away != 0;
+        uint64_t token = early ? g->token_away : g->token_back;
         g->durable(g, j->error == 0 ? token : 0, j->error);
     }
     oak_journal_kick(j);

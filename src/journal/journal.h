@@ -56,6 +56,7 @@ struct oak_journal_group {
     struct oak_list back;
     uint64_t token_last;             /* the newest marked */
     uint64_t token_next, token_away; /* of what gathers, of what is away; 0: nothing */
+    uint64_t token_back;             /* of what is back, until the group is told */
     uint64_t release;                /* 0: nothing new */
     bool away;
 };

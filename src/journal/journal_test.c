@@ -16,6 +16,7 @@ struct member {
     uint64_t durable;
     int error;
     unsigned calls;
+    struct fixture *fixture;
 };
 
 struct fixture {
@@ -136,6 +137,37 @@ static void a_hundred_groups_share_one_sync(void **state)
     assert_null(oak_journal_recovered(f->journal, GROUPS + 1));
     oak_journal_recovered_drop(f->journal);
     close_journal(f, 0);
+}
+
+/* The first group to be told has more for the second one, which is still to be told. */
+static void durable_and_more(struct oak_journal_group *g, uint64_t token, int error)
+{
+    durable(g, token, error);
+    struct fixture *f = OAK_CONTAINER_OF(g, struct member, g)->fixture;
+    if (token == 1) {
+        entry_add(f, 1, 2, 2);
+        oak_journal_kick(f->journal);
+    }
+}
+
+static void a_group_is_not_told_of_what_another_ones_news_has_begun(void **state)
+{
+    struct fixture *f = *state;
+    open_journal(f, 2);
+    f->members[0].fixture = f;
+    f->members[0].g.durable = durable_and_more;
+    entry_add(f, 0, 1, 1);
+    entry_add(f, 1, 1, 1);
+    oak_journal_kick(f->journal);
+    while (f->members[1].calls == 0) {
+        assert_true(world_step(&f->world));
+    }
+    assert_int_equal(oak_journal_stats(f->journal)->syncs, 1);
+    assert_int_equal(f->members[1].durable, 1); /* not 2: that is only being written */
+    run(f);
+    assert_int_equal(oak_journal_stats(f->journal)->syncs, 2);
+    assert_int_equal(f->members[1].durable, 2);
+    close_journal(f, 2);
 }
 
 static void what_gathers_while_a_batch_is_away_goes_with_the_next(void **state)
@@ -337,6 +369,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_hundred_groups_share_one_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_group_is_not_told_of_what_another_ones_news_has_begun,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(what_gathers_while_a_batch_is_away_goes_with_the_next,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_without_need_of_a_sync_waits_for_one_that_has,
