@@ -33,6 +33,9 @@
 /* Voters and learners of one group. Seven voters is what is supported; the rest is room for change.
  */
 #define OAK_PEERS_MAX 16
+/* Earlier runs of a member whose forwards are remembered, so that one of theirs that comes late is
+ * not taken twice: as many starts as may fit into the time that a frame is under way. */
+#define OAK_REMOTE_RUNS_MAX 8
 /* One log entry: a request, and its envelope. */
 #define OAK_ENTRY_BYTES_MAX (OAK_REQUEST_BYTES_MAX + OAK_KIB)
 /* Entries' bytes in one append message: large enough to amortise, small enough for a heartbeat

@@ -8,6 +8,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 struct remote *replica__remote(struct oak_replica *r, uint64_t id)
 {
     for (size_t i = 0; i < r->remote_count; i++) {
@@ -82,6 +84,26 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
     }
 }
 
+/* A frame of another run: the next one, or an earlier one whose frame comes late. What was taken of
+ * that run's forwards is still known. */
+static void run_switch(struct remote *remote, uint64_t boot)
+{
+    struct remote_run *place = &remote->runs[remote->run_next];
+    uint64_t forward_seq = 0;
+    for (size_t i = 0; i < OAK_REMOTE_RUNS_MAX; i++) {
+        if (remote->runs[i].boot == boot && !OAK_BUG(late_run_is_new)) {
+            place = &remote->runs[i];
+            forward_seq = place->forward_seq;
+        }
+    }
+    if (place == &remote->runs[remote->run_next]) {
+        remote->run_next = (remote->run_next + 1) % OAK_REMOTE_RUNS_MAX;
+    }
+    *place = (struct remote_run){.boot = remote->boot, .forward_seq = remote->forward_seq};
+    remote->boot = boot;
+    remote->forward_seq = forward_seq;
+}
+
 void oak_replica_receive(struct oak_replica *r, struct oak_bytes bytes)
 {
     OAK_ASSERT(!r->pumping);
@@ -99,8 +121,7 @@ void oak_replica_receive(struct oak_replica *r, struct oak_bytes bytes)
     struct remote *remote = replica__remote_admit(r, frame.address.from);
     if (remote != NULL) {
         if (remote->boot != frame.address.boot) {
-            remote->boot = frame.address.boot;
-            remote->forward_seq = 0;
+            run_switch(remote, frame.address.boot);
         }
         remote->reachable = true;
         frame_handle(r, remote, &frame);

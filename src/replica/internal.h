@@ -149,12 +149,20 @@ struct flushing {
     bool busy;
 };
 
+/* One run of a member's process. */
+struct remote_run {
+    uint64_t boot;        /* 0: none */
+    uint64_t forward_seq; /* the last forward taken from it */
+};
+
 struct remote {
     uint64_t id;
-    uint64_t boot;        /* of its last frame; 0: none yet */
-    uint64_t forward_seq; /* the last forward taken from this run of it */
-    bool reachable;       /* a frame came since its connection was last lost */
-    bool lost;            /* to be told to Raft */
+    uint64_t boot;                               /* of its last frame; 0: none yet */
+    uint64_t forward_seq;                        /* the last forward taken from this run of it */
+    struct remote_run runs[OAK_REMOTE_RUNS_MAX]; /* the others that were heard of last */
+    unsigned run_next;
+    bool reachable; /* a frame came since its connection was last lost */
+    bool lost;      /* to be told to Raft */
     struct gray_load load;
     uint64_t load_ns; /* when it told it last; 0: never */
     /* Snapshots to it: */
