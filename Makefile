@@ -38,8 +38,9 @@ test: deps-test ## everything that can be tested here; T=wal runs only what matc
 	@tools/build.sh $(BUILD) oak_tests
 	@T='$(T)' tools/test.sh $(BUILD)
 
-sim: all ## the simulator with fresh seeds; SEED=7 replays one, SECONDS=60 bounds the time
-	@bin/oakum sim $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+sim: all ## the simulator with fresh seeds; SEED=7 [SHRINK=1] replays one, SECONDS=60
+	@bin/oakum sim $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(SHRINK),--shrink)
 
 zoo: deps ## each deliberate bug must be caught by the simulator
 	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo

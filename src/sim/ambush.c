@@ -16,10 +16,13 @@
  */
 #include "sim/internal.h"
 
+/* Puts that make a tail long. */
+#define BURST 200
+
 static struct oak_raft_status status_of(struct sim *s, int node)
 {
     struct oak_replica_status status;
-    oak_replica_status(s->nodes[node].replica, &status);
+    oak_replica_status(sim__first(s, node)->replica, &status);
     return status.raft;
 }
 
@@ -87,34 +90,6 @@ static uint64_t last_of(struct sim *s, unsigned mask)
     return last;
 }
 
-static void burst_done(struct oak_replica_request *request, int error,
-                       const struct oak_kv_result *result)
-{
-    (void)request;
-    (void)error;
-    (void)result;
-}
-
-/* Puts to a key that no client looks at, at one node, at once. What comes of them is all one. */
-static void burst(struct sim *s, int node, size_t count)
-{
-    OAK_ASSERT_LE(count, SIM_BURST_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (s->ambush.burst[i].state != 0) {
-            continue; /* one of an earlier burst still waits */
-        }
-        Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
-        put.key = oak_proto_binary(oak_bytes_str("burst"));
-        put.value = oak_proto_binary(oak_bytes_str("x"));
-        uint8_t packed[64];
-        OAK_ASSERT_LE(etcdserverpb__put_request__get_packed_size(&put), sizeof(packed));
-        size_t size = etcdserverpb__put_request__pack(&put, packed);
-        s->ambush.burst[i] = (struct oak_replica_request){.done = burst_done};
-        (void)!oak_replica_propose(s->nodes[node].replica, OAK_KV_PUT, oak_bytes(packed, size),
-                                   &s->ambush.burst[i]);
-    }
-}
-
 /* Stage 0 of all: everybody follows one leader for a while. */
 static bool stands(struct sim *s)
 {
@@ -130,6 +105,13 @@ static bool stands(struct sim *s)
         }
     }
     a->term = lead.term;
+    struct oak_prng p;
+    uint32_t id;
+    if (!sim__reaction(s, OAK_SIM_AMBUSH, 1, 1, &p, &id)) {
+        stage_set(s, 0); /* this round was left out: wait for the next one */
+        return false;
+    }
+    sim__fault_tell(s, OAK_SIM_AMBUSH, id, "all follow n%d: a trap is set", a->first + 1);
     return true;
 }
 
@@ -146,10 +128,10 @@ static void eight_begin(struct sim *s)
     a->pair = 1u << a->first | 1u << a->ally;
     groups_make(s, a->pair, all_of(s) & ~a->pair);
     a->common = last_of(s, all_of(s) & ~a->pair);
-    burst(s, a->first, 3);
+    sim__burst(sim__first(s, a->first), 3, 1);
     stage_set(s, 1);
-    sim__trace(s, "-- ambush: n%d and its ally n%d, alone behind index %llu", a->first + 1,
-               a->ally + 1, (unsigned long long)a->common);
+    sim__tell(s, "-- ambush: n%d and its ally n%d, alone behind index %llu", a->first + 1,
+              a->ally + 1, (unsigned long long)a->common);
 }
 
 /* The pair shares an entry that nobody else has. */
@@ -189,8 +171,8 @@ static void eight_rival(struct sim *s)
     }
     groups_make(s, a->pair | 1u << a->voter, 0);
     stage_set(s, 3);
-    sim__trace(s, "-- ambush: the rival n%d is cut off in term %llu; n%d joins the pair",
-               a->rival + 1, (unsigned long long)a->term, a->voter + 1);
+    sim__tell(s, "-- ambush: the rival n%d is cut off in term %llu; n%d joins the pair",
+              a->rival + 1, (unsigned long long)a->term, a->voter + 1);
 }
 
 /* The old entry has reached a third node: nothing more may. Its acknowledgement gets through. */
@@ -218,7 +200,7 @@ static void eight_counted(struct sim *s)
     if (status_of(s, a->first).applied > a->common || stage_older(s, 400)) {
         groups_make(s, all_of(s) & ~a->pair, 0);
         stage_set(s, 5);
-        sim__trace(s, "-- ambush: the rival n%d may lead again", a->rival + 1);
+        sim__tell(s, "-- ambush: the rival n%d may lead again", a->rival + 1);
     }
 }
 
@@ -228,7 +210,7 @@ static void eight_replaced(struct sim *s)
     int leader = leader_above(s, a->term, all_of(s) & ~a->pair);
     bool done = leader >= 0 && status_of(s, leader).applied > a->common + 1;
     if (done || stage_older(s, 12000)) {
-        sim__trace(s, "-- ambush: over, %s", done ? "played to its end" : "nobody was elected");
+        sim__tell(s, "-- ambush: over, %s", done ? "played to its end" : "nobody was elected");
         give_up(s);
     }
 }
@@ -244,10 +226,10 @@ static void tail_begin(struct sim *s)
     unsigned others = all_of(s) & ~(1u << a->first);
     groups_make(s, others, 0);
     a->common = last_of(s, others);
-    burst(s, a->first, SIM_BURST_MAX);
+    sim__burst(sim__first(s, a->first), BURST, 1);
     stage_set(s, 1);
-    sim__trace(s, "-- ambush: n%d is cut off behind index %llu", a->first + 1,
-               (unsigned long long)a->common);
+    sim__tell(s, "-- ambush: n%d is cut off behind index %llu", a->first + 1,
+              (unsigned long long)a->common);
 }
 
 static void tail_compacted(struct sim *s)
@@ -256,9 +238,9 @@ static void tail_compacted(struct sim *s)
     int leader = leader_above(s, a->term, all_of(s) & ~(1u << a->first));
     if (leader >= 0 && status_of(s, leader).first > a->common + 2) {
         struct oak_raft_status lead = status_of(s, leader);
-        sim__trace(s, "-- ambush: n%d comes back, long to %llu; n%d is at %llu, from %llu",
-                   a->first + 1, (unsigned long long)status_of(s, a->first).last, leader + 1,
-                   (unsigned long long)lead.applied, (unsigned long long)lead.first);
+        sim__tell(s, "-- ambush: n%d comes back, long to %llu; n%d is at %llu, from %llu",
+                  a->first + 1, (unsigned long long)status_of(s, a->first).last, leader + 1,
+                  (unsigned long long)lead.applied, (unsigned long long)lead.first);
         groups_make(s, all_of(s), 0);
         stage_set(s, 2);
     } else if (stage_older(s, 10000)) {
@@ -285,8 +267,8 @@ static void sleeper_begin(struct sim *s)
     s->world.machines[a->first].paused_until_ns = s->world.now_ns + ms * SIM_MS;
     s->report->pauses++;
     stage_set(s, 1);
-    sim__trace(s, "-- ambush: n%d, the leader, sleeps for %llu ms", a->first + 1,
-               (unsigned long long)ms);
+    sim__tell(s, "-- ambush: n%d, the leader, sleeps for %llu ms", a->first + 1,
+              (unsigned long long)ms);
 }
 
 static void sleeper_awake(struct sim *s)
@@ -308,7 +290,7 @@ void sim__ambush_look(struct sim *s)
         return;
     }
     for (int i = 0; i < s->plan.nodes; i++) {
-        if (s->nodes[i].replica == NULL || s->nodes[i].fatal) {
+        if (!s->nodes[i].up || s->nodes[i].fatal) {
             stage_set(s, 0); /* a fault of another kind came between */
             return;
         }
@@ -336,10 +318,10 @@ void sim__ambush_plan(struct plan *plan, struct oak_prng *p)
         plan->think_ms = oak_prng_between(p, 5, 50);
         plan->delay_max_ms = 1;
     }
-    plan->crash_ms = 0;
-    plan->blackout_ms = 0;
-    plan->partition_ms = 0;
-    plan->pause_ms = 0;
-    plan->weather_ms = 0;
-    plan->churn = false;
+    memset(plan->has, 0, sizeof(plan->has));
+    memset(plan->mean_ms, 0, sizeof(plan->mean_ms));
+    plan->has[OAK_SIM_AMBUSH] = true;
+    plan->storm = false;
+    plan->groups = 1;
+    plan->value_bytes_max = 0;
 }

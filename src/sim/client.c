@@ -25,7 +25,22 @@ static void client_next(struct client *c);
 
 static struct op *op_of(struct client *c)
 {
-    return &c->sim->history.ops[c->op];
+    return &c->group->history.ops[c->op];
+}
+
+static void op_trace(struct client *c, const struct op *op, bool known)
+{
+    static const char *const names[] = {"put", "get", "delete", "cas", "move", "look"};
+    if (known) {
+        sim__trace(c->sim,
+                   "c%d %s key%" PRIu64 " %" PRIu64 " at n%d: %" PRIu64 ", version %" PRIu64
+                   ", revision %" PRId64,
+                   c->index, names[op->kind], op->key, op->arg, op->node + 1, op->result,
+                   op->version, op->revision);
+    } else {
+        sim__trace(c->sim, "c%d %s key%" PRIu64 " %" PRIu64 " at n%d: no answer", c->index,
+                   names[op->kind], op->key, op->arg, op->node + 1);
+    }
 }
 
 static void op_end(struct client *c, bool known)
@@ -33,6 +48,8 @@ static void op_end(struct client *c, bool known)
     struct op *op = op_of(c);
     OAK_ASSERT(c->busy);
     c->busy = false;
+    c->failed = !known;
+    op_trace(c, op, known);
     if (known) {
         op->ret = ++c->sim->moment;
         c->sim->report->operations++;
@@ -65,8 +82,8 @@ static void key_see(struct client *c, const char *key, struct seen *seen)
     Etcdserverpb__RangeResponse *found = NULL;
     Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
     range.key = text_bytes(key);
-    struct node *n = &c->sim->nodes[op->node];
-    int error = oak_kv_range(oak_replica_kv(n->replica), &range, arena, &found);
+    const struct member *m = &c->sim->nodes[op->node].members[c->group->index];
+    int error = oak_kv_range(oak_replica_kv(m->replica), &range, arena, &found);
     *seen = (struct seen){0};
     if (error != 0) {
         sim__fail(c->sim, "a range failed on node %d: %s", op->node + 1, oak_error_text(error));
@@ -228,11 +245,25 @@ static int read_send(struct client *c, const struct op *op, struct oak_replica *
     return oak_replica_read(replica, &c->request);
 }
 
+/* The number, and for some of them much behind it; the same each time. */
+static const char *value_write(const struct client *c, uint64_t number, struct oak_buf *out)
+{
+    unsigned most = c->sim->plan.value_bytes_max;
+    size_t extra = most > 0 && number % 4 == 0 ? number * 7919 % most : 0;
+    oak_buf_clear(out);
+    int error = oak_buf_printf(out, "%" PRIu64, number);
+    for (size_t i = 0; error == 0 && i < extra; i += 16) {
+        error = oak_buf_append(out, " and much behind", 16);
+    }
+    error = error == 0 ? oak_buf_append(out, "", 1) : error;
+    OAK_ASSERT_EQ(error, 0);
+    return (const char *)out->data;
+}
+
 static int op_send(struct client *c, const struct op *op, struct oak_replica *replica)
 {
-    char value[24], expect[24];
-    snprintf(value, sizeof(value), "%" PRIu64, op->arg);
-    snprintf(expect, sizeof(expect), "%" PRIu64, op->expect);
+    const char *value = value_write(c, op->arg, &c->value);
+    const char *expect = value_write(c, op->expect, &c->expect);
     Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
     Etcdserverpb__DeleteRangeRequest remove = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
     switch (op->kind) {
@@ -256,10 +287,10 @@ static int op_send(struct client *c, const struct op *op, struct oak_replica *re
 }
 
 /* A value that some client wrote to this key lately, so that exchanges have a chance. */
-static uint64_t guess(const struct sim *s, uint64_t key)
+static uint64_t guess(const struct history *h, uint64_t key)
 {
-    for (size_t i = s->history.count; i > 0 && i + 64 > s->history.count; i--) {
-        const struct op *op = &s->history.ops[i - 1];
+    for (size_t i = h->count; i > 0 && i + 64 > h->count; i--) {
+        const struct op *op = &h->ops[i - 1];
         if (op->key == key && (op->kind == OP_PUT || op->kind == OP_CAS)) {
             return op->arg;
         }
@@ -287,7 +318,10 @@ static void op_draw(struct client *c, struct op *op)
         op->kind = dice < reads ? OP_LOOK : OP_MOVE;
     }
     op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
-    op->expect = op->kind == OP_CAS ? guess(s, op->key) : 0;
+    while (s->core != 0 && (s->core >> op->node & 1) == 0) {
+        op->node = (op->node + 1) % s->world.node_count;
+    }
+    op->expect = op->kind == OP_CAS ? guess(&c->group->history, op->key) : 0;
     op->arg = op->kind == OP_PUT || op->kind == OP_CAS ? ++s->value : 0;
 }
 
@@ -299,7 +333,8 @@ static void arrive_event(struct world *w, struct event *e)
     (void)w;
     OAK_ASSERT(c->busy && !c->arrived);
     c->arrived = true;
-    if (n->replica == NULL || n->fatal || op_send(c, op_of(c), n->replica) != 0) {
+    struct oak_replica *replica = n->members[c->group->index].replica;
+    if (!n->up || n->fatal || op_send(c, op_of(c), replica) != 0) {
         op_end(c, false);
     }
 }
@@ -310,13 +345,14 @@ static void client_event(struct world *w, struct event *e)
     struct sim *s = c->sim;
     struct op op;
     OAK_ASSERT(!c->busy);
+    c->group = &s->groups[(unsigned)(c->group->index + s->plan.clients) % (unsigned)s->plan.groups];
     op_draw(c, &op);
-    if (s->nodes[op.node].replica == NULL) {
+    if (!s->nodes[op.node].up) {
         client_next(c);
         return;
     }
     op.call = ++s->moment;
-    c->op = history_add(&s->history, &op);
+    c->op = history_add(&c->group->history, &op);
     c->busy = true;
     c->arrived = false;
     snprintf(c->key, sizeof(c->key), "key%" PRIu64, op.key);
@@ -331,13 +367,14 @@ static void client_next(struct client *c)
     struct sim *s = c->sim;
     struct oak_prng *p = &s->world.prng;
     uint64_t wait = SIM_MS + oak_prng_below(p, 2 * s->plan.think_ms * SIM_MS + 1);
+    wait = s->plan.storm && c->failed ? SIM_MS : wait;
     world_at(&s->world, s->world.now_ns + wait, -1, client_event, c, oak_bytes(NULL, 0), 0);
 }
 
 void sim__client_init(struct sim *s, int index)
 {
     struct client *c = &s->clients[index];
-    *c = (struct client){.sim = s, .index = index};
+    *c = (struct client){.sim = s, .index = index, .group = &s->groups[index % s->plan.groups]};
     oak_arena_init(&c->arena, 4096, OAK_MIB);
     client_next(c);
 }
@@ -354,8 +391,22 @@ void sim__clients_lost(struct sim *s, int node)
     }
 }
 
+bool sim__client_abandon(struct client *c)
+{
+    if (!c->busy || !c->arrived) {
+        return false;
+    }
+    struct node *n = &c->sim->nodes[op_of(c)->node];
+    OAK_ASSERT(n->up);
+    oak_replica_forget(n->members[c->group->index].replica, &c->request);
+    op_end(c, false);
+    return true;
+}
+
 void sim__client_stop(struct client *c)
 {
+    oak_buf_fini(&c->value);
+    oak_buf_fini(&c->expect);
     oak_buf_fini(&c->packed);
     oak_arena_fini(&c->arena);
 }

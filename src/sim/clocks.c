@@ -6,8 +6,7 @@
  * anything, and it jumps. Half of the runs have leases for reads; the others have exact clocks.
  *
  * A trap for long leases: the leader sleeps for about as long as its lease, and the others are
- * started anew at that moment, or one of them was told to lead. When the leader wakes, reads wait
- * for it. In some runs with leases each member wishes for another one.
+ * started anew at that moment. When the leader wakes, reads wait for it.
  *
  * What is drawn here has dice of its own, so that a run without leases is what it was.
  */
@@ -52,7 +51,10 @@ void sim__clocks_draw(struct sim *s)
     oak_prng_init(&p, s->options->seed ^ 0x636c6f636b73ull);
     struct sim_leases *l = &s->leases;
     *l = (struct sim_leases){0};
-    if (oak_prng_chance(&p, 1, 2)) {
+    s->plan.has[OAK_SIM_DRIFT] = oak_prng_chance(&p, 1, 2);
+    struct oak_prng dice;
+    uint32_t id = 0;
+    if (!s->plan.has[OAK_SIM_DRIFT]) {
         return;
     }
     static const uint32_t drifts[] = {0, 1000, 200000, 300000};
@@ -64,6 +66,11 @@ void sim__clocks_draw(struct sim *s)
     size_t shape = oak_prng_below(&p, 3);
     l->lease_ms = (uint32_t)oak_prng_between(&p, least[shape], longest[shape]);
     l->clock_error_ms = oak_prng_chance(&p, 1, 2) ? (uint32_t)oak_prng_between(&p, 1, 100) : 0;
+    if (!sim__reaction(s, OAK_SIM_DRIFT, 1, 1, &dice, &id)) {
+        return; /* exact clocks */
+    }
+    sim__fault_tell(s, OAK_SIM_DRIFT, id, "clocks drift by up to %u ppm; wall clocks are off by %s",
+                    l->drift_ppm, l->clock_error_ms != 0 ? "what is known" : "anything");
     for (int i = 0; i < s->world.node_count; i++) {
         struct sim_clock *c = &s->world.machines[i].clock;
         uint64_t end = oak_prng_below(&p, 3); /* mistakes are at the ends */
@@ -73,20 +80,6 @@ void sim__clocks_draw(struct sim *s)
         c->wall_off_ns = oak_prng_below(&p, 2 * (uint64_t)l->clock_error_ms * SIM_MS + 1);
         c->wall_seed = l->clock_error_ms == 0 ? oak_prng_u64(&p) | 1 : 0;
     }
-    l->wishes = oak_prng_chance(&p, 1, 4);
-    for (int i = 0; i < s->world.node_count && l->wishes; i++) {
-        bool off = oak_prng_chance(&p, 1, 4);
-        l->wish_ms[i] = off ? 0 : (uint32_t)oak_prng_between(&p, 300, 2ull * l->lease_ms);
-    }
-}
-
-static void start_event(struct world *w, struct event *e)
-{
-    struct node *n = e->arg;
-    (void)w;
-    if (n->replica == NULL && !n->sim->failed) {
-        sim__node_start(n);
-    }
 }
 
 static struct node *leader_find(struct sim *s)
@@ -94,8 +87,8 @@ static struct node *leader_find(struct sim *s)
     for (int i = 0; i < s->world.node_count; i++) {
         struct oak_replica_status status;
         struct node *n = &s->nodes[i];
-        if (n->replica != NULL) {
-            oak_replica_status(n->replica, &status);
+        if (n->up) {
+            oak_replica_status(sim__first(s, i)->replica, &status);
             if (status.raft.role == OAK_RAFT_LEADER) {
                 return n;
             }
@@ -104,87 +97,27 @@ static struct node *leader_find(struct sim *s)
     return NULL;
 }
 
-static void nap(struct node *n)
-{
-    struct sim *s = n->sim;
-    struct world *w = &s->world;
-    uint64_t lease_ns = s->leases.lease_ms * SIM_MS;
-    uint64_t nap_ns = lease_ns / 2 + oak_prng_below(&w->prng, lease_ns / 2);
-    w->machines[n->index].paused_until_ns = w->now_ns + nap_ns;
-    sim__trace(s, "-- n%d sleeps for %llu ms", n->index + 1, (unsigned long long)(nap_ns / SIM_MS));
-}
-
-/* Has it told another to lead, as far as anybody sees? */
-static bool word_is_out(const struct node *n)
-{
-    struct oak_replica_status status;
-    struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
-    oak_replica_status(n->replica, &status);
-    size_t count = oak_replica_peers(n->replica, rows, OAK_COUNT_OF(rows));
-    for (size_t i = 0; i < count; i++) {
-        if (rows[i].id == status.raft.transfer) {
-            return rows[i].match == status.raft.last;
-        }
-    }
-    return false;
-}
-
-static void cut_set(struct world *w, int node, bool cut)
-{
-    for (int i = 0; i < w->node_count; i++) {
-        w->cut[node][i] = w->cut[i][node] = cut && i != node;
-    }
-}
-
-static void heal_event(struct world *w, struct event *e)
-{
-    const struct node *n = e->arg;
-    cut_set(w, n->index, false);
-}
-
-/* Before it hears what comes of it, and cut off: when it wakes, nothing but reads, and its timers,
- * tell it of the time that has passed. What it has sent is on its way. */
-static void handover_event(struct world *w, struct event *e)
-{
-    struct node *n = e->arg;
-    struct oak_replica_status status = {0};
-    if (n->replica != NULL) {
-        oak_replica_status(n->replica, &status);
-    }
-    if (n->sim->settling || status.raft.role != OAK_RAFT_LEADER) {
-        return;
-    }
-    if (status.raft.transfer != 0 && word_is_out(n)) {
-        nap(n);
-        cut_set(w, n->index, true);
-        uint64_t until = w->machines[n->index].paused_until_ns + 100 * SIM_MS;
-        world_at(w, until, -1, heal_event, n, oak_bytes(NULL, 0), 0);
-    } else if (w->now_ns < n->sim->leases.handover_until_ns) {
-        world_at(w, w->now_ns + SIM_MS / 10, -1, handover_event, n, oak_bytes(NULL, 0), 0);
-    }
-}
-
 static void trap_later(struct sim *s);
 
 static void trap_event(struct world *w, struct event *e)
 {
     struct sim *s = e->arg;
     struct node *leader = leader_find(s);
+    struct oak_prng p;
+    uint32_t id;
     if (s->settling) {
         return;
     }
-    if (leader != NULL && oak_prng_chance(&w->prng, 1, 2)) {
-        (void)!oak_replica_transfer(leader->replica, 0);
-        s->leases.handover_until_ns = w->now_ns + 500 * SIM_MS;
-        world_at(w, w->now_ns, -1, handover_event, leader, oak_bytes(NULL, 0), 0);
-    } else if (leader != NULL) {
-        nap(leader);
-        sim__trace(s, "-- the others are started anew");
+    if (leader != NULL && sim__reaction(s, OAK_SIM_NAP, 1, 1, &p, &id)) {
+        uint64_t lease_ns = s->leases.lease_ms * SIM_MS;
+        uint64_t nap_ns = lease_ns / 2 + oak_prng_below(&p, lease_ns / 2);
+        w->machines[leader->index].paused_until_ns = w->now_ns + nap_ns;
+        sim__fault_tell(s, OAK_SIM_NAP, id, "n%d sleeps for %llu ms, the others are started anew",
+                        leader->index + 1, (unsigned long long)(nap_ns / SIM_MS));
         for (int i = 0; i < w->node_count; i++) {
-            if (&s->nodes[i] != leader && s->nodes[i].replica != NULL) {
+            if (&s->nodes[i] != leader) {
                 sim__node_crash(&s->nodes[i]);
-                world_at(w, w->now_ns + 20 * SIM_MS, -1, start_event, &s->nodes[i],
-                         oak_bytes(NULL, 0), 0);
+                sim__node_restart(&s->nodes[i], 20);
             }
         }
     }
@@ -201,6 +134,7 @@ static void trap_later(struct sim *s)
 void sim__clocks_start(struct sim *s)
 {
     if (s->leases.lease_ms >= 3000 && s->world.node_count >= 3) {
+        s->plan.has[OAK_SIM_NAP] = true;
         trap_later(s);
     }
 }

@@ -7,66 +7,12 @@
  * directory is synced; at a power cut some first part of what was not is kept, in order, as
  * journalling file systems do.
  *
- * A machine may be told to die inside its n-th call that changes something: that call has had a
- * part of its effect, unsynced, and it and all later ones fail.
+ * What a call does beyond that (the machine dies in it, it fails, the disk is full, bytes rot) is
+ * disk_fault.c's.
  */
+#include "sim/disk_internal.h"
+
 #include <stdlib.h>
-
-#include "sim/world.h"
-
-#define SECTOR 512
-
-struct inode {
-    struct oak_list link;
-    struct oak_buf now;
-    struct oak_buf sure;
-    uint8_t *dirty; /* a byte for each sector of the longer of both */
-    size_t dirty_count;
-    unsigned names; /* in both directories, and open files */
-};
-
-struct name {
-    char path[256];
-    struct inode *inode;
-};
-
-struct directory {
-    struct name *names;
-    size_t count;
-    size_t capacity;
-};
-
-enum change_kind {
-    CHANGE_CREATE,
-    CHANGE_RENAME,
-    CHANGE_REMOVE,
-};
-
-struct change {
-    enum change_kind kind;
-    char path[256];
-    char to[256];
-    struct inode *inode; /* CREATE */
-};
-
-struct oak_file {
-    struct sim_disk *disk;
-    struct inode *inode;
-};
-
-struct sim_disk {
-    struct world *world;
-    struct oak_disk port;
-    struct directory now;
-    struct directory sure;
-    struct change *changes; /* since the last sync_dir */
-    size_t change_count;
-    size_t change_capacity;
-    uint64_t calls;
-    uint64_t die_at; /* 0: never */
-    bool died;
-    uint64_t lost;
-};
 
 /* -- directories ------------------------------------------------------------------------------- */
 
@@ -84,6 +30,7 @@ static void inode_drop(struct inode *inode)
         oak_buf_fini(&inode->now);
         oak_buf_fini(&inode->sure);
         free(inode->dirty);
+        free(inode->synced_ns);
         free(inode);
     }
 }
@@ -202,12 +149,16 @@ static void dirty_mark(struct inode *inode, size_t from, size_t to)
     size_t wanted = (to + SECTOR - 1) / SECTOR;
     if (wanted > inode->dirty_count) {
         inode->dirty = realloc(inode->dirty, wanted);
-        OAK_ASSERT(inode->dirty != NULL);
-        memset(inode->dirty + inode->dirty_count, 0, wanted - inode->dirty_count);
+        inode->synced_ns = realloc(inode->synced_ns, wanted * sizeof(*inode->synced_ns));
+        OAK_ASSERT(inode->dirty != NULL && inode->synced_ns != NULL);
+        for (size_t s = inode->dirty_count; s < wanted; s++) {
+            inode->dirty[s] = SECTOR_CLEAN;
+            inode->synced_ns[s] = 0;
+        }
         inode->dirty_count = wanted;
     }
     for (size_t s = from / SECTOR; s < wanted; s++) {
-        inode->dirty[s] = 1;
+        inode->dirty[s] = SECTOR_DIRTY;
     }
 }
 
@@ -224,13 +175,24 @@ static void sector_copy(struct oak_buf *to, const struct oak_buf *from, size_t s
     memset(to->data + start + there, 0, size - there);
 }
 
-static void inode_sync(struct inode *inode)
+static void inode_sync(struct inode *inode, uint64_t now_ns)
 {
     buf_resize(&inode->sure, inode->now.size);
     for (size_t s = 0; s < inode->dirty_count; s++) {
-        if (inode->dirty[s] != 0) {
+        if (inode->dirty[s] == SECTOR_DIRTY) {
             sector_copy(&inode->sure, &inode->now, s * SECTOR, SECTOR);
-            inode->dirty[s] = 0;
+            inode->dirty[s] = SECTOR_CLEAN;
+            inode->synced_ns[s] = now_ns;
+        }
+    }
+}
+
+/* A sync has failed: the cache drops what it could not write and calls it clean. */
+static void inode_sync_fail(struct inode *inode)
+{
+    for (size_t s = 0; s < inode->dirty_count; s++) {
+        if (inode->dirty[s] == SECTOR_DIRTY) {
+            inode->dirty[s] = SECTOR_GONE;
         }
     }
 }
@@ -246,11 +208,12 @@ static void inode_crash(struct sim_disk *d, struct inode *inode)
     /* One mood for a file: all gone, all there, or sector by sector. */
     unsigned mood = (unsigned)oak_prng_below(p, 4);
     for (size_t s = 0; s < inode->dirty_count; s++) {
-        if (inode->dirty[s] == 0) {
+        if (inode->dirty[s] == SECTOR_CLEAN) {
             continue;
         }
-        inode->dirty[s] = 0;
-        bool keep = mood == 0 || (mood >= 2 && oak_prng_chance(p, 1, 2));
+        bool gone = inode->dirty[s] == SECTOR_GONE;
+        inode->dirty[s] = SECTOR_CLEAN;
+        bool keep = !gone && (mood == 0 || (mood >= 2 && oak_prng_chance(p, 1, 2)));
         size_t size = SECTOR;
         if (keep && mood == 3 && oak_prng_chance(p, 1, 4)) {
             size = oak_prng_below(p, SECTOR);
@@ -267,16 +230,6 @@ static void inode_crash(struct sim_disk *d, struct inode *inode)
 
 /* -- the port ---------------------------------------------------------------------------------- */
 
-/* A call that changes something. True: the machine dies in it. */
-static bool dies(struct sim_disk *d)
-{
-    d->calls++;
-    if (d->die_at != 0 && d->calls >= d->die_at) {
-        d->died = true;
-    }
-    return d->died;
-}
-
 static int disk_open(void *user, const char *path, enum oak_file_mode mode, struct oak_file **out)
 {
     struct sim_disk *d = user;
@@ -292,16 +245,21 @@ static int disk_open(void *user, const char *path, enum oak_file_mode mode, stru
     }
     struct inode *inode = found != NULL ? found->inode : NULL;
     if (inode == NULL) {
-        if (dies(d)) {
-            return OAK_ECLOSED;
+        enum fate fate = disk__fate(d, SIM_DISK_CREATE, path, 0);
+        if (fate != FATE_GOES_ON && fate != FATE_DIES_AFTER) {
+            return disk__error(fate);
         }
         inode = calloc(1, sizeof(*inode));
         OAK_ASSERT(inode != NULL);
         change_push(d, CHANGE_CREATE, path, "", inode);
+        if (fate == FATE_DIES_AFTER) {
+            return disk__error(fate);
+        }
     }
     struct oak_file *file = malloc(sizeof(*file));
     OAK_ASSERT(file != NULL);
     *file = (struct oak_file){.disk = d, .inode = inode_hold(inode)};
+    path_set(file->path, path);
     *out = file;
     return 0;
 }
@@ -336,12 +294,14 @@ static int disk_write(void *user, struct oak_file *file, uint64_t offset, const 
     if (d->died) {
         return OAK_ECLOSED;
     }
-    bool dying = dies(d);
-    if (dying) {
-        size = oak_prng_below(&d->world->prng, size + 1);
-    }
     struct inode *inode = file->inode;
     size_t end = (size_t)offset + size;
+    size_t grows = end > inode->now.size ? end - inode->now.size : 0;
+    enum fate fate = disk__fate(d, SIM_DISK_WRITE, file->path, grows);
+    if (fate != FATE_GOES_ON && fate != FATE_DIES_AFTER) {
+        size = oak_prng_below(&d->world->prng, size + 1);
+        end = (size_t)offset + size;
+    }
     if (end > inode->now.size) {
         buf_resize(&inode->now, end);
     }
@@ -349,17 +309,22 @@ static int disk_write(void *user, struct oak_file *file, uint64_t offset, const 
         memcpy(inode->now.data + offset, data, size);
         dirty_mark(inode, (size_t)offset, end);
     }
-    return dying ? OAK_ECLOSED : 0;
+    return disk__error(fate);
 }
 
 static int disk_sync(void *user, struct oak_file *file)
 {
     struct sim_disk *d = user;
-    if (d->died || dies(d)) {
+    if (d->died) {
         return OAK_ECLOSED;
     }
-    inode_sync(file->inode);
-    return 0;
+    enum fate fate = disk__fate(d, SIM_DISK_SYNC, file->path, 0);
+    if (fate == FATE_GOES_ON || fate == FATE_DIES_AFTER) {
+        inode_sync(file->inode, d->world->now_ns);
+    } else if (fate == FATE_FAILS) {
+        inode_sync_fail(file->inode);
+    }
+    return disk__error(fate);
 }
 
 static int disk_size(void *user, struct oak_file *file, uint64_t *out)
@@ -372,39 +337,43 @@ static int disk_size(void *user, struct oak_file *file, uint64_t *out)
 static int disk_truncate(void *user, struct oak_file *file, uint64_t size)
 {
     struct sim_disk *d = user;
-    if (d->died || dies(d)) {
+    if (d->died) {
         return OAK_ECLOSED;
     }
     size_t old = file->inode->now.size;
-    buf_resize(&file->inode->now, (size_t)size);
-    dirty_mark(file->inode, OAK_MIN(old, (size_t)size), OAK_MAX(old, (size_t)size));
-    return 0;
+    enum fate fate = disk__fate(d, SIM_DISK_TRUNCATE, file->path, 0);
+    if (fate == FATE_GOES_ON || fate == FATE_DIES_AFTER) {
+        buf_resize(&file->inode->now, (size_t)size);
+        dirty_mark(file->inode, OAK_MIN(old, (size_t)size), OAK_MAX(old, (size_t)size));
+    }
+    return disk__error(fate);
 }
 
-static int disk_rename(void *user, const char *from, const char *to)
+/* Rename and remove. */
+static int name_change(struct sim_disk *d, enum change_kind kind, enum sim_disk_call call,
+                       const char *from, const char *to)
 {
-    struct sim_disk *d = user;
-    if (d->died || dies(d)) {
+    if (d->died) {
         return OAK_ECLOSED;
     }
     if (dir_find(&d->now, from) == NULL) {
         return OAK_ENOENT;
     }
-    change_push(d, CHANGE_RENAME, from, to, NULL);
-    return 0;
+    enum fate fate = disk__fate(d, call, from, 0);
+    if (fate == FATE_GOES_ON || fate == FATE_DIES_AFTER) {
+        change_push(d, kind, from, to, NULL);
+    }
+    return disk__error(fate);
+}
+
+static int disk_rename(void *user, const char *from, const char *to)
+{
+    return name_change(user, CHANGE_RENAME, SIM_DISK_RENAME, from, to);
 }
 
 static int disk_remove(void *user, const char *path)
 {
-    struct sim_disk *d = user;
-    if (d->died || dies(d)) {
-        return OAK_ECLOSED;
-    }
-    if (dir_find(&d->now, path) == NULL) {
-        return OAK_ENOENT;
-    }
-    change_push(d, CHANGE_REMOVE, path, "", NULL);
-    return 0;
+    return name_change(user, CHANGE_REMOVE, SIM_DISK_REMOVE, path, "");
 }
 
 static int disk_make_dir(void *user, const char *path)
@@ -417,12 +386,14 @@ static int disk_make_dir(void *user, const char *path)
 static int disk_sync_dir(void *user, const char *path)
 {
     struct sim_disk *d = user;
-    (void)path;
-    if (d->died || dies(d)) {
+    if (d->died) {
         return OAK_ECLOSED;
     }
-    changes_apply(d, d->change_count);
-    return 0;
+    enum fate fate = disk__fate(d, SIM_DISK_SYNC_DIR, path, 0);
+    if (fate == FATE_GOES_ON || fate == FATE_DIES_AFTER) {
+        changes_apply(d, d->change_count);
+    }
+    return disk__error(fate);
 }
 
 static int disk_list(void *user, const char *path, void (*each)(void *arg, const char *name),
@@ -499,27 +470,9 @@ void sim_disk_crash(struct sim_disk *d)
         inode_crash(d, d->sure.names[i].inode);
         dir_put(&d->now, d->sure.names[i].path, d->sure.names[i].inode);
     }
+    bool full = d->full;
+    sim_disk_heal(d);
+    d->full = full;
     d->died = false;
-    d->die_at = 0;
-}
-
-void sim_disk_die_after(struct sim_disk *d, uint64_t calls)
-{
-    OAK_ASSERT_GT(calls, 0);
-    d->die_at = d->calls + calls;
-}
-
-void sim_disk_die(struct sim_disk *d)
-{
-    d->died = true;
-}
-
-bool sim_disk_died(const struct sim_disk *d)
-{
-    return d->died;
-}
-
-uint64_t sim_disk_lost(const struct sim_disk *d)
-{
-    return d->lost;
+    d->broken = false;
 }

@@ -25,7 +25,7 @@ static void forge(struct scene *sc, int from, int to, struct oak_peer_frame *fra
         .cluster = 77, .group = 1, .from = sc->s->nodes[from].id, .to = n->id, .boot = 99};
     frame->u.raft.from = frame->kind == OAK_PEER_RAFT ? frame->address.from : frame->u.raft.from;
     assert_int_equal(oak_peer_encode(frame, &bytes), 0);
-    oak_replica_receive(n->replica, oak_buf_bytes(&bytes));
+    oak_replica_receive(n->members[0].replica, oak_buf_bytes(&bytes));
     oak_buf_fini(&bytes);
 }
 
@@ -70,7 +70,7 @@ static void a_state_that_differs_from_the_leaders_ends_the_follower(void **state
     (void)state;
     struct scene *sc = calm_scene(11);
     uint64_t applied = scene_status(sc, sc->other).applied;
-    const struct oak_store_state *store = oak_store_state(sc->s->nodes[sc->other].store);
+    const struct oak_store_state *store = oak_store_state(sim__first(sc->s, sc->other)->store);
     struct oak_peer_frame frame = {
         .kind = OAK_PEER_CHAIN,
         .u.chain = {.index = applied, .chain = store->chain},

@@ -1,23 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* internal.h: one simulation: nodes, clients, what breaks, and who watches. */
+/* internal.h: one simulation: nodes, clients, what breaks, and who watches.
+ *
+ * A node is a process on a machine, with one log on disk. It holds a member of each group: the
+ * replica, its store, and what is known of its promises. A group has the checkers' knowledge of
+ * what is committed. Most runs have one group.
+ */
 #ifndef OAK_SIM_INTERNAL_H
 #define OAK_SIM_INTERNAL_H
 
+#include "check/check.h"
 #include "peer/peer.h"
 #include "replica/replica.h"
-#include "check/check.h"
+#include "sim/faults.h"
 #include "sim/sim.h"
 #include "sim/world.h"
 
 #define SIM_CLIENTS_MAX 8
-#define SIM_BURST_MAX   200
+#define SIM_GROUPS_MAX  100
+#define SIM_BURST_MAX   400
+
+/* Of every node in every run. */
+#define SIM_HEARTBEAT_MS 100
+#define SIM_ELECTION_MS  1000
 
 struct sim;
+struct node;
+struct group;
 
-/* What was seen last of a node's snapshots, in this life. */
+/* What was seen last of a member's snapshots, in this life. */
 struct transfer_seen {
     bool receiving;
     uint64_t resumed, rewound;
+};
+
+/* One node's part in one group. */
+struct member {
+    struct node *node;
+    struct group *group;
+    char name[48]; /* "node 2", "node 2, group 7" */
+    char dir[48];
+    struct oak_store *store;
+    struct oak_replica *replica; /* NULL: down */
+    uint64_t promised;           /* the highest term it has promised anything in, in any life */
+    uint64_t acked;              /* index last acknowledged to a leader, */
+    uint64_t acked_term;         /* in this term */
+    uint64_t died_term;          /* its term when it crashed last */
+    uint64_t commit_seen;        /* in this life */
+    uint64_t applied_seen;
+    bool installing_seen;
+    struct transfer_seen transfer;
+    unsigned looks; /* of the checkers */
 };
 
 struct node {
@@ -25,28 +57,26 @@ struct node {
     int index;
     uint64_t id;
     char dir[32];
-    struct oak_store *store;
     struct oak_journal *journal;
-    struct oak_replica *replica; /* NULL: down */
-    bool fatal;                  /* the replica has asked for its end */
-    bool closing;                /* the replica closes, then its journal */
+    struct member *members; /* one a group */
+    bool up;
+    bool fatal;  /* a replica has asked for the process' end */
+    bool held;   /* it stays down until it is let go */
+    bool rotten; /* damage was done to its disk: it may refuse to start, and then stays down */
+    bool dead;   /* it has refused */
+    int open;    /* replicas that are not closed yet */
     struct oak_log log;
-    uint64_t promised;    /* the highest term it has promised anything in, in any life */
-    uint64_t acked;       /* index last acknowledged to a leader, */
-    uint64_t acked_term;  /* in this term */
-    uint64_t died_term;   /* its term when it crashed last */
-    uint64_t commit_seen; /* in this life */
-    uint64_t applied_seen;
-    bool installing_seen;
-    struct transfer_seen transfer;
 };
 
-/* A client does one operation at a time. */
+/* A client does one operation at a time, in one group. */
 struct client {
     struct sim *sim;
+    struct group *group;
     int index;
     struct oak_replica_request request;
     struct oak_buf packed;
+    struct oak_buf value;   /* what it writes, with a zero behind it, */
+    struct oak_buf expect;  /* and what it exchanges */
     struct oak_arena arena; /* for a read's answer */
     char key[32];
     struct oak_store_range range; /* of a read that tells of its key alone */
@@ -54,7 +84,8 @@ struct client {
     size_t op; /* in the history */
     bool busy;
     bool arrived;      /* the replica knows the request */
-    uint64_t answered; /* operations with a known end in the second phase */
+    bool failed;       /* its last operation had no answer */
+    uint64_t answered; /* operations with a known end in this phase */
 };
 
 /* ambush.c says what they are. */
@@ -75,27 +106,52 @@ struct transfer_plan {
     unsigned damage;        /* frames in a thousand with a flipped bit */
 };
 
+/* clocks.c: what the members know of leases; zeros: there are none. */
+struct sim_leases {
+    uint32_t lease_ms;
+    uint32_t drift_ppm;
+    uint32_t clock_error_ms;
+};
+
+/* Who is in the group, and who leads it, as the nemesis wants it (members.c). */
+struct members {
+    struct oak_prng prng;
+    uint64_t change_ms;   /* mean time between two; 0: none in this run */
+    uint64_t transfer_ms; /* likewise */
+    unsigned cuts;        /* in the middle of so many of a hundred changes */
+    int born;             /* so many nodes are in the group from the start; 0: all */
+    struct oak_replica_request request;
+    bool busy;
+    uint64_t changes; /* done */
+};
+
 /* What the seed has drawn for this run. */
 struct plan {
     int nodes;
     int clients;
+    int groups;
     unsigned keys;
-    uint64_t think_ms;    /* between two operations of a client */
-    uint64_t crash_ms;    /* mean time between two of each; 0: none in this run */
-    uint64_t blackout_ms; /* all nodes at once */
-    uint64_t partition_ms;
-    uint64_t pause_ms;
-    bool churn;          /* leaders die soon after they are elected */
-    uint64_t weather_ms; /* new rates of the network, a slow disk */
+    uint64_t think_ms;                /* between two operations of a client */
+    bool has[OAK_SIM_FAULTS];         /* kinds of faults */
+    uint64_t mean_ms[OAK_SIM_FAULTS]; /* between two of each; 0: they don't follow the time */
     unsigned loss_max, repeat_max;
     uint64_t delay_max_ms;
     size_t flush_bytes;
     size_t tail_entries;
     size_t append_bytes;
     uint64_t segment_bytes;
+    unsigned value_bytes_max; /* puts carry up to so much behind their number */
     bool read_heavy;
+    bool storm;       /* clients that get no answer ask again at once */
+    bool core;        /* before all faults end, only a connected majority is healed */
+    unsigned victims; /* nodes whose disks may be damaged, as bits: a minority */
     enum ambush_kind ambush;
     struct transfer_plan transfer;
+};
+
+/* Puts that nobody waits for. */
+struct burst {
+    struct oak_replica_request requests[SIM_BURST_MAX];
 };
 
 /* An ambush in play: who is who in it. */
@@ -106,14 +162,13 @@ struct ambush {
     uint64_t common;   /* the last index that all had */
     int first, ally, rival, voter;
     unsigned pair; /* first and ally, as bits */
-    struct oak_replica_request burst[SIM_BURST_MAX];
 };
 
 /* model.c */
 struct model_key {
     char key[32];
     size_t key_size;
-    char value[24];
+    uint32_t value_crc;
     size_t value_size;
     int64_t create, mod;
     int64_t version; /* 0: no such key */
@@ -135,26 +190,27 @@ struct entry_known {
     uint32_t size;
 };
 
-/* clocks.c: what the members know of leases; zeros: there are none. */
-struct sim_leases {
-    uint32_t lease_ms;
-    uint32_t drift_ppm;
-    uint32_t clock_error_ms;
-    bool wishes; /* each member, when it leads, makes its own the group's */
-    uint32_t wish_ms[SIM_NODES_MAX];
-    uint64_t handover_until_ns; /* of the trap in clocks.c */
+/* What is known of a group. */
+struct group {
+    struct sim *sim;
+    int index;
+    uint64_t id;
+    struct history history;
+    struct entry_known *entries; /* by index */
+    size_t entry_count;
+    struct oak_buf chains;  /* u64 by index: the state's hash where a batch ended; 0: none did */
+    struct oak_buf leaders; /* u64 by term: who led it; 0: nobody seen */
+    struct oak_buf votes;   /* u64 by term and node: whom it voted for */
+    struct model_kv model;
 };
 
-/* Who is in the group, and who leads it, as the nemesis wants it (members.c). */
-struct members {
-    struct oak_prng prng;
-    uint64_t change_ms;   /* mean time between two; 0: none in this run */
-    uint64_t transfer_ms; /* likewise */
-    unsigned cuts;        /* in the middle of so many of a hundred changes */
-    int born;             /* so many nodes are in the group from the start; 0: all */
-    struct oak_replica_request request;
-    bool busy;
-    uint64_t changes; /* done */
+/* Lines that a person wants to see when a run has failed. */
+#define SIM_STORY_LINES 30
+#define SIM_STORY_LINE  160
+
+struct story {
+    char lines[SIM_STORY_LINES][SIM_STORY_LINE];
+    size_t count; /* ever told */
 };
 
 struct sim {
@@ -164,21 +220,24 @@ struct sim {
     struct plan plan;
     struct sim_leases leases;
     struct node nodes[SIM_NODES_MAX];
+    struct group *groups;
     struct client clients[SIM_CLIENTS_MAX];
-    struct history history;
-    struct entry_known *entries; /* by index */
-    size_t entry_count;
-    struct oak_buf chains;  /* u64 by index: the state's hash where a batch ended; 0: none did */
-    struct oak_buf leaders; /* u64 by term: who led it; 0: nobody seen */
-    struct oak_buf votes;   /* u64 by term and node: whom it voted for */
-    struct model_kv model;
+    struct fault *faults; /* the schedule */
+    size_t fault_count;
+    size_t fault_capacity;
+    uint32_t reactions[OAK_SIM_FAULTS]; /* faults of each kind that followed from something */
+    uint32_t in_force[OAK_SIM_FAULTS];  /* the last one that lasts, of each kind; by number */
     struct oak_arena frame_arena;
     struct ambush ambush;
     struct members members;
     struct oak_prng transfer_prng;
+    struct burst burst;
+    struct story story;
     uint64_t value;     /* of the last put */
     uint64_t moment;    /* order of calls and returns */
     uint64_t settle_ns; /* second phase: since */
+    unsigned core;      /* nodes that clients ask, as bits; 0: all */
+    unsigned turn;      /* whose turn it is to be looked at, of many groups */
     bool settling;
     bool failed;
 };
@@ -186,64 +245,135 @@ struct sim {
 /* sim.c */
 /* A checker speaks: the first text is kept. */
 void sim__fail(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+/* Do the next event and look at what it has changed. False: a checker spoke. */
+bool sim__step(struct sim *s);
+
+void sim__groups_make(struct sim *s);
+void sim__groups_free(struct sim *s);
+
+/* story.c */
+/* A line that matters: into the trace, and into the story of a failure. */
+void sim__tell(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+/* A line of the trace alone. */
 void sim__trace(struct sim *s, const char *format, ...) OAK_PRINTF(2, 3);
+void sim__story_write(struct sim *s);
 
-/* clocks.c */
-void sim__clocks_draw(struct sim *s);
-void sim__clocks_start(struct sim *s);
-
-/* node.c */
-void sim__node_init(struct sim *s, int index);
-void sim__node_start(struct node *n);
-/* Power is cut, now. */
-void sim__node_crash(struct node *n);
-/* After an event of this node: has it died or asked for its end? */
-void sim__node_look(struct node *n);
-
-/* client.c */
-void sim__client_init(struct sim *s, int index);
-void sim__client_stop(struct client *c);
-/* The number that a value stands for. */
-uint64_t sim__value_of(struct oak_bytes value);
-/* The node is gone: whoever waited there does not know what came of it. */
-void sim__clients_lost(struct sim *s, int node);
+/* plan.c */
+void sim__plan_draw(struct sim *s);
+void sim__schedule_draw(struct sim *s);
 
 /* nemesis.c */
-void sim__plan_draw(struct sim *s);
 void sim__nemesis_start(struct sim *s);
+/* A fault that follows from something: does it happen in this run? Then `*p` are its dice, and its
+ * number is `*id`. */
+bool sim__reaction(struct sim *s, enum oak_sim_fault kind, unsigned parts, unsigned of,
+                   struct oak_prng *p, uint32_t *id);
+/* Count it, remember its number, tell what it does. */
+void sim__fault_tell(struct sim *s, enum oak_sim_fault kind, uint32_t id, const char *format, ...)
+    OAK_PRINTF(4, 5);
+/* The end of a fault that lasts: `run` is called `ns` from now with what was given, unless another
+ * of its kind has taken over. */
+struct fault_end {
+    void (*run)(const struct fault_end *end);
+    struct sim *sim;
+    uint32_t id;
+    enum oak_sim_fault kind;
+    int node;
+};
+void sim__fault_lasts(const struct fault_end *end, uint64_t ns);
+/* No fault begins any more, and all that were in force are over. */
 void sim__heal(struct sim *s);
+/* A node that is up; NULL when the one drawn is not. */
+struct node *sim__node_any(struct sim *s, struct oak_prng *p);
+
+/* What begins a fault of each kind. */
+typedef void sim_fault_fn(struct sim *s, const struct fault *f, struct oak_prng *p);
+sim_fault_fn sim__fault_crash, sim__fault_crash_call, sim__fault_crash_step, sim__fault_blackout;
+sim_fault_fn sim__fault_pause, sim__fault_slow_node;
+sim_fault_fn sim__fault_partition, sim__fault_reset, sim__fault_clog, sim__fault_echo;
+sim_fault_fn sim__fault_weather;
+sim_fault_fn sim__fault_slow_disk, sim__fault_stall, sim__fault_full_disk, sim__fault_sync_fails;
+sim_fault_fn sim__fault_write_fails, sim__fault_rot, sim__fault_misdirect;
+sim_fault_fn sim__fault_burst, sim__fault_abandon;
+
+/* fault_node.c */
 /* A leader has been elected: in a run with churn it won't live long. */
 void sim__leader_new(struct node *n);
 /* A node has begun to install a snapshot: it may die in it. */
 void sim__install_new(struct node *n);
+/* A node is about to start: it may die in it. */
+void sim__start_new(struct node *n);
 
-/* ambush.c */
-void sim__ambush_plan(struct plan *plan, struct oak_prng *p);
-/* After each event: is it time to cut or to join? */
-void sim__ambush_look(struct sim *s);
+/* fault_net.c */
+/* Connections between the two are lost, at both ends. */
+void sim__link_reset(struct sim *s, int a, int b);
+void sim__network_heal(struct sim *s);
+
+/* node.c */
+void sim__node_init(struct sim *s, int index);
+void sim__node_start(struct node *n);
+/* It starts so much later, if it is down then. */
+void sim__node_restart(struct node *n, uint64_t ms);
+/* Power is cut, now. */
+void sim__node_crash(struct node *n);
+/* After an event of this node: has it died or asked for its end? `group` -1: any may have changed.
+ */
+void sim__node_look(struct node *n, int group);
+void sim__node_fini(struct node *n);
+/* The node's member of the first group. */
+struct member *sim__first(struct sim *s, int node);
+
+/* clocks.c */
+void sim__clocks_draw(struct sim *s);
+void sim__clocks_start(struct sim *s);
 
 /* members.c */
 void sim__members_plan(struct sim *s);
 void sim__members_start(struct sim *s);
 /* Who the node thinks is in the group when it is born. */
 void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out);
-/* Everybody votes, and knows it. All nodes are up. */
-bool sim__members_whole(const struct sim *s);
+/* Everybody who lives votes, and knows it. All nodes that are not dead are up. */
+bool sim__members_whole(struct sim *s);
 /* After each event of a node that is up. */
-void sim__members_look(struct node *n);
+void sim__members_look(struct member *m, const struct oak_replica_status *status);
 
 /* transfer.c */
 void sim__transfer_plan(struct sim *s);
 void sim__transfer_options(const struct sim *s, struct oak_replica_options *o);
 /* Onto the wire, which may flip a bit. */
-void sim__transfer_send(struct node *n, int to, struct oak_bytes frame);
+void sim__transfer_send(struct member *m, int to, struct oak_bytes frame);
 /* After each event of a node that is up: how do its snapshots come along? */
-void sim__transfer_look(struct node *n);
+void sim__transfer_look(struct member *m, const struct oak_replica_status *status);
+
+/* client.c */
+void sim__client_init(struct sim *s, int index);
+void sim__client_stop(struct client *c);
+/* Go away without waiting for the answer; false: it waits for none. */
+bool sim__client_abandon(struct client *c);
+/* The number that a value stands for. */
+uint64_t sim__value_of(struct oak_bytes value);
+/* The node is gone: whoever waited there does not know what came of it. */
+void sim__clients_lost(struct sim *s, int node);
+
+/* burst.c */
+/* Puts to a key that no client looks at, at one node, at once. What comes of them is all one. */
+void sim__burst(struct member *m, size_t count, size_t value_bytes);
+
+/* ambush.c */
+void sim__ambush_plan(struct plan *plan, struct oak_prng *p);
+/* After each event: is it time to cut or to join? */
+void sim__ambush_look(struct sim *s);
+
+/* liveness.c */
+/* Only a connected majority is healed: it must lead and answer within a bound. */
+void sim__phase_core(struct sim *s);
+/* All faults end: all must become equal, and be answered. */
+void sim__phase_settle(struct sim *s);
 
 /* promise.c */
-void sim__promise_watch(struct node *n, struct oak_bytes frame);
+void sim__promise_watch(struct member *m, struct oak_bytes frame);
 /* It has started again: is there what it acknowledged? */
-void sim__promise_started(struct node *n);
+void sim__promise_started(struct member *m);
 
 /* model.c */
 /* Indexes come in order, without a gap. Returns the revision behind it. */
@@ -255,12 +385,22 @@ void sim__model_fini(struct model_kv *m);
 /* check.c */
 /* The u64 at `place` of a table that grows with zeros. */
 uint8_t *sim__cell(struct oak_buf *table, uint64_t place);
-void sim__check_applied(struct node *n, uint64_t index, uint64_t term, struct oak_bytes entry);
-void sim__check_step(struct node *n);
-/* All nodes have applied the same and hold the same. */
+void sim__check_applied(struct member *m, uint64_t index, uint64_t term, struct oak_bytes entry);
+/* A node says that it leads in this term. */
+void sim__check_leads(struct member *m, uint64_t term);
+void sim__check_step(struct member *m);
+
+/* check_end.c */
+/* All nodes that live have applied the same and hold the same. */
 bool sim__settled(struct sim *s);
-void sim__check_equal(struct sim *s);
+void sim__check_equal(struct group *g);
 /* One last read of every key, into the history. */
-void sim__check_reads(struct sim *s);
+void sim__check_reads(struct group *g);
+/* Each revision of the history of changes is there, once. */
+void sim__check_dense(struct member *m);
+
+/* bounds.c */
+/* Nothing is over its limit. */
+void sim__check_bounds(struct member *m, const struct oak_replica_status *status);
 
 #endif

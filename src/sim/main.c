@@ -1,42 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c: the commands `oakum sim` and `oakum zoo`.
- *
- * Output: the seeds before anything runs, a line for each run, and at the end the totals. A failure
- * prints what broke, the seed, and the command that replays it with its trace.
- */
+/* main.c: the command `oakum sim`: what it is told, and then search.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "sim/sim.h"
-
-struct arguments {
-    uint64_t seed;
-    bool seed_given;
-    uint64_t seeds;   /* how many; 0: as many as `seconds` allow */
-    uint64_t seconds; /* of real time */
-    uint64_t simulated_ms;
-    enum oak_bug bug;
-    bool trace;
-    bool json;
-    bool quiet;
-};
+#include "sim/search.h"
 
 static const char usage[] =
     "Run a whole cluster on one thread, from one seed, with faults, and check what it does.\n"
     "\n"
     "Usage:\n"
-    "  oakum sim [--seed N] [--seeds N] [--seconds N] [--simulated-seconds N] [--bug NAME] "
-    "[--trace]\n"
-    "            [--output text|json] [--quiet]\n"
+    "  oakum sim [--seed N] [--seeds N] [--seconds N] [--simulated-seconds N] [--jobs N]\n"
+    "            [--bug NAME] [--trace] [--shrink] [--output text|json] [--quiet]\n"
+    "            [--only-faults LIST] [--until MS] [--nodes N] [--clients N] [--groups N]\n"
     "\n"
     "Flags:\n"
     "  --seed N               the first seed; without it, one is taken from the clock and printed\n"
     "  --seeds N              run N seeds, one after the other (default 1 with --seed)\n"
     "  --seconds N            go on with further seeds for N seconds (default 10 without --seed)\n"
     "  --simulated-seconds N  length of the phase with faults (default 60)\n"
+    "  --jobs N               processes that run seeds side by side (default: one a processor, "
+    "when\n"
+    "                         there is more than one seed)\n"
+    "  --shrink               make a failing run smaller: fewer faults, less time, fewer nodes\n"
+    "  --only-faults LIST     of the faults only these, by their numbers (3,17,churn.2), or none\n"
+    "  --until MS             length of the phase with faults, in milliseconds\n"
+    "  --nodes, --clients, --groups N\n"
+    "                         instead of what the seed draws\n"
     "  --bug NAME             wake a deliberate bug (a build with -DOAK_ZOO=ON; `oakum zoo` lists "
     "them)\n"
     "  --trace                print what happens, line by line\n"
@@ -68,8 +59,29 @@ static bool bug_named(const char *name, enum oak_bug *out)
     return false;
 }
 
+/* "3,17,churn.2", or "none". */
+static bool faults_read(struct search *a, const char *text)
+{
+    a->only_given = true;
+    a->only_count = 0;
+    free(a->only);
+    a->only = calloc(strlen(text) + 1, sizeof(*a->only));
+    OAK_ASSERT(a->only != NULL);
+    if (strcmp(text, "none") == 0) {
+        return true;
+    }
+    while (*text != '\0') {
+        uint32_t id = fault_parse(&text);
+        if (id == 0) {
+            return false;
+        }
+        a->only[a->only_count++] = id;
+    }
+    return a->only_count > 0;
+}
+
 /* One option with its value. False: not understood. */
-static bool option(struct arguments *a, const char *name, const char *value)
+static bool option(struct search *a, const char *name, const char *value)
 {
     uint64_t n = 0;
     if (strcmp(name, "--seed") == 0) {
@@ -88,6 +100,24 @@ static bool option(struct arguments *a, const char *name, const char *value)
         a->simulated_ms = n * 1000;
         return good;
     }
+    if (strcmp(name, "--jobs") == 0) {
+        return number(value, &a->jobs) && a->jobs >= 1 && a->jobs <= SEARCH_JOBS_MAX;
+    }
+    if (strcmp(name, "--until") == 0) {
+        return number(value, &a->simulated_ms) && a->simulated_ms > 0;
+    }
+    if (strcmp(name, "--nodes") == 0) {
+        return number(value, &a->nodes) && a->nodes >= 1 && a->nodes <= SIM_NODES_MAX;
+    }
+    if (strcmp(name, "--clients") == 0) {
+        return number(value, &a->clients) && a->clients >= 1 && a->clients <= SIM_CLIENTS_MAX;
+    }
+    if (strcmp(name, "--groups") == 0) {
+        return number(value, &a->groups) && a->groups >= 1 && a->groups <= SIM_GROUPS_MAX;
+    }
+    if (strcmp(name, "--only-faults") == 0) {
+        return faults_read(a, value);
+    }
     if (strcmp(name, "--bug") == 0) {
         return bug_named(value, &a->bug);
     }
@@ -99,10 +129,12 @@ static bool option(struct arguments *a, const char *name, const char *value)
 }
 
 /* 0: go on; 1: help was asked for; -1: bad usage, said. */
-static int arguments_read(int argc, char *const *argv, struct arguments *a)
+static int arguments_read(int argc, char *const *argv, struct search *a)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--trace") == 0) {
+        if (strcmp(argv[i], "--shrink") == 0) {
+            a->shrink = true;
+        } else if (strcmp(argv[i], "--trace") == 0) {
             a->trace = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             a->quiet = true;
@@ -127,95 +159,23 @@ static int arguments_read(int argc, char *const *argv, struct arguments *a)
     return 0;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void line_print(uint64_t seed, const struct oak_sim_report *r, bool json)
-{
-    const char *verdict = r->verdict == OAK_SIM_PASSED ? "passed" : "FAILED";
-    if (json) {
-        printf("{\"seed\":%" PRIu64 ",\"verdict\":\"%s\",\"nodes\":%" PRIu64 ",\"events\":%" PRIu64
-               ",\"simulated_ms\":%" PRIu64 ",\"operations\":%" PRIu64 ",\"commits\":%" PRIu64
-               ",\"crashes\":%" PRIu64 ",\"partitions\":%" PRIu64 ",\"pauses\":%" PRIu64
-               ",\"elections\":%" PRIu64 ",\"snapshots\":%" PRIu64 ",\"snapshots_resumed\":%" PRIu64
-               ",\"snapshots_rewound\":%" PRIu64 ",\"frames_damaged\":%" PRIu64 "}\n",
-               seed, verdict, r->nodes, r->events, r->simulated_ms, r->operations, r->commits,
-               r->crashes, r->partitions, r->pauses, r->elections, r->snapshots,
-               r->snapshots_resumed, r->snapshots_rewound, r->frames_damaged);
-        return;
-    }
-    printf("seed %" PRIu64 ": %s, %" PRIu64 " nodes, %.1f s, %" PRIu64 " operations, %" PRIu64
-           " commits, %" PRIu64 " crashes, %" PRIu64 " partitions, %" PRIu64 " pauses, %" PRIu64
-           " elections, %" PRIu64 " snapshots (%" PRIu64 " resumed, %" PRIu64 " rewound)\n",
-           seed, verdict, r->nodes, (double)r->simulated_ms / 1000, r->operations, r->commits,
-           r->crashes, r->partitions, r->pauses, r->elections, r->snapshots, r->snapshots_resumed,
-           r->snapshots_rewound);
-}
-
-static void failure_print(uint64_t seed, const struct arguments *a, const struct oak_sim_report *r)
-{
-    fprintf(stderr, "FAILED  %s\nseed    %" PRIu64 "\nreplay  oakum sim --seed %" PRIu64, r->what,
-            seed, seed);
-    if (a->simulated_ms != 0) {
-        fprintf(stderr, " --simulated-seconds %" PRIu64, a->simulated_ms / 1000);
-    }
-    if (a->bug != OAK_BUG_NONE) {
-        fprintf(stderr, " --bug %s", oak_bug_name(a->bug));
-    }
-    fprintf(stderr, " --trace\nabout   docs/internals/simulator.md explains each line\n");
-}
-
 int oak_sim_main(int argc, char *const *argv)
 {
-    struct arguments a = {0};
+    struct search a = {0};
     int read = arguments_read(argc, argv, &a);
     if (read != 0) {
+        free(a.only);
         return read > 0 ? 0 : 2;
     }
     if (!a.seed_given) {
-        struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        a.seed = (uint64_t)t.tv_sec * 1000003u + (uint64_t)t.tv_nsec;
+        a.seed = search_seed();
     }
-    uint64_t seeds = a.seeds != 0 ? a.seeds : a.seed_given && a.seconds == 0 ? 1 : UINT64_MAX;
-    double limit = a.seconds != 0 ? (double)a.seconds : seeds == UINT64_MAX ? 10 : 1e18;
+    a.seeds = a.seeds != 0 ? a.seeds : a.seed_given && a.seconds == 0 ? 1 : UINT64_MAX;
+    a.seconds = a.seconds == 0 && a.seeds == UINT64_MAX ? 10 : a.seconds;
 #if defined(OAK_ZOO)
     oak_bug_awake = a.bug;
 #endif
-    if (!a.json) {
-        printf("seeds from %" PRIu64 "\n", a.seed);
-        fflush(stdout);
-    }
-    double start = seconds_now();
-    uint64_t passed = 0, failed = 0, simulated_ms = 0;
-    for (uint64_t i = 0; i < seeds && seconds_now() - start < limit && failed == 0; i++) {
-        const struct oak_sim_options options = {
-            .seed = a.seed + i,
-            .simulated_ms = a.simulated_ms,
-            .trace = a.trace,
-            .alloc = oak_alloc_libc(),
-        };
-        struct oak_sim_report report;
-        oak_sim_run(&options, &report);
-        simulated_ms += report.simulated_ms;
-        passed += report.verdict == OAK_SIM_PASSED ? 1 : 0;
-        failed += report.verdict == OAK_SIM_PASSED ? 0 : 1;
-        if (!a.quiet || report.verdict == OAK_SIM_FAILED) {
-            line_print(options.seed, &report, a.json);
-        }
-        if (report.verdict == OAK_SIM_FAILED) {
-            failure_print(options.seed, &a, &report);
-        }
-    }
-    double took = seconds_now() - start;
-    if (!a.json) {
-        printf("%.1f simulated hours in %.1f minutes: %.1f simulated hours a minute\n",
-               (double)simulated_ms / 3.6e6, took / 60, (double)simulated_ms / 3.6e6 / (took / 60));
-        printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
-    }
-    return failed == 0 ? 0 : 1;
+    int code = search_run(&a);
+    free(a.only);
+    return code;
 }

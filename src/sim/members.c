@@ -16,13 +16,20 @@ void sim__members_plan(struct sim *s)
 {
     struct members *m = &s->members;
     oak_prng_init(&m->prng, s->options->seed ^ 0x6d656d626572ull);
-    bool wanted = s->plan.nodes >= 3 && s->plan.ambush == AMBUSH_NONE;
+    bool wanted = s->plan.nodes >= 3 && s->plan.ambush == AMBUSH_NONE && s->plan.groups == 1;
     bool changes = wanted && oak_prng_chance(&m->prng, 1, 3);
     bool transfers = wanted && oak_prng_chance(&m->prng, 1, 3);
     m->change_ms = changes ? oak_prng_between(&m->prng, 300, 5000) : 0;
     m->transfer_ms = transfers ? oak_prng_between(&m->prng, 500, 5000) : 0;
     m->cuts = oak_prng_chance(&m->prng, 1, 2) ? (unsigned)oak_prng_between(&m->prng, 10, 60) : 0;
     uint64_t most = (uint64_t)s->plan.nodes;
+    s->plan.has[OAK_SIM_CHANGE] = changes;
+    s->plan.has[OAK_SIM_HANDOVER] = transfers;
+    if (changes) {
+        /* Which nodes are a minority, or a connected majority, changes with the group. */
+        s->plan.victims = 0;
+        s->plan.core = false;
+    }
     m->born = changes ? (int)oak_prng_between(&m->prng, 1, most) : s->plan.nodes;
 }
 
@@ -50,10 +57,10 @@ static struct node *leader(struct sim *s)
     uint64_t term = 0;
     for (int i = 0; i < s->world.node_count; i++) {
         struct oak_replica_status status;
-        if (s->nodes[i].replica == NULL) {
+        if (!s->nodes[i].up) {
             continue;
         }
-        oak_replica_status(s->nodes[i].replica, &status);
+        oak_replica_status(sim__first(s, i)->replica, &status);
         if (status.raft.role == OAK_RAFT_LEADER && status.raft.term > term) {
             found = &s->nodes[i];
             term = status.raft.term;
@@ -65,7 +72,7 @@ static struct node *leader(struct sim *s)
 static bool is_ready(struct node *n, uint64_t id)
 {
     struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
-    size_t count = oak_replica_peers(n->replica, rows, OAK_COUNT_OF(rows));
+    size_t count = oak_replica_peers(n->members[0].replica, rows, OAK_COUNT_OF(rows));
     for (size_t i = 0; i < count; i++) {
         if (rows[i].id == id) {
             return rows[i].ready;
@@ -108,42 +115,45 @@ static void change_cut(struct sim *s, const struct node *n, const struct oak_raf
         }
     }
     s->report->partitions++;
-    sim__trace(s, "-- a cut in the middle of a change");
+    sim__tell(s, "-- a cut in the middle of a change");
     uint64_t ms = oak_prng_between(&s->members.prng, 1000, 6000);
     world_at(w, w->now_ns + ms * SIM_MS, -1, cut_event, s, oak_bytes(NULL, 0), 0);
 }
 
 /* `restless`: how many of a thousand get a new part; 0: all become voters. */
-static void change(struct sim *s, struct node *n, uint64_t restless)
+static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id)
 {
     struct members *m = &s->members;
-    const struct oak_raft_config *now = oak_replica_config(n->replica);
+    const struct oak_raft_config *now = oak_replica_config(n->members[0].replica);
     struct oak_raft_config target = {.lease_ms = now->lease_ms, .drift_ppm = now->drift_ppm};
     for (int i = 0; i < s->world.node_count; i++) {
-        uint64_t id = (uint64_t)i + 1;
-        bool voter = ids_have(now->voters, now->voter_count, id);
-        bool learner = ids_have(now->learners, now->learner_count, id);
+        uint64_t member = (uint64_t)i + 1;
+        bool voter = ids_have(now->voters, now->voter_count, member);
+        bool learner = ids_have(now->learners, now->learner_count, member);
         uint64_t part = voter ? 2 : learner ? 1 : 0;
         if (restless == 0) {
             part = 2;
         } else if (oak_prng_below(&m->prng, 1000) < restless) {
             part = oak_prng_below(&m->prng, 3);
         }
-        if (part == 2 && (voter || is_ready(n, id))) {
-            target.voters[target.voter_count++] = id;
+        if (part == 2 && (voter || is_ready(n, member))) {
+            target.voters[target.voter_count++] = member;
         } else if (part != 0) {
-            target.learners[target.learner_count++] = id;
+            target.learners[target.learner_count++] = member;
         }
     }
     if (m->busy || target.voter_count == 0) {
         return;
     }
     m->request = (struct oak_replica_request){.done = change_done};
-    m->busy = oak_replica_reconfigure(n->replica, &target, &m->request) == 0;
-    if (m->busy) {
-        sim__trace(s, "-- n%d is asked for %u voters and %u learners", n->index + 1,
-                   target.voter_count, target.learner_count);
-        if (restless > 0 && oak_prng_chance(&m->prng, m->cuts, 100)) {
+    m->busy = oak_replica_reconfigure(n->members[0].replica, &target, &m->request) == 0;
+    if (m->busy && restless == 0) {
+        sim__tell(s, "-- n%d is asked for %u voters and %u learners", n->index + 1,
+                  target.voter_count, target.learner_count);
+    } else if (m->busy) {
+        sim__fault_tell(s, OAK_SIM_CHANGE, id, "n%d is asked for %u voters and %u learners",
+                        n->index + 1, target.voter_count, target.learner_count);
+        if (oak_prng_chance(&m->prng, m->cuts, 100)) {
             change_cut(s, n, now, &target);
         }
     }
@@ -163,9 +173,13 @@ static void change_event(struct world *w, struct event *e)
 {
     struct sim *s = e->arg;
     struct node *n = leader(s);
+    struct oak_prng p;
+    uint32_t id = 0;
     (void)w;
-    if (n != NULL) {
-        change(s, n, s->settling ? 0 : 1 + oak_prng_below(&s->members.prng, 900));
+    if (n != NULL && s->settling) {
+        change(s, n, 0, 0);
+    } else if (n != NULL && sim__reaction(s, OAK_SIM_CHANGE, 1, 1, &p, &id)) {
+        change(s, n, 1 + oak_prng_below(&p, 900), id);
     }
     later(s, s->settling ? SETTLE_STEP_MS : some(s, s->members.change_ms), change_event);
 }
@@ -174,12 +188,17 @@ static void transfer_event(struct world *w, struct event *e)
 {
     struct sim *s = e->arg;
     struct node *n = leader(s);
+    struct oak_prng p;
+    uint32_t id;
     if (s->settling) {
         return;
     }
-    if (n != NULL) {
-        uint64_t to = oak_prng_below(&s->members.prng, (uint64_t)w->node_count + 1);
-        (void)!oak_replica_transfer(n->replica, to);
+    if (n != NULL && sim__reaction(s, OAK_SIM_HANDOVER, 1, 1, &p, &id)) {
+        uint64_t to = oak_prng_below(&p, (uint64_t)w->node_count + 1);
+        if (oak_replica_transfer(n->members[0].replica, to) == 0) {
+            sim__fault_tell(s, OAK_SIM_HANDOVER, id, "n%d hands over to %s%llu", n->index + 1,
+                            to == 0 ? "whom it likes: " : "n", (unsigned long long)to);
+        }
     }
     later(s, some(s, s->members.transfer_ms), transfer_event);
 }
@@ -194,25 +213,33 @@ void sim__members_start(struct sim *s)
     }
 }
 
-bool sim__members_whole(const struct sim *s)
+bool sim__members_whole(struct sim *s)
 {
     for (int i = 0; i < s->world.node_count; i++) {
-        const struct oak_raft_config *c = oak_replica_config(s->nodes[i].replica);
-        if (c->voter_count != (uint32_t)s->world.node_count || c->voter_outgoing_count != 0) {
+        if (s->nodes[i].dead) {
+            continue;
+        }
+        const struct oak_raft_config *c = oak_replica_config(sim__first(s, i)->replica);
+        for (int other = 0; other < s->world.node_count; other++) {
+            if (!s->nodes[other].dead &&
+                !ids_have(c->voters, c->voter_count, (uint64_t)other + 1)) {
+                return false;
+            }
+        }
+        if (c->voter_outgoing_count != 0) {
             return false;
         }
     }
     return true;
 }
 
-void sim__members_look(struct node *n)
+void sim__members_look(struct member *m, const struct oak_replica_status *status)
 {
-    struct oak_replica_status status;
-    oak_replica_status(n->replica, &status);
-    const struct oak_raft_config *c = oak_replica_config(n->replica);
-    if (status.raft.role == OAK_RAFT_LEADER && status.raft.config_index <= status.raft.commit &&
-        !ids_have(c->voters, c->voter_count, n->id) &&
-        !ids_have(c->voters_outgoing, c->voter_outgoing_count, n->id)) {
-        sim__fail(n->sim, "membership: node %d leads a group that it has left", n->index + 1);
+    const struct oak_raft_config *c = oak_replica_config(m->replica);
+    uint64_t id = m->node->id;
+    if (status->raft.role == OAK_RAFT_LEADER && status->raft.config_index <= status->raft.commit &&
+        !ids_have(c->voters, c->voter_count, id) &&
+        !ids_have(c->voters_outgoing, c->voter_outgoing_count, id)) {
+        sim__fail(m->group->sim, "membership: %s leads a group that it has left", m->name);
     }
 }

@@ -56,8 +56,7 @@ static void put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
     k->mod = m->revision + 1;
     k->version++;
     k->value_size = request->value.len;
-    OAK_ASSERT_LE(request->value.len, sizeof(k->value));
-    memcpy(k->value, request->value.data, request->value.len);
+    k->value_crc = oak_crc32c(0, request->value.data, request->value.len);
 }
 
 static bool holds(const struct model_kv *m, const Etcdserverpb__Compare *c)
@@ -65,7 +64,8 @@ static bool holds(const struct model_kv *m, const Etcdserverpb__Compare *c)
     OAK_ASSERT_EQ(c->target, ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE);
     OAK_ASSERT_EQ(c->result, ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL);
     const struct model_key *k = sim__model_find(m, oak_proto_bytes(c->key));
-    return k != NULL && oak_bytes_eq(oak_bytes(k->value, k->value_size), oak_proto_bytes(c->value));
+    return k != NULL && k->value_size == c->value.len &&
+           k->value_crc == oak_crc32c(0, c->value.data, c->value.len);
 }
 
 /* Whether it changed anything. */

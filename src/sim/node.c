@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node.c: one node of the cluster: the real replica on a simulated machine.
+/* node.c: one node of the cluster: real replicas on a simulated machine, and their one journal.
  *
- * A crash: the disk dies, the replica is closed against the dead disk (so that its memory is freed,
- * and its closing path is run with failing calls), the machine's events are lost, and what was not
- * synced is decided by chance. A node that can't start again although its disk kept its promises is
- * a failure of the run.
+ * A crash: the disk dies, the replicas and then the journal are closed against the dead disk (so
+ * that their memory is freed, and their closing paths are run with failing calls), the machine's
+ * events are lost, and what was not synced is decided by chance. A node that can't start again
+ * although its disk kept its promises is a failure of the run.
  */
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "sim/internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #define CLUSTER 77
-#define GROUP   1
+
+static struct sim_disk *disk_of(const struct node *n)
+{
+    return n->sim->world.machines[n->index].disk;
+}
+
+struct member *sim__first(struct sim *s, int node)
+{
+    return &s->nodes[node].members[0];
+}
 
 static void log_line(void *user, enum oak_log_level level, const char *text)
 {
@@ -23,22 +32,32 @@ static void log_line(void *user, enum oak_log_level level, const char *text)
 
 static void frame_send(void *user, uint64_t to, bool bulk, struct oak_bytes frame)
 {
-    struct node *n = user;
+    struct member *m = user;
+    struct node *n = m->node;
     (void)bulk;
     OAK_ASSERT(to >= 1 && to <= (uint64_t)n->sim->world.node_count);
-    if (n->replica != NULL || !sim_disk_died(n->sim->world.machines[n->index].disk)) {
-        sim__promise_watch(n, frame);
-        sim__transfer_send(n, (int)to - 1, frame);
+    if (!sim_disk_died(disk_of(n))) {
+        sim__promise_watch(m, frame);
+        sim__transfer_send(m, (int)to - 1, frame);
     }
+}
+
+/* The process may end itself: its machine dies, or its disk has failed it. */
+static bool end_is_legal(const struct node *n, int error)
+{
+    return sim_disk_died(disk_of(n)) || sim_disk_broken(disk_of(n)) ||
+           (n->rotten && error == OAK_ECORRUPT);
 }
 
 static void on_fatal(void *user, int error, const char *text)
 {
-    struct node *n = user;
+    struct member *m = user;
+    struct node *n = m->node;
     n->fatal = true;
-    if (!sim_disk_died(n->sim->world.machines[n->index].disk)) {
-        sim__fail(n->sim, "node %d ended itself: %s (%s)", n->index + 1, text,
-                  oak_error_name(error));
+    if (!end_is_legal(n, error)) {
+        sim__fail(n->sim, "%s ended itself: %s (%s)", m->name, text, oak_error_name(error));
+    } else if (!sim_disk_died(disk_of(n))) {
+        sim__tell(n->sim, "n%d ends itself: %s", n->index + 1, text);
     }
 }
 
@@ -53,65 +72,158 @@ void sim__node_init(struct sim *s, int index)
     *n = (struct node){.sim = s, .index = index, .id = (uint64_t)index + 1};
     snprintf(n->dir, sizeof(n->dir), "/node%d", index + 1);
     n->log = (struct oak_log){.write = log_line, .user = n, .level = OAK_LOG_INFO};
+    n->members = calloc((size_t)s->plan.groups, sizeof(*n->members));
+    OAK_ASSERT(n->members != NULL);
+    for (int g = 0; g < s->plan.groups; g++) {
+        struct member *m = &n->members[g];
+        *m = (struct member){.node = n, .group = &s->groups[g]};
+        if (s->plan.groups == 1) {
+            snprintf(m->name, sizeof(m->name), "node %d", index + 1);
+            snprintf(m->dir, sizeof(m->dir), "%s", n->dir);
+        } else {
+            snprintf(m->name, sizeof(m->name), "node %d, group %d", index + 1, g + 1);
+            snprintf(m->dir, sizeof(m->dir), "/node%d/group%d", index + 1, g + 1);
+        }
+    }
 }
+
+void sim__node_fini(struct node *n)
+{
+    free(n->members);
+}
+
+/* -- down -------------------------------------------------------------------------------------- */
 
 static void restart_event(struct world *w, struct event *e)
 {
     struct node *n = e->arg;
     (void)w;
-    if (n->replica == NULL && !n->sim->failed) {
+    if (!n->up && !n->held && !n->dead && !n->sim->failed) {
         sim__node_start(n);
     }
+}
+
+void sim__node_restart(struct node *n, uint64_t ms)
+{
+    struct world *w = &n->sim->world;
+    world_at(w, w->now_ns + ms * SIM_MS, -1, restart_event, n, oak_bytes(NULL, 0), 0);
 }
 
 static void restart_later(struct node *n)
 {
     struct world *w = &n->sim->world;
-    uint64_t most = (n->sim->plan.churn ? 400 : 4000) * SIM_MS;
+    uint64_t most = (n->sim->plan.has[OAK_SIM_CHURN] || n->sim->settling ? 400 : 4000) * SIM_MS;
     uint64_t wait = 10 * SIM_MS + oak_prng_below(&w->prng, most);
     world_at(w, w->now_ns + wait, -1, restart_event, n, oak_bytes(NULL, 0), 0);
 }
 
-static void on_closed(void *user)
+static void on_journal_closed(void *user)
 {
     struct node *n = user;
     n->journal = NULL;
 }
 
+static void journal_close(struct node *n)
+{
+    if (n->journal != NULL && n->open == 0) {
+        oak_journal_close(n->journal, on_journal_closed, n);
+    }
+}
+
 static void on_replica_closed(void *user)
 {
     struct node *n = user;
-    oak_journal_close(n->journal, on_closed, n);
+    OAK_ASSERT_GT(n->open, 0);
+    n->open--;
+    journal_close(n);
 }
 
-/* The machine died while it started, or before: what is on its disk now is what the next start
- * finds. */
+/* All that runs is closed; what is on its disk now is what the next start finds. */
 static void machine_off(struct node *n)
 {
-    struct sim_disk *disk = n->sim->world.machines[n->index].disk;
-    if (n->journal != NULL && !n->closing) {
-        oak_journal_close(n->journal, on_closed, n);
+    struct sim *s = n->sim;
+    n->up = false;
+    n->open = 0;
+    for (int g = 0; g < s->plan.groups; g++) {
+        n->open += n->members[g].replica != NULL ? 1 : 0;
     }
-    n->closing = false;
-    world_kill(&n->sim->world, n->index);
-    OAK_ASSERT(n->journal == NULL);
-    if (n->store != NULL) {
-        oak_store_close(n->store);
-        n->store = NULL;
+    if (n->open == 0) {
+        journal_close(n);
     }
-    n->sim->report->writes_lost -= sim_disk_lost(disk);
+    for (int g = 0; g < s->plan.groups; g++) {
+        struct oak_replica *replica = n->members[g].replica;
+        n->members[g].replica = NULL;
+        if (replica != NULL) {
+            oak_replica_close(replica, on_replica_closed, n);
+        }
+    }
+    sim__clients_lost(s, n->index);
+    world_kill(&s->world, n->index);
+    OAK_ASSERT(n->journal == NULL && n->open == 0);
+    for (int g = 0; g < s->plan.groups; g++) {
+        if (n->members[g].store != NULL) {
+            oak_store_close(n->members[g].store);
+            n->members[g].store = NULL;
+        }
+    }
+    struct sim_disk *disk = disk_of(n);
+    s->report->writes_lost -= sim_disk_lost(disk);
     sim_disk_crash(disk);
-    n->sim->report->writes_lost += sim_disk_lost(disk);
+    s->report->writes_lost += sim_disk_lost(disk);
 }
+
+/* Its peers hear of it at once, later by their own time-outs, or when they try to send. */
+static void peers_tell(struct node *n)
+{
+    struct sim *s = n->sim;
+    if (s->settling || !oak_prng_chance(&s->world.prng, 1, 2)) {
+        return;
+    }
+    for (int i = 0; i < s->world.node_count; i++) {
+        if (i != n->index) {
+            sim__link_reset(s, n->index, i);
+        }
+    }
+}
+
+void sim__node_crash(struct node *n)
+{
+    struct sim *s = n->sim;
+    if (!n->up) {
+        return;
+    }
+    for (int g = 0; g < s->plan.groups; g++) {
+        struct oak_replica_status status;
+        oak_replica_status(n->members[g].replica, &status);
+        n->members[g].died_term = status.raft.term;
+        s->report->reads_leased += status.reads_leased;
+        s->report->reads_inherited += status.reads_inherited;
+    }
+    s->report->crashes++;
+    sim__tell(s, "n%d crashes", n->index + 1);
+    sim_disk_die(disk_of(n));
+    /* The clients of a node that dies hear nothing: their requests end as "not known". */
+    machine_off(n);
+    peers_tell(n);
+    restart_later(n);
+}
+
+/* -- up ---------------------------------------------------------------------------------------- */
 
 /* How far the state machine is, for the repair of a damaged log. */
 static bool store_applied(void *user, uint64_t group, uint64_t *index, uint64_t *term)
 {
     const struct node *n = user;
-    const struct oak_store_state *state = oak_store_state(n->store);
-    *index = state->applied;
-    *term = state->applied_term;
-    return group == GROUP;
+    for (int g = 0; g < n->sim->plan.groups; g++) {
+        const struct member *m = &n->members[g];
+        if (m->group->id == group && m->store != NULL) {
+            const struct oak_store_state *state = oak_store_state(m->store);
+            *index = state->applied;
+            *term = state->applied_term;
+            return true;
+        }
+    }
+    return false;
 }
 
 static int journal_open(struct node *n, struct oak_errbuf *e)
@@ -129,134 +241,157 @@ static int journal_open(struct node *n, struct oak_errbuf *e)
         .applied = store_applied,
         .user = n,
     };
-    return oak_journal_open(&options, &n->journal, e);
-}
-
-static int parts_open(struct node *n, struct oak_errbuf *e)
-{
-    struct sim *s = n->sim;
-    struct machine *m = &s->world.machines[n->index];
-    char store_dir[64];
-    snprintf(store_dir, sizeof(store_dir), "%s/store", n->dir);
-    const struct oak_store_options store = {
-        .disk = sim_disk_port(m->disk), .log = &n->log, .dir = store_dir, .group = GROUP};
-    int error = oak_store_open_memory(&store, &n->store, e);
-    if (error != 0) {
-        n->store = NULL;
-        return error;
-    }
-    error = journal_open(n, e);
+    int error = oak_journal_open(&options, &n->journal, e);
     if (error != 0) {
         n->journal = NULL;
-        return error;
     }
+    return error;
+}
+
+static int replica_open(struct member *m, struct oak_errbuf *e)
+{
+    struct node *n = m->node;
+    struct sim *s = n->sim;
+    struct machine *machine = &s->world.machines[n->index];
     static const char *const urls[] = {"http://sim"};
     struct oak_replica_options options = {
         .cluster = CLUSTER,
         .id = n->id,
-        .group = GROUP,
+        .group = m->group->id,
         .name = n->dir,
         .client_urls = urls,
         .client_url_count = 1,
-        .heartbeat_ms = 100,
-        .election_ms = 1000,
+        .heartbeat_ms = SIM_HEARTBEAT_MS,
+        .election_ms = SIM_ELECTION_MS,
         .flush_bytes = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
         .repair = true,
-        .loop = &m->loop,
+        .loop = &machine->loop,
         .journal = n->journal,
-        .worker = m->worker,
-        .disk = sim_disk_port(m->disk),
-        .dir = n->dir,
-        .store = n->store,
-        .transport = {.send = frame_send, .user = n},
+        .worker = machine->worker,
+        .disk = sim_disk_port(machine->disk),
+        .dir = m->dir,
+        .store = m->store,
+        .transport = {.send = frame_send, .user = m},
         .log = &n->log,
         .applied = on_applied,
         .fatal = on_fatal,
-        .user = n,
+        .user = m,
     };
     sim__transfer_options(s, &options);
     sim__members_bootstrap(s, n->index, &options.bootstrap);
     options.bootstrap.lease_ms = s->leases.lease_ms;
     options.bootstrap.drift_ppm = s->leases.drift_ppm;
     options.clock_error_ms = s->leases.clock_error_ms;
-    options.lease_wanted = s->leases.wishes;
-    options.lease_ms = s->leases.wish_ms[n->index];
-    options.drift_ppm = s->leases.drift_ppm;
-    error = oak_replica_open(&options, &n->replica, e);
-    oak_journal_recovered_drop(n->journal);
+    int error = oak_replica_open(&options, &m->replica, e);
+    if (error != 0) {
+        m->replica = NULL;
+    }
     return error;
+}
+
+static int store_open(struct member *m, struct oak_errbuf *e)
+{
+    char store_dir[64];
+    snprintf(store_dir, sizeof(store_dir), "%s/store", m->dir);
+    const struct oak_store_options store = {.disk = sim_disk_port(disk_of(m->node)),
+                                            .log = &m->node->log,
+                                            .dir = store_dir,
+                                            .group = m->group->id};
+    m->commit_seen = 0;
+    m->applied_seen = 0;
+    m->installing_seen = false;
+    m->transfer = (struct transfer_seen){0};
+    int error = oak_store_open_memory(&store, &m->store, e);
+    if (error != 0) {
+        m->store = NULL;
+    }
+    return error;
+}
+
+/* The stores first: the repair of the log asks how far they are. */
+static int parts_open(struct node *n, struct oak_errbuf *e)
+{
+    int error = 0;
+    for (int g = 0; error == 0 && g < n->sim->plan.groups; g++) {
+        error = store_open(&n->members[g], e);
+    }
+    error = error == 0 ? journal_open(n, e) : error;
+    for (int g = 0; error == 0 && g < n->sim->plan.groups; g++) {
+        error = replica_open(&n->members[g], e);
+    }
+    if (n->journal != NULL) {
+        oak_journal_recovered_drop(n->journal);
+    }
+    return error;
+}
+
+/* It could not start: its machine died in the middle of it, or its disk let it down. */
+static void start_failed(struct node *n, int error, const char *text)
+{
+    struct sim *s = n->sim;
+    if (n->rotten && !sim_disk_died(disk_of(n)) && error == OAK_ECORRUPT) {
+        sim__tell(s, "n%d refuses to start, and stays down: %s", n->index + 1, text);
+        n->dead = true;
+    } else if (!end_is_legal(n, error)) {
+        sim__fail(s, "node %d can't start again: %s", n->index + 1, text);
+    }
+    sim_disk_die(disk_of(n));
+    machine_off(n);
+    if (!n->dead) {
+        restart_later(n);
+    }
 }
 
 void sim__node_start(struct node *n)
 {
     struct sim *s = n->sim;
-    struct machine *m = &s->world.machines[n->index];
     struct oak_errbuf e = {.text = ""};
+    OAK_ASSERT(!n->up && !n->dead);
     world_boot(&s->world, n->index);
     n->fatal = false;
-    n->commit_seen = 0;
-    n->applied_seen = 0;
-    n->installing_seen = false;
-    n->transfer = (struct transfer_seen){0};
-    if (!s->settling && oak_prng_chance(&s->world.prng, 1, 10)) {
-        sim_disk_die_after(m->disk, 1 + oak_prng_below(&s->world.prng, 40));
-    }
+    sim__start_new(n);
     int error = parts_open(n, &e);
-    sim__trace(s, "n%d starts%s%s", n->index + 1, error == 0 ? "" : ": ", e.text);
+    sim__tell(s, "n%d starts%s%s", n->index + 1, error == 0 ? "" : ": ", e.text);
     if (error != 0) {
-        n->replica = NULL;
-        if (!sim_disk_died(m->disk)) {
-            sim__fail(s, "node %d can't start again: %s", n->index + 1, e.text);
-        }
-        machine_off(n);
-        restart_later(n);
+        start_failed(n, error, e.text);
         return;
     }
-    struct oak_replica_status status;
-    oak_replica_status(n->replica, &status);
-    if (status.raft.in_doubt) {
-        sim__fail(s, "node %d is in doubt about its log, and its disk kept its promises",
-                  n->index + 1);
+    n->up = true;
+    for (int g = 0; g < s->plan.groups; g++) {
+        struct oak_replica_status status;
+        oak_replica_status(n->members[g].replica, &status);
+        if (status.raft.in_doubt && !n->rotten) {
+            sim__fail(s, "%s is in doubt about its log, and its disk kept its promises",
+                      n->members[g].name);
+        }
+        if (!status.raft.in_doubt) {
+            sim__promise_started(&n->members[g]);
+        }
     }
-    sim__promise_started(n);
 }
 
-void sim__node_crash(struct node *n)
+/* -- looking ----------------------------------------------------------------------------------- */
+
+void sim__node_look(struct node *n, int group)
 {
     struct sim *s = n->sim;
-    struct oak_replica *replica = n->replica;
-    if (replica == NULL) {
+    if (!n->up) {
         return;
     }
-    struct oak_replica_status status;
-    oak_replica_status(replica, &status);
-    n->died_term = status.raft.term;
-    s->report->reads_leased += status.reads_leased;
-    s->report->reads_inherited += status.reads_inherited;
-    s->report->crashes++;
-    sim__trace(s, "n%d crashes", n->index + 1);
-    sim_disk_die(s->world.machines[n->index].disk);
-    n->replica = NULL;
-    n->closing = true;
-    /* The clients of a node that dies hear nothing: their requests end as "not known". */
-    oak_replica_close(replica, on_replica_closed, n);
-    sim__clients_lost(s, n->index);
-    machine_off(n);
-    restart_later(n);
-}
-
-void sim__node_look(struct node *n)
-{
-    if (n->replica == NULL) {
-        return;
-    }
-    if (n->fatal || sim_disk_died(n->sim->world.machines[n->index].disk)) {
+    if (n->fatal || sim_disk_died(disk_of(n))) {
         sim__node_crash(n);
         return;
     }
-    sim__check_step(n);
-    sim__members_look(n);
-    sim__transfer_look(n);
+    if (group >= 0) {
+        sim__check_step(&n->members[group]);
+        return;
+    }
+    /* Of many groups a few are looked at each time; who leads is told by frames too. */
+    int count = OAK_MIN(4, s->plan.groups);
+    for (int i = 0; i < count && n->up; i++) {
+        int g = s->plan.groups <= 4 ? i : (int)(s->turn++ % (unsigned)s->plan.groups);
+        sim__check_step(&n->members[g]);
+    }
 }

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim.c: one run: draw a plan, let things break, heal, wait for calm, check.
- *
- * The second phase ends when every node has applied everything, twice in a row with answers to
- * clients between, or fails when that takes longer than SETTLE_MS of virtual time.
+/* sim.c: one run: draw a plan, let things break, heal a majority, heal all, check.
  */
 #include "sim/internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PHASE_MS_PLAIN 60000
-#define SETTLE_MS      60000
-/* Answers that each client must have had in the second phase. */
-#define SETTLE_ANSWERS 3
 
 void sim__fail(struct sim *s, const char *format, ...)
 {
@@ -25,32 +20,21 @@ void sim__fail(struct sim *s, const char *format, ...)
     va_start(args, format);
     vsnprintf(s->report->what, sizeof(s->report->what), format, args);
     va_end(args);
-    sim__trace(s, "** %s", s->report->what);
+    s->report->failed_ms = s->world.now_ns / SIM_MS;
+    sim__tell(s, "** %s", s->report->what);
+    sim__story_write(s);
 }
 
-void sim__trace(struct sim *s, const char *format, ...)
-{
-    if (!s->options->trace) {
-        return;
-    }
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    printf("%10.3f %s\n", (double)s->world.now_ns / 1e9, text);
-}
-
-static void deliver(struct world *w, int to, int from, struct oak_bytes frame)
+static void deliver(struct world *w, int to, int from, int group, struct oak_bytes frame)
 {
     struct sim *s = w->user;
     (void)from;
-    if (s->nodes[to].replica != NULL && !s->nodes[to].fatal) {
-        oak_replica_receive(s->nodes[to].replica, frame);
+    if (s->nodes[to].up && !s->nodes[to].fatal) {
+        oak_replica_receive(s->nodes[to].members[group].replica, frame);
     }
 }
 
-static bool step(struct sim *s)
+bool sim__step(struct sim *s)
 {
     if (!world_step(&s->world)) {
         sim__fail(s, "nothing is left to happen: every timer is gone");
@@ -59,7 +43,7 @@ static bool step(struct sim *s)
     int touched = s->world.touched;
     for (int i = 0; i < s->world.node_count && !s->failed; i++) {
         if (touched < 0 || touched == i) {
-            sim__node_look(&s->nodes[i]);
+            sim__node_look(&s->nodes[i], s->world.touched_group);
         }
     }
     if (!s->failed) {
@@ -68,43 +52,15 @@ static bool step(struct sim *s)
     return !s->failed;
 }
 
-static bool calm(struct sim *s)
+static void history_judge(struct group *g)
 {
-    for (int i = 0; i < s->plan.clients; i++) {
-        if (s->clients[i].answered < SETTLE_ANSWERS) {
-            return false;
-        }
-    }
-    return sim__settled(s);
-}
-
-static void phase_two(struct sim *s)
-{
-    sim__heal(s);
-    for (int i = 0; i < s->plan.clients; i++) {
-        s->clients[i].answered = 0;
-    }
-    uint64_t until = s->world.now_ns + SETTLE_MS * SIM_MS;
-    while (!s->failed && !calm(s)) {
-        if (s->world.now_ns > until) {
-            sim__fail(s,
-                      "liveness: %d s after all faults ended, not all nodes are equal or not all "
-                      "clients are answered",
-                      SETTLE_MS / 1000);
-            return;
-        }
-        (void)step(s);
-    }
-}
-
-static void history_judge(struct sim *s)
-{
-    char what[sizeof(s->report->what)];
+    struct sim *s = g->sim;
+    char what[sizeof(s->report->what) - 32];
     size_t undecided;
-    if (!history_check(&s->history, what, sizeof(what), &undecided)) {
+    if (!history_check(&g->history, what, sizeof(what), &undecided)) {
         sim__fail(s, "linearizability: %s", what);
     }
-    if (!history_revisions(&s->history, what, sizeof(what))) {
+    if (!history_revisions(&g->history, what, sizeof(what))) {
         sim__fail(s, "revisions: %s", what);
     }
     if (undecided > 0) {
@@ -112,52 +68,70 @@ static void history_judge(struct sim *s)
     }
 }
 
+static void groups_judge(struct sim *s)
+{
+    for (int g = 0; g < s->plan.groups && !s->failed; g++) {
+        sim__check_equal(&s->groups[g]);
+        if (!s->failed) {
+            sim__check_reads(&s->groups[g]);
+            history_judge(&s->groups[g]);
+        }
+    }
+}
+
 static void snapshots_count(struct sim *s)
 {
     for (int i = 0; i < s->world.node_count; i++) {
-        struct oak_replica_status status;
-        if (s->nodes[i].replica != NULL) {
-            oak_replica_status(s->nodes[i].replica, &status);
+        for (int g = 0; g < s->plan.groups && s->nodes[i].up; g++) {
+            struct oak_replica_status status;
+            oak_replica_status(s->nodes[i].members[g].replica, &status);
             s->report->snapshots += status.snapshots_received;
         }
     }
 }
 
-static void sim_end(struct sim *s)
+/* -- making and ending ------------------------------------------------------------------------- */
+
+void sim__groups_make(struct sim *s)
 {
-    s->settling = true;
-    for (int i = 0; i < s->world.node_count; i++) {
-        sim__node_crash(&s->nodes[i]);
+    s->groups = calloc((size_t)s->plan.groups, sizeof(*s->groups));
+    OAK_ASSERT(s->groups != NULL);
+    for (int g = 0; g < s->plan.groups; g++) {
+        s->groups[g] = (struct group){.sim = s, .index = g, .id = (uint64_t)g + 1};
     }
-    for (int i = 0; i < s->plan.clients; i++) {
-        sim__client_stop(&s->clients[i]);
-    }
-    world_fini(&s->world);
-    history_fini(&s->history);
-    oak_buf_fini(&s->chains);
-    oak_buf_fini(&s->leaders);
-    oak_buf_fini(&s->votes);
-    oak_arena_fini(&s->frame_arena);
-    sim__model_fini(&s->model);
-    s->options->alloc.resize(s->options->alloc.user, s->entries, 0);
-    s->options->alloc.resize(s->options->alloc.user, s, 0);
 }
 
-void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *report)
+static void group_fini(struct group *g)
 {
-    struct sim *s = options->alloc.resize(options->alloc.user, NULL, sizeof(*s));
-    OAK_ASSERT(s != NULL);
-    *s = (struct sim){.options = options, .report = report};
-    *report = (struct oak_sim_report){.verdict = OAK_SIM_PASSED};
+    history_fini(&g->history);
+    oak_buf_fini(&g->chains);
+    oak_buf_fini(&g->leaders);
+    oak_buf_fini(&g->votes);
+    sim__model_fini(&g->model);
+    struct oak_alloc a = g->sim->options->alloc;
+    a.resize(a.user, g->entries, 0);
+}
+
+void sim__groups_free(struct sim *s)
+{
+    for (int g = 0; g < s->plan.groups; g++) {
+        group_fini(&s->groups[g]);
+    }
+    free(s->groups);
+}
+
+static void sim_begin(struct sim *s)
+{
     oak_arena_init(&s->frame_arena, 4096, OAK_MIB);
     sim__plan_draw(s);
-    sim__transfer_plan(s);
-    sim__members_plan(s);
-    world_init(&s->world, options->seed, s->plan.nodes);
-    sim__clocks_draw(s);
+    world_init(&s->world, s->options->seed, s->plan.nodes);
     s->world.deliver = deliver;
     s->world.user = s;
-    report->nodes = (uint64_t)s->plan.nodes;
+    sim__transfer_plan(s);
+    sim__members_plan(s);
+    sim__clocks_draw(s);
+    sim__schedule_draw(s);
+    sim__groups_make(s);
     for (int i = 0; i < s->plan.nodes; i++) {
         sim__node_init(s, i);
         sim__node_start(&s->nodes[i]);
@@ -167,25 +141,62 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
     }
     sim__nemesis_start(s);
     sim__members_start(s);
+}
+
+static void report_end(struct sim *s)
+{
+    struct oak_sim_report *r = s->report;
+    snapshots_count(s);
+    r->nodes = (uint64_t)s->plan.nodes;
+    r->clients = (uint64_t)s->plan.clients;
+    r->groups = (uint64_t)s->plan.groups;
+    r->events = s->world.steps;
+    r->digest = s->world.digest;
+    r->simulated_ms = s->world.now_ns / SIM_MS - 1000;
+    r->frames_lost = s->world.frames_lost;
+    r->frames_repeated = s->world.frames_repeated;
+    r->partitions += r->faults[OAK_SIM_PARTITION];
+    r->pauses += r->faults[OAK_SIM_PAUSE];
+}
+
+static void sim_end(struct sim *s)
+{
+    s->settling = true;
+    for (int i = 0; i < s->world.node_count; i++) {
+        sim__node_crash(&s->nodes[i]);
+        sim__node_fini(&s->nodes[i]);
+    }
+    for (int i = 0; i < s->plan.clients; i++) {
+        sim__client_stop(&s->clients[i]);
+    }
+    world_fini(&s->world);
+    sim__groups_free(s);
+    free(s->faults);
+    oak_arena_fini(&s->frame_arena);
+    s->options->alloc.resize(s->options->alloc.user, s, 0);
+}
+
+void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *report)
+{
+    struct sim *s = options->alloc.resize(options->alloc.user, NULL, sizeof(*s));
+    OAK_ASSERT(s != NULL);
+    *s = (struct sim){.options = options, .report = report};
+    *report = (struct oak_sim_report){.verdict = OAK_SIM_PASSED};
+    sim_begin(s);
     uint64_t ms = options->simulated_ms != 0 ? options->simulated_ms : PHASE_MS_PLAIN;
     uint64_t until = s->world.now_ns + ms * SIM_MS;
-    while (!s->failed && s->world.now_ns < until && step(s)) {
+    while (!s->failed && s->world.now_ns < until && sim__step(s)) {
     }
     if (!s->failed) {
-        phase_two(s);
+        sim__phase_core(s);
     }
     if (!s->failed) {
-        sim__check_equal(s);
+        sim__phase_settle(s);
     }
     if (!s->failed) {
-        sim__check_reads(s);
-        history_judge(s);
+        groups_judge(s);
     }
-    snapshots_count(s);
-    report->events = s->world.steps;
-    report->simulated_ms = s->world.now_ns / SIM_MS - 1000;
-    report->frames_lost = s->world.frames_lost;
-    report->frames_repeated = s->world.frames_repeated;
+    report_end(s);
     uint64_t crashes = report->crashes;
     sim_end(s);
     report->crashes = crashes;

@@ -21,6 +21,21 @@ void sim__transfer_plan(struct sim *s)
         .trouble = oak_prng_chance(p, 2, 3) ? (unsigned)oak_prng_between(p, 20, 90) : 0,
         .damage = oak_prng_chance(p, 1, 3) ? (unsigned)oak_prng_between(p, 1, 30) : 0,
     };
+    /* A majority that needs a snapshot to be one takes as long as that takes; and bursts make
+     * large ones. */
+    if (s->plan.core || s->plan.has[OAK_SIM_BURST]) {
+        plan->rate = 0;
+        plan->chunk_bytes = OAK_MAX(plan->chunk_bytes, 4096u);
+    }
+    struct oak_prng dice;
+    uint32_t id;
+    s->plan.has[OAK_SIM_TRANSFER] = plan->trouble > 0;
+    s->plan.has[OAK_SIM_FLIP] = plan->damage > 0;
+    if (!sim__reaction(s, OAK_SIM_FLIP, 1, 1, &dice, &id)) {
+        plan->damage = 0;
+    } else {
+        sim__fault_tell(s, OAK_SIM_FLIP, id, "in %u of 1000 frames a bit turns", plan->damage);
+    }
 }
 
 void sim__transfer_options(const struct sim *s, struct oak_replica_options *o)
@@ -32,13 +47,14 @@ void sim__transfer_options(const struct sim *s, struct oak_replica_options *o)
     o->snapshot_send_rate = plan->rate;
 }
 
-void sim__transfer_send(struct node *n, int to, struct oak_bytes frame)
+void sim__transfer_send(struct member *m, int to, struct oak_bytes frame)
 {
-    struct sim *s = n->sim;
+    struct sim *s = m->group->sim;
+    int from = m->node->index, group = m->group->index;
     struct oak_prng *p = &s->transfer_prng;
     if (s->settling || s->plan.transfer.damage == 0 ||
         !oak_prng_chance(p, s->plan.transfer.damage, 1000)) {
-        world_send(&s->world, n->index, to, frame);
+        world_send(&s->world, from, to, group, frame);
         return;
     }
     struct oak_buf damaged = {0};
@@ -46,96 +62,100 @@ void sim__transfer_send(struct node *n, int to, struct oak_bytes frame)
     OAK_ASSERT_EQ(error, 0);
     damaged.data[oak_prng_below(p, frame.size)] ^= (uint8_t)(1u << oak_prng_below(p, 8));
     s->report->frames_damaged++;
-    world_send(&s->world, n->index, to, oak_buf_bytes(&damaged));
+    world_send(&s->world, from, to, group, oak_buf_bytes(&damaged));
     oak_buf_fini(&damaged);
 }
 
-static void connection_break(struct sim *s, int a, int b)
-{
-    world_lose(&s->world, a, b);
-    world_lose(&s->world, b, a);
-    if (s->nodes[a].replica != NULL) {
-        oak_replica_lost(s->nodes[a].replica, s->nodes[b].id);
-    }
-    if (s->nodes[b].replica != NULL) {
-        oak_replica_lost(s->nodes[b].replica, s->nodes[a].id);
-    }
-}
-
 /* The receiver is still at it: something happens to it, to who leads, or between them. */
-static void trouble_event(struct world *w, struct event *e)
+static void trouble_make(struct member *m, int leader, uint32_t id, struct oak_prng *p)
 {
-    struct node *n = e->arg;
-    struct sim *s = n->sim;
-    struct oak_prng *p = &s->transfer_prng;
-    struct oak_replica_status status;
-    if (s->settling || n->replica == NULL) {
-        return;
-    }
-    oak_replica_status(n->replica, &status);
-    int leader = (int)status.raft.leader - 1;
-    if (!status.receiving) {
-        return;
-    }
+    struct sim *s = m->group->sim;
+    struct world *w = &s->world;
+    struct node *n = m->node;
+    const enum oak_sim_fault kind = OAK_SIM_TRANSFER;
     switch (oak_prng_below(p, 6)) {
     case 0:
-        sim__trace(s, "-- n%d dies while it receives a snapshot", n->index + 1);
+        sim__fault_tell(s, kind, id, "n%d dies while it receives a snapshot", n->index + 1);
         sim__node_crash(n);
         break;
     case 1:
+        sim__fault_tell(s, kind, id, "n%d will die in a call of its disk", n->index + 1);
         sim_disk_die_after(w->machines[n->index].disk, 1 + oak_prng_below(p, 12));
         break;
     case 2:
+        sim__fault_tell(s, kind, id, "n%d sleeps while it receives a snapshot", n->index + 1);
         w->machines[n->index].paused_until_ns = w->now_ns + oak_prng_below(p, 8000) * SIM_MS;
         break;
     case 3:
-        if (leader >= 0 && s->nodes[leader].replica != NULL) {
-            sim__trace(s, "-- n%d dies while it sends a snapshot", leader + 1);
+        if (leader >= 0 && s->nodes[leader].up) {
+            sim__fault_tell(s, kind, id, "n%d dies while it sends a snapshot", leader + 1);
             sim__node_crash(&s->nodes[leader]);
         }
         break;
     default:
-        sim__trace(s, "-- n%d loses its connections while it receives a snapshot", n->index + 1);
+        sim__fault_tell(s, kind, id, "n%d loses its connections while it receives a snapshot",
+                        n->index + 1);
         for (int i = 0; i < w->node_count; i++) {
             if (i != n->index) {
-                connection_break(s, n->index, i);
+                sim__link_reset(s, n->index, i);
             }
         }
         break;
     }
 }
 
-static void trouble_plan(struct node *n)
+struct trouble {
+    struct member *member;
+    struct oak_prng dice;
+    uint32_t id;
+};
+
+static void trouble_event(struct world *w, struct event *e)
 {
-    struct sim *s = n->sim;
-    struct oak_prng *p = &s->transfer_prng;
-    if (s->settling || !oak_prng_chance(p, s->plan.transfer.trouble, 100)) {
+    struct trouble t;
+    struct oak_replica_status status;
+    (void)w;
+    OAK_ASSERT_EQ(e->bytes.size, sizeof(t));
+    memcpy(&t, e->bytes.data, sizeof(t));
+    if (t.member->group->sim->settling || t.member->replica == NULL) {
         return;
     }
-    uint64_t wait = oak_prng_below(p, oak_prng_chance(p, 1, 2) ? 50 : 1000) * SIM_MS;
-    world_at(&s->world, s->world.now_ns + wait, -1, trouble_event, n, oak_bytes(NULL, 0), 0);
+    oak_replica_status(t.member->replica, &status);
+    if (status.receiving) {
+        trouble_make(t.member, (int)status.raft.leader - 1, t.id, &t.dice);
+    }
 }
 
-void sim__transfer_look(struct node *n)
+static void trouble_plan(struct member *m)
 {
-    struct sim *s = n->sim;
-    struct oak_replica_status status;
-    struct transfer_seen *seen = &n->transfer;
-    oak_replica_status(n->replica, &status);
-    if (status.receiving && !seen->receiving) {
-        trouble_plan(n);
+    struct sim *s = m->group->sim;
+    struct trouble t = {.member = m};
+    if (!sim__reaction(s, OAK_SIM_TRANSFER, s->plan.transfer.trouble, 100, &t.dice, &t.id)) {
+        return;
     }
-    if (status.snapshots_resumed > seen->resumed) {
-        sim__trace(s, "-- n%d goes on with a snapshot that it had begun in an earlier life",
-                   n->index + 1);
-        trouble_plan(n);
+    uint64_t wait = oak_prng_below(&t.dice, oak_prng_chance(&t.dice, 1, 2) ? 50 : 1000) * SIM_MS;
+    world_at(&s->world, s->world.now_ns + wait, -1, trouble_event, NULL, oak_bytes(&t, sizeof(t)),
+             0);
+}
+
+void sim__transfer_look(struct member *m, const struct oak_replica_status *status)
+{
+    struct sim *s = m->group->sim;
+    struct transfer_seen *seen = &m->transfer;
+    if (status->receiving && !seen->receiving) {
+        trouble_plan(m);
     }
-    if (status.snapshots_damaged > 0) {
-        sim__fail(s, "node %d has received a snapshot that is not what was sent", n->index + 1);
+    if (status->snapshots_resumed > seen->resumed) {
+        sim__tell(s, "-- n%d goes on with a snapshot that it had begun in an earlier life",
+                  m->node->index + 1);
+        trouble_plan(m);
     }
-    s->report->snapshots_resumed += status.snapshots_resumed - seen->resumed;
-    s->report->snapshots_rewound += status.snapshot_rewinds - seen->rewound;
-    *seen = (struct transfer_seen){.receiving = status.receiving,
-                                   .resumed = status.snapshots_resumed,
-                                   .rewound = status.snapshot_rewinds};
+    if (status->snapshots_damaged > 0 && !m->node->rotten) {
+        sim__fail(s, "%s has received a snapshot that is not what was sent", m->name);
+    }
+    s->report->snapshots_resumed += status->snapshots_resumed - seen->resumed;
+    s->report->snapshots_rewound += status->snapshot_rewinds - seen->rewound;
+    *seen = (struct transfer_seen){.receiving = status->receiving,
+                                   .resumed = status->snapshots_resumed,
+                                   .rewound = status->snapshot_rewinds};
 }

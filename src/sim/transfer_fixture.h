@@ -52,19 +52,20 @@ static struct scene *scene_of(struct world *w)
     return OAK_CONTAINER_OF(s->options, struct scene, options);
 }
 
-static void scene_deliver(struct world *w, int to, int from, struct oak_bytes frame)
+static void scene_deliver(struct world *w, int to, int from, int group, struct oak_bytes frame)
 {
     struct scene *sc = scene_of(w);
     struct node *n = &sc->s->nodes[to];
     (void)from;
+    (void)group;
     bool snap = frame.data[3] == OAK_PEER_CHUNK || frame.data[3] == OAK_PEER_CHUNK_ACK;
     if (sc->record && snap && sc->frame_count < SCENE_FRAMES) {
         sc->frame_to[sc->frame_count] = to;
         assert_int_equal(oak_buf_append(&sc->frames[sc->frame_count], frame.data, frame.size), 0);
         sc->frame_count++;
     }
-    if (n->replica != NULL && !n->fatal) {
-        oak_replica_receive(n->replica, frame);
+    if (n->up && !n->fatal) {
+        oak_replica_receive(n->members[0].replica, frame);
     }
 }
 
@@ -74,7 +75,7 @@ static bool scene_step(struct scene *sc)
     assert_true(world_step(&s->world));
     for (int i = 0; i < SCENE_NODES && !s->failed; i++) {
         if (s->world.touched < 0 || s->world.touched == i) {
-            sim__node_look(&s->nodes[i]);
+            sim__node_look(&s->nodes[i], -1);
         }
     }
     return !s->failed;
@@ -90,8 +91,8 @@ static void scene_check(struct scene *sc)
 static struct oak_replica_status scene_status(struct scene *sc, int node)
 {
     struct oak_replica_status status = {0};
-    if (sc->s->nodes[node].replica != NULL) {
-        oak_replica_status(sc->s->nodes[node].replica, &status);
+    if (sc->s->nodes[node].up) {
+        oak_replica_status(sim__first(sc->s, node)->replica, &status);
     }
     return status;
 }
@@ -153,7 +154,7 @@ static void scene_puts(struct scene *sc, int node, unsigned count)
         size_t size = etcdserverpb__put_request__pack(&put, packed);
         sc->put = (struct oak_replica_request){.done = scene_put_done};
         sc->put_done = false;
-        assert_int_equal(oak_replica_propose(sc->s->nodes[node].replica, OAK_KV_PUT,
+        assert_int_equal(oak_replica_propose(sim__first(sc->s, node)->replica, OAK_KV_PUT,
                                              oak_bytes(packed, size), &sc->put),
                          0);
         SCENE_UNTIL(sc, 20000, sc->put_done);
@@ -252,6 +253,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
     *s = (struct sim){.options = &sc->options, .report = &sc->report, .settling = true};
     s->plan = (struct plan){
         .nodes = SCENE_NODES,
+        .groups = 1,
         .flush_bytes = 4 * OAK_KIB,
         .tail_entries = 6,
         .segment_bytes = 64 * OAK_KIB,
@@ -265,7 +267,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
     s->world.user = s;
     s->world.delay_min_ns = SIM_MS / 5;
     s->world.delay_spread_ns = SIM_MS;
-    s->members.born = SCENE_NODES;
+    sim__groups_make(s);
     for (int i = 0; i < SCENE_NODES; i++) {
         sim__node_init(s, i);
         sim__node_start(&s->nodes[i]);
@@ -295,18 +297,15 @@ static void scene_end(struct scene *sc)
 {
     struct sim *s = sc->s;
     SCENE_UNTIL(sc, 120000, scene_equal(sc));
-    sim__check_equal(s);
+    sim__check_equal(&s->groups[0]);
     scene_check(sc);
     for (int i = 0; i < SCENE_NODES; i++) {
         sim__node_crash(&s->nodes[i]);
+        sim__node_fini(&s->nodes[i]);
     }
     world_fini(&s->world);
-    oak_buf_fini(&s->chains);
-    oak_buf_fini(&s->leaders);
-    oak_buf_fini(&s->votes);
+    sim__groups_free(s);
     oak_arena_fini(&s->frame_arena);
-    sim__model_fini(&s->model);
-    s->options->alloc.resize(s->options->alloc.user, s->entries, 0);
     free(s);
     for (size_t i = 0; i < SCENE_FRAMES; i++) {
         oak_buf_fini(&sc->frames[i]);

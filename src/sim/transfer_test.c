@@ -80,7 +80,7 @@ static void a_connection_that_breaks_costs_no_more_than_the_window(void **state)
         scene_cut(sc, sc->victim, true);
         world_lose(&sc->s->world, sc->leader, sc->victim);
         world_lose(&sc->s->world, sc->victim, sc->leader);
-        oak_replica_lost(sc->s->nodes[sc->leader].replica, sc->s->nodes[sc->victim].id);
+        oak_replica_lost(sim__first(sc->s, sc->leader)->replica, sc->s->nodes[sc->victim].id);
         scene_run(sc, 1500);
         scene_cut(sc, sc->victim, false);
     }
@@ -141,7 +141,7 @@ static void a_long_installation_is_not_cancelled_and_reads_go_on(void **state)
     unsigned reads = 0;
     while (scene_status(sc, sc->victim).applied == applied) {
         struct oak_store_kv kv;
-        struct oak_store *store = sc->s->nodes[sc->victim].store;
+        struct oak_store *store = sim__first(sc->s, sc->victim)->store;
         assert_int_equal(oak_store_get(store, oak_bytes_str("key/3"), 0, &kv), 0);
         assert_int_equal(oak_store_get(store, oak_bytes_str("key/30"), 0, &kv), OAK_ENOENT);
         reads++;
@@ -178,7 +178,7 @@ static void a_full_disk_refuses_and_heals(void **state)
         uint64_t crashes = sc->report.crashes;
         sim__node_crash(&sc->s->nodes[sc->victim]);
         assert_int_equal(sc->report.crashes, crashes + 1);
-        SCENE_UNTIL(sc, 10000, sc->s->nodes[sc->victim].replica != NULL);
+        SCENE_UNTIL(sc, 10000, sc->s->nodes[sc->victim].up);
         scene_run(sc, 10000);
         assert_int_equal(scene_status(sc, sc->victim).snapshots_received, 0);
         sc->disk.full = false;
@@ -223,7 +223,7 @@ static void late_frames_of_an_earlier_transfer_change_nothing(void **state)
     SCENE_UNTIL(sc, 30000, receives(sc, received + 1));
     for (size_t i = 0; i < sc->frame_count; i++) {
         struct node *n = &sc->s->nodes[sc->frame_to[i]];
-        oak_replica_receive(n->replica, oak_buf_bytes(&sc->frames[i]));
+        oak_replica_receive(n->members[0].replica, oak_buf_bytes(&sc->frames[i]));
         assert_true(scene_step(sc));
     }
     SCENE_UNTIL(sc, 60000, scene_status(sc, sc->victim).snapshots_received == 2);

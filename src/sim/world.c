@@ -79,6 +79,7 @@ static struct event *event_make(struct world *w, uint64_t at_ns, int node,
     e->life = node >= 0 ? w->machines[node].life : 0;
     e->run = run;
     e->arg = arg;
+    e->group = -1;
     return e;
 }
 
@@ -107,6 +108,36 @@ static void after_run(struct machine *m)
     m->after_next = NULL;
 }
 
+static void digest_add(struct world *w, uint64_t x)
+{
+    uint64_t h = w->digest ^ (x + 0x9e3779b97f4a7c15u + (w->digest << 6) + (w->digest >> 2));
+    h *= 0xff51afd7ed558ccdu;
+    w->digest = h ^ (h >> 33);
+}
+
+/* How long a slow machine's events wait at most. */
+#define QUEUE_NS_MAX (500 * SIM_MS)
+
+/* The machine is not at it yet: the event comes again later. */
+static bool put_off(struct world *w, struct machine *m, struct event *e)
+{
+    if (m->paused_until_ns > w->now_ns) {
+        /* A process that goes on finds its timers and what came for it in no set order. */
+        e->at_ns = m->paused_until_ns;
+        e->tie = oak_prng_u64(&w->prng);
+    } else if (m->busy_until_ns > w->now_ns && !e->queued) {
+        /* Its turn comes behind those that wait; what comes faster than it is worked off is kept
+         * back by whoever sends, so that the queue does not grow without an end. */
+        e->queued = true;
+        e->at_ns = m->busy_until_ns;
+        m->busy_until_ns = OAK_MIN(e->at_ns + m->event_ns, w->now_ns + QUEUE_NS_MAX);
+    } else {
+        return false;
+    }
+    heap_push(w, e);
+    return true;
+}
+
 bool world_step(struct world *w)
 {
     if (w->heap_count == 0) {
@@ -117,21 +148,20 @@ bool world_step(struct world *w)
     w->now_ns = e->at_ns;
     w->steps++;
     w->touched = e->node;
+    w->touched_group = e->group;
     struct machine *m = e->node >= 0 ? &w->machines[e->node] : NULL;
     if (m != NULL && (!m->up || m->life != e->life)) {
         event_free(e);
         return true;
     }
-    if (m != NULL && m->paused_until_ns > w->now_ns) {
-        /* A process that goes on finds its timers and what came for it in no set order. */
-        e->at_ns = m->paused_until_ns;
-        e->tie = oak_prng_u64(&w->prng);
-        heap_push(w, e);
+    if (m != NULL && put_off(w, m, e)) {
         return true;
     }
+    digest_add(w, w->now_ns ^ e->order << 32 ^ (uint64_t)(e->node + 1) << 24);
     e->run(w, e);
     if (m != NULL && m->up && m->life == e->life) {
         after_run(m);
+        m->busy_until_ns = e->queued ? m->busy_until_ns : w->now_ns + m->event_ns;
     }
     event_free(e);
     return true;
@@ -188,14 +218,28 @@ static void timer_stop(void *user, struct oak_timer *timer)
     timer->running = false;
 }
 
+/* Power may be cut right before or right behind a task of this actor. */
+static void doom_meet(struct machine *m, enum doom doom)
+{
+    if (m->doom == doom) {
+        m->doom = DOOM_NONE;
+        sim_disk_die(m->disk);
+    }
+}
+
 /* An actor's turn: whatever moment was drawn for a task, they run in the order of their posting. */
 static void task_event(struct world *w, struct event *e)
 {
+    struct machine *m = &w->machines[e->node];
+    enum doom before = e->arg == &m->log_tasks      ? DOOM_LOG_BEFORE
+                       : e->arg == &m->worker_tasks ? DOOM_WORKER_BEFORE
+                                                    : DOOM_LOOP_BEFORE;
     struct oak_list *node = oak_list_pop(e->arg);
-    (void)w;
     OAK_ASSERT(node != NULL);
     struct oak_task *task = OAK_LIST_ENTRY(node, struct oak_task, link);
+    doom_meet(m, before);
     task->run(task);
+    doom_meet(m, before + 1);
 }
 
 static void task_push(struct machine *m, struct oak_list *tasks, struct oak_task *task,
@@ -261,6 +305,8 @@ void world_boot(struct world *w, int node)
     m->life++;
     m->up = true;
     m->paused_until_ns = 0;
+    m->busy_until_ns = 0;
+    m->doom = DOOM_NONE;
     oak_list_init(&m->after);
     oak_list_init(&m->loop_tasks);
     oak_list_init(&m->log_tasks);
@@ -306,27 +352,66 @@ void world_kill(struct world *w, int node)
 
 static void frame_event(struct world *w, struct event *e)
 {
-    w->deliver(w, e->node, e->from, e->bytes);
+    w->deliver(w, e->node, e->from, e->group, e->bytes);
 }
 
-static void frame_push(struct world *w, int from, int to, struct oak_bytes frame)
+static void frame_push(struct world *w, int from, int to, int group, struct oak_bytes frame)
 {
-    uint64_t delay = w->delay_min_ns + oak_prng_below(&w->prng, w->delay_spread_ns + 1);
-    world_at(w, w->now_ns + delay, to, frame_event, NULL, frame, from);
+    uint64_t at = w->now_ns + w->delay_min_ns + oak_prng_below(&w->prng, w->delay_spread_ns + 1);
+    at = OAK_MAX(at, w->clogged_until_ns[from][to]);
+    struct event *e = event_make(w, at, to, frame_event, NULL);
+    uint8_t *copy = malloc(frame.size);
+    OAK_ASSERT(copy != NULL);
+    memcpy(copy, frame.data, frame.size);
+    e->bytes = oak_bytes(copy, frame.size);
+    e->from = from;
+    e->group = group;
+    heap_push(w, e);
 }
 
-void world_send(struct world *w, int from, int to, struct oak_bytes frame)
+static void frame_record(struct world *w, int from, int to, int group, struct oak_bytes frame)
+{
+    struct old_frame *old = &w->old[oak_prng_below(&w->prng, SIM_OLD_FRAMES)];
+    oak_buf_clear(&old->bytes);
+    int error = oak_buf_append(&old->bytes, frame.data, frame.size);
+    OAK_ASSERT_EQ(error, 0);
+    old->from = from;
+    old->to = to;
+    old->group = group;
+}
+
+static void frame_send(struct world *w, int from, int to, int group, struct oak_bytes frame)
 {
     bool lost = w->cut[from][to] || !w->machines[to].up || oak_prng_chance(&w->prng, w->loss, 1000);
     if (lost) {
         w->frames_lost++;
         return;
     }
-    frame_push(w, from, to, frame);
+    frame_push(w, from, to, group, frame);
     if (oak_prng_chance(&w->prng, w->repeat, 1000)) {
         w->frames_repeated++;
-        frame_push(w, from, to, frame);
+        frame_push(w, from, to, group, frame);
     }
+}
+
+void world_send(struct world *w, int from, int to, int group, struct oak_bytes frame)
+{
+    digest_add(w, oak_crc32c(0, frame.data, frame.size));
+    frame_send(w, from, to, group, frame);
+    if (w->recording && oak_prng_chance(&w->prng, 1, 16)) {
+        frame_record(w, from, to, group, frame);
+    }
+}
+
+bool world_send_old(struct world *w, size_t place)
+{
+    OAK_ASSERT_LT(place, SIM_OLD_FRAMES);
+    const struct old_frame *old = &w->old[place];
+    if (old->bytes.size == 0) {
+        return false;
+    }
+    frame_send(w, old->from, old->to, old->group, oak_buf_bytes(&old->bytes));
+    return true;
 }
 
 void world_lose(struct world *w, int from, int to)
@@ -381,6 +466,9 @@ void world_fini(struct world *w)
         event_free(w->heap[i]);
     }
     free(w->heap);
+    for (size_t i = 0; i < SIM_OLD_FRAMES; i++) {
+        oak_buf_fini(&w->old[i].bytes);
+    }
     for (int i = 0; i < w->node_count; i++) {
         sim_disk_free(w->machines[i].disk);
     }

@@ -8,12 +8,14 @@
 #define OAK_SIM_WORLD_H
 
 #include "port/port.h"
+#include "sim/disk.h"
 
 #define SIM_NODES_MAX 7
 #define SIM_MS        1000000ull
+/* Frames kept for later. */
+#define SIM_OLD_FRAMES 64
 
 struct world;
-struct sim_disk;
 
 struct event {
     uint64_t at_ns;
@@ -25,6 +27,20 @@ struct event {
     void *arg;
     struct oak_bytes bytes; /* owned: freed with the event */
     int from;
+    int group;   /* of a frame; -1: no frame */
+    bool queued; /* it has waited for its turn on a slow machine */
+};
+
+/* The moment of a task at which the machine loses its power. */
+enum doom {
+    DOOM_NONE,
+    DOOM_LOG_BEFORE, /* the log writer has come to its task, and has not begun it */
+    DOOM_LOG_AFTER,  /* all is on disk, and nobody has heard */
+    DOOM_WORKER_BEFORE,
+    DOOM_WORKER_AFTER,
+    DOOM_LOOP_BEFORE, /* what an actor brings back is not taken any more */
+    DOOM_LOOP_AFTER,  /* it was taken, and what follows from it may be under way */
+    DOOM_COUNT,
 };
 
 /* clocks.c: what a machine's clocks show. Zeros: the world's time. */
@@ -42,6 +58,9 @@ struct machine {
     uint64_t life; /* rises with every crash: what was on its way to an older one is lost */
     bool up;
     uint64_t paused_until_ns;
+    uint64_t busy_until_ns; /* a slow machine is still at its last event */
+    uint64_t event_ns;      /* what each event takes on it */
+    enum doom doom;
     struct oak_loop loop;
     struct oak_exec log_writer;
     struct oak_exec worker;
@@ -55,6 +74,12 @@ struct machine {
     uint64_t worker_ns; /* and of one of the worker */
 };
 
+/* A frame as it once was sent. */
+struct old_frame {
+    int from, to, group;
+    struct oak_buf bytes; /* empty: the place is free */
+};
+
 struct world {
     struct oak_prng prng;
     uint64_t now_ns;
@@ -65,15 +90,21 @@ struct world {
     struct machine machines[SIM_NODES_MAX];
     int node_count;
     uint64_t steps;
-    int touched; /* by the last step: this node alone; -1: any */
+    uint64_t digest;   /* of all that has happened: equal runs, equal digests */
+    int touched;       /* by the last step: this node alone; -1: any */
+    int touched_group; /* and of it this group alone; -1: any */
     /* The network: rates in parts per thousand, delays in ns; cut[a][b]: nothing goes from a to b.
      */
     unsigned loss, repeat;
     uint64_t delay_min_ns, delay_spread_ns;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
-    void (*deliver)(struct world *w, int to, int from, struct oak_bytes frame);
+    /* What goes from a to b before this moment is kept and arrives then, in its order. */
+    uint64_t clogged_until_ns[SIM_NODES_MAX][SIM_NODES_MAX];
+    void (*deliver)(struct world *w, int to, int from, int group, struct oak_bytes frame);
     void *user;
     uint64_t frames_lost, frames_repeated;
+    bool recording; /* frames are kept by chance, to be sent again much later */
+    struct old_frame old[SIM_OLD_FRAMES];
 };
 
 void world_init(struct world *w, uint64_t seed, int nodes);
@@ -84,8 +115,10 @@ void world_at(struct world *w, uint64_t at_ns, int node,
               int from);
 /* Do the next event; false when there is none. */
 bool world_step(struct world *w);
-/* Send a frame from one node to another, through whatever the network does to it. */
-void world_send(struct world *w, int from, int to, struct oak_bytes frame);
+/* Send a group's frame from one node to another, through whatever the network does to it. */
+void world_send(struct world *w, int from, int to, int group, struct oak_bytes frame);
+/* Send again, now, what stands at this place of the old frames; false: nothing does. */
+bool world_send_old(struct world *w, size_t place);
 /* Frames that are on their way from one node to another are lost. */
 void world_lose(struct world *w, int from, int to);
 /* The node's machine stops: all its events are lost. */
@@ -98,19 +131,5 @@ uint64_t sim_clock_mono(const struct sim_clock *c, uint64_t now_ns);
 /* When does the monotonic clock show that? */
 uint64_t sim_clock_when(const struct sim_clock *c, uint64_t mono_ns);
 uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns);
-
-/* disk.c */
-struct sim_disk *sim_disk_new(struct world *w);
-void sim_disk_free(struct sim_disk *d);
-const struct oak_disk *sim_disk_port(struct sim_disk *d);
-/* Power is gone: each sector written and not synced is kept, lost or torn by chance, names not
- * synced likewise. Open files are closed. */
-void sim_disk_crash(struct sim_disk *d);
-/* After `calls` more calls the machine dies inside that call: it and all later ones fail with
- * OAK_ECLOSED, and `died` is set, until sim_disk_crash. */
-void sim_disk_die_after(struct sim_disk *d, uint64_t calls);
-void sim_disk_die(struct sim_disk *d);
-bool sim_disk_died(const struct sim_disk *d);
-uint64_t sim_disk_lost(const struct sim_disk *d);
 
 #endif

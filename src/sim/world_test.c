@@ -24,10 +24,11 @@ static void note(struct world *w, struct event *e)
     seen->what[seen->count++] = e->from;
 }
 
-static void note_frame(struct world *w, int to, int from, struct oak_bytes frame)
+static void note_frame(struct world *w, int to, int from, int group, struct oak_bytes frame)
 {
     struct seen *seen = w->user;
     (void)from;
+    (void)group;
     assert_int_equal(frame.size, 1);
     seen->at[seen->count] = w->now_ns;
     seen->what[seen->count++] = to;
@@ -108,15 +109,15 @@ static void a_cut_loses_one_direction_and_what_is_under_way_only_when_asked(void
     w.deliver = note_frame;
     world_boot(&w, 0);
     world_boot(&w, 1);
-    world_send(&w, 0, 1, oak_bytes("a", 1));
+    world_send(&w, 0, 1, 0, oak_bytes("a", 1));
     w.cut[0][1] = true;
-    world_send(&w, 0, 1, oak_bytes("b", 1));
-    world_send(&w, 1, 0, oak_bytes("c", 1));
+    world_send(&w, 0, 1, 0, oak_bytes("b", 1));
+    world_send(&w, 1, 0, 0, oak_bytes("c", 1));
     run_until_idle(&w);
     assert_int_equal(seen.count, 2); /* a and c */
     w.cut[0][1] = false;
-    world_send(&w, 0, 1, oak_bytes("d", 1));
-    world_send(&w, 1, 0, oak_bytes("e", 1));
+    world_send(&w, 0, 1, 0, oak_bytes("d", 1));
+    world_send(&w, 1, 0, 0, oak_bytes("e", 1));
     world_lose(&w, 0, 1);
     run_until_idle(&w);
     assert_int_equal(seen.count, 3); /* and e */

@@ -41,7 +41,7 @@ static bool help_wanted(int argc, char *const *argv)
 #define SEEDS_MAX    3000
 #define HUNTERS      2 /* animals at a time */
 #define TOLD_BYTES   512
-#define SEED_SECONDS 30 /* no seed takes as long: the machine hangs */
+#define SEED_SECONDS 60 /* no seed takes as long: the machine hangs */
 
 struct hunter {
     pid_t child; /* 0: the place is free */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* disk.h: a machine's disk, and what may be done to it. */
+#ifndef OAK_SIM_DISK_H
+#define OAK_SIM_DISK_H
+
+#include "port/port.h"
+
+struct sim_disk;
+struct world;
+
+/* Calls that change something. */
+enum sim_disk_call {
+    SIM_DISK_CREATE,
+    SIM_DISK_WRITE,
+    SIM_DISK_SYNC,
+    SIM_DISK_TRUNCATE,
+    SIM_DISK_RENAME,
+    SIM_DISK_REMOVE,
+    SIM_DISK_SYNC_DIR,
+    SIM_DISK_CALLS,
+};
+
+/* Power is cut at the count-th call of a kind whose path has `part` in it: before it has had any
+ * effect, or behind its whole effect. */
+struct sim_disk_trap {
+    enum sim_disk_call call;
+    const char *part; /* "/wal", "/snap", "/store" */
+    bool after;
+    unsigned count;
+};
+
+struct sim_disk *sim_disk_new(struct world *w);
+void sim_disk_free(struct sim_disk *d);
+const struct oak_disk *sim_disk_port(struct sim_disk *d);
+/* Power is gone: each sector written and not synced is kept, lost or torn by chance, names not
+ * synced likewise. Open files are closed, and no fault that was set is set any more, but that the
+ * disk is full. */
+void sim_disk_crash(struct sim_disk *d);
+/* After `calls` more calls the machine dies inside that call: it and all later ones fail with
+ * OAK_ECLOSED, and `died` is set, until sim_disk_crash. */
+void sim_disk_die_after(struct sim_disk *d, uint64_t calls);
+void sim_disk_die_at(struct sim_disk *d, const struct sim_disk_trap *trap);
+void sim_disk_die(struct sim_disk *d);
+bool sim_disk_died(const struct sim_disk *d);
+uint64_t sim_disk_lost(const struct sim_disk *d);
+
+/* The n-th sync, or write, from now on fails with OAK_EIO; 0: none does. What a failed sync did not
+ * write is called clean from then on: another sync succeeds, and the bytes are gone with the
+ * power. */
+void sim_disk_fail(struct sim_disk *d, unsigned sync, unsigned write);
+/* No more than `room` bytes may be added: past it, OAK_ENOSPC. */
+void sim_disk_fill(struct sim_disk *d, size_t room);
+void sim_disk_empty(struct sim_disk *d);
+/* No fault is set any more; what is damaged stays damaged. */
+void sim_disk_heal(struct sim_disk *d);
+/* A call has failed with OAK_EIO or OAK_ENOSPC since the last power cut: the process may end. */
+bool sim_disk_broken(const struct sim_disk *d);
+
+/* What became certain before `before_ns` is damaged: a bit of it is turned, or (`misdirected`) a
+ * sector of the same kind of file, as well formed as it is, stands in its place. `part` chooses the
+ * files. Returns the path, NULL when there is nothing to damage. */
+const char *sim_disk_rot(struct sim_disk *d, struct oak_prng *p, const char *part,
+                         uint64_t before_ns, bool misdirected);
+
+#endif

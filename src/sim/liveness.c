@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* liveness.c: what must happen within a bound, once faults end.
+ *
+ *   core     A majority is chosen by chance, and healed: its nodes run and hear each other. What
+ *            the others do is drawn: they are down, cut off, or reach one node of the core (then a
+ *            bridge), in both directions or one; the last leader may be among them. The core must
+ *            elect a leader that all of it follows, and answer clients, within CORE_ELECTIONS
+ *            election time-outs. (Not both directions where the others and a bridge are a majority
+ *            too: a leader that they keep is as good.)
+ *   settle   All faults end. Every node must be up and have applied the same, and every client be
+ *            answered.
+ *
+ * A node that has refused to start because its disk is damaged stays out of both.
+ */
+#include "sim/internal.h"
+
+/* In the longest election time-outs (an election time-out is drawn from [1, 2) of its base). */
+#define CORE_ELECTIONS 10
+#define CORE_MS        (CORE_ELECTIONS * 2ull * SIM_ELECTION_MS)
+#define SETTLE_MS      60000
+/* Answers that each client must have had. */
+#define ANSWERS 3
+
+static bool in_core(const struct sim *s, int node)
+{
+    return (s->core >> node & 1) != 0;
+}
+
+static void answers_reset(struct sim *s)
+{
+    for (int i = 0; i < s->plan.clients; i++) {
+        s->clients[i].answered = 0;
+    }
+}
+
+static bool answered(const struct sim *s)
+{
+    for (int i = 0; i < s->plan.clients; i++) {
+        if (s->clients[i].answered < ANSWERS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- a connected majority ---------------------------------------------------------------------- */
+
+/* All that live, less some that are not needed for a majority. */
+static unsigned core_draw(struct sim *s, struct oak_prng *p)
+{
+    int count = s->world.node_count, alive = 0;
+    unsigned core = 0;
+    for (int i = 0; i < count; i++) {
+        core |= s->nodes[i].dead ? 0 : 1u << i;
+        alive += s->nodes[i].dead ? 0 : 1;
+    }
+    int leave = (int)oak_prng_below(p, (uint64_t)(alive - count / 2));
+    while (leave > 0) {
+        unsigned out = 1u << oak_prng_below(p, (uint64_t)count);
+        leave -= (core & out) != 0 ? 1 : 0;
+        core &= ~out;
+    }
+    return core;
+}
+
+enum outside {
+    OUTSIDE_DOWN,
+    OUTSIDE_CUT,
+    OUTSIDE_BRIDGED,
+    OUTSIDE_HEARS, /* a bridge, but only inwards or only outwards */
+    OUTSIDE_IS_HEARD,
+    OUTSIDE_COUNT,
+};
+
+static void outside_set(struct sim *s, int node, struct oak_prng *p)
+{
+    static const char *const names[OUTSIDE_COUNT] = {"down", "cut off", "reaches one of it",
+                                                     "hears one of it", "is heard by one of it"};
+    struct world *w = &s->world;
+    enum outside what = (enum outside)oak_prng_below(p, OUTSIDE_COUNT);
+    int others = w->node_count - __builtin_popcount(s->core);
+    what = what == OUTSIDE_BRIDGED && others + 1 > w->node_count / 2 ? OUTSIDE_CUT : what;
+    int bridge = (int)oak_prng_below(p, (uint64_t)w->node_count);
+    while (!in_core(s, bridge)) {
+        bridge = (bridge + 1) % w->node_count;
+    }
+    for (int i = 0; i < w->node_count; i++) {
+        if (!in_core(s, i)) {
+            continue;
+        }
+        bool bridged = i == bridge && what >= OUTSIDE_BRIDGED;
+        w->cut[node][i] = !bridged || what == OUTSIDE_HEARS;
+        w->cut[i][node] = !bridged || what == OUTSIDE_IS_HEARD;
+    }
+    if (what == OUTSIDE_DOWN) {
+        s->nodes[node].held = true;
+        sim__node_crash(&s->nodes[node]);
+    }
+    sim__tell(s, "-- n%d is not in the core: %s (n%d)", node + 1, names[what], bridge + 1);
+}
+
+/* Every group of the core has one leader in it, which all of the core follow. */
+static bool core_led(struct sim *s, int group)
+{
+    uint64_t leader = 0;
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct oak_replica_status status;
+        if (!in_core(s, i)) {
+            continue;
+        }
+        if (!s->nodes[i].up) {
+            return false;
+        }
+        oak_replica_status(s->nodes[i].members[group].replica, &status);
+        if (status.raft.leader == 0 || (leader != 0 && status.raft.leader != leader)) {
+            return false;
+        }
+        leader = status.raft.leader;
+    }
+    return leader != 0 && in_core(s, (int)leader - 1);
+}
+
+static bool core_well(struct sim *s)
+{
+    if (!answered(s)) {
+        return false;
+    }
+    for (int g = 0; g < s->plan.groups; g++) {
+        if (!core_led(s, g)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void alive_start(struct sim *s)
+{
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct node *n = &s->nodes[i];
+        if (!n->up && !n->held && !n->dead && !s->failed) {
+            sim__node_start(n);
+        }
+    }
+}
+
+void sim__phase_core(struct sim *s)
+{
+    struct oak_prng p;
+    oak_prng_init(&p, s->options->seed ^ 0x636f7265ull);
+    if (!s->plan.core || s->world.node_count == 1) {
+        return;
+    }
+    sim__heal(s);
+    s->core = core_draw(s, &p);
+    sim__tell(s, "-- only a connected majority is healed");
+    for (int i = 0; i < s->world.node_count; i++) {
+        if (!in_core(s, i) && !s->nodes[i].dead) {
+            outside_set(s, i, &p);
+        }
+    }
+    alive_start(s);
+    answers_reset(s);
+    uint64_t start = s->world.now_ns;
+    while (!s->failed && !core_well(s)) {
+        if (s->world.now_ns > start + CORE_MS * SIM_MS) {
+            sim__fail(s,
+                      "progress: a connected majority has not elected a leader and answered all "
+                      "clients within %d election time-outs",
+                      CORE_ELECTIONS);
+            return;
+        }
+        (void)sim__step(s);
+    }
+    s->report->core_ms = (s->world.now_ns - start) / SIM_MS;
+}
+
+/* -- everybody --------------------------------------------------------------------------------- */
+
+void sim__phase_settle(struct sim *s)
+{
+    sim__heal(s);
+    sim__tell(s, "-- all faults end");
+    s->core = 0;
+    for (int i = 0; i < s->world.node_count; i++) {
+        s->nodes[i].held = false;
+    }
+    alive_start(s);
+    answers_reset(s);
+    uint64_t until = s->world.now_ns + SETTLE_MS * SIM_MS;
+    while (!s->failed && (!answered(s) || !sim__settled(s))) {
+        if (s->world.now_ns > until) {
+            sim__fail(s,
+                      "liveness: %d s after all faults ended, not all nodes are equal or not all "
+                      "clients are answered",
+                      SETTLE_MS / 1000);
+            return;
+        }
+        (void)sim__step(s);
+    }
+}
