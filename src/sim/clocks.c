@@ -6,7 +6,8 @@
  * anything, and it jumps. Half of the runs have leases for reads; the others have exact clocks.
  *
  * A trap for long leases: the leader sleeps for about as long as its lease, and the others are
- * started anew at that moment. When the leader wakes, reads wait for it.
+ * started anew at that moment, or one of them was told to lead. When the leader wakes, reads wait
+ * for it. In some runs with leases each member wishes for another one.
  *
  * What is drawn here has dice of its own, so that a run without leases is what it was.
  */
@@ -80,6 +81,11 @@ void sim__clocks_draw(struct sim *s)
         c->wall_off_ns = oak_prng_below(&p, 2 * (uint64_t)l->clock_error_ms * SIM_MS + 1);
         c->wall_seed = l->clock_error_ms == 0 ? oak_prng_u64(&p) | 1 : 0;
     }
+    l->wishes = oak_prng_chance(&p, 1, 4);
+    for (int i = 0; i < s->world.node_count && l->wishes; i++) {
+        bool off = oak_prng_chance(&p, 1, 4);
+        l->wish_ms[i] = off ? 0 : (uint32_t)oak_prng_between(&p, 300, 2ull * l->lease_ms);
+    }
 }
 
 static struct node *leader_find(struct sim *s)
@@ -97,6 +103,56 @@ static struct node *leader_find(struct sim *s)
     return NULL;
 }
 
+/* Has it told another to lead, as far as anybody sees? */
+static bool word_is_out(const struct oak_replica *r, const struct oak_raft_status *raft)
+{
+    struct oak_raft_peer_status rows[OAK_RAFT_MEMBERS_MAX];
+    size_t count = oak_replica_peers(r, rows, OAK_COUNT_OF(rows));
+    for (size_t i = 0; raft->transfer != 0 && i < count; i++) {
+        if (rows[i].id == raft->transfer) {
+            return rows[i].match == raft->last;
+        }
+    }
+    return false;
+}
+
+static void cut_set(struct world *w, int node, bool cut)
+{
+    for (int i = 0; i < w->node_count; i++) {
+        w->cut[node][i] = w->cut[i][node] = cut && i != node;
+    }
+}
+
+static void heal_event(struct world *w, struct event *e)
+{
+    const struct node *n = e->arg;
+    cut_set(w, n->index, false);
+}
+
+/* Before it hears what comes of it, and cut off: when it wakes, nothing but reads, and its timers,
+ * tell it of the time that has passed. What it has sent is on its way. */
+static void handover_event(struct world *w, struct event *e)
+{
+    struct node *n = e->arg;
+    const struct sim_leases *l = &n->sim->leases;
+    struct oak_replica_status status;
+    if (n->sim->settling || !n->up) {
+        return;
+    }
+    const struct oak_replica *r = sim__first(n->sim, n->index)->replica;
+    oak_replica_status(r, &status);
+    if (status.raft.role != OAK_RAFT_LEADER) {
+        return;
+    }
+    if (word_is_out(r, &status.raft)) {
+        w->machines[n->index].paused_until_ns = w->now_ns + l->nap_ns;
+        cut_set(w, n->index, true);
+        world_at(w, w->now_ns + l->nap_ns + 100 * SIM_MS, -1, heal_event, n, oak_bytes(NULL, 0), 0);
+    } else if (w->now_ns < l->handover_until_ns) {
+        world_at(w, w->now_ns + SIM_MS / 10, -1, handover_event, n, oak_bytes(NULL, 0), 0);
+    }
+}
+
 static void trap_later(struct sim *s);
 
 static void trap_event(struct world *w, struct event *e)
@@ -110,10 +166,20 @@ static void trap_event(struct world *w, struct event *e)
     }
     if (leader != NULL && sim__reaction(s, OAK_SIM_NAP, 1, 1, &p, &id)) {
         uint64_t lease_ns = s->leases.lease_ms * SIM_MS;
-        uint64_t nap_ns = lease_ns / 2 + oak_prng_below(&p, lease_ns / 2);
-        w->machines[leader->index].paused_until_ns = w->now_ns + nap_ns;
-        sim__fault_tell(s, OAK_SIM_NAP, id, "n%d sleeps for %llu ms, the others are started anew",
-                        leader->index + 1, (unsigned long long)(nap_ns / SIM_MS));
+        s->leases.nap_ns = lease_ns / 2 + oak_prng_below(&p, lease_ns / 2);
+        bool hands_over = oak_prng_chance(&p, 1, 2);
+        sim__fault_tell(s, OAK_SIM_NAP, id, "n%d sleeps for %llu ms, %s", leader->index + 1,
+                        (unsigned long long)(s->leases.nap_ns / SIM_MS),
+                        hands_over ? "once it has told another to lead"
+                                   : "the others are started anew");
+        if (hands_over) {
+            (void)!oak_replica_transfer(sim__first(s, leader->index)->replica, 0);
+            s->leases.handover_until_ns = w->now_ns + 500 * SIM_MS;
+            world_at(w, w->now_ns, -1, handover_event, leader, oak_bytes(NULL, 0), 0);
+            trap_later(s);
+            return;
+        }
+        w->machines[leader->index].paused_until_ns = w->now_ns + s->leases.nap_ns;
         for (int i = 0; i < w->node_count; i++) {
             if (&s->nodes[i] != leader) {
                 sim__node_crash(&s->nodes[i]);

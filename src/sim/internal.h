@@ -111,6 +111,9 @@ struct sim_leases {
     uint32_t lease_ms;
     uint32_t drift_ppm;
     uint32_t clock_error_ms;
+    bool wishes; /* each member, when it leads, makes its own the group's */
+    uint32_t wish_ms[SIM_NODES_MAX];
+    uint64_t handover_until_ns, nap_ns; /* of the trap in clocks.c */
 };
 
 /* Who is in the group, and who leads it, as the nemesis wants it (members.c). */

@@ -284,6 +284,9 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
     options.bootstrap.lease_ms = s->leases.lease_ms;
     options.bootstrap.drift_ppm = s->leases.drift_ppm;
     options.clock_error_ms = s->leases.clock_error_ms;
+    options.lease_wanted = s->leases.wishes;
+    options.lease_ms = s->leases.wish_ms[m->node->index];
+    options.drift_ppm = s->leases.drift_ppm;
     int error = oak_replica_open(&options, &m->replica, e);
     if (error != 0) {
         m->replica = NULL;
