@@ -57,7 +57,9 @@ DIFFERENCES = [
     Difference("move-leader", None, "", "hands leadership over on request",
                "does not yet"),
     Difference("alarms", None, "",
-               "raises and clears alarms", "raises none; the list of alarms is served, empty"),
+               "NOSPACE by quota, CORRUPT; raised for the cluster, cleared by hand",
+               "NOSPACE while a member's disk is nearly full, of that member alone; in its list of "
+               "alarms, Status and `/health`; it ends by itself"),
     Difference("defrag", ["defrag"], MISSING, "gives space back to the file system on request",
                "has nothing to defragment; the method is unknown"),
     Difference("hashkv", ["endpoint hashkv"], MISSING, "hashes its history on request",

@@ -259,6 +259,7 @@ static void tick_fire(struct oak_timer *timer)
         closing_begin(c);
     }
     if (c->crowd.signals > 1) {
+        c->report->interrupted = true;
         phase_set(c, CHAOS_DONE); /* somebody is in a hurry: what is there is judged */
     }
     switch (c->phase) {

@@ -45,6 +45,7 @@ struct scene_put {
 };
 
 struct scene_node {
+    char dir[32];
     struct scene *scene;
     int index;
     struct oak_log log;
@@ -147,9 +148,9 @@ static void parts_open(struct scene_node *n, struct oak_errbuf *e)
     struct scene *s = n->scene;
     struct machine *m = &s->world.machines[n->index];
     const struct oak_disk *disk = sim_disk_port(m->disk);
-    char dir[32], store_dir[64];
-    snprintf(dir, sizeof(dir), "/node%d", n->index + 1);
-    snprintf(store_dir, sizeof(store_dir), "%s/store", dir);
+    char store_dir[64];
+    snprintf(n->dir, sizeof(n->dir), "/node%d", n->index + 1);
+    snprintf(store_dir, sizeof(store_dir), "%s/store", n->dir);
     const struct oak_store_options store = {
         .disk = disk, .log = &n->log, .dir = store_dir, .group = 1};
     int error = oak_store_open_memory(&store, &n->store, e);
@@ -158,7 +159,7 @@ static void parts_open(struct scene_node *n, struct oak_errbuf *e)
                                                 .writer = m->log_writer,
                                                 .disk = disk,
                                                 .log = &n->log,
-                                                .dir = dir,
+                                                .dir = n->dir,
                                                 .cluster = 7,
                                                 .member = (uint64_t)n->index + 1};
     error = oak_journal_open(&journal, &n->journal, e);
@@ -168,7 +169,7 @@ static void parts_open(struct scene_node *n, struct oak_errbuf *e)
         .cluster = 7,
         .id = (uint64_t)n->index + 1,
         .group = 1,
-        .name = dir,
+        .name = n->dir,
         .client_urls = urls,
         .client_url_count = 1,
         .bootstrap = {.voter_count = NODES, .voters = {1, 2, 3}},
@@ -178,7 +179,7 @@ static void parts_open(struct scene_node *n, struct oak_errbuf *e)
         .journal = n->journal,
         .worker = m->worker,
         .disk = disk,
-        .dir = dir,
+        .dir = n->dir,
         .store = n->store,
         .transport = {.send = frame_send, .user = n},
         .log = &n->log,
