@@ -2,7 +2,8 @@
 /* crowd.c: connections, calls, and the hook in which they end.
  *
  * Can fail     a call that could not leave ends as unsent; every other ends with a status.
- * Invariants   a call is in one place: under way, in `answered`, resting, or with its owner.
+ * Invariants   a call is in one place: under way, in `answered`, resting, or with its owner;
+ *              while one is in `answered`, the hook has a turn in this round, or `soon` is set.
  */
 #include "chaos/crowd.h"
 
@@ -13,12 +14,28 @@ uint64_t crowd_now(const struct crowd *c)
     return c->loop->clock.mono_ns(c->loop->clock.user);
 }
 
+static void soon_fire(struct oak_timer *timer)
+{
+    (void)timer; /* that the round came is enough */
+}
+
+/* A call may end behind the hook's turn: deadlines are looked at in the channels' own hooks, and
+ * `done` may send what can't leave. Then nothing else may bring another round. */
+static void answered(struct crowd *c, struct crowd_call *call)
+{
+    oak_list_push(&c->answered, &call->link);
+    if (!c->soon.running) {
+        c->loop->timers.set(c->loop->timers.user, &c->soon, crowd_now(c));
+    }
+}
+
 /* What ended in this round; calls that end unsent while this runs wait for the next one. */
 static void round_end(struct oak_after *after)
 {
     struct crowd *c = OAK_CONTAINER_OF(after, struct crowd, after);
     struct oak_list ended;
     oak_list_init(&ended);
+    c->loop->timers.stop(c->loop->timers.user, &c->soon);
     while (!oak_list_empty(&c->answered)) {
         oak_list_push(&ended, oak_list_pop(&c->answered));
     }
@@ -47,7 +64,7 @@ static void on_closed(void *user, struct oak_rpc_call *rpc, const struct oak_rpc
     call->done_ns = crowd_now(c);
     call->ret = ++c->moment;
     c->open--;
-    oak_list_push(&c->answered, &call->link);
+    answered(c, call);
 }
 
 static const struct oak_rpc_handler handler = {.message = on_message, .closed = on_closed};
@@ -69,6 +86,7 @@ int crowd_open(struct crowd *c, struct oak_errbuf *e)
         return oak_fail(e, error, "there is no event loop: %s", oak_error_text(error));
     }
     c->loop = oak_os_loop_port(c->os);
+    c->soon.fire = soon_fire;
     c->after.run = round_end;
     c->loop->after_add(c->loop->user, &c->after); /* ahead of the channels' own hooks */
     error = oak_os_loop_on_signal(c->os, on_signal, c);
@@ -99,6 +117,7 @@ void crowd_fini(struct crowd *c)
         oak_rpc_channel_free(c->channels[i]);
     }
     c->loop->after_remove(c->loop->user, &c->after);
+    c->loop->timers.stop(c->loop->timers.user, &c->soon);
     oak_os_loop_free(c->os);
     c->os = NULL;
 }
@@ -156,7 +175,7 @@ void crowd_ask(struct crowd_call *call, size_t endpoint, const char *service, co
         call->code = OAK_RPC_UNAVAILABLE;
         call->done_ns = call->sent_ns;
         call->ret = ++c->moment;
-        oak_list_push(&c->answered, &call->link);
+        answered(c, call);
         return;
     }
     c->open++;

@@ -24,10 +24,11 @@ struct crowd {
     size_t endpoint_count;
     struct oak_list answered;
     struct oak_after after;
-    uint64_t moment; /* order of calls and answers */
-    size_t open;     /* calls under way */
-    bool stopping;   /* SIGTERM or SIGINT came, */
-    int signals;     /* so often */
+    struct oak_timer soon; /* brings a round for answers that came behind the hook's turn */
+    uint64_t moment;       /* order of calls and answers */
+    size_t open;           /* calls under way */
+    bool stopping;         /* SIGTERM or SIGINT came, */
+    int signals;           /* so often */
 };
 
 struct crowd_call {
