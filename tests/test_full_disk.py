@@ -5,6 +5,7 @@ New writes are refused with etcd's status before the disk is full, the alarm is 
 and programs look for it, leadership goes where there is space, a follower that finds none lags, and
 all of it ends by itself when space is back. Nothing acknowledged is lost on the way."""
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -46,10 +47,18 @@ class SmallDisks:
         return f"/proc/{self.holder.pid}/root{os.path.join(node.data_dir, *names)}"
 
     def fill(self, node, leave):
-        """Take all but `leave` bytes."""
-        free = shutil.disk_usage(self.path(node)).free
-        with open(self.path(node, "filler"), "ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), max(free - leave, 1))
+        """Take all but `leave` bytes. The member may take some between the look and the deed."""
+        def filled():
+            free = shutil.disk_usage(self.path(node)).free
+            with open(self.path(node, "filler"), "ab") as file:
+                try:
+                    os.posix_fallocate(file.fileno(), file.tell(), max(free - leave, 1))
+                except OSError as problem:
+                    assert problem.errno == errno.ENOSPC, problem
+                    return False
+            return True
+
+        harness.until(filled, "the disk is full")
 
     def free(self, node):
         os.remove(self.path(node, "filler"))
