@@ -141,3 +141,37 @@ def test_l16_a_store_that_lacks_what_the_log_released_is_refused_alone_and_doubt
         return found["count"], found["header"]["revision"]
     harness.until(lambda: count(victim) == count(cluster.leader()), "equal states")
     assert count(victim)[0] >= 1200
+
+
+def test_m04_a_member_whose_data_is_gone_is_not_taken_for_a_new_one(start_cluster, tmp_path):
+    """RethinkDB#5289: under its old id, with an empty directory, it has forgotten what it voted."""
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    harness.until(lambda: not any(os.path.exists(os.path.join(node.data_dir, "newborn"))
+                                  for node in cluster.nodes), "everybody has been born")
+    killed_under_load(cluster, acks, [victim])
+    shutil.rmtree(victim.data_dir)
+    victim.start()
+    assert victim.wait() == 1, victim.log_tail()
+    assert says(victim, "its data directory is new") and says(victim, "add it again as a new")
+    # Nor when it is started once more, whatever it had caught up with before it ended.
+    victim.start()
+    assert victim.wait() == 1, victim.log_tail()
+    others = [node for node in cluster.nodes if node is not victim]
+    cluster.wait_healthy(others)
+    cluster.etcdctl("put", "after", "all", endpoints=[others[0].endpoint])
+
+
+def test_m04_a_member_that_starts_late_for_the_first_time_is_a_new_one(start_cluster):
+    cluster = start_cluster(flags=FAST, start=False)
+    for node in cluster.nodes[:2]:
+        node.start()
+    cluster.wait_healthy(cluster.nodes[:2])
+    cluster.etcdctl("put", "before", "it", endpoints=[cluster.nodes[0].endpoint])
+    late = cluster.nodes[2]
+    late.start()
+    late.wait_healthy()
+    harness.until(lambda: not os.path.exists(os.path.join(late.data_dir, "newborn")), "its birth")
+    late.restart()
+    late.wait_healthy()

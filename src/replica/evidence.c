@@ -56,6 +56,9 @@ void replica__halt_raft(struct oak_replica *r)
     struct oak_raft_evidence e;
     bool halted = oak_raft_evidence(r->raft, &e);
     OAK_ASSERT(halted);
+    if (replica__newborn_caught(r)) {
+        return; /* no fault of a program: the data directory is another one */
+    }
     char text[640];
     snprintf(text, sizeof(text),
              "%s: member %016llx, group %llu, in term %llu with leader %016llx, committed to index "

@@ -155,6 +155,18 @@ struct remote_run {
     uint64_t forward_seq; /* the last forward taken from it */
 };
 
+/* newborn.c */
+struct newborn {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_replica_request read;
+    bool open;   /* the file is there: nothing was published from this directory */
+    bool asking; /* `read` is under way */
+    bool busy;   /* looked at, and none: the file is on its way out */
+    int error;
+};
+
 struct remote {
     uint64_t id;
     uint64_t boot;                               /* of its last frame; 0: none yet */
@@ -246,6 +258,7 @@ struct oak_replica {
     struct receiving receiving;
     struct installing installing;
     struct flushing flushing;
+    struct newborn newborn;
 
     struct oak_arena apply_arena;
     struct oak_arena frame_arena;
@@ -282,6 +295,15 @@ bool replica__close_check(struct oak_replica *r);
 
 /* recover.c */
 int replica__recover(struct oak_replica *r, struct oak_errbuf *e);
+
+/* newborn.c */
+/* At start-up; `empty`: neither the log nor the store has anything of this member. */
+int replica__newborn_begin(struct oak_replica *r, bool empty, struct oak_errbuf *e);
+/* OAK_EINUSE: the data directory is new, the member is not. */
+int replica__newborn_check(const struct oak_replica *r, struct oak_errbuf *e);
+/* The group remembers this member, and its data directory doesn't: then it must end. */
+bool replica__newborn_caught(struct oak_replica *r);
+void replica__newborn_tick(struct oak_replica *r);
 
 /* apply.c */
 void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count);

@@ -264,7 +264,8 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
                         o->dir, oak_journal_dir(r->journal));
     }
     bool lost = false;
-    int error = parts_check(r, g, &lost, e);
+    int error = replica__newborn_begin(r, g == NULL, e);
+    error = error != 0 ? error : parts_check(r, g, &lost, e);
     if (error == 0 && lost) {
         error = doubt_begin(r, oak_store_state(o->store), e);
     }

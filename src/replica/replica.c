@@ -39,6 +39,10 @@ static void tick_fire(struct oak_timer *timer)
     replica__receive_tick(r);
     replica__install_tick(r);
     replica__requests_expire(r);
+    replica__newborn_tick(r);
+    if (r->failed) {
+        return;
+    }
     replica__publish(r);
     replica__lease_settle(r);
     if (!r->installing.active) {
@@ -180,6 +184,7 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
         };
         error = oak_kv_new(&kv, &r->kv, e);
     }
+    error = error != 0 ? error : replica__newborn_check(r, e);
     /* The last that can fail: it may give the worker a job. */
     error = error != 0 ? error : replica__receive_recover(r, e);
     if (error != 0) {

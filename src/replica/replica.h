@@ -87,7 +87,7 @@ struct oak_replica_options {
                                     it after the replica is freed */
     struct oak_exec worker; /* an actor that may block, for snapshots and flushes */
     const struct oak_disk *disk;
-    const char *dir; /* <dir>/snap is made below it */
+    const char *dir; /* <dir>/snap is made below it. Borrowed for its life */
     struct oak_store
         *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;

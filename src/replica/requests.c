@@ -494,7 +494,8 @@ static bool published(const struct oak_replica *r)
 void replica__publish(struct oak_replica *r)
 {
     uint64_t now = replica__now(r);
-    if (r->publishing || now < r->publish_again_ns || r->leader_seen == 0 || published(r)) {
+    if (r->newborn.open || r->publishing || now < r->publish_again_ns || r->leader_seen == 0 ||
+        published(r)) {
         return;
     }
     Etcdserverpb__Member member = ETCDSERVERPB__MEMBER__INIT;

@@ -34,6 +34,10 @@ void server__fatal(void *user, int error, const char *text)
                    ? "the next start sets the store aside and gets the state from the other members"
                    : "restore a backup, it is a cluster of one";
     }
+    if (error == OAK_EINUSE) {
+        then = "remove it from the cluster, and add it again as a new member with an empty data "
+               "directory";
+    }
     oak_log(s->log, OAK_LOG_ERROR, "%s. This member ends now: %s%s", text, then,
             error == OAK_ENOSPC ? " once there is space" : "");
     _exit(1);

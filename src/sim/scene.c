@@ -48,6 +48,7 @@ struct scene_node {
     char dir[32];
     struct scene *scene;
     int index;
+    char dir[32];
     struct oak_log log;
     struct oak_store *store;
     struct oak_journal *journal;

@@ -15,7 +15,7 @@ static bool receives(struct scene *sc, uint64_t bytes)
 static void a_member_left_behind_gets_one_snapshot_in_many_chunks(void **state)
 {
     (void)state;
-    struct scene *sc = scene_new(1, 0);
+    struct scene *sc = scene_new(3, 0);
     sc->s->world.delay_spread_ns = 1; /* no frame overtakes another */
     scene_join(sc);
     SCENE_UNTIL(sc, 30000, scene_status(sc, sc->victim).snapshots_received == 1);
