@@ -175,3 +175,31 @@ def test_m04_a_member_that_starts_late_for_the_first_time_is_a_new_one(start_clu
     harness.until(lambda: not os.path.exists(os.path.join(late.data_dir, "newborn")), "its birth")
     late.restart()
     late.wait_healthy()
+
+
+def test_the_scrub_finds_damage_while_a_member_runs(start_cluster, tmp_path):
+    cluster = start_cluster(flags=[*FAST, "--experimental-scrub-rate=67108864",
+                                   "--experimental-scrub-interval=1"])
+    acks = Acks(tmp_path / "acks")
+    with load(cluster, acks, 1000, clients=8, value_bytes=20000) as loader:
+        loader.result()
+    acks.read()
+    victim = cluster.followers()[0]
+    passes = victim.metrics()["oakum_log_scrubs_total"]
+    harness.until(lambda: victim.metrics()["oakum_log_scrubs_total"] > passes + 1,
+                  "a pass over all that was written")
+    assert victim.metrics()["oakum_log_scrub_seconds"] > 0
+    folder = os.path.join(victim.data_dir, "wal")
+    oldest = min(name for name in os.listdir(folder) if name.endswith(".wal"))
+    path = os.path.join(folder, oldest)
+    with open(path, "rb") as file:
+        held = [frame for frame in frames(file.read()) if frame[2] > 0]
+    assert path != last_segment(victim.data_dir)[0] and len(held) > 8
+    flip(path, held[len(held) // 2][0] + 64)
+    assert victim.wait() == 1, victim.log_tail()
+    assert says(victim, f"{oldest}") and says(victim, "the scrub finds a batch damaged")
+    others = [node for node in cluster.nodes if node is not victim]
+    cluster.etcdctl("put", "mean", "while", endpoints=[others[0].endpoint])
+    victim.start()
+    cluster.wait_healthy()
+    assert_nothing_lost(cluster, acks)

@@ -108,11 +108,12 @@
  * more than that, so that it doesn't flutter. */
 #define OAK_DISK_RESERVE_BYTES (4 * OAK_WAL_SEGMENT_BYTES)
 #define OAK_DISK_RELIEF_BYTES  (OAK_DISK_RESERVE_BYTES + OAK_WAL_SEGMENT_BYTES)
-/* The scrub reads so much of the log at a time, so often: 256 KiB a second, a segment a minute; and
- * rests so long behind each pass. */
-#define OAK_SCRUB_STEP_BYTES (64 * OAK_KIB)
-#define OAK_SCRUB_STEP_MS    250
-#define OAK_SCRUB_REST_MS    (600 * 1000)
+/* The scrub reads so much of the log in a second unless it is told otherwise, a segment a minute,
+ * and at most; its share so often; and rests so long behind each pass. */
+#define OAK_SCRUB_BYTES_A_SECOND     (256 * OAK_KIB)
+#define OAK_SCRUB_BYTES_A_SECOND_MAX (64 * OAK_MIB)
+#define OAK_SCRUB_STEP_MS            250
+#define OAK_SCRUB_REST_MS            (600 * 1000)
 /* Damaged segments set aside, the newest ones: evidence, and no more than a minute's writing. */
 #define OAK_WAL_DAMAGED_MAX 4
 /* Raft groups that share one log. */

@@ -63,6 +63,7 @@ struct oak_journal {
     uint64_t scrub_passes;
     uint64_t scrubbed_ns;
     uint64_t scrub_rested; /* behind this pass */
+    uint64_t scrub_begun_ns;
     uint64_t looked_ns;
     uint64_t free_bytes; /* the log writer's while busy */
     bool closing;
@@ -274,6 +275,13 @@ static int write_all(struct oak_journal *j)
     return b->count > 0 ? commit(j) : 0;
 }
 
+/* What one look reads: the rate's share, in whole sectors. */
+static size_t scrub_step(const struct oak_journal *j)
+{
+    uint64_t rate = OAK_MIN(j->options.scrub_rate, (uint64_t)OAK_SCRUB_BYTES_A_SECOND_MAX);
+    return (size_t)OAK_MAX(rate * OAK_SCRUB_STEP_MS / 1000, (uint64_t)(4 * OAK_KIB));
+}
+
 static void writer_go(struct oak_task *task)
 {
     struct oak_journal *j = OAK_CONTAINER_OF(task, struct oak_journal, go);
@@ -295,7 +303,7 @@ static void writer_go(struct oak_task *task)
     }
     if (error == 0 && j->scrub_away) {
         struct oak_wal_stats stats;
-        j->scrub_error = oak_wal_scrub(j->wal, OAK_SCRUB_STEP_BYTES, &j->scrub_text);
+        j->scrub_error = oak_wal_scrub(j->wal, scrub_step(j), &j->scrub_text);
         oak_wal_stats(j->wal, &stats);
         j->scrub_passes = stats.scrubs;
     }
@@ -376,6 +384,9 @@ static void scrub_note(struct oak_journal *j)
 {
     bool damage = j->scrub_error != 0 && j->scrub_error != OAK_ENOMEM;
     j->scrub_away = false;
+    if (j->scrub_passes > j->stats.scrubs) {
+        j->stats.scrub_ns = now_ns(j) - j->scrub_begun_ns;
+    }
     j->stats.scrubs = j->scrub_passes;
     if (damage && !j->stats.damaged) {
         j->stats.damaged = true;
@@ -510,10 +521,13 @@ void oak_journal_kick(struct oak_journal *j)
 static void scrub_tick(struct oak_journal *j)
 {
     uint64_t passes = j->stats.scrubs;
-    uint64_t pause_ms = passes > j->scrub_rested ? OAK_SCRUB_REST_MS : OAK_SCRUB_STEP_MS;
-    if (!j->options.scrub || j->stats.damaged || j->busy ||
+    uint64_t pause_ms = passes > j->scrub_rested ? j->options.scrub_rest_ms : OAK_SCRUB_STEP_MS;
+    if (j->options.scrub_rate == 0 || j->stats.damaged || j->busy ||
         now_ns(j) - j->scrubbed_ns < 1000000ull * pause_ms) {
         return;
+    }
+    if (passes > j->scrub_rested || j->scrub_begun_ns == 0) {
+        j->scrub_begun_ns = now_ns(j);
     }
     j->scrub_rested = passes;
     j->scrubbed_ns = now_ns(j);

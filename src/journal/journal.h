@@ -41,7 +41,10 @@ struct oak_journal_options {
     /* Leave to repair damage; as in struct oak_wal_options. NULL: damage refuses. */
     bool (*applied)(void *user, uint64_t group, uint64_t *index, uint64_t *term);
     void *user;
-    bool scrub; /* read again and check what lies still, in the writer's idle moments */
+    /* What lies still is read again and checked in the writer's idle moments: so many bytes a
+     * second (0: never; at most OAK_SCRUB_BYTES_A_SECOND_MAX), and a rest behind each pass. */
+    uint64_t scrub_rate;
+    uint64_t scrub_rest_ms;
 };
 
 /* One group's part in it. Embed it; zeroed but for the first two. */
@@ -74,6 +77,7 @@ struct oak_journal_stats {
     bool scarce;         /* less is free than OAK_DISK_RESERVE_BYTES, or the disk is full */
     bool full;           /* a batch waits for space; it is tried again */
     uint64_t scrubs;     /* whole passes of the scrub */
+    uint64_t scrub_ns;   /* from the begin of the last one to its end; 0: none yet */
     bool damaged;        /* it has found damage, in a log that has nobody to repair it */
 };
 

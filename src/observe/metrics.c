@@ -109,6 +109,8 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_nospace", G, "1: the alarm NOSPACE is on.", s.disk_scarce ? 1 : 0},
         {"oakum_log_scrubs_total", C, "Passes of the scrub over the log on disk.",
          (double)s.scrubs},
+        {"oakum_log_scrub_seconds", G, "From the begin of the scrub's last pass to its end.",
+         (double)s.scrub_ns / 1e9},
         {"oakum_log_damaged", G, "1: the scrub has found damage, and nobody can repair it.",
          s.log_damaged ? 1 : 0},
         {"oakum_in_doubt", G, "1: this member lost part of its log and does not vote.",

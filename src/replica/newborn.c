@@ -2,8 +2,8 @@
 /* newborn.c: a member that starts with nothing, and may have been there before.
  *
  * A data directory that is lost looks like a first start. What remembers is the group: every member
- * publishes itself through the log before anything else. So a member that starts with nothing leaves
- * the file `newborn` behind, and does not publish itself until it has looked:
+ * publishes itself through the log before anything else. So a member that starts with nothing
+ * leaves the file `newborn` behind, and does not publish itself until it has looked:
  *
  * First start  1 the file, durably, before the log has anything of this member
  *              2 a leader is there: a linearizable read, so that what is applied here holds all
@@ -11,7 +11,8 @@
  *              3 nobody of this id has published itself: the file goes, durably, and this member
  *                publishes itself.
  * Lost data    3 it has, and in this directory it never did; or its leader names entries that it
- *                acknowledged: this member ends, and does not stay again. docs/internals/repair.md says what that is enough for, and what not.
+ *                acknowledged: this member ends, and does so at every start.
+ *              docs/internals/repair.md says what that is enough for, and what not.
  * Can fail     the disk: the process ends. A read: it is asked again.
  * Invariants   while the file is there, nothing was published from this directory.
  * Thread       the loop's; the file goes on the worker, and comes at start-up.

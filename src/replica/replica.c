@@ -223,6 +223,7 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     out->disk_free_bytes = syncs->free_bytes;
     out->disk_scarce = syncs->scarce;
     out->scrubs = syncs->scrubs;
+    out->scrub_ns = syncs->scrub_ns;
     out->log_damaged = syncs->damaged;
     out->syncs = syncs->syncs;
     out->sync_ns_total = syncs->sync_ns_total;

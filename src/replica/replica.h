@@ -209,6 +209,7 @@ struct oak_replica_status {
     uint64_t handovers;
     uint64_t disk_free_bytes; /* where the log is; UINT64_MAX: not known */
     uint64_t scrubs;          /* passes over the log on disk */
+    uint64_t scrub_ns;        /* the last one took; 0: none yet */
     bool log_damaged;         /* found by it, with nobody to repair it */
     bool disk_scarce;         /* the alarm NOSPACE: less than OAK_DISK_RESERVE_BYTES */
     bool receiving;           /* a snapshot is coming into its file */

@@ -79,7 +79,8 @@ static int journal_make(struct server *s, struct oak_errbuf *e)
         .no_sync = s->config.unsafe_no_fsync,
         .applied = server__may_repair(s) ? applied : NULL,
         .user = s,
-        .scrub = true,
+        .scrub_rate = s->config.scrub_rate,
+        .scrub_rest_ms = s->config.scrub_interval_ms,
     };
     return oak_journal_open(&options, &s->journal, e);
 }
