@@ -33,13 +33,17 @@ def measured(build):
                               capture_output=True, text=True)
         for report in filter(None, done.stdout.split("\n")):
             for source in json.loads(report)["files"]:
-                path = os.path.relpath(os.path.join(TOP, source["file"]), TOP)
-                if not path.startswith(f"src/{room}/"):
+                # Absolute, or relative to where it was compiled: a compiler cache decides.
+                named = re.search(rf"(?:^|/)(src/{room}/[^/]+)$", source["file"])
+                if not named:
                     continue
+                path = named.group(1)
                 for line in source["lines"]:
                     row = lines.setdefault((path, line["line_number"]),
                                            [line.get("function_name", ""), 0])
                     row[1] += line["count"]
+        if not any(path.startswith(f"src/{room}/") for path, _ in lines):
+            sys.exit(f"cover: the measurements of {room} in {build} name none of its sources")
     return lines
 
 
