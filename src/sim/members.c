@@ -99,7 +99,7 @@ static void cut_event(struct world *w, struct event *e)
 /* The leader and those who shall get a vote on one side, the voters of now on the other, in the
  * middle of the change: neither side may decide anything alone. */
 static void change_cut(struct sim *s, const struct node *n, const struct oak_raft_config *now,
-                       const struct oak_raft_config *target)
+                       const struct oak_raft_config *target, struct oak_prng *p)
 {
     struct world *w = &s->world;
     uint64_t side = 1ull << n->index;
@@ -116,12 +116,13 @@ static void change_cut(struct sim *s, const struct node *n, const struct oak_raf
     }
     s->report->partitions++;
     sim__tell(s, "-- a cut in the middle of a change");
-    uint64_t ms = oak_prng_between(&s->members.prng, 1000, 6000);
+    uint64_t ms = oak_prng_between(p, 1000, 6000);
     world_at(w, w->now_ns + ms * SIM_MS, -1, cut_event, s, oak_bytes(NULL, 0), 0);
 }
 
 /* `restless`: how many of a thousand get a new part; 0: all become voters. */
-static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id)
+static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id,
+                   struct oak_prng *p)
 {
     struct members *m = &s->members;
     const struct oak_raft_config *now = oak_replica_config(n->members[0].replica);
@@ -133,8 +134,8 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
         uint64_t part = voter ? 2 : learner ? 1 : 0;
         if (restless == 0) {
             part = 2;
-        } else if (oak_prng_below(&m->prng, 1000) < restless) {
-            part = oak_prng_below(&m->prng, 3);
+        } else if (oak_prng_below(p, 1000) < restless) {
+            part = oak_prng_below(p, 3);
         }
         if (part == 2 && (voter || is_ready(n, member))) {
             target.voters[target.voter_count++] = member;
@@ -153,8 +154,8 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
     } else if (m->busy) {
         sim__fault_tell(s, OAK_SIM_CHANGE, id, "n%d is asked for %u voters and %u learners",
                         n->index + 1, target.voter_count, target.learner_count);
-        if (oak_prng_chance(&m->prng, m->cuts, 100)) {
-            change_cut(s, n, now, &target);
+        if (oak_prng_chance(p, m->cuts, 100)) {
+            change_cut(s, n, now, &target, p);
         }
     }
 }
@@ -173,13 +174,13 @@ static void change_event(struct world *w, struct event *e)
 {
     struct sim *s = e->arg;
     struct node *n = leader(s);
-    struct oak_prng p;
+    struct oak_prng p = {{0}};
     uint32_t id = 0;
     (void)w;
     if (n != NULL && s->settling) {
-        change(s, n, 0, 0);
+        change(s, n, 0, 0, &p);
     } else if (n != NULL && sim__reaction(s, OAK_SIM_CHANGE, 1, 1, &p, &id)) {
-        change(s, n, 1 + oak_prng_below(&p, 900), id);
+        change(s, n, 1 + oak_prng_below(&p, 900), id, &p);
     }
     later(s, s->settling ? SETTLE_STEP_MS : some(s, s->members.change_ms), change_event);
 }

@@ -157,7 +157,9 @@ bool world_step(struct world *w)
     if (m != NULL && put_off(w, m, e)) {
         return true;
     }
-    digest_add(w, w->now_ns ^ e->order << 32 ^ (uint64_t)(e->node + 1) << 24);
+    if (m != NULL) {
+        digest_add(w, w->now_ns ^ (uint64_t)(e->node + 1) << 56 ^ (uint64_t)(e->group + 1) << 48);
+    }
     e->run(w, e);
     if (m != NULL && m->up && m->life == e->life) {
         after_run(m);

@@ -239,6 +239,110 @@ static void a_disk_that_dies_in_a_call_fails_it_and_all_later_ones(void **state)
     world_fini(&w);
 }
 
+static void what_a_failed_sync_dropped_is_gone_though_the_next_one_succeeds(void **state)
+{
+    (void)state;
+    struct world w;
+    char got[2];
+    size_t size = 0;
+    world_init(&w, 7, 1);
+    struct sim_disk *disk = w.machines[0].disk;
+    const struct oak_disk *d = sim_disk_port(disk);
+    struct oak_file *file = file_make(d, "/a/f");
+    assert_int_equal(d->write(d->user, file, 0, "o", 1), 0);
+    assert_int_equal(d->sync(d->user, file), 0);
+    assert_int_equal(d->sync_dir(d->user, "/a"), 0);
+    sim_disk_fail(disk, 1, 0);
+    assert_int_equal(d->write(d->user, file, 0, "n", 1), 0);
+    assert_int_equal(d->sync(d->user, file), OAK_EIO);
+    assert_true(sim_disk_broken(disk));
+    assert_int_equal(d->sync(d->user, file), 0);
+    d->close(d->user, file);
+    sim_disk_die(disk);
+    sim_disk_crash(disk);
+    assert_int_equal(d->open(d->user, "/a/f", OAK_FILE_READ, &file), 0);
+    assert_int_equal(d->read(d->user, file, 0, got, sizeof(got), &size), 0);
+    d->close(d->user, file);
+    assert_int_equal(size, 1);
+    assert_int_equal(got[0], 'o');
+    world_fini(&w);
+}
+
+static void a_full_disk_takes_what_makes_nothing_longer(void **state)
+{
+    (void)state;
+    struct world w;
+    struct oak_file *other = NULL;
+    world_init(&w, 7, 1);
+    struct sim_disk *disk = w.machines[0].disk;
+    const struct oak_disk *d = sim_disk_port(disk);
+    struct oak_file *file = file_make(d, "/a/f");
+    assert_int_equal(d->write(d->user, file, 0, "ab", 2), 0);
+    sim_disk_fill(disk, 1);
+    assert_int_equal(d->write(d->user, file, 0, "xy", 2), 0);
+    assert_int_equal(d->write(d->user, file, 2, "z", 1), 0);
+    assert_int_equal(d->write(d->user, file, 3, "z", 1), OAK_ENOSPC);
+    assert_int_equal(d->open(d->user, "/a/g", OAK_FILE_CREATE, &other), OAK_ENOSPC);
+    sim_disk_empty(disk);
+    assert_int_equal(d->write(d->user, file, 3, "z", 1), 0);
+    d->close(d->user, file);
+    world_fini(&w);
+}
+
+static void damage_meets_what_is_old_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    uint8_t old[1024], got[1024];
+    size_t size = 0;
+    world_init(&w, 7, 1);
+    struct sim_disk *disk = w.machines[0].disk;
+    const struct oak_disk *d = sim_disk_port(disk);
+    struct oak_prng p;
+    oak_prng_init(&p, 3);
+    memset(old, 'o', sizeof(old));
+    struct oak_file *file = file_make(d, "/a/f");
+    assert_int_equal(d->write(d->user, file, 0, old, sizeof(old)), 0);
+    assert_int_equal(d->sync(d->user, file), 0);
+    assert_int_equal(d->sync_dir(d->user, "/a"), 0);
+    assert_null(sim_disk_rot(disk, &p, "/a", w.now_ns, false));
+    assert_null(sim_disk_rot(disk, &p, "/b", w.now_ns + 1, false));
+    assert_string_equal(sim_disk_rot(disk, &p, "/a", w.now_ns + 1, false), "/a/f");
+    assert_int_equal(d->read(d->user, file, 0, got, sizeof(got), &size), 0);
+    unsigned bits = 0;
+    for (size_t i = 0; i < sizeof(got); i++) {
+        bits += (unsigned)__builtin_popcount(got[i] ^ old[i]);
+    }
+    assert_int_equal(bits, 1);
+    d->close(d->user, file);
+    world_fini(&w);
+}
+
+static void power_is_cut_before_or_behind_the_call_that_was_named(void **state)
+{
+    (void)state;
+    for (int after = 0; after < 2; after++) {
+        struct world w;
+        world_init(&w, 7, 1);
+        struct sim_disk *disk = w.machines[0].disk;
+        const struct oak_disk *d = sim_disk_port(disk);
+        const struct sim_disk_trap trap = {
+            .call = SIM_DISK_SYNC_DIR, .part = "/wal", .after = after != 0, .count = 2};
+        sim_disk_die_at(disk, &trap);
+        assert_int_equal(d->sync_dir(d->user, "/n/wal"), 0);
+        assert_int_equal(d->sync_dir(d->user, "/n/snap"), 0);
+        struct oak_file *file = file_make(d, "/n/wal/f");
+        d->close(d->user, file);
+        assert_int_equal(d->sync_dir(d->user, "/n/wal"), OAK_ECLOSED);
+        assert_true(sim_disk_died(disk));
+        sim_disk_crash(disk);
+        if (after != 0) {
+            assert_true(file_there(d, "/n/wal/f"));
+        }
+        world_fini(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +353,10 @@ int main(void)
         cmocka_unit_test(a_crash_keeps_what_was_synced_and_may_take_the_rest),
         cmocka_unit_test(names_are_certain_only_once_their_directory_is_synced),
         cmocka_unit_test(a_disk_that_dies_in_a_call_fails_it_and_all_later_ones),
+        cmocka_unit_test(what_a_failed_sync_dropped_is_gone_though_the_next_one_succeeds),
+        cmocka_unit_test(a_full_disk_takes_what_makes_nothing_longer),
+        cmocka_unit_test(damage_meets_what_is_old_alone),
+        cmocka_unit_test(power_is_cut_before_or_behind_the_call_that_was_named),
     };
     return cmocka_run_group_tests_name("sim/world", tests, NULL, NULL);
 }
