@@ -45,7 +45,6 @@ struct scene_put {
 };
 
 struct scene_node {
-    char dir[32];
     struct scene *scene;
     int index;
     char dir[32];
