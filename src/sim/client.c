@@ -318,7 +318,7 @@ static void op_draw(struct client *c, struct op *op)
         op->kind = dice < reads ? OP_LOOK : OP_MOVE;
     }
     op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
-    while (s->core != 0 && (s->core >> op->node & 1) == 0) {
+    while (s->core != 0 && ((s->core >> op->node & 1) == 0 || s->nodes[op->node].dead)) {
         op->node = (op->node + 1) % s->world.node_count;
     }
     op->expect = op->kind == OP_CAS ? guess(&c->group->history, op->key) : 0;

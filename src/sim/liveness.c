@@ -23,7 +23,7 @@
 
 static bool in_core(const struct sim *s, int node)
 {
-    return (s->core >> node & 1) != 0;
+    return (s->core >> node & 1) != 0 && !s->nodes[node].dead;
 }
 
 static void answers_reset(struct sim *s)
@@ -45,20 +45,23 @@ static bool answered(const struct sim *s)
 
 /* -- a connected majority ---------------------------------------------------------------------- */
 
-/* All that live, less some that are not needed for a majority. */
+/* All that live, less some that are not needed for a majority. A node whose disk is damaged may
+ * still turn out to be no use: a majority stands without those. */
 static unsigned core_draw(struct sim *s, struct oak_prng *p)
 {
-    int count = s->world.node_count, alive = 0;
+    int count = s->world.node_count, sound = 0;
     unsigned core = 0;
     for (int i = 0; i < count; i++) {
         core |= s->nodes[i].dead ? 0 : 1u << i;
-        alive += s->nodes[i].dead ? 0 : 1;
+        sound += s->nodes[i].dead || s->nodes[i].rotten ? 0 : 1;
     }
-    int leave = (int)oak_prng_below(p, (uint64_t)(alive - count / 2));
-    while (leave > 0) {
-        unsigned out = 1u << oak_prng_below(p, (uint64_t)count);
-        leave -= (core & out) != 0 ? 1 : 0;
-        core &= ~out;
+    for (int i = (int)oak_prng_below(p, (uint64_t)count); i > 0; i--) {
+        uint64_t out = oak_prng_below(p, (uint64_t)count);
+        bool counts = (core >> out & 1) != 0 && !s->nodes[out].rotten;
+        if (!counts || sound > count / 2 + 1) {
+            sound -= counts ? 1 : 0;
+            core &= ~(1u << out);
+        }
     }
     return core;
 }
@@ -151,6 +154,7 @@ void sim__phase_core(struct sim *s)
         return;
     }
     sim__heal(s);
+    alive_start(s);
     s->core = core_draw(s, &p);
     sim__tell(s, "-- only a connected majority is healed");
     for (int i = 0; i < s->world.node_count; i++) {
@@ -158,7 +162,6 @@ void sim__phase_core(struct sim *s)
             outside_set(s, i, &p);
         }
     }
-    alive_start(s);
     answers_reset(s);
     uint64_t start = s->world.now_ns;
     while (!s->failed && !core_well(s)) {
