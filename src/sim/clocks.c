@@ -126,7 +126,9 @@ static void cut_set(struct world *w, int node, bool cut)
 static void heal_event(struct world *w, struct event *e)
 {
     const struct node *n = e->arg;
-    cut_set(w, n->index, false);
+    if (!n->sim->settling) { /* else others have said who hears whom */
+        cut_set(w, n->index, false);
+    }
 }
 
 /* Before it hears what comes of it, and cut off: when it wakes, nothing but reads, and its timers,

@@ -92,8 +92,10 @@ static void change_done(struct oak_replica_request *request, int error,
 
 static void cut_event(struct world *w, struct event *e)
 {
-    (void)e;
-    memset(w->cut, 0, sizeof(w->cut));
+    const struct sim *s = e->arg;
+    if (!s->settling) {
+        memset(w->cut, 0, sizeof(w->cut));
+    }
 }
 
 /* The leader and those who shall get a vote on one side, the voters of now on the other, in the
