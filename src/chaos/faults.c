@@ -77,7 +77,10 @@ static void words_set(struct chaos__node *n, const struct chaos__fault *f, bool 
         return;
     case OAK_CHAOS_FULL_DISK:
         oak_os_faults_set(n->faults, OAK_OS_FAULT_DISK_FULL, amount);
-        n->may_end_until_ns = !CHAOS_FULL_DISK_ENDS ? 0 : on ? UINT64_MAX : now + END_GRACE_NS;
+        /* Files that can't grow are lived with. A write in place that fails is a failed write. */
+        n->may_end_until_ns = f->amount != OAK_OS_FULL_FOR_ALL ? 0
+                              : on                             ? UINT64_MAX
+                                                               : now + END_GRACE_NS;
         return;
     case OAK_CHAOS_DISK_ERROR:
         oak_os_faults_set(n->faults, OAK_OS_FAULT_SYNC_ERROR, on ? 1 : 0);

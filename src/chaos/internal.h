@@ -17,10 +17,6 @@
 /* After a round's faults every node must acknowledge something within this: several elections, a
  * recovery and a snapshot on a machine that is busy with other things. */
 #define CHAOS_PROGRESS_NS (60 * CHAOS_SECOND_NS)
-/* A member that can't write its log for want of space ends itself and says so ("Failure" in
- * docs/ARCHITECTURE.md). Once it refuses writes instead, this becomes false, and such an end a
- * violation. */
-#define CHAOS_FULL_DISK_ENDS true
 /* How far a monotonic clock may run wrong: below what reads by lease allow for (drift_ppm of
  * oakum/raft.h), five times a bad quartz. */
 #define CHAOS_DRIFT_PPM_MAX 500
