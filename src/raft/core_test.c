@@ -386,10 +386,34 @@ static void names_and_texts_are_there_for_all(void **state)
     assert_string_equal(oak_raft_error_text(1), "unknown error");
 }
 
+/* The entries stay what they were, and the memory of a burst goes back. */
+static void the_log_gives_memory_back_after_a_burst(void **state)
+{
+    (void)state;
+    struct meter meter = {0};
+    struct oak_raft_alloc alloc = meter_alloc(&meter);
+    struct raft__log log;
+    struct raft__readers nobody = {0};
+    raft__log_init(&log, &alloc, 0, 0);
+    assert_int_equal(raft__log_reserve(&log, 20000), OAK_RAFT_OK);
+    for (uint64_t i = 1; i <= 20000; i++) {
+        raft__log_push(&log, i, OAK_RAFT_ENTRY_DATA, NULL, 0);
+    }
+    size_t before = log.capacity;
+    raft__log_compact(&log, 19990, &nobody);
+    assert_true(log.capacity < before);
+    for (uint64_t i = 19991; i <= 20000; i++) {
+        assert_int_equal(raft__log_at(&log, i)->term, i);
+    }
+    assert_int_equal(raft__log_reserve(&log, 1), OAK_RAFT_OK);
+    raft__log_fini(&log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_equals_an_array_under_random_edits),
+        cmocka_unit_test(the_log_gives_memory_back_after_a_burst),
         cmocka_unit_test(removed_payloads_live_until_their_readers_are_done),
         cmocka_unit_test(the_window_counts_bytes_entries_and_messages_around_its_ring),
         cmocka_unit_test(a_refusal_counts_once_and_never_below_the_match),

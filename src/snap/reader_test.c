@@ -176,11 +176,24 @@ static void a_directory_may_end_in_slashes_and_has_a_length(void **state)
     test_disk_fini(&l.disk);
 }
 
+static void a_parent_is_told_across_repeated_slashes(void **state)
+{
+    (void)state;
+    char out[SNAP__PATH_BYTES];
+    snap__parent("/node//snap//", out);
+    assert_string_equal(out, "/node");
+    snap__parent("//snap", out);
+    assert_string_equal(out, "/");
+    snap__parent("snap", out);
+    assert_string_equal(out, ".");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_call_of_a_reader_is_told),
         cmocka_unit_test(names_that_are_none_of_ours_are_left_alone),
+        cmocka_unit_test(a_parent_is_told_across_repeated_slashes),
         cmocka_unit_test(a_directory_may_end_in_slashes_and_has_a_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
