@@ -39,7 +39,8 @@ mkdir -p "$reports"
 common="log_path=$reports/report:abort_on_error=0"
 export ASAN_OPTIONS="$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
 export UBSAN_OPTIONS="$common:print_stacktrace=1"
-export TSAN_OPTIONS="$common:halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tools/tsan.supp"
+export TSAN_OPTIONS="$common:halt_on_error=1:second_deadlock_stack=1"
+TSAN_OPTIONS+=":suppressions=$PWD/tools/tsan.supp"
 export DRIVEN
 rc=0
 tools/test.sh "$dir" >"$dir/test.log" 2>&1 || rc=$?
