@@ -89,8 +89,9 @@
 /* A sending whose receiver is silent is kept open so long: a restart and the recovery of its log.
  * It holds the log and the store's old versions back meanwhile. */
 #define OAK_SNAPSHOT_KEEP_MS_MAX 60000
-/* A transfer that is silent for so long is dead to its receiver: it takes another one instead; and
- * its sender gives its place to another receiver that needs it. Ten times the pace of probes. */
+/* A transfer that brings nothing for so long is dead to its receiver: it takes another one instead;
+ * and the sender gives the place of a receiver silent for so long to another that needs it. Ten
+ * times the pace of probes. */
 #define OAK_SNAPSHOT_IDLE_MS_MAX 5000
 /* Between two sendings to one member: a second, doubled for each within a minute, up to this: six
  * in the first minute, then four a minute, however the receiver fails. */

@@ -96,7 +96,7 @@ struct receiving {
     uint64_t lead;       /* the term in which `from` led when it began */
     uint64_t written;    /* everything before it is in the file */
     uint64_t expected;   /* the next that is wanted: behind written, `away` and `next` */
-    uint64_t heard_ns;   /* of the sender */
+    uint64_t grown_ns;   /* when it last brought something, or the file grew */
     struct oak_buf next; /* what has come since the worker was given `away` */
     struct oak_buf away; /* the worker's while busy */
     uint64_t unsynced;   /* bytes; the worker's */

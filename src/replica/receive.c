@@ -12,9 +12,11 @@
  *              2 with the last, the file is made durable and named
  * Which one    One transfer at a time, and it is finished: another sender's, or a newer one, waits
  *              as long as the first is alive. A transfer that begins anew whenever a newer state
- *              appears never ends (a large state, a busy cluster). It is dead when its sender was
- *              silent for OAK_SNAPSHOT_IDLE_MS_MAX, or begins another; what it brought is dropped
- *              then. The one that waits holds its log for what comes first (flush.c).
+ *              appears never ends (a large state, a busy cluster). It is dead when it brought
+ *              nothing for OAK_SNAPSHOT_IDLE_MS_MAX, or its sender begins another; what it brought
+ *              is dropped then. Frames without progress don't count: a sender that hears nothing
+ *              of us asks for ever. The one that waits holds its log for what comes first
+ *              (flush.c).
  * Can fail     disk full: the sender is refused and tries later, the part file is removed. An I/O
  *              error: the process ends. Damage in a part file: only what is whole counts.
  * Threads      the loop's; writer, `away` and `unsynced` are the worker's while busy.
@@ -176,6 +178,7 @@ static void write_back(struct oak_task *task)
         return;
     }
     v->written += v->away.size;
+    v->grown_ns = replica__now(r);
     if (v->away_last) {
         v->state = RECEIVING_NONE;
         replica__install_build(r, &v->meta, v->from, v->transfer, v->lead);
@@ -224,6 +227,7 @@ static void resume_back(struct oak_task *task)
     }
     v->written = v->error == 0 ? oak_snap_offset(v->writer) : 0;
     v->expected = v->written;
+    v->grown_ns = replica__now(r);
     v->state = RECEIVING_FILE;
     r->counters.snapshots_resumed += v->written > 0 ? 1 : 0;
     oak_log(r->options.log, OAK_LOG_INFO,
@@ -259,7 +263,7 @@ static int receiving_begin(struct oak_replica *r, uint64_t from, const struct oa
 static bool replaces(const struct oak_replica *r, uint64_t from, const struct oak_peer_chunk *chunk)
 {
     const struct receiving *v = &r->receiving;
-    if (replica__now(r) - v->heard_ns > OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
+    if (!v->busy && replica__now(r) - v->grown_ns > OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
         return true;
     }
     if (from != v->from) {
@@ -328,7 +332,6 @@ void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_
         (!same && !other_take(r, from, chunk))) {
         return;
     }
-    v->heard_ns = replica__now(r);
     if (v->state == RECEIVING_LEFT) {
         if (!v->busy) {
             worker_post(r, resume_go, resume_back);
@@ -348,6 +351,7 @@ void replica__chunk_take(struct oak_replica *r, uint64_t from, const struct oak_
         return; /* as if lost */
     }
     v->expected += size;
+    v->grown_ns = size > 0 || chunk->last ? replica__now(r) : v->grown_ns;
     r->counters.snapshot_received_bytes += size;
     v->last = v->last || chunk->last;
     if (size == 0) {
@@ -378,7 +382,7 @@ static int part_recover(struct oak_replica *r)
     v->from = meta.from;
     v->transfer = meta.transfer;
     v->lead = meta.lead;
-    v->heard_ns = replica__now(r);
+    v->grown_ns = replica__now(r);
     v->state = RECEIVING_LEFT;
     error = oak_buf_append(&v->config, meta.config.data, meta.config.size);
     return error;
@@ -429,7 +433,7 @@ void replica__receive_tick(struct oak_replica *r)
 {
     struct receiving *v = &r->receiving;
     if (v->state == RECEIVING_NONE || v->busy ||
-        replica__now(r) - v->heard_ns <= OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
+        replica__now(r) - v->grown_ns <= OAK_SNAPSHOT_IDLE_MS_MAX * NS_A_MS) {
         return;
     }
     struct oak_raft_status status;

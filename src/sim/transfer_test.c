@@ -127,6 +127,23 @@ static void a_dead_transfer_makes_room_for_a_newer_one(void **state)
     scene_end(sc);
 }
 
+/* Seed 1795705310629171: a sender that the receiver hears, and that hears nothing itself, asks for
+ * ever where its receiver stands. It brings nothing, so it holds no place against another. */
+static void a_sender_that_hears_nothing_makes_room_for_another(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(6, SLOW);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 30000, receives(sc, 1000));
+    scene_cut(sc, sc->leader, true);
+    sc->s->world.cut[sc->leader][sc->victim] = false;
+    SCENE_UNTIL(sc, 20000, scene_leader(sc) == sc->other);
+    SCENE_UNTIL(sc, 30000, scene_status(sc, sc->victim).snapshots_received == 1);
+    assert_int_equal(scene_status(sc, sc->leader).snapshots_sent, 0);
+    scene_cut(sc, sc->leader, false);
+    scene_end(sc);
+}
+
 /* P8: each job of the worker takes seconds; nobody loses patience, and reads are served from the
  * old state until it is replaced. */
 static void a_long_installation_is_not_cancelled_and_reads_go_on(void **state)
@@ -273,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_breaks_costs_no_more_than_the_window),
         cmocka_unit_test(a_newer_snapshot_waits_for_the_one_that_is_under_way),
         cmocka_unit_test(a_dead_transfer_makes_room_for_a_newer_one),
+        cmocka_unit_test(a_sender_that_hears_nothing_makes_room_for_another),
         cmocka_unit_test(a_long_installation_is_not_cancelled_and_reads_go_on),
         cmocka_unit_test(a_full_disk_refuses_and_heals),
         cmocka_unit_test(damage_in_the_file_is_found_before_it_counts),
