@@ -71,6 +71,12 @@ class Layer:
         self.words = set(words.split())
 
 
+def public_room(name):
+    """The room whose header include/oakum/`name` is."""
+    stem = name.split(".")[0]
+    return "base" if stem in ("common", "errors") else stem
+
+
 class Source:
     """A file: its text, and for C the text with comments and literals blanked out."""
 
@@ -83,8 +89,8 @@ class Source:
             self.lines.pop()
         parts = path.split("/")
         self.room = parts[1] if parts[0] == "src" and len(parts) > 2 else None
-        if path == "include/oakum/raft.h":
-            self.room = "raft"
+        if path.startswith("include/oakum/"):
+            self.room = public_room(parts[2])
         self.is_c = path.endswith(CODE)
         self.is_script = path.endswith(SCRIPTS)
         self.is_test = bool(TEST_FILE.search(path))
@@ -267,7 +273,7 @@ class Tidy:
         if room == "tests" and s.path.startswith("tests/"):
             return
         if room == "oakum":
-            room = target[len("oakum/"):].split(".")[0]
+            room = public_room(target[len("oakum/"):])
         if room not in self.layers:
             self.report(s.path, number, f"{room} is no room", "add it to tools/layers.txt")
             return
@@ -276,7 +282,8 @@ class Tidy:
         if not s.is_test and room not in layer.may:
             self.report(s.path, number, f"{s.room} may not include {room}",
                         "ask a room below, or change tools/layers.txt with a reason")
-        door = "oakum/raft.h" if room == "raft" else f"{room}/{room}.h"
+        public = os.path.exists(os.path.join(self.root, "include", "oakum", f"{room}.h"))
+        door = f"oakum/{room}.h" if public else f"{room}/{room}.h"
         if room not in ("base", "port") and target != door and not s.is_test:
             self.report(s.path, number, f"{target} is not the door of {room}",
                         f'include "{door}", and widen that door if it lacks something')

@@ -15,7 +15,8 @@
 #define OAK_API_H
 
 #include "replica/replica.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 /* A member as the cluster was configured; name and client URLs come from the log, once published.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bytes.h: borrowed byte strings, fixed-width encoding, and a growable buffer.
+/* bytes.h: fixed-width encoding, and a growable buffer, beside the byte strings of common.h.
  *
  * Bytes on wire and disk are written by these functions, never by casting structs.
  */
@@ -11,37 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "oakum/common.h"
+
 #include "base/assert.h"
 #include "base/errors.h"
-
-/* A borrowed byte string. `data` may be NULL only when size is 0. */
-struct oak_bytes {
-    const uint8_t *data;
-    size_t size;
-};
-
-static inline struct oak_bytes oak_bytes(const void *data, size_t size)
-{
-    return (struct oak_bytes){.data = (const uint8_t *)data, .size = size};
-}
-
-static inline struct oak_bytes oak_bytes_str(const char *text)
-{
-    return oak_bytes(text, strlen(text));
-}
-
-/* Order of unsigned bytes, a prefix before what it starts: <0, 0, >0. */
-static inline int oak_bytes_cmp(struct oak_bytes a, struct oak_bytes b)
-{
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int order = shared == 0 ? 0 : memcmp(a.data, b.data, shared);
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static inline bool oak_bytes_eq(struct oak_bytes a, struct oak_bytes b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
 
 /* Little endian for our own formats. */
 static inline void oak_put_u16(uint8_t *p, uint16_t v)

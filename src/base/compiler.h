@@ -3,13 +3,12 @@
 #ifndef OAK_BASE_COMPILER_H
 #define OAK_BASE_COMPILER_H
 
-#define OAK_MUST_USE     __attribute__((warn_unused_result))
-#define OAK_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define OAK_NORETURN     __attribute__((noreturn))
-#define OAK_UNUSED       __attribute__((unused))
-#define OAK_LIKELY(x)    __builtin_expect(!!(x), 1)
-#define OAK_UNLIKELY(x)  __builtin_expect(!!(x), 0)
-#define OAK_API          __attribute__((visibility("default")))
+#include "oakum/common.h"
+
+#define OAK_NORETURN    __attribute__((noreturn))
+#define OAK_UNUSED      __attribute__((unused))
+#define OAK_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define OAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* The struct that embeds `ptr` as its member `field`. */
 #define OAK_CONTAINER_OF(ptr, type, field) ((type *)(void *)((char *)(ptr)-offsetof(type, field)))

@@ -18,7 +18,7 @@ struct row {
 static const struct row rows[] = {
     {"OK", "ok", OAK_CLASS_CALLER, 0},
 #define X(name, class, grpc, text) {#name, text, OAK_CLASS_##class, grpc},
-#include "base/errors.def"
+#include "oakum/errors.def"
 #undef X
 };
 

@@ -95,12 +95,13 @@ int crowd_open(struct crowd *c, struct oak_errbuf *e)
 
 int crowd_connect(struct crowd *c, const char *endpoint, struct oak_errbuf *e)
 {
-    const struct oak_rpc_channel_options options = {.rpc = {.receive_bytes_max = ARENA_BYTES_MAX},
-                                                    .backoff_max_ns = 50 * CROWD_MS};
+    const struct oak_rpc_subchannel_options options = {
+        .rpc = {.receive_bytes_max = ARENA_BYTES_MAX}, .backoff_max_ns = 50 * CROWD_MS};
     if (c->endpoint_count == CROWD_ENDPOINTS_MAX) {
         return oak_fail(e, OAK_ELIMIT, "more than %d endpoints", CROWD_ENDPOINTS_MAX);
     }
-    int error = oak_rpc_channel_new(c->loop, endpoint, &options, &c->channels[c->endpoint_count]);
+    int error =
+        oak_rpc_subchannel_new(c->loop, endpoint, &options, &c->channels[c->endpoint_count]);
     if (error != 0) {
         return oak_fail(e, error, "\"%.64s\" is no endpoint", endpoint);
     }
@@ -114,7 +115,7 @@ void crowd_fini(struct crowd *c)
         return;
     }
     for (size_t i = 0; i < c->endpoint_count; i++) {
-        oak_rpc_channel_free(c->channels[i]);
+        oak_rpc_subchannel_free(c->channels[i]);
     }
     c->loop->after_remove(c->loop->user, &c->after);
     c->loop->timers.stop(c->loop->timers.user, &c->soon);
@@ -170,7 +171,7 @@ void crowd_ask(struct crowd_call *call, size_t endpoint, const char *service, co
     call->endpoint = endpoint % c->endpoint_count;
     call->sent_ns = crowd_now(c);
     call->call = ++c->moment;
-    call->unsent = oak_rpc_channel_call(c->channels[call->endpoint], &asked, &rpc) != 0;
+    call->unsent = oak_rpc_subchannel_call(c->channels[call->endpoint], &asked, &rpc) != 0;
     if (call->unsent) {
         call->code = OAK_RPC_UNAVAILABLE;
         call->done_ns = call->sent_ns;

@@ -12,7 +12,8 @@
 
 #include "os/os.h"
 #include "proto/proto.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 #define CROWD_ENDPOINTS_MAX 8
 #define CROWD_MS            UINT64_C(1000000)
@@ -20,7 +21,7 @@
 struct crowd {
     struct oak_os_loop *os;
     const struct oak_loop *loop;
-    struct oak_rpc_channel *channels[CROWD_ENDPOINTS_MAX];
+    struct oak_rpc_subchannel *channels[CROWD_ENDPOINTS_MAX];
     size_t endpoint_count;
     struct oak_list answered;
     struct oak_after after;

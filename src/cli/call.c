@@ -62,8 +62,8 @@ static const struct oak_rpc_handler handler = {.message = message, .closed = clo
 
 static int call_send(struct cli__call *call)
 {
-    struct oak_rpc_channel_options options = {0};
-    int error = oak_rpc_channel_new(call->run->loop, call->endpoint, &options, &call->channel);
+    struct oak_rpc_subchannel_options options = {0};
+    int error = oak_rpc_subchannel_new(call->run->loop, call->endpoint, &options, &call->channel);
     if (error != 0) {
         return error;
     }
@@ -75,7 +75,7 @@ static int call_send(struct cli__call *call)
         .user = call,
     };
     struct oak_rpc_call *rpc = NULL;
-    error = oak_rpc_channel_call(call->channel, &request, &rpc);
+    error = oak_rpc_subchannel_call(call->channel, &request, &rpc);
     if (error != 0) {
         return error;
     }
@@ -153,7 +153,7 @@ bool cli__calls(struct oak_os_loop *loop, struct cli__call *calls, size_t count,
     bool whole = true;
     for (size_t i = 0; i < count; i++) {
         if (calls[i].channel != NULL) {
-            oak_rpc_channel_free(calls[i].channel);
+            oak_rpc_subchannel_free(calls[i].channel);
             calls[i].channel = NULL;
         }
         calls[i].run = NULL;

@@ -14,7 +14,8 @@
 
 #include "os/os.h"
 #include "proto/proto.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 enum cli__exit {
     CLI__EXIT_OK = 0,
@@ -100,7 +101,7 @@ struct cli__call {
     uint64_t took_ns;
 
     struct oak_arena arena;
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct cli__calls *run;
     bool done;
 };

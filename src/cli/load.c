@@ -22,7 +22,7 @@
 struct run;
 
 struct conn {
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct run *run;
     const char *endpoint;
     bool up;
@@ -169,7 +169,7 @@ static void send_one(struct run *r, struct client *client)
         .user = client,
     };
     struct oak_rpc_call *call = NULL;
-    int error = oak_rpc_channel_call(client->conn->channel, &request, &call);
+    int error = oak_rpc_subchannel_call(client->conn->channel, &request, &call);
     if (error != 0) {
         r->out->unsent++;
         note_failure(r, oak_bytes_str(oak_error_text(error)));
@@ -240,9 +240,9 @@ static int connect_all(struct run *r, struct oak_errbuf *e)
         struct conn *c = &r->conns[i];
         c->run = r;
         c->endpoint = r->o->endpoints->items[i % r->o->endpoints->count];
-        struct oak_rpc_channel_options options = {
+        struct oak_rpc_subchannel_options options = {
             .backoff_max_ns = CLI__SECOND_NS, .state = state, .user = c};
-        int error = oak_rpc_channel_new(r->loop, c->endpoint, &options, &c->channel);
+        int error = oak_rpc_subchannel_new(r->loop, c->endpoint, &options, &c->channel);
         if (error != 0) {
             return oak_fail(e, error, "%s: %s", c->endpoint, oak_error_text(error));
         }
@@ -314,7 +314,7 @@ int cli__load_run(struct oak_os_loop *loop, const struct cli__load_options *opti
     }
     for (uint64_t i = 0; r.conns != NULL && i < options->conns; i++) {
         if (r.conns[i].channel != NULL) {
-            oak_rpc_channel_free(r.conns[i].channel);
+            oak_rpc_subchannel_free(r.conns[i].channel);
         }
     }
     oak_buf_fini(&r.request);

@@ -12,7 +12,8 @@
 #include "http/http.h"
 #include "peer/peer.h"
 #include "replica/replica.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 /* The process as the kernel sees it; handed in, because this room calls no operating system. */
 struct oak_observe_process {

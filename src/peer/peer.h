@@ -17,7 +17,7 @@
 
 #include "oakum/raft.h"
 #include "port/port.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
 
 enum oak_peer_kind {
     OAK_PEER_RAFT = 1,      /* a message of the Raft core */

@@ -37,7 +37,7 @@ struct lane {
 
 struct peer {
     struct oak_peers *peers;
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct lane lanes[LANE_COUNT];
     struct oak_peer_stats stats;
 };
@@ -96,7 +96,7 @@ static int lane_open(struct lane *lane, enum lane_kind kind)
         .handler = &lane_handler,
         .user = lane,
     };
-    return oak_rpc_channel_call(peer->channel, &request, &lane->call);
+    return oak_rpc_subchannel_call(peer->channel, &request, &lane->call);
 }
 
 static void channel_state(void *user, bool connected)
@@ -142,14 +142,14 @@ int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address)
     for (int i = 0; i < LANE_COUNT; i++) {
         peer->lanes[i].peer = peer;
     }
-    const struct oak_rpc_channel_options options = {
+    const struct oak_rpc_subchannel_options options = {
         .backoff_max_ns = RECONNECT_MAX_NS,
         .keepalive_ns = 5000 * 1000 * 1000ull,
         .keepalive_timeout_ns = 5000 * 1000 * 1000ull,
         .state = channel_state,
         .user = peer,
     };
-    int error = oak_rpc_channel_new(peers->options.loop, address, &options, &peer->channel);
+    int error = oak_rpc_subchannel_new(peers->options.loop, address, &options, &peer->channel);
     if (error != 0) {
         free(peer);
         return error;
@@ -269,7 +269,7 @@ void oak_peers_free(struct oak_peers *peers)
         return;
     }
     for (size_t i = 0; i < peers->count; i++) {
-        oak_rpc_channel_free(peers->rows[i]->channel);
+        oak_rpc_subchannel_free(peers->rows[i]->channel);
         free(peers->rows[i]);
     }
     free(peers);

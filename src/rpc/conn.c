@@ -192,7 +192,7 @@ void oak_rpc_conn_free(struct oak_rpc_conn *conn)
 }
 
 void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,
-                     const struct oak_rpc_channel_options *options)
+                     const struct oak_rpc_subchannel_options *options)
 {
     OAK_ASSERT(conn->server == NULL);
     conn->now_ns = OAK_MAX(conn->now_ns, now_ns);

@@ -11,7 +11,8 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 /* -- limits of this room: number, unit, reason ------------------------------------------------- */
 
@@ -314,7 +315,7 @@ void rpc__conn_received(struct oak_rpc_conn *conn, size_t size);
 void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size);
 /* A client's transport is there: its times begin. */
 void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,
-                     const struct oak_rpc_channel_options *options);
+                     const struct oak_rpc_subchannel_options *options);
 /* End all calls that have started, or those that have not, with this status. */
 void rpc__conn_end_open(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text);
 void rpc__conn_end_waiting(struct oak_rpc_conn *conn, enum oak_rpc_code code, const char *text);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 struct bench {
     struct oak_rpc_conn *client;

@@ -4,7 +4,8 @@
  * The first byte chooses the side, whether the preface is given, and the size of the pieces. A
  * handler of each kind answers, pauses, cancels and finishes by what the messages say.
  */
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@ struct world {
     const struct oak_loop *loop;
     struct oak_listener *listener;
     struct oak_rpc_server *server;
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct echo echo;
     struct oak_after stop; /* stops the loop when nothing is left to wait for */
     int wanted;
@@ -46,7 +46,7 @@ static void world_open(struct world *w)
     const char *name = net->listener_name(net->user, w->listener);
     assert_true(strlen(name) < sizeof(w->address));
     memcpy(w->address, name, strlen(name) + 1);
-    assert_int_equal(oak_rpc_channel_new(w->loop, w->address, NULL, &w->channel), 0);
+    assert_int_equal(oak_rpc_subchannel_new(w->loop, w->address, NULL, &w->channel), 0);
     w->loop->after_add(w->loop->user, &w->stop);
 }
 
@@ -59,7 +59,7 @@ static void world_run(struct world *w, int wanted)
 
 static void world_close(struct world *w)
 {
-    oak_rpc_channel_free(w->channel);
+    oak_rpc_subchannel_free(w->channel);
     w->closing = true;
     oak_os_loop_run(w->os);
     const struct oak_net *net = &w->loop->net;
@@ -106,7 +106,7 @@ static void asked_start(struct asked *a)
                                       .timeout_ns = 60 * SECOND,
                                       .handler = &asked_handler,
                                       .user = a};
-    assert_int_equal(oak_rpc_channel_call(a->w->channel, &request, &a->r.call), 0);
+    assert_int_equal(oak_rpc_subchannel_call(a->w->channel, &request, &a->r.call), 0);
     uint8_t *to = oak_rpc_call_send_into(a->r.call, a->size);
     assert_non_null(to);
     memset(to, 5, a->size);
@@ -209,7 +209,7 @@ static void a_reply_made_in_a_hook_leaves_in_its_round(void **state)
     struct asked a = {.w = &w, .again = 1, .size = 0};
     struct oak_rpc_request request = {
         .service = "t.Echo", .method = "Watch", .handler = &asked_handler, .user = &a};
-    assert_int_equal(oak_rpc_channel_call(w.channel, &request, &a.r.call), 0);
+    assert_int_equal(oak_rpc_subchannel_call(w.channel, &request, &a.r.call), 0);
     world_run(&w, 1); /* no timer is set: a reply that missed its round would wait for ever */
     assert_int_equal(a.r.code, OAK_RPC_OK);
     assert_true(recorded(&a.r, "late"));

@@ -6,7 +6,7 @@
 struct world {
     struct fake_loop loop;
     struct oak_rpc_server *server;
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct echo echo;
     int refused; /* streams that the server did not take */
     int ups;
@@ -54,25 +54,25 @@ static void server_open(struct world *w, const struct oak_rpc_options *options)
     echo_add(w->server, &w->echo);
 }
 
-static void world_open(struct world *w, const struct oak_rpc_channel_options *options)
+static void world_open(struct world *w, const struct oak_rpc_subchannel_options *options)
 {
     *w = (struct world){0};
     fake_loop_init(&w->loop);
     w->loop.accepted = world_accept;
     w->loop.accepted_arg = w;
     server_open(w, NULL);
-    struct oak_rpc_channel_options o = {0};
+    struct oak_rpc_subchannel_options o = {0};
     if (options != NULL) {
         o = *options;
     }
     o.state = world_state;
     o.user = w;
-    assert_int_equal(oak_rpc_channel_new(&w->loop.port, "fake:1", &o, &w->channel), 0);
+    assert_int_equal(oak_rpc_subchannel_new(&w->loop.port, "fake:1", &o, &w->channel), 0);
 }
 
 static void world_close(struct world *w)
 {
-    oak_rpc_channel_free(w->channel);
+    oak_rpc_subchannel_free(w->channel);
     fake_run(&w->loop);
     assert_int_equal(oak_rpc_server_connections(w->server), 0);
     oak_rpc_server_free(w->server);
@@ -86,7 +86,7 @@ static int world_call(struct world *w, const char *method, uint64_t timeout_ns, 
                                       .timeout_ns = timeout_ns,
                                       .handler = &recorder_handler,
                                       .user = r};
-    return oak_rpc_channel_call(w->channel, &request, &r->call);
+    return oak_rpc_subchannel_call(w->channel, &request, &r->call);
 }
 
 static void ask(struct world *w, struct recorder *r)
@@ -103,11 +103,11 @@ static void a_call_made_before_the_connection_waits_for_it(void **state)
     struct world w;
     struct recorder r;
     world_open(&w, NULL);
-    assert_false(oak_rpc_channel_connected(w.channel));
+    assert_false(oak_rpc_subchannel_connected(w.channel));
     ask(&w, &r);
     fake_run(&w.loop);
     assert_int_equal(w.ups, 1);
-    assert_true(oak_rpc_channel_connected(w.channel));
+    assert_true(oak_rpc_subchannel_connected(w.channel));
     assert_int_equal(r.code, OAK_RPC_OK);
     assert_int_equal(r.closed, 1);
     assert_true(recorded(&r, "hello"));
@@ -154,7 +154,7 @@ static void a_failing_connect_is_tried_again_later_and_later(void **state)
     struct oak_rpc_request request = {
         .service = "t.Echo", .method = "Unary", .fail_fast = true, .handler = &recorder_handler};
     struct oak_rpc_call *call;
-    assert_int_equal(oak_rpc_channel_call(w.channel, &request, &call), OAK_ECLOSED);
+    assert_int_equal(oak_rpc_subchannel_call(w.channel, &request, &call), OAK_ECLOSED);
     fake_run(&w.loop);
     assert_int_equal(w.loop.connects, 1);
     fake_advance(&w.loop, 799999999);
@@ -304,9 +304,9 @@ static void a_peer_that_does_not_read_is_not_read_from(void **state)
 {
     (void)state;
     struct world w;
-    const struct oak_rpc_channel_options options = {.rpc = {.window_bytes = INT32_MAX,
-                                                            .connection_window_bytes = INT32_MAX,
-                                                            .receive_bytes_max = 64 << 20}};
+    const struct oak_rpc_subchannel_options options = {.rpc = {.window_bytes = INT32_MAX,
+                                                               .connection_window_bytes = INT32_MAX,
+                                                               .receive_bytes_max = 64 << 20}};
     world_open(&w, &options);
     struct recorder r = {0};
     assert_int_equal(world_call(&w, "Watch", 0, &r), 0);
@@ -348,8 +348,8 @@ static void keepalive_finds_a_silent_peer(void **state)
 {
     (void)state;
     struct world w;
-    const struct oak_rpc_channel_options options = {.keepalive_ns = 10 * SECOND,
-                                                    .keepalive_timeout_ns = 3 * SECOND};
+    const struct oak_rpc_subchannel_options options = {.keepalive_ns = 10 * SECOND,
+                                                       .keepalive_timeout_ns = 3 * SECOND};
     world_open(&w, &options);
     struct recorder r = {0};
     assert_int_equal(world_call(&w, "Watch", 0, &r), 0);
@@ -382,18 +382,18 @@ static void connections_past_the_limit_are_refused(void **state)
     struct oak_rpc_server *roomy = w.server;
     const struct oak_rpc_options one = {.connections_max = 1};
     server_open(&w, &one);
-    struct oak_rpc_channel *first;
-    struct oak_rpc_channel *second;
-    assert_int_equal(oak_rpc_channel_new(&w.loop.port, "fake:1", NULL, &first), 0);
+    struct oak_rpc_subchannel *first;
+    struct oak_rpc_subchannel *second;
+    assert_int_equal(oak_rpc_subchannel_new(&w.loop.port, "fake:1", NULL, &first), 0);
     fake_run(&w.loop);
     assert_int_equal(w.refused, 0);
-    assert_int_equal(oak_rpc_channel_new(&w.loop.port, "fake:1", NULL, &second), 0);
+    assert_int_equal(oak_rpc_subchannel_new(&w.loop.port, "fake:1", NULL, &second), 0);
     fake_run(&w.loop);
     assert_int_equal(w.refused, 1);
-    assert_true(oak_rpc_channel_connected(first));
-    assert_false(oak_rpc_channel_connected(second));
-    oak_rpc_channel_free(first);
-    oak_rpc_channel_free(second);
+    assert_true(oak_rpc_subchannel_connected(first));
+    assert_false(oak_rpc_subchannel_connected(second));
+    oak_rpc_subchannel_free(first);
+    oak_rpc_subchannel_free(second);
     fake_run(&w.loop);
     oak_rpc_server_free(w.server);
     w.server = roomy;
@@ -412,7 +412,7 @@ static void freeing_a_channel_ends_its_calls_even_while_it_connects(void **state
         if (when == 2) {
             fake_run(&w.loop);
         }
-        oak_rpc_channel_free(w.channel);
+        oak_rpc_subchannel_free(w.channel);
         w.channel = NULL;
         assert_int_equal(r.closed, 1);
         assert_int_equal(r.code, OAK_RPC_CANCELLED);
@@ -450,7 +450,7 @@ static void again_closed(void *user, struct oak_rpc_call *call, const struct oak
     struct oak_rpc_request request = {
         .service = "t.Echo", .method = "Unary", .handler = &again_handler, .user = a};
     struct oak_rpc_call *next;
-    assert_int_equal(oak_rpc_channel_call(a->w->channel, &request, &next), 0);
+    assert_int_equal(oak_rpc_subchannel_call(a->w->channel, &request, &next), 0);
     send_text(next, "again");
     oak_rpc_call_half_close(next);
 }
@@ -464,14 +464,14 @@ static void a_closed_call_may_call_again(void **state)
     struct oak_rpc_request request = {
         .service = "t.Echo", .method = "Unary", .handler = &again_handler, .user = &a};
     struct oak_rpc_call *call;
-    assert_int_equal(oak_rpc_channel_call(w.channel, &request, &call), 0);
+    assert_int_equal(oak_rpc_subchannel_call(w.channel, &request, &call), 0);
     send_text(call, "first");
     oak_rpc_call_half_close(call);
     fake_run(&w.loop);
     assert_int_equal(a.r.closed, 100);
     assert_int_equal(a.r.code, OAK_RPC_OK);
     a.left = 2; /* the second call is made while the connection is being lost */
-    assert_int_equal(oak_rpc_channel_call(w.channel, &request, &call), 0);
+    assert_int_equal(oak_rpc_subchannel_call(w.channel, &request, &call), 0);
     fake_run(&w.loop);
     w.loop.server_end->error = OAK_ECLOSED;
     fake_advance(&w.loop, 5 * SECOND);

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
+#include "port/port.h"
 
 #define SECOND ((uint64_t)1000000000)
 

@@ -11,7 +11,7 @@
 
 #include "http/http.h"
 #include "port/port.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
 
 #define SNIFF_NS (10 * 1000000000ull)
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "os/os.h"
-#include "rpc/rpc.h"
+#include "oakum/rpc.h"
 #include "tests/tools/differ.h"
 
 #define TIMEOUT_NS      (60 * UINT64_C(1000000000))
@@ -36,7 +36,7 @@ static const struct {
 struct side {
     const char *endpoint;
     struct differ *differ;
-    struct oak_rpc_channel *channel;
+    struct oak_rpc_subchannel *channel;
     struct oak_arena arena;
     ProtobufCMessage *response;
     struct oak_buf packed; /* normalised */
@@ -96,7 +96,7 @@ static int send(struct differ *d, struct side *side)
     oak_arena_reset(&side->arena);
     side->response = NULL;
     side->error = 0;
-    int error = oak_rpc_channel_call(side->channel, &request, &rpc);
+    int error = oak_rpc_subchannel_call(side->channel, &request, &rpc);
     if (error == 0) {
         d->open++;
         error = oak_rpc_call_send(rpc, oak_buf_bytes(&d->bytes));
@@ -274,18 +274,18 @@ int main(int argc, char **argv)
     int error = 0;
     for (size_t i = 0; i < SIDES; i++) {
         struct side *side = &d.sides[i];
-        const struct oak_rpc_channel_options options = {
+        const struct oak_rpc_subchannel_options options = {
             .rpc = {.receive_bytes_max = ARENA_BYTES_MAX}};
         side->differ = &d;
         oak_arena_init(&side->arena, 64 * OAK_KIB, ARENA_BYTES_MAX);
         if (error == 0) {
-            error = oak_rpc_channel_new(d.loop, side->endpoint, &options, &side->channel);
+            error = oak_rpc_subchannel_new(d.loop, side->endpoint, &options, &side->channel);
         }
     }
     int code = error == 0 ? run(&d) : 2;
     for (size_t i = 0; i < SIDES; i++) {
         if (d.sides[i].channel != NULL) {
-            oak_rpc_channel_free(d.sides[i].channel);
+            oak_rpc_subchannel_free(d.sides[i].channel);
         }
         oak_arena_fini(&d.sides[i].arena);
         oak_buf_fini(&d.sides[i].packed);

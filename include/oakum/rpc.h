@@ -2,9 +2,9 @@
 /* rpc.h: gRPC over HTTP/2, server and client: bytes in, bytes out.
  *
  * A connection (struct oak_rpc_conn) does no I/O: feed it what came, take what is to be sent, tell
- * it the time. It can be tested without sockets and run in a simulator. stream.c drives one
- * over a byte stream of port.h: oak_rpc_serve() for an accepted stream, struct oak_rpc_channel for
- * a client that connects and reconnects by itself.
+ * it the time. It can be tested without sockets, run in a simulator, and driven by any loop. Over a
+ * byte stream of a loop it is driven by oak_rpc_serve() for an accepted stream, and by a struct
+ * oak_rpc_subchannel for a client that connects to one address, again and again.
  *
  * Calls. A call is one RPC on either side, all four kinds; messages are opaque bytes. Callbacks of
  * the installed handler tell what happens; a callback may use every oak_rpc_call_* function (also
@@ -23,10 +23,24 @@
  *
  * Threads: one loop each; nothing is shared.
  */
-#ifndef OAK_RPC_H
-#define OAK_RPC_H
+#ifndef OAKUM_RPC_H
+#define OAKUM_RPC_H
 
-#include "port/port.h"
+#include "oakum/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* The loop that all this runs on, streams of it, and how streams are opened: runtime.h gives them.
+ */
+struct oak_loop;
+struct oak_stream;
+struct oak_net;
 
 /* gRPC status codes (their numbers are the protocol's). */
 enum oak_rpc_code {
@@ -49,7 +63,7 @@ enum oak_rpc_code {
     OAK_RPC_UNAUTHENTICATED = 16,
 };
 /* "Unavailable": as metrics and logs write it. */
-const char *oak_rpc_code_name(enum oak_rpc_code code);
+OAK_API const char *oak_rpc_code_name(enum oak_rpc_code code);
 
 /* One pair of metadata; a name that ends in "-bin" carries raw bytes here (base64 is done inside).
  */
@@ -82,39 +96,42 @@ struct oak_rpc_handler {
 };
 
 /* Install the handler. On a server within `start`; a client gives it at the start of a call. */
-void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler,
-                         void *user);
+OAK_API void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler,
+                                 void *user);
 /* Queue a message (copied). OAK_ECLOSED once the call ended, OAK_ELIMIT over the size limit (see
  * options) or when OAK_OUTBOUND_BYTES_MAX are queued, OAK_ENOMEM. */
-OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message);
+OAK_API OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message);
 /* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
  * call of this room. NULL as send fails. */
-uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
 /* Client: no more messages from us. */
-void oak_rpc_call_half_close(struct oak_rpc_call *call);
+OAK_API void oak_rpc_call_half_close(struct oak_rpc_call *call);
 /* Server: end the call behind what is queued, with a status (`message` may be NULL). */
-void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message);
+OAK_API void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code,
+                                 const char *message);
 /* Either side: end it now (RST_STREAM CANCEL). `closed` follows with CANCELLED. */
-void oak_rpc_call_cancel(struct oak_rpc_call *call);
+OAK_API void oak_rpc_call_cancel(struct oak_rpc_call *call);
 /* Stop or go on delivering messages: back-pressure to the peer. */
-void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
+OAK_API void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
 /* Bytes queued and not taken by the connection; and the marks that `writable` speaks of. */
 #define OAK_RPC_QUEUE_HIGH_BYTES ((size_t)256 * 1024)
 #define OAK_RPC_QUEUE_LOW_BYTES  ((size_t)64 * 1024)
-size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
+OAK_API size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
 /* Server: metadata of the response's headers (before the first message) or trailers (before
  * finish). */
-OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair);
-OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair);
+OAK_API OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call,
+                                                 struct oak_rpc_pair pair);
+OAK_API OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call,
+                                                  struct oak_rpc_pair pair);
 /* The request's metadata (server) or the response's headers and trailers (client): data NULL when
  * absent. */
-struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name);
+OAK_API struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name);
 /* When the call must have ended, on the monotonic clock; 0: no deadline. */
-uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
+OAK_API uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
 /* "/etcdserverpb.KV/Put" */
-struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call);
+OAK_API struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call);
 /* "127.0.0.1:4711", or "" without a transport. */
-const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
+OAK_API const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
 
 /* -- server ------------------------------------------------------------------------------------ */
 
@@ -158,53 +175,54 @@ struct oak_rpc_options {
 struct oak_rpc_server;
 /* `loop` is borrowed: its clock, timers and after-hooks. NULL for a server whose connections are
  * all driven by hand (oak_rpc_conn_new). */
-OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop,
-                                    const struct oak_rpc_options *options,
-                                    struct oak_rpc_server **out);
+OAK_API OAK_MUST_USE int oak_rpc_server_new(const struct oak_loop *loop,
+                                            const struct oak_rpc_options *options,
+                                            struct oak_rpc_server **out);
 /* All connections must be closed. */
-void oak_rpc_server_free(struct oak_rpc_server *server);
+OAK_API void oak_rpc_server_free(struct oak_rpc_server *server);
 /* `method` is copied; OAK_EEXIST. */
-OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server,
-                                    const struct oak_rpc_method *method);
+OAK_API OAK_MUST_USE int oak_rpc_server_add(struct oak_rpc_server *server,
+                                            const struct oak_rpc_method *method);
 /* Serve a stream. On an error (OAK_ELIMIT: too many connections, OAK_ECLOSED: draining, OAK_ENOMEM)
  * it stays the caller's. `early` is what was already read from it (to tell HTTP/2 from HTTP/1). */
-OAK_MUST_USE int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream,
-                               struct oak_bytes early);
+OAK_API OAK_MUST_USE int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream,
+                                       struct oak_bytes early);
 /* GOAWAY to all, end them once their calls are done, and the rest after `grace_ns`. */
-void oak_rpc_server_drain(struct oak_rpc_server *server, uint64_t grace_ns);
-size_t oak_rpc_server_connections(const struct oak_rpc_server *server);
-size_t oak_rpc_server_stats(const struct oak_rpc_server *server,
-                            const struct oak_rpc_method_stats **out);
+OAK_API void oak_rpc_server_drain(struct oak_rpc_server *server, uint64_t grace_ns);
+OAK_API size_t oak_rpc_server_connections(const struct oak_rpc_server *server);
+OAK_API size_t oak_rpc_server_stats(const struct oak_rpc_server *server,
+                                    const struct oak_rpc_method_stats **out);
 struct oak_rpc_traffic {
     uint64_t received_bytes;
     uint64_t sent_bytes;
     uint64_t abuse_closed; /* connections ended for abuse (floods, oversized headers, ...) */
 };
-void oak_rpc_server_traffic(const struct oak_rpc_server *server, struct oak_rpc_traffic *out);
+OAK_API void oak_rpc_server_traffic(const struct oak_rpc_server *server,
+                                    struct oak_rpc_traffic *out);
 
 /* -- client ------------------------------------------------------------------------------------ */
 
-/* One address, one connection at a time, reconnected with back-off (1 s × 1.6 up to 20 s, ± 20 %;
- * first attempt at once). A call made while it connects waits, up to its deadline. */
-struct oak_rpc_channel;
+/* A subchannel: one address, one connection at a time, reconnected with back-off (1 s × 1.6 up to
+ * 20 s, ± 20 %; first attempt at once). A call made while it connects waits, up to its deadline. */
+struct oak_rpc_subchannel;
 
-struct oak_rpc_channel_options {
+struct oak_rpc_subchannel_options {
     struct oak_rpc_options rpc;
     uint64_t connect_timeout_ns;   /* 0: 1 s */
     uint64_t backoff_max_ns;       /* 0: 20 s; members that wait for each other set it low */
     uint64_t keepalive_ns;         /* PING when nothing came for so long; 0: never */
     uint64_t keepalive_timeout_ns; /* 0: 20 s */
-    /* The connection is up (true) or lost. Not to free the channel from. May be NULL. */
+    /* The connection is up (true) or lost. Not to free the subchannel from. May be NULL. */
     void (*state)(void *user, bool connected);
     void *user;
 };
 
-OAK_MUST_USE int oak_rpc_channel_new(const struct oak_loop *loop, const char *address,
-                                     const struct oak_rpc_channel_options *options,
-                                     struct oak_rpc_channel **out);
+OAK_API OAK_MUST_USE int oak_rpc_subchannel_new(const struct oak_loop *loop, const char *address,
+                                                const struct oak_rpc_subchannel_options *options,
+                                                struct oak_rpc_subchannel **out);
 /* Ends all its calls (CANCELLED), then the connection; memory goes once the loop has run. */
-void oak_rpc_channel_free(struct oak_rpc_channel *channel);
-bool oak_rpc_channel_connected(const struct oak_rpc_channel *channel);
+OAK_API void oak_rpc_subchannel_free(struct oak_rpc_subchannel *channel);
+OAK_API bool oak_rpc_subchannel_connected(const struct oak_rpc_subchannel *channel);
 
 struct oak_rpc_request {
     const char *service;
@@ -218,29 +236,35 @@ struct oak_rpc_request {
 };
 /* OAK_ENOMEM, OAK_ELIMIT, or OAK_ECLOSED (fail_fast and not connected). On success `closed` will
  * come. */
-OAK_MUST_USE int oak_rpc_channel_call(struct oak_rpc_channel *channel,
-                                      const struct oak_rpc_request *request,
-                                      struct oak_rpc_call **out);
+OAK_API OAK_MUST_USE int oak_rpc_subchannel_call(struct oak_rpc_subchannel *channel,
+                                                 const struct oak_rpc_request *request,
+                                                 struct oak_rpc_call **out);
 
 /* -- the connection, without a transport ------------------------------------------------------- */
 
 struct oak_rpc_conn;
 /* `server` set: a server's side; NULL: a client's. */
-OAK_MUST_USE int oak_rpc_conn_new(struct oak_rpc_server *server,
-                                  const struct oak_rpc_options *options, const char *peer_name,
-                                  uint64_t now_ns, struct oak_rpc_conn **out);
+OAK_API OAK_MUST_USE int oak_rpc_conn_new(struct oak_rpc_server *server,
+                                          const struct oak_rpc_options *options,
+                                          const char *peer_name, uint64_t now_ns,
+                                          struct oak_rpc_conn **out);
 /* Closes all its calls (UNAVAILABLE). */
-void oak_rpc_conn_free(struct oak_rpc_conn *conn);
+OAK_API void oak_rpc_conn_free(struct oak_rpc_conn *conn);
 /* Bytes from the peer. An error means: send what take gives, then close the transport. */
-OAK_MUST_USE int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes,
-                                   uint64_t now_ns);
+OAK_API OAK_MUST_USE int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes,
+                                           uint64_t now_ns);
 /* The next bytes for the peer, valid until the next call on this connection; empty: nothing now. */
-struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn);
+OAK_API struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn);
 /* Deadlines and keepalive; *next_ns is when to come again (0: not needed). */
-void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *next_ns);
+OAK_API void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *next_ns);
 /* Nothing more will come or go: close the transport. */
-bool oak_rpc_conn_done(const struct oak_rpc_conn *conn);
-OAK_MUST_USE int oak_rpc_conn_call(struct oak_rpc_conn *conn, const struct oak_rpc_request *request,
-                                   uint64_t now_ns, struct oak_rpc_call **out);
+OAK_API bool oak_rpc_conn_done(const struct oak_rpc_conn *conn);
+OAK_API OAK_MUST_USE int oak_rpc_conn_call(struct oak_rpc_conn *conn,
+                                           const struct oak_rpc_request *request, uint64_t now_ns,
+                                           struct oak_rpc_call **out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
