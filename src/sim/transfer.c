@@ -21,9 +21,9 @@ void sim__transfer_plan(struct sim *s)
         .trouble = oak_prng_chance(p, 2, 3) ? (unsigned)oak_prng_between(p, 20, 90) : 0,
         .damage = oak_prng_chance(p, 1, 3) ? (unsigned)oak_prng_between(p, 1, 30) : 0,
     };
-    /* A majority that needs a snapshot to be one takes as long as that takes; and bursts make
-     * large ones. */
-    if (s->plan.core || s->plan.has[OAK_SIM_BURST]) {
+    /* A majority that needs a snapshot to be one takes as long as that takes; and bursts and large
+     * values make large ones, which would not be there in time (seed 91000226). */
+    if (s->plan.core || s->plan.has[OAK_SIM_BURST] || s->plan.value_bytes_max > 0) {
         plan->rate = 0;
         plan->chunk_bytes = OAK_MAX(plan->chunk_bytes, 4096u);
     }
