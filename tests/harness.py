@@ -107,6 +107,7 @@ class Node:
         self.peer_url = f"http://127.0.0.1:{peer_port}"
         self.data_dir = os.path.join(cluster.folder, name)
         self.log_path = os.path.join(cluster.folder, name + ".log")
+        self.flags = []  # beside the cluster's
         self.process = None
 
     def __repr__(self):
@@ -129,7 +130,7 @@ class Node:
                 "--listen-peer-urls", self.peer_url,
                 "--initial-advertise-peer-urls", self.peer_url,
                 "--initial-cluster", members, "--initial-cluster-token", "test",
-                "--initial-cluster-state", "new", *self.cluster.flags]
+                "--initial-cluster-state", "new", *self.cluster.flags, *self.flags]
 
     def start(self):
         """Start it; does not wait for its health."""

@@ -3,6 +3,8 @@
 
 import re
 
+import harness
+
 
 def test_a_leader_that_stops_hands_over(cluster):
     old = cluster.leader()
@@ -21,3 +23,17 @@ def test_a_leader_that_stops_hands_over(cluster):
 
 def test_a_lone_member_stops_without_anybody_to_hand_over_to(node):
     assert node.stop() == 0
+
+
+def test_who_has_the_highest_priority_comes_to_lead(start_cluster):
+    cluster = start_cluster(start=False, flags=["--heartbeat-interval=20",
+                                                "--election-timeout=100"])
+    for node, priority in zip(cluster.nodes, (2, 9, 2)):
+        node.flags = [f"--experimental-leader-priority={priority}"]
+    wanted = cluster.nodes[1]
+    cluster.start()
+    harness.until(lambda: cluster.leader() is wanted, "the preferred member leads")
+    wanted.kill()
+    cluster.leader([node for node in cluster.nodes if node is not wanted])
+    wanted.start()
+    harness.until(lambda: cluster.leader() is wanted, "it leads again once it is back")

@@ -22,6 +22,9 @@
 
 #include <stdio.h>
 
+/* A leader that is not the best there is hands over after so many election time-outs. */
+#define CALM_ELECTIONS 10
+
 static int snapshot_copy(struct oak_replica *r, struct oak_snap_reader *reader)
 {
     struct oak_store_restore *restore;
@@ -155,6 +158,8 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g, bool
         .alloc = {.resize = libc.resize, .user = libc.user},
         .heartbeat_ms = o->heartbeat_ms,
         .election_ms = o->election_ms,
+        .priority = o->priority,
+        .priority_calm_ms = CALM_ELECTIONS * o->election_ms,
         .entry_bytes_max = o->request_bytes_max + OAK_KV_HEADER_BYTES,
         .append_bytes_max = o->append_bytes_max,
         .inflight_bytes_max = OAK_INFLIGHT_BYTES_MAX,

@@ -331,6 +331,24 @@ static void leases_for_reads_are_off_unless_they_are_asked_for(void **state)
             "give --experimental-lease-reads too");
 }
 
+static void a_member_may_be_preferred_as_leader(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a, NULL, NULL);
+    assert_int_equal(a.c.leader_priority, 0);
+    oak_config_fini(&a.c);
+    load(&a, WORDS("--experimental-leader-priority=255"), NULL);
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.leader_priority, 255);
+    oak_config_fini(&a.c);
+    load(&a, NULL, WORDS("OAKUM_LEADER_PRIORITY=7"));
+    assert_int_equal(a.c.leader_priority, 7);
+    oak_config_fini(&a.c);
+    misused(WORDS("--experimental-leader-priority=256"), "--experimental-leader-priority");
+    misused(WORDS("--experimental-leader-priority=-1"), "--experimental-leader-priority");
+}
+
 static void listeners_may_all_ask_for_any_port(void **state)
 {
     (void)state;
@@ -424,6 +442,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_yet_is_refused_by_name),
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
+        cmocka_unit_test(a_member_may_be_preferred_as_leader),
         cmocka_unit_test(leases_for_reads_are_off_unless_they_are_asked_for),
         cmocka_unit_test(listeners_may_all_ask_for_any_port),
         cmocka_unit_test(a_lone_member_is_its_own_cluster),

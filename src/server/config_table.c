@@ -286,6 +286,9 @@ static const struct config__row rows[] = {
          "file by which the process that started this one breaks its disk and clock; for oakum "
          "chaos",
          .env = ""),
+    LIVE("experimental-leader-priority", INT, leader_priority, "0", CLUSTERING,
+         "0 to 255: the members with the highest lead while they can",
+         .env = "OAKUM_LEADER_PRIORITY", .max = 255),
     LIVE("experimental-leader-handover", BOOL, leader_handover, "true", CLUSTERING,
          "a leader much slower than the others lets one of them lead",
          .env = "OAKUM_LEADER_HANDOVER"),

@@ -96,6 +96,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .client_url_count = s->config.advertise_client_urls.count,
         .heartbeat_ms = (uint32_t)s->config.heartbeat_interval_ms,
         .election_ms = (uint32_t)s->config.election_timeout_ms,
+        .priority = (uint8_t)s->config.leader_priority,
         .lease_wanted = s->config.lease_reads_given,
         .lease_ms = (uint32_t)s->config.lease_reads_ms,
         .drift_ppm = (uint32_t)s->config.clock_drift_ppm,

@@ -133,6 +133,7 @@ struct plan {
     int nodes;
     int clients;
     int groups;
+    uint8_t priority[SIM_NODES_MAX]; /* as leader */
     unsigned keys;
     uint64_t think_ms;                /* between two operations of a client */
     bool has[OAK_SIM_FAULTS];         /* kinds of faults */

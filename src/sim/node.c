@@ -263,6 +263,7 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
         .client_url_count = 1,
         .heartbeat_ms = SIM_HEARTBEAT_MS,
         .election_ms = SIM_ELECTION_MS,
+        .priority = s->plan.priority[n->index],
         .flush_bytes = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,

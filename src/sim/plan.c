@@ -56,6 +56,17 @@ static unsigned minority_draw(int nodes, struct oak_prng *p)
     return mask;
 }
 
+/* In some runs members are preferred as leaders, or are not: dice of their own. */
+static void priorities_draw(struct sim *s)
+{
+    struct oak_prng p;
+    oak_prng_init(&p, s->options->seed ^ 0x72616e6b73ull);
+    bool ranked = oak_prng_chance(&p, 1, 4);
+    for (int i = 0; i < SIM_NODES_MAX; i++) {
+        s->plan.priority[i] = ranked ? (uint8_t)oak_prng_below(&p, 4) : 0;
+    }
+}
+
 static void options_apply(struct sim *s, struct plan *plan)
 {
     const struct oak_sim_options *o = s->options;
@@ -102,6 +113,7 @@ void sim__plan_draw(struct sim *s)
         plan->flush_bytes *= 16;
     }
     options_apply(s, plan);
+    priorities_draw(s);
     plan->victims = minority_draw(plan->nodes, &p);
 }
 
