@@ -132,6 +132,9 @@ OAK_API uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
 OAK_API struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call);
 /* "127.0.0.1:4711", or "" without a transport. */
 OAK_API const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
+/* What the peer's certificate, which was verified, says of it. NULL: it showed none, the connection
+ * is not encrypted, or (within `closed`) gone. Valid during the callback. */
+OAK_API const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call);
 
 /* -- server ------------------------------------------------------------------------------------ */
 

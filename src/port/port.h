@@ -132,6 +132,9 @@ struct oak_stream_ops {
     void (*close)(struct oak_stream *stream, bool now);
     /* "127.0.0.1:2379", static until closed. */
     const char *(*peer_name)(struct oak_stream *stream);
+    /* Who the peer has proved to be, static until closed; NULL: it showed no certificate. NULL in
+     * the place of the function: the stream is not encrypted. */
+    const struct oak_identity *(*identity)(struct oak_stream *stream);
 };
 
 struct oak_stream {

@@ -334,3 +334,8 @@ const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
 {
     return call->conn->peer;
 }
+
+const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call)
+{
+    return call->conn->identity;
+}

@@ -203,6 +203,7 @@ static void link_closed(void *user, int error)
     struct rpc_links *links = link->links;
     OAK_MAYBE(error != 0); /* for the calls it makes no difference why */
     link->stream = NULL;
+    link->conn->identity = NULL;
     links->lost(links, link);
     rpc__link_free(link);
     links->gone(links);
@@ -242,6 +243,8 @@ void rpc__link_open(struct rpc_link *link, struct oak_stream *stream, struct oak
     link->handler = (struct oak_stream_handler){
         .data = link_data, .drained = link_drained, .closed = link_closed, .user = link};
     stream->ops->handle(stream, &link->handler);
+    link->conn->secure = stream->ops->identity != NULL;
+    link->conn->identity = link->conn->secure ? stream->ops->identity(stream) : NULL;
     if (early.size > 0) {
         link_data(link, early);
     }

@@ -480,6 +480,33 @@ static void a_closed_call_may_call_again(void **state)
     world_close(&w);
 }
 
+/* Of a stream that is encrypted; the stream's owner keeps what the peer has proved to be. */
+static void the_identity_of_a_peer_is_its_streams(void **state)
+{
+    (void)state;
+    const struct oak_identity alice = {.common_name = "alice"};
+    struct world w;
+    struct recorder r;
+    world_open(&w, NULL);
+    w.loop.client_identity = &alice;
+    ask(&w, &r);
+    const struct oak_identity *of_server = oak_rpc_call_identity(r.call);
+    assert_null(of_server); /* not connected yet */
+    fake_run(&w.loop);
+    assert_int_equal(r.code, OAK_RPC_OK);
+    assert_ptr_equal(w.echo.identity, &alice);
+    recorder_fini(&r);
+    w.loop.client_identity = NULL; /* and one that is not encrypted has none */
+    w.loop.server_end->error = OAK_ECLOSED;
+    fake_advance(&w.loop, 5 * SECOND);
+    ask(&w, &r);
+    fake_run(&w.loop);
+    assert_int_equal(r.code, OAK_RPC_OK);
+    assert_null(w.echo.identity);
+    recorder_fini(&r);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +523,7 @@ int main(void)
         cmocka_unit_test(connections_past_the_limit_are_refused),
         cmocka_unit_test(freeing_a_channel_ends_its_calls_even_while_it_connects),
         cmocka_unit_test(a_closed_call_may_call_again),
+        cmocka_unit_test(the_identity_of_a_peer_is_its_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,7 +159,7 @@ static int request_head(struct oak_buf *fields, struct oak_rpc_call *call, char 
     struct oak_rpc_conn *conn = call->conn;
     int error = text_add(fields, ":method", "POST", FIELD_STATIC);
     if (error == 0) {
-        error = text_add(fields, ":scheme", "http", FIELD_STATIC);
+        error = text_add(fields, ":scheme", conn->secure ? "https" : "http", FIELD_STATIC);
     }
     struct oak_rpc_pair path;
     size_t at = 0;

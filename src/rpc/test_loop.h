@@ -22,6 +22,7 @@ struct fake_stream {
     int error;
     int writes;
     bool gone;
+    const struct oak_identity *identity; /* of the other */
 };
 
 struct fake_loop {
@@ -40,6 +41,8 @@ struct fake_loop {
     void *accepted_arg;
     struct fake_stream *client_end; /* the newest */
     struct fake_stream *server_end;
+    /* Set: streams count as encrypted, and this is whom a server's peer has proved to be. */
+    const struct oak_identity *client_identity;
 };
 
 static uint64_t fake_now(void *user)
@@ -134,6 +137,19 @@ static const struct oak_stream_ops fake_ops = {.handle = fake_handle,
                                                .close = fake_close,
                                                .peer_name = fake_peer_name};
 
+static const struct oak_identity *fake_identity(struct oak_stream *s)
+{
+    return ((struct fake_stream *)s)->identity;
+}
+
+static const struct oak_stream_ops fake_secure_ops = {.handle = fake_handle,
+                                                      .write = fake_write,
+                                                      .queued = fake_queued,
+                                                      .pause = fake_pause,
+                                                      .close = fake_close,
+                                                      .peer_name = fake_peer_name,
+                                                      .identity = fake_identity};
+
 static inline struct fake_stream *fake_stream_new(struct fake_loop *loop)
 {
     struct fake_stream *f = calloc(1, sizeof(*f));
@@ -185,6 +201,11 @@ static inline void fake_finish_connect(struct fake_loop *loop)
     struct fake_stream *b = fake_stream_new(loop);
     a->other = b;
     b->other = a;
+    if (loop->client_identity != NULL) {
+        a->base.ops = &fake_secure_ops;
+        b->base.ops = &fake_secure_ops;
+        b->identity = loop->client_identity;
+    }
     loop->client_end = a;
     loop->server_end = b;
     loop->accepted(loop->accepted_arg, &b->base);

@@ -121,6 +121,7 @@ struct echo {
     enum oak_rpc_code last_code;
     struct oak_rpc_call *last;  /* the newest call that is not closed */
     struct recorder *hand_over; /* set: the next call records there instead of echoing */
+    const struct oak_identity *identity; /* of the newest call's peer */
     bool pause;
 };
 
@@ -194,6 +195,7 @@ static inline void echo_begin(struct echo *e, struct oak_rpc_call *call,
 {
     e->started++;
     e->last = call;
+    e->identity = oak_rpc_call_identity(call);
     struct oak_bytes v = oak_rpc_call_metadata(call, "x-test-initial");
     if (v.data != NULL) {
         struct oak_rpc_pair pair = {oak_bytes_str("x-test-initial"), v};
