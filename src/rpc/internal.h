@@ -286,14 +286,14 @@ struct oak_rpc_conn {
     bool goodbye_queued; /* the last GOAWAY was written by hand */
     bool settings_received;
     bool secure; /* the stream below is encrypted */
-    bool going; /* client: GOAWAY came, or ids ran out: start no more calls here */
+    bool going;  /* client: GOAWAY came, or ids ran out: start no more calls here */
     bool drain_final;
     uint32_t depth; /* inside feed, take or tick */
     /* There may be something to take. May be NULL. */
     void (*wake)(void *user);
     void *wake_user;
     const struct oak_identity *identity; /* of the peer, the stream's; NULL: unknown */
-    char authority[256]; /* client */
+    char authority[256];                 /* client */
     char peer[64];
 };
 

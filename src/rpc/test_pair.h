@@ -119,8 +119,8 @@ struct echo {
     int closed;
     int messages;
     enum oak_rpc_code last_code;
-    struct oak_rpc_call *last;  /* the newest call that is not closed */
-    struct recorder *hand_over; /* set: the next call records there instead of echoing */
+    struct oak_rpc_call *last;           /* the newest call that is not closed */
+    struct recorder *hand_over;          /* set: the next call records there instead of echoing */
     const struct oak_identity *identity; /* of the newest call's peer */
     bool pause;
 };
