@@ -6,8 +6,8 @@ set -euo pipefail
 
 # What building and running needs. docs/decisions/0001-build.md says why each is there.
 run=(gcc libc6-dev make cmake ninja-build pkg-config protobuf-compiler protobuf-c-compiler
-     libuv1-dev libnghttp2-dev libprotobuf-c-dev librocksdb-dev libhttp-parser-dev libjansson-dev
-     libyaml-dev)
+     libuv1-dev libnghttp2-dev zlib1g-dev libprotobuf-c-dev librocksdb-dev libhttp-parser-dev
+     libjansson-dev libyaml-dev)
 # What the tests drive: etcd's client, an HTTP/2 client, network namespaces, a C++ compiler for the
 # library's header. etcd itself is not installed but unpacked beside the build: see peers.sh.
 test=(libcmocka-dev g++ python3 python3-pytest etcd-client nghttp2-client iproute2 curl git)
