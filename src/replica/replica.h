@@ -55,7 +55,8 @@ struct oak_replica_options {
     bool repair;
     uint32_t heartbeat_ms; /* 0: 100 */
     uint32_t election_ms;  /* 0: 1000 */
-    /* Who should lead (raft.h); a leader hands over to a better one after ten election time-outs. */
+    /* Who should lead (raft.h); a leader hands over to a better one after ten election time-outs.
+     */
     uint8_t priority;
     /* Every member's wall clock is within this of true time, by whatever keeps it so. 0: nobody
      * promises that, and a new leader reads nothing by its predecessor's lease. */
