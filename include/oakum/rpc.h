@@ -72,9 +72,17 @@ struct oak_rpc_pair {
     struct oak_bytes value;
 };
 
+/* Client: how far a call came. What the server has surely not begun may be made again. */
+enum oak_rpc_reach {
+    OAK_RPC_REACHED, /* the server may have acted on it */
+    OAK_RPC_REFUSED, /* it was sent, and the server said that it did not look at it */
+    OAK_RPC_UNSENT,  /* it never left */
+};
+
 struct oak_rpc_status {
     enum oak_rpc_code code;
     struct oak_bytes message; /* UTF-8, decoded; borrowed during the callback */
+    enum oak_rpc_reach reach;
 };
 
 struct oak_rpc_call;
@@ -135,6 +143,47 @@ OAK_API const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
 /* What the peer's certificate, which was verified, says of it. NULL: it showed none, the connection
  * is not encrypted, or (within `closed`) gone. Valid during the callback. */
 OAK_API const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call);
+/* Something of it has come that is not whole, or waits for the peer to make room: the peer owes
+ * progress. And what has moved in both directions, in no set unit: it grows with any progress. */
+OAK_API bool oak_rpc_call_owed(const struct oak_rpc_call *call);
+OAK_API uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call);
+
+/* -- calls that are carried elsewhere ---------------------------------------------------------- */
+
+/* A call is not always one stream of one connection: a channel makes it again, a gateway has it
+ * from somewhere else. Whoever uses it sees a struct oak_rpc_call all the same. Such a carrier has
+ * a struct of its own whose first member is a struct oak_rpc_call_base; a pointer to that is the
+ * call, and the functions above do what its table says. Server functions of a client's call, and
+ * the other way round, may be NULL. */
+struct oak_rpc_call_ops {
+    void (*handle)(struct oak_rpc_call *call, const struct oak_rpc_handler *handler, void *user);
+    int (*send)(struct oak_rpc_call *call, struct oak_bytes message);
+    uint8_t *(*send_into)(struct oak_rpc_call *call, size_t size);
+    void (*half_close)(struct oak_rpc_call *call);
+    void (*finish)(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message);
+    void (*cancel)(struct oak_rpc_call *call);
+    void (*pause)(struct oak_rpc_call *call, bool paused);
+    size_t (*queued)(const struct oak_rpc_call *call);
+    int (*add_header)(struct oak_rpc_call *call, struct oak_rpc_pair pair);
+    int (*add_trailer)(struct oak_rpc_call *call, struct oak_rpc_pair pair);
+    struct oak_bytes (*metadata)(const struct oak_rpc_call *call, const char *name);
+    uint64_t (*deadline_ns)(const struct oak_rpc_call *call);
+    struct oak_bytes (*path)(const struct oak_rpc_call *call);
+    const char *(*peer)(const struct oak_rpc_call *call);
+    const struct oak_identity *(*identity)(const struct oak_rpc_call *call);
+    bool (*owed)(const struct oak_rpc_call *call);
+    uint64_t (*moved)(const struct oak_rpc_call *call);
+};
+
+/* What every call begins with; `ops` NULL: a stream of a connection of this room. */
+struct oak_rpc_call_base {
+    const struct oak_rpc_call_ops *ops;
+};
+
+static inline struct oak_rpc_call *oak_rpc_call_of(struct oak_rpc_call_base *base)
+{
+    return (struct oak_rpc_call *)(void *)base;
+}
 
 /* -- server ------------------------------------------------------------------------------------ */
 
@@ -227,13 +276,21 @@ OAK_API OAK_MUST_USE int oak_rpc_subchannel_new(const struct oak_loop *loop, con
 OAK_API void oak_rpc_subchannel_free(struct oak_rpc_subchannel *channel);
 OAK_API bool oak_rpc_subchannel_connected(const struct oak_rpc_subchannel *channel);
 
+/* No end, for times where 0 means a default. */
+#define OAK_RPC_NEVER_NS UINT64_MAX
+
 struct oak_rpc_request {
     const char *service;
     const char *method;
-    uint64_t timeout_ns; /* 0: none (streams) */
+    uint64_t timeout_ns; /* 0: none; of a channel, its default */
     const struct oak_rpc_pair *metadata;
     size_t metadata_count;
     bool fail_fast; /* UNAVAILABLE at once when not connected, instead of waiting */
+    /* What follows matters to a channel alone (channel.h). */
+    bool wait_for_ready; /* wait for a connection also while all connecting fails */
+    bool idempotent;     /* made twice it does what it does once: it may be made again */
+    enum oak_rpc_kind kind;
+    uint64_t progress_ns; /* 0: the channel's */
     const struct oak_rpc_handler *handler;
     void *user;
 };

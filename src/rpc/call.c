@@ -13,6 +13,12 @@
  */
 #include "rpc/internal.h"
 
+/* NULL: a stream of one of our connections. Else the call is not of our struct. */
+static const struct oak_rpc_call_ops *carrier_of(const struct oak_rpc_call *call)
+{
+    return ((const struct oak_rpc_call_base *)(const void *)call)->ops;
+}
+
 static bool is_server(const struct oak_rpc_call *call)
 {
     return call->conn->server != NULL;
@@ -28,6 +34,11 @@ void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler
                          void *user)
 {
     OAK_ASSERT(handler != NULL && handler->message != NULL && handler->closed != NULL);
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        carrier->handle(call, handler, user);
+        return;
+    }
     OAK_ASSERT(!call->ended);
     call->handler = handler;
     call->user = user;
@@ -94,6 +105,10 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
 
 int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->send(call, message);
+    }
     uint8_t *body;
     int error = send_begin(call, message.size, &body);
     if (error == 0 && message.size > 0) {
@@ -104,12 +119,21 @@ int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message)
 
 uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->send_into(call, size);
+    }
     uint8_t *body;
     return send_begin(call, size, &body) == 0 ? body : NULL;
 }
 
 void oak_rpc_call_half_close(struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        carrier->half_close(call);
+        return;
+    }
     OAK_ASSERT(!is_server(call));
     if (call->ended || call->local_done) {
         return;
@@ -121,6 +145,10 @@ void oak_rpc_call_half_close(struct oak_rpc_call *call)
 
 size_t oak_rpc_call_queued(const struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->queued(call);
+    }
     return queued(call);
 }
 
@@ -174,6 +202,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
         memcpy(to->data + to->size, call->out.data + call->out_at, length);
         to->size += length;
         call->out_at += length;
+        call->moved += length;
     }
     if (call->out_at == call->out.size) {
         call->out_at = 0;
@@ -201,6 +230,11 @@ static void status_text_set(struct oak_rpc_call *call, struct oak_bytes text)
 
 void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        carrier->finish(call, code, message);
+        return;
+    }
     OAK_ASSERT(is_server(call));
     OAK_ASSERT_LE(code, OAK_RPC_UNAUTHENTICATED);
     if (call->ended || call->finished || call->cancelled || call->was_reset) {
@@ -227,6 +261,11 @@ void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, cons
 
 void oak_rpc_call_cancel(struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        carrier->cancel(call);
+        return;
+    }
     if (call->ended || call->cancelled) {
         return;
     }
@@ -238,6 +277,11 @@ void oak_rpc_call_cancel(struct oak_rpc_call *call)
 
 void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        carrier->pause(call, paused);
+        return;
+    }
     if (call->paused == paused) {
         return;
     }
@@ -302,28 +346,48 @@ static int pair_add(struct oak_buf *pairs, struct oak_rpc_pair pair)
 
 int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->add_header(call, pair);
+    }
     OAK_ASSERT(is_server(call));
     return call->ended || call->headers_due ? OAK_ECLOSED : pair_add(&call->head, pair);
 }
 
 int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->add_trailer(call, pair);
+    }
     OAK_ASSERT(is_server(call));
     return call->ended || call->finished ? OAK_ECLOSED : pair_add(&call->tail, pair);
 }
 
 struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->metadata(call, name);
+    }
     return rpc__pairs_find(&call->meta, oak_bytes_str(name));
 }
 
 uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->deadline_ns(call);
+    }
     return call->deadline_ns;
 }
 
 struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->path(call);
+    }
     if (call->method != NULL) {
         return oak_bytes(call->method->path, call->method->path_size);
     }
@@ -332,10 +396,31 @@ struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
 
 const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
 {
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->peer(call);
+    }
     return call->conn->peer;
 }
 
 const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call)
 {
-    return call->conn->identity;
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    return carrier != NULL ? carrier->identity(call) : call->conn->identity;
+}
+
+bool oak_rpc_call_owed(const struct oak_rpc_call *call)
+{
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    if (carrier != NULL) {
+        return carrier->owed(call);
+    }
+    bool incoming = !call->paused && (call->prefix_used > 0 || call->in.size > 0);
+    return !call->ended && (incoming || queued(call) > 0);
+}
+
+uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call)
+{
+    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    return carrier != NULL ? carrier->moved(call) : call->moved;
 }

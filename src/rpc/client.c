@@ -235,6 +235,7 @@ static bool first_headers_check(struct oak_rpc_call *call)
 
 void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
 {
+    call->moved++;
     if (call->ended || call->deaf || !headers_check(call)) {
         return;
     }
@@ -257,8 +258,11 @@ void rpc__client_finish(struct oak_rpc_call *call, uint32_t error)
 {
     OAK_ASSERT(!call->ended);
     char text[80];
+    call->refused = error == NGHTTP2_REFUSED_STREAM && !call->headers_received;
     if (call->cancelled) {
         rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes_str("call canceled"));
+    } else if (!call->sent) {
+        rpc__call_end(call, OAK_RPC_UNAVAILABLE, oak_bytes_str("the connection goes away"));
     } else if (call->trailers_received && call->status_received) {
         rpc__call_end(call, call->code, oak_buf_bytes(&call->status_text));
     } else if (call->trailers_received) {

@@ -282,6 +282,12 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct oak_rpc_conn *conn = user;
+    if (frame->hd.type == NGHTTP2_HEADERS && conn->server == NULL) {
+        struct oak_rpc_call *call = call_of(session, frame->hd.stream_id);
+        if (call != NULL) {
+            call->sent = true;
+        }
+    }
     if (frame->hd.type == NGHTTP2_HEADERS && conn->server != NULL &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         /* The status is out. A client that has not closed its half need not go on; told earlier,

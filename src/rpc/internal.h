@@ -129,8 +129,9 @@ enum rpc_refusal {
 };
 
 struct oak_rpc_call {
-    struct oak_list link;       /* conn->open, conn->waiting or pool->spare */
-    struct oak_list ready_link; /* conn->ready */
+    struct oak_rpc_call_base base; /* without ops: a carrier's call is not of this struct */
+    struct oak_list link;          /* conn->open, conn->waiting or pool->spare */
+    struct oak_list ready_link;    /* conn->ready */
     struct oak_rpc_conn *conn;
     const struct oak_rpc_handler *handler; /* NULL before `start` and after `closed` */
     void *user;
@@ -140,6 +141,7 @@ struct oak_rpc_call {
     int32_t stream_id;   /* 0: none yet, or no more */
     enum rpc_refusal refusal;
     uint32_t http_status; /* client */
+    uint64_t moved;       /* bytes in and out */
 
     bool counted : 1;          /* server: in the statistics */
     bool headers_due : 1;      /* submitted headers are in nghttp2's hands */
@@ -160,6 +162,8 @@ struct oak_rpc_call {
     bool over_mark : 1;   /* more than the high mark was queued */
     bool one_held : 1;    /* server: the only message waits in `in` for END_STREAM */
     bool waiting : 1;     /* client: in conn->waiting */
+    bool sent : 1;        /* client: its headers have left */
+    bool refused : 1;     /* client: the server did not look at it */
     bool was_reset : 1;   /* RST_STREAM is in nghttp2's hands */
     bool stream_gone : 1; /* client: nghttp2 closed it, and paused messages wait */
 

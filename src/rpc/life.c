@@ -113,6 +113,14 @@ void rpc__call_release(struct oak_rpc_call *call)
     pool->spare_count++;
 }
 
+static enum oak_rpc_reach reach_of(const struct oak_rpc_call *call)
+{
+    if (call->conn->server != NULL || (call->sent && !call->refused)) {
+        return OAK_RPC_REACHED;
+    }
+    return call->sent ? OAK_RPC_REFUSED : OAK_RPC_UNSENT;
+}
+
 void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak_bytes text)
 {
     OAK_ASSERT(!call->ended);
@@ -127,7 +135,7 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
     }
     rpc__call_drop_in(call);
     if (handler != NULL) {
-        struct oak_rpc_status status = {.code = code, .message = text};
+        struct oak_rpc_status status = {.code = code, .message = text, .reach = reach_of(call)};
         handler->closed(call->user, call, &status);
     }
 }
