@@ -167,6 +167,97 @@ static void a_name_that_nobody_has_is_unresolved(void **state)
     assert_non_null(strstr(e.text, "no-such-host.invalid:1"));
 }
 
+/* -- looking up -------------------------------------------------------------------------------- */
+
+struct found {
+    struct world *world;
+    int calls;
+    int error;
+    size_t count;
+    char addresses[8][64];
+    bool calling;
+};
+
+static void found_it(void *arg, int error, const char *const *addresses, size_t count)
+{
+    struct found *f = arg;
+    assert_false(f->calling);
+    f->calls++;
+    f->error = error;
+    f->count = count;
+    for (size_t i = 0; i < count && i < OAK_COUNT_OF(f->addresses); i++) {
+        snprintf(f->addresses[i], sizeof(f->addresses[i]), "%s", addresses[i]);
+    }
+    oak_os_loop_stop(f->world->loop);
+}
+
+static struct found look_up(struct world *w, const char *name)
+{
+    struct found f = {.world = w, .calling = true};
+    const struct oak_net *net = &w->port->net;
+    assert_int_equal(net->resolve(net->user, name, 30 * SECOND, found_it, &f), 0);
+    f.calling = false;
+    oak_os_loop_run(w->loop);
+    assert_int_equal(f.calls, 1);
+    return f;
+}
+
+static void a_name_has_addresses_each_once(void **state)
+{
+    struct world *w = *state;
+    listen_on(w, "localhost:0");
+    char name[64];
+    snprintf(name, sizeof(name), "localhost%s", strrchr(listener_name(w), ':'));
+    struct found f = look_up(w, name);
+    assert_int_equal(f.error, 0);
+    assert_true(f.count > 0 && f.count < OAK_COUNT_OF(f.addresses));
+    bool there = false;
+    for (size_t i = 0; i < f.count; i++) {
+        there = there || strcmp(f.addresses[i], listener_name(w)) == 0;
+        for (size_t other = 0; other < i; other++) {
+            assert_string_not_equal(f.addresses[i], f.addresses[other]);
+        }
+    }
+    assert_true(there);
+    converse(w, listener_name(w));
+}
+
+static void an_address_is_its_own_answer(void **state)
+{
+    struct world *w = *state;
+    struct found f = look_up(w, "127.0.0.1:00080");
+    assert_int_equal(f.count, 1);
+    assert_string_equal(f.addresses[0], "127.0.0.1:80");
+    f = look_up(w, "[::1]:443");
+    assert_int_equal(f.count, 1);
+    assert_string_equal(f.addresses[0], "[::1]:443");
+}
+
+static void what_has_no_address_is_said_to_have_none(void **state)
+{
+    struct world *w = *state;
+    const struct oak_net *net = &w->port->net;
+    struct found f = look_up(w, "no-such-host.invalid:1");
+    assert_int_equal(f.error, OAK_EUNRESOLVED);
+    static const char *const bad[] = {"", "localhost", ":80", "unix:/a", "::1:80"};
+    for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
+        assert_int_equal(net->resolve(net->user, bad[i], SECOND, found_it, &f), OAK_EINVAL);
+    }
+}
+
+static void a_look_up_that_is_under_way_ends_with_its_loop(void **state)
+{
+    struct world *w = *state;
+    const struct oak_net *net = &w->port->net;
+    struct found f = {.world = w};
+    assert_int_equal(net->resolve(net->user, "localhost:1", 30 * SECOND, found_it, &f), 0);
+    assert_int_equal(net->resolve(net->user, "127.0.0.1:1", 30 * SECOND, found_it, &f), 0);
+    oak_os_loop_free(w->loop);
+    w->loop = NULL;
+    assert_int_equal(f.calls, 2);
+    assert_int_equal(f.error, OAK_ECLOSED);
+}
+
 /* -- limits ------------------------------------------------------------------------------------ */
 
 static void *read_to_the_end(void *arg)
@@ -228,6 +319,10 @@ int main(void)
         T(a_port_without_listener_refuses),
         T(a_host_that_does_not_answer_is_given_up_in_time),
         T(a_name_that_nobody_has_is_unresolved),
+        T(a_name_has_addresses_each_once),
+        T(an_address_is_its_own_answer),
+        T(what_has_no_address_is_said_to_have_none),
+        T(a_look_up_that_is_under_way_ends_with_its_loop),
         T(connections_past_the_limit_are_closed_as_they_come),
     };
     return cmocka_run_group_tests_name("os/connect", tests, NULL, NULL);

@@ -44,6 +44,7 @@ struct oak_os_loop {
     struct oak_list streams;
     struct oak_list listeners;
     struct oak_list connects;
+    struct oak_list resolves;
     struct oak_list children;
     size_t accepted;
     size_t accepted_max; /* OAK_CONNECTIONS_MAX; a test makes do with fewer */
@@ -132,6 +133,12 @@ int os__connect(void *user, const char *address, uint64_t timeout_ns,
 /* The attempt of this stream has come to its end. */
 void os__connect_result(uv_connect_t *request, int status);
 void os__connects_fail(struct oak_os_loop *loop, int error);
+
+/* -- resolve.c --------------------------------------------------------------------------------- */
+int os__resolve(void *user, const char *name, uint64_t timeout_ns,
+                void (*done)(void *arg, int error, const char *const *addresses, size_t count),
+                void *arg);
+void os__resolves_fail(struct oak_os_loop *loop, int error);
 
 /* -- child.c ----------------------------------------------------------------------------------- */
 void os__children_leave(struct oak_os_loop *loop);

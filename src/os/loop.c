@@ -199,6 +199,7 @@ static void port_fill(struct oak_os_loop *loop)
         .listener_close = os__listener_close,
         .listener_name = os__listener_name,
         .connect = os__connect,
+        .resolve = os__resolve,
         .user = loop,
     };
     loop->port.after_add = hook_add;
@@ -230,6 +231,7 @@ int oak_os_loop_new(struct oak_os_loop **out)
     oak_list_init(&loop->streams);
     oak_list_init(&loop->listeners);
     oak_list_init(&loop->connects);
+    oak_list_init(&loop->resolves);
     oak_list_init(&loop->children);
     oak_list_init(&loop->posted);
     rc = pthread_mutex_init(&loop->lock, NULL);
@@ -251,6 +253,7 @@ void oak_os_loop_free(struct oak_os_loop *loop)
     }
     loop->freeing = true;
     os__connects_fail(loop, OAK_ECLOSED);
+    os__resolves_fail(loop, OAK_ECLOSED);
     os__listeners_close(loop);
     os__children_leave(loop);
     for (struct oak_list *at = loop->streams.next; at != &loop->streams; at = at->next) {

@@ -29,9 +29,9 @@ struct oak_os_loop;
 
 /* OAK_ENOMEM, or OAK_EIO when the kernel gives no descriptors. */
 OAK_MUST_USE int oak_os_loop_new(struct oak_os_loop **out);
-/* Close what is still open (streams get `closed` with OAK_ECLOSED, pending connects get `done` with
- * it; children live on without us), run the tasks still posted, and free. Not from inside the loop.
- * Timers and hooks that are still set are forgotten. */
+/* Close what is still open (streams get `closed` with OAK_ECLOSED, pending connects and look-ups
+ * `done`; children live on without us), run the tasks still posted, and free. Not from inside the
+ * loop. Timers and hooks that are still set are forgotten. */
 void oak_os_loop_free(struct oak_os_loop *loop);
 /* Serve until stopped. Each round: events of sockets, then timers that are due, then posted tasks,
  * then the hooks. May be called again after it returned. */

@@ -158,6 +158,17 @@ struct oak_net {
      */
     int (*connect)(void *user, const char *address, uint64_t timeout_ns,
                    void (*done)(void *arg, int error, struct oak_stream *s), void *arg);
+    /* As connect, to an address that `resolve` gave for `name` ("host:port"): the other end has to
+     * be `name`, not its address, where ends prove who they are. NULL in the place of the function:
+     * here they don't, and connect does as well. */
+    int (*connect_as)(void *user, const char *address, const char *name, uint64_t timeout_ns,
+                      void (*done)(void *arg, int error, struct oak_stream *s), void *arg);
+    /* The addresses of "host:port", as connect takes them, each once, the best first: `done` is
+     * called once from the loop, with one or more, borrowed, or with an error (OAK_EUNRESOLVED).
+     * NULL in the place of the function: names have no list here. */
+    int (*resolve)(void *user, const char *name, uint64_t timeout_ns,
+                   void (*done)(void *arg, int error, const char *const *addresses, size_t count),
+                   void *arg);
     void *user;
 };
 
