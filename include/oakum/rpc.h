@@ -85,6 +85,13 @@ struct oak_rpc_status {
     enum oak_rpc_reach reach;
 };
 
+/* How messages are made smaller on the wire. "deflate" is zlib's form, as in HTTP. */
+enum oak_rpc_encoding {
+    OAK_RPC_IDENTITY = 0, /* not at all */
+    OAK_RPC_GZIP = 1,
+    OAK_RPC_DEFLATE = 2,
+};
+
 struct oak_rpc_call;
 
 struct oak_rpc_handler {
@@ -112,6 +119,20 @@ OAK_API OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak
 /* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
  * call of this room. NULL as send fails. */
 OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+/* Compression. Each message is packed for itself, when it would become smaller by it. Don't
+ * compress what mixes a secret with what an attacker chooses: the size on the wire would tell of
+ * the secret.
+ *
+ * Server: the call's encoding, before its first message; its messages are compressed from here on.
+ * (A client names it in its request.) OAK_EUNIMPLEMENTED: the client doesn't take it, nothing has
+ * changed. OAK_ECLOSED: the headers have left, or the call has ended. */
+OAK_API OAK_MUST_USE int oak_rpc_call_compress(struct oak_rpc_call *call,
+                                               enum oak_rpc_encoding encoding);
+/* Either side: whether the messages sent from here on are compressed. Nothing changes for a call
+ * whose encoding is identity. */
+OAK_API void oak_rpc_call_compress_messages(struct oak_rpc_call *call, bool on);
+/* Within `message`: did it come compressed? */
+OAK_API bool oak_rpc_call_compressed(const struct oak_rpc_call *call);
 /* Client: no more messages from us. */
 OAK_API void oak_rpc_call_half_close(struct oak_rpc_call *call);
 /* Server: end the call behind what is queued, with a status (`message` may be NULL). */
@@ -173,6 +194,10 @@ struct oak_rpc_call_ops {
     const struct oak_identity *(*identity)(const struct oak_rpc_call *call);
     bool (*owed)(const struct oak_rpc_call *call);
     uint64_t (*moved)(const struct oak_rpc_call *call);
+    /* NULL: the call knows no compression. */
+    int (*compress)(struct oak_rpc_call *call, enum oak_rpc_encoding encoding);
+    void (*compress_messages)(struct oak_rpc_call *call, bool on);
+    bool (*compressed)(const struct oak_rpc_call *call);
 };
 
 /* What every call begins with; `ops` NULL: a stream of a connection of this room. */
@@ -214,11 +239,12 @@ struct oak_rpc_method_stats {
 };
 
 struct oak_rpc_options {
-    size_t
-        receive_bytes_max; /* one message; 0: OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES */
-    size_t send_bytes_max; /* one message; 0: 2 GiB - 1 */
-    uint32_t streams_max;  /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
-    uint32_t window_bytes; /* a stream's receive window; 0: 1 MiB */
+    /* One message, before and after decompression; 0: OAK_REQUEST_BYTES_MAX +
+     * OAK_REQUEST_OVERHEAD_BYTES */
+    size_t receive_bytes_max;
+    size_t send_bytes_max;            /* one message, before compression; 0: 2 GiB - 1 */
+    uint32_t streams_max;             /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
+    uint32_t window_bytes;            /* a stream's receive window; 0: 1 MiB */
     uint32_t connection_window_bytes; /* 0: 4 MiB */
     size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
@@ -286,6 +312,8 @@ struct oak_rpc_request {
     const struct oak_rpc_pair *metadata;
     size_t metadata_count;
     bool fail_fast; /* UNAVAILABLE at once when not connected, instead of waiting */
+    /* Of the messages we send; the answer's is the server's choice. */
+    enum oak_rpc_encoding encoding;
     /* What follows matters to a channel alone (channel.h). */
     bool wait_for_ready; /* wait for a connection also while all connecting fails */
     bool idempotent;     /* made twice it does what it does once: it may be made again */

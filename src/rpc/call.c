@@ -13,12 +13,6 @@
  */
 #include "rpc/internal.h"
 
-/* NULL: a stream of one of our connections. Else the call is not of our struct. */
-static const struct oak_rpc_call_ops *carrier_of(const struct oak_rpc_call *call)
-{
-    return ((const struct oak_rpc_call_base *)(const void *)call)->ops;
-}
-
 static bool is_server(const struct oak_rpc_call *call)
 {
     return call->conn->server != NULL;
@@ -34,7 +28,7 @@ void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler
                          void *user)
 {
     OAK_ASSERT(handler != NULL && handler->message != NULL && handler->closed != NULL);
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         carrier->handle(call, handler, user);
         return;
@@ -80,6 +74,7 @@ static void resume(struct oak_rpc_call *call)
 static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
 {
     int error = send_check(call, size);
+    rpc__pack(call);
     if (error == 0) {
         error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
     }
@@ -92,6 +87,9 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
     uint8_t *at = call->out.data + call->out.size;
     at[0] = 0;
     oak_put_be32(at + 1, (uint32_t)size);
+    if (call->compress && size > 0) {
+        rpc__pack_begin(call, call->out.size);
+    }
     call->out.size += RPC_FRAME_HEAD_BYTES + size;
     call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
     if (call->method != NULL) {
@@ -105,7 +103,7 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
 
 int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->send(call, message);
     }
@@ -119,7 +117,7 @@ int oak_rpc_call_send(struct oak_rpc_call *call, struct oak_bytes message)
 
 uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->send_into(call, size);
     }
@@ -129,7 +127,7 @@ uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
 
 void oak_rpc_call_half_close(struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         carrier->half_close(call);
         return;
@@ -145,7 +143,7 @@ void oak_rpc_call_half_close(struct oak_rpc_call *call)
 
 size_t oak_rpc_call_queued(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->queued(call);
     }
@@ -162,6 +160,7 @@ ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf
     (void)user;
     struct oak_rpc_call *call = source->ptr;
     OAK_ASSERT_EQ(call->stream_id, stream_id);
+    rpc__pack(call);
     size_t left = queued(call);
     if (call->was_reset || (left == 0 && !call->local_done)) {
         call->deferred = true;
@@ -230,7 +229,7 @@ static void status_text_set(struct oak_rpc_call *call, struct oak_bytes text)
 
 void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         carrier->finish(call, code, message);
         return;
@@ -261,7 +260,7 @@ void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, cons
 
 void oak_rpc_call_cancel(struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         carrier->cancel(call);
         return;
@@ -277,7 +276,7 @@ void oak_rpc_call_cancel(struct oak_rpc_call *call)
 
 void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         carrier->pause(call, paused);
         return;
@@ -346,7 +345,7 @@ static int pair_add(struct oak_buf *pairs, struct oak_rpc_pair pair)
 
 int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->add_header(call, pair);
     }
@@ -356,7 +355,7 @@ int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 
 int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->add_trailer(call, pair);
     }
@@ -366,7 +365,7 @@ int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair
 
 struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->metadata(call, name);
     }
@@ -375,7 +374,7 @@ struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const ch
 
 uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->deadline_ns(call);
     }
@@ -384,7 +383,7 @@ uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call)
 
 struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->path(call);
     }
@@ -396,7 +395,7 @@ struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
 
 const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->peer(call);
     }
@@ -405,13 +404,13 @@ const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
 
 const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     return carrier != NULL ? carrier->identity(call) : call->conn->identity;
 }
 
 bool oak_rpc_call_owed(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
         return carrier->owed(call);
     }
@@ -421,6 +420,6 @@ bool oak_rpc_call_owed(const struct oak_rpc_call *call)
 
 uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call)
 {
-    const struct oak_rpc_call_ops *carrier = carrier_of(call);
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     return carrier != NULL ? carrier->moved(call) : call->moved;
 }

@@ -87,6 +87,8 @@ int oak_rpc_conn_call(struct oak_rpc_conn *conn, const struct oak_rpc_request *r
         rpc__call_release(call);
         return error;
     }
+    call->encoding_out = request->encoding;
+    call->compress = request->encoding != OAK_RPC_IDENTITY;
     call->handler = request->handler;
     call->user = request->user;
     rpc__conn_wake(conn);
@@ -227,7 +229,7 @@ static bool first_headers_check(struct oak_rpc_call *call)
         snprintf(text, sizeof(text),
                  "grpc: Decompressor is not installed for grpc-encoding \"%.*s\"",
                  (int)OAK_MIN(encoding.size, (size_t)32), (const char *)encoding.data);
-        rpc__call_refuse(call, OAK_RPC_UNIMPLEMENTED, text);
+        rpc__call_refuse(call, OAK_RPC_INTERNAL, text); /* the server was told what we know */
         return false;
     }
     return true;

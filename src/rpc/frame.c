@@ -47,7 +47,7 @@ static bool prefix_check(struct oak_rpc_call *call)
         rpc__call_refuse(call, OAK_RPC_INTERNAL, one_message);
         return false;
     }
-    if (call->prefix[0] != 0) {
+    if (call->prefix[0] > 1 || (call->prefix[0] == 1 && call->encoding_in == OAK_RPC_IDENTITY)) {
         /* A named encoding that we lack was refused with the headers. */
         rpc__call_refuse(call, OAK_RPC_INTERNAL,
                          call->prefix[0] == 1
@@ -65,15 +65,30 @@ static bool prefix_check(struct oak_rpc_call *call)
     return true;
 }
 
-static void deliver(struct oak_rpc_call *call, struct oak_bytes message)
+static void deliver_whole(struct oak_rpc_call *call, struct oak_bytes message)
 {
-    call->messages++;
     if (call->method != NULL) {
         call->method->stats->received++;
     }
     if (call->handler != NULL) {
         call->handler->message(call->user, call, message);
     }
+}
+
+static void deliver(struct oak_rpc_call *call, struct oak_bytes message, bool packed)
+{
+    call->messages++;
+    if (!packed) {
+        deliver_whole(call, message);
+        return;
+    }
+    struct oak_buf raw;
+    if (rpc__unpack(call, message, &raw)) {
+        call->was_packed = true;
+        deliver_whole(call, oak_buf_bytes(&raw));
+        call->was_packed = false;
+    }
+    rpc__unpack_end(call, raw);
 }
 
 /* Add to the message that is being put together. */
@@ -99,7 +114,7 @@ static void deliver_gathered(struct oak_rpc_call *call)
     call->in = (struct oak_buf){0};
     OAK_ASSERT_LE(in.size, call->conn->partial_bytes);
     call->conn->partial_bytes -= in.size;
-    deliver(call, oak_buf_bytes(&in));
+    deliver(call, oak_buf_bytes(&in), call->in_packed);
     OAK_ASSERT_EQ(call->in.capacity, 0);
     oak_buf_clear(&in);
     call->in = in;
@@ -113,14 +128,16 @@ static size_t body_take(struct oak_rpc_call *call, struct oak_bytes bytes, bool 
     bool whole = count == wanted;
     /* A second message may follow one that should be the only one: deliver at the end. */
     bool wait = takes_one(call) && !(last && count == bytes.size);
+    bool packed = call->prefix[0] == 1;
     if (whole && !wait && call->in.size == 0) {
         prefix_begin(call);
-        deliver(call, oak_bytes(bytes.data, count));
+        deliver(call, oak_bytes(bytes.data, count), packed);
         return count;
     }
     if (!gather(call, oak_bytes(bytes.data, count))) {
         return count;
     }
+    call->in_packed = packed;
     if (whole) {
         prefix_begin(call);
         if (wait) {

@@ -108,8 +108,8 @@ static void malformed_headers_of_grpc_get_a_status(void **state)
         {{"grpc-timeout", "soon"}, "malformed grpc-timeout"},
         {{"grpc-timeout", "123456789S"}, "malformed grpc-timeout"},
         {{"x-bin", "!!!"}, "malformed binary metadata"},
-        {{"grpc-encoding", "gzip"},
-         "grpc: Decompressor is not installed for grpc-encoding \"gzip\""},
+        {{"grpc-encoding", "br"}, "grpc: Decompressor is not installed for grpc-encoding \"br\""},
+        {{"grpc-encoding", "br"}, "grpc-accept-encoding: identity,gzip,deflate\n"},
         {{":path", "/"}, "malformed method name: \"/\""},
         {{":path", "/nothing"}, "malformed method name: \"/nothing\""},
     };
@@ -128,6 +128,8 @@ static void malformed_headers_of_grpc_get_a_status(void **state)
     static const struct field good[] = {{"content-type", "application/grpc+proto"},
                                         {"content-type", "application/grpc;charset=utf-8"},
                                         {"grpc-encoding", "identity"},
+                                        {"grpc-encoding", "gzip"},
+                                        {"grpc-accept-encoding", "br , deflate"},
                                         {"te", "trailers"}};
     for (size_t i = 0; i < OAK_COUNT_OF(good); i++) {
         struct attack a;

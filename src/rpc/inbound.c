@@ -85,6 +85,16 @@ static void request_timeout(struct oak_rpc_call *call, struct oak_bytes value)
     call->deadline_ns = OAK_MAX(call->deadline_ns, (uint64_t)1);
 }
 
+/* The name of an encoding that we lack is kept, for the refusal's text. */
+static void encoding_header(struct oak_rpc_call *call, struct oak_bytes name,
+                            struct oak_bytes value)
+{
+    if (!rpc__encoding_parse(value, &call->encoding_in)) {
+        refuse_later(call, RPC_REFUSE_ENCODING);
+        keep_pair(call, name, value);
+    }
+}
+
 static void request_header(struct oak_rpc_call *call, struct oak_bytes name, struct oak_bytes value)
 {
     if (NAME_IS(name, ":path")) {
@@ -98,13 +108,11 @@ static void request_header(struct oak_rpc_call *call, struct oak_bytes name, str
         call->content_ok = is_grpc(value);
     } else if (NAME_IS(name, "grpc-timeout")) {
         request_timeout(call, value);
-    } else if (NAME_IS(name, ":scheme") || NAME_IS(name, "te") ||
-               NAME_IS(name, "grpc-accept-encoding")) {
-        return;
-    } else {
-        if (NAME_IS(name, "grpc-encoding") && !NAME_IS(value, "identity")) {
-            refuse_later(call, RPC_REFUSE_ENCODING);
-        }
+    } else if (NAME_IS(name, "grpc-accept-encoding")) {
+        call->accepts |= rpc__encodings_parse(value);
+    } else if (NAME_IS(name, "grpc-encoding")) {
+        encoding_header(call, name, value);
+    } else if (!NAME_IS(name, ":scheme") && !NAME_IS(name, "te")) {
         keep_pair(call, name, value);
     }
 }
@@ -140,10 +148,9 @@ static void answer_header(struct oak_rpc_call *call, struct oak_bytes name, stru
         if (rpc__percent_decode(&call->status_text, value) != 0) {
             refuse_later(call, RPC_REFUSE_MEMORY);
         }
-    } else {
-        if (NAME_IS(name, "grpc-encoding") && !NAME_IS(value, "identity")) {
-            refuse_later(call, RPC_REFUSE_ENCODING);
-        }
+    } else if (NAME_IS(name, "grpc-encoding")) {
+        encoding_header(call, name, value);
+    } else if (!NAME_IS(name, "grpc-accept-encoding")) {
         keep_pair(call, name, value);
     }
 }

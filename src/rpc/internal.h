@@ -13,6 +13,7 @@
 
 #include "oakum/rpc.h"
 #include "port/port.h"
+#include "zip/zip.h"
 
 /* -- limits of this room: number, unit, reason ------------------------------------------------- */
 
@@ -20,6 +21,8 @@
 #define RPC_SPARE_CALLS_MAX 1024u
 /* A buffer larger than this goes back to the heap with its call. */
 #define RPC_SPARE_BUFFER_BYTES_MAX (4 * OAK_KIB)
+/* The same for the two buffers in which a server or a channel packs and unpacks messages. */
+#define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
 #define RPC_TAKE_BYTES (256 * OAK_KIB)
 /* Received for paused calls of one connection: past it the peer gets no more of the connection's
@@ -73,6 +76,9 @@ struct rpc_pool {
     uint32_t spare_count;
     struct oak_buf fields; /* scratch: nghttp2_nv while headers are submitted */
     struct oak_buf text;   /* scratch: encoded values */
+    struct oak_zip zip;
+    struct oak_buf packed; /* scratch: a message made smaller, one made whole again */
+    struct oak_buf unpacked;
 };
 
 void rpc__pool_init(struct rpc_pool *pool);
@@ -140,6 +146,9 @@ struct oak_rpc_call {
     uint32_t heap_place; /* in conn->deadlines, from 1; 0: not there */
     int32_t stream_id;   /* 0: none yet, or no more */
     enum rpc_refusal refusal;
+    enum oak_rpc_encoding encoding_in; /* of messages whose flag says that they are compressed */
+    enum oak_rpc_encoding encoding_out;
+    uint8_t accepts;      /* server: what the client takes, a bit for each encoding */
     uint32_t http_status; /* client */
     uint64_t moved;       /* bytes in and out */
 
@@ -160,6 +169,10 @@ struct oak_rpc_call {
     bool ended : 1;       /* `closed` was called */
     bool cancelled : 1;   /* by us; `closed` follows */
     bool over_mark : 1;   /* more than the high mark was queued */
+    bool compress : 1;    /* messages sent from here on */
+    bool pack_due : 1;    /* the last message in `out`, which begins at pack_at, is to be packed */
+    bool was_packed : 1;  /* the message that is being delivered came compressed */
+    bool in_packed : 1;   /* what is in `in` is compressed */
     bool one_held : 1;    /* server: the only message waits in `in` for END_STREAM */
     bool waiting : 1;     /* client: in conn->waiting */
     bool sent : 1;        /* client: its headers have left */
@@ -178,11 +191,19 @@ struct oak_rpc_call {
     struct oak_buf tail; /* to send in trailers: pairs */
     struct oak_buf out;  /* framed messages to send */
     size_t out_at;       /* taken of them */
+    size_t pack_at;
     struct oak_buf in;   /* the message that is coming */
     struct oak_buf held; /* DATA that came while paused */
     enum oak_rpc_code code;
     struct oak_buf status_text; /* decoded */
 };
+
+/* NULL: a stream of one of our connections. Else the call is not of our struct, and its table says
+ * what to do. */
+static inline const struct oak_rpc_call_ops *rpc__carrier(const struct oak_rpc_call *call)
+{
+    return ((const struct oak_rpc_call_base *)(const void *)call)->ops;
+}
 
 /* A clean call in the connection's `open` list, NULL without memory. */
 struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn);
@@ -216,6 +237,24 @@ void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool las
 void rpc__frame_end(struct oak_rpc_call *call);
 /* Go on after a pause, if there is something to go on with. */
 void rpc__frame_resume(struct oak_rpc_call *call);
+
+/* -- pack.c: compression ----------------------------------------------------------------------- */
+
+const char *rpc__encoding_name(enum oak_rpc_encoding encoding);
+/* False: a name we don't know. */
+bool rpc__encoding_parse(struct oak_bytes text, enum oak_rpc_encoding *out);
+/* A list by commas: a bit for each that we know. */
+uint8_t rpc__encodings_parse(struct oak_bytes list);
+/* All that we know, as such a list. */
+#define RPC_ENCODINGS "identity,gzip,deflate"
+/* The message whose head stands at `at` in `out` is to be packed, once it has been filled. */
+void rpc__pack_begin(struct oak_rpc_call *call, size_t at);
+/* Pack what is due. */
+void rpc__pack(struct oak_rpc_call *call);
+/* What is in a packed message, or false: the call was refused. The buffer goes back in either case.
+ */
+bool rpc__unpack(struct oak_rpc_call *call, struct oak_bytes packed, struct oak_buf *out);
+void rpc__unpack_end(struct oak_rpc_call *call, struct oak_buf used);
 
 /* -- deadlines.c: a heap of calls by deadline -------------------------------------------------- */
 

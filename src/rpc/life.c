@@ -45,6 +45,9 @@ void rpc__pool_fini(struct rpc_pool *pool)
     }
     oak_buf_fini(&pool->fields);
     oak_buf_fini(&pool->text);
+    oak_buf_fini(&pool->packed);
+    oak_buf_fini(&pool->unpacked);
+    oak_zip_fini(&pool->zip);
     pool->spare_count = 0;
 }
 
@@ -143,6 +146,7 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
 void rpc__call_drop_out(struct oak_rpc_call *call)
 {
     call->out_at = 0;
+    call->pack_due = false;
     call->over_mark = false;
     oak_buf_clear(&call->out);
 }

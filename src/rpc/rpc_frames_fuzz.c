@@ -62,6 +62,8 @@ static void fuzz_start(void *user, struct oak_rpc_call *call)
     struct told *told = user;
     told->started++;
     oak_rpc_call_handle(call, &server_handler, told);
+    int error = oak_rpc_call_compress(call, OAK_RPC_DEFLATE);
+    OAK_MAYBE(error != 0); /* the peer may not take it */
 }
 
 static void drain(struct oak_rpc_conn *conn)
@@ -124,6 +126,7 @@ static void client_input(struct told *told, struct oak_bytes bytes, bool preface
         const struct oak_rpc_request request = {.service = "s",
                                                 .method = "b",
                                                 .timeout_ns = i == 3 ? 50000000 : 0,
+                                                .encoding = (enum oak_rpc_encoding)(i % 3),
                                                 .handler = &client_handler,
                                                 .user = told};
         struct oak_rpc_call *call;

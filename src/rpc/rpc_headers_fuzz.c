@@ -71,6 +71,15 @@ static void fuzz_pairs(struct oak_bytes text)
     oak_buf_fini(&pairs);
 }
 
+static void fuzz_encodings(struct oak_bytes text)
+{
+    enum oak_rpc_encoding encoding;
+    bool known = rpc__encoding_parse(text, &encoding);
+    uint8_t set = rpc__encodings_parse(text);
+    OAK_ASSERT_LT(set, 8);
+    OAK_ASSERT(!known || set == 1u << encoding);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct oak_bytes text = oak_bytes(data, size);
@@ -78,5 +87,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_percent(text);
     fuzz_base64(text);
     fuzz_pairs(text);
+    fuzz_encodings(text);
     return 0;
 }

@@ -67,6 +67,10 @@ static int answer_head(struct oak_buf *fields, const struct oak_rpc_call *call)
     if (error == 0) {
         error = text_add(fields, "content-type", "application/grpc", FIELD_STATIC);
     }
+    if (error == 0 && call->encoding_out != OAK_RPC_IDENTITY) {
+        error =
+            text_add(fields, "grpc-encoding", rpc__encoding_name(call->encoding_out), FIELD_STATIC);
+    }
     return error != 0 ? error : pairs_add(fields, &call->head);
 }
 
@@ -129,7 +133,7 @@ int rpc__submit_trailers_only(struct oak_rpc_call *call)
     struct oak_buf *fields = fields_begin(call);
     int error = answer_head(fields, call);
     if (error == 0 && call->refusal == RPC_REFUSE_ENCODING) {
-        error = text_add(fields, "grpc-accept-encoding", "identity", FIELD_STATIC);
+        error = text_add(fields, "grpc-accept-encoding", RPC_ENCODINGS, FIELD_STATIC);
     }
     if (error == 0) {
         error = answer_tail(fields, call);
@@ -179,6 +183,13 @@ static int request_head(struct oak_buf *fields, struct oak_rpc_call *call, char 
     }
     if (error == 0) {
         error = text_add(fields, "user-agent", "grpc-c-oakum/1", FIELD_STATIC);
+    }
+    if (error == 0) {
+        error = text_add(fields, "grpc-accept-encoding", RPC_ENCODINGS, FIELD_STATIC);
+    }
+    if (error == 0 && call->encoding_out != OAK_RPC_IDENTITY) {
+        error =
+            text_add(fields, "grpc-encoding", rpc__encoding_name(call->encoding_out), FIELD_STATIC);
     }
     if (error == 0 && call->deadline_ns != 0) {
         uint64_t left = call->deadline_ns > conn->now_ns ? call->deadline_ns - conn->now_ns : 1;

@@ -36,6 +36,7 @@ struct recorder {
     char initial[64];     /* x-test-initial */
     uint8_t trailing[64]; /* x-test-trailing-bin */
     size_t trailing_size;
+    size_t compressed; /* of the messages */
     bool pause_after_each;
     bool cancel_on_message;
 };
@@ -45,6 +46,7 @@ static inline void recorder_message(void *user, struct oak_rpc_call *call, struc
     struct recorder *r = user;
     assert_int_equal(r->closed, 0);
     r->messages++;
+    r->compressed += oak_rpc_call_compressed(call);
     r->last_size = b.size;
     assert_int_equal(oak_buf_append(&r->bytes, b.data, b.size), 0);
     if (r->pause_after_each) {
@@ -118,6 +120,9 @@ struct echo {
     int half_closed;
     int closed;
     int messages;
+    int compressed;                /* of them */
+    enum oak_rpc_encoding answers; /* each call's encoding, asked for at its start */
+    int compress_error;
     enum oak_rpc_code last_code;
     struct oak_rpc_call *last;           /* the newest call that is not closed */
     struct recorder *hand_over;          /* set: the next call records there instead of echoing */
@@ -135,6 +140,7 @@ static inline void echo_message(void *user, struct oak_rpc_call *call, struct oa
 {
     struct echo *e = user;
     e->messages++;
+    e->compressed += oak_rpc_call_compressed(call);
     uint8_t what = b.size >= 2 ? b.data[0] : 0;
     if (what == ECHO_FINISH) {
         char text[256] = {0};
@@ -206,6 +212,9 @@ static inline void echo_begin(struct echo *e, struct oak_rpc_call *call,
         struct oak_rpc_pair pair = {oak_bytes_str("x-test-trailing-bin"), v};
         assert_int_equal(oak_rpc_call_add_trailer(call, pair), 0);
     }
+    if (e->answers != OAK_RPC_IDENTITY) {
+        e->compress_error = oak_rpc_call_compress(call, e->answers);
+    }
     if (e->hand_over != NULL) {
         e->hand_over->call = call;
         oak_rpc_call_handle(call, &recorder_handler, e->hand_over);
@@ -250,6 +259,7 @@ struct pair {
     struct oak_prng prng;
     uint64_t now_ns;
     size_t piece_max; /* bytes delivered at once are 1 … piece_max */
+    size_t carried;   /* bytes, both ways */
     int client_error;
     int server_error;
 };
@@ -280,6 +290,7 @@ static inline bool pair_carry(struct pair *p, struct oak_rpc_conn *from, struct 
 {
     struct oak_bytes b = oak_rpc_conn_take(from);
     size_t at = 0;
+    p->carried += b.size;
     while (at < b.size) {
         size_t piece = (size_t)oak_prng_between(&p->prng, 1, p->piece_max);
         size_t size = OAK_MIN(piece, b.size - at);
@@ -313,6 +324,20 @@ static inline struct oak_rpc_call *pair_call(struct pair *p, const char *method,
     struct oak_rpc_request request = {.service = "t.Echo",
                                       .method = method,
                                       .timeout_ns = timeout_ns,
+                                      .handler = &recorder_handler,
+                                      .user = r};
+    assert_int_equal(oak_rpc_conn_call(p->client_conn, &request, p->now_ns, &r->call), 0);
+    return r->call;
+}
+
+/* As pair_call, of a call whose messages are compressed. */
+static inline struct oak_rpc_call *pair_call_packed(struct pair *p, const char *method,
+                                                    enum oak_rpc_encoding encoding,
+                                                    struct recorder *r)
+{
+    struct oak_rpc_request request = {.service = "t.Echo",
+                                      .method = method,
+                                      .encoding = encoding,
                                       .handler = &recorder_handler,
                                       .user = r};
     assert_int_equal(oak_rpc_conn_call(p->client_conn, &request, p->now_ns, &r->call), 0);
