@@ -30,10 +30,6 @@
 
 #ifdef __cplusplus
 extern "C" {
-#ifdef __cplusplus
-}
-#endif
-
 #endif
 
 /* The loop that all this runs on, streams of it, and how streams are opened: runtime.h gives them.
@@ -212,6 +208,8 @@ static inline struct oak_rpc_call *oak_rpc_call_of(struct oak_rpc_call_base *bas
 
 /* -- server ------------------------------------------------------------------------------------ */
 
+struct oak_stub_method;
+
 enum oak_rpc_kind {
     OAK_RPC_UNARY,
     OAK_RPC_CLIENT_STREAM,
@@ -227,6 +225,10 @@ struct oak_rpc_method {
      * refused inside (INTERNAL, as gRPC does), not here. */
     void (*start)(void *user, struct oak_rpc_call *call);
     void *user;
+    /* What is known of its messages (stub.h), for reflection and the like; may be NULL. */
+    const struct oak_stub_method *stub;
+    /* The server forgets the method: it is being freed. May be NULL. */
+    void (*release)(void *user);
 };
 
 /* What a server counts for each method (metrics). */

@@ -228,8 +228,8 @@ static void conversation(struct tally *up, struct tally *down)
 {
     struct oak_rpc_server *server;
     const struct oak_rpc_method methods[] = {
-        {"t.M", "U", OAK_RPC_UNARY, server_start, down},
-        {"t.M", "B", OAK_RPC_BIDI, server_start, down},
+        {.service = "t.M", .name = "U", .kind = OAK_RPC_UNARY, .start = server_start, .user = down},
+        {.service = "t.M", .name = "B", .kind = OAK_RPC_BIDI, .start = server_start, .user = down},
     };
     if (oak_rpc_server_new(NULL, NULL, &server) != 0) {
         return;

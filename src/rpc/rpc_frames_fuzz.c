@@ -93,8 +93,8 @@ static void server_input(struct told *told, struct oak_bytes bytes, bool preface
     struct oak_rpc_server *server;
     struct oak_rpc_conn *conn = NULL;
     const struct oak_rpc_method methods[] = {
-        {"s", "u", OAK_RPC_UNARY, fuzz_start, told},
-        {"s", "b", OAK_RPC_BIDI, fuzz_start, told},
+        {.service = "s", .name = "u", .kind = OAK_RPC_UNARY, .start = fuzz_start, .user = told},
+        {.service = "s", .name = "b", .kind = OAK_RPC_BIDI, .start = fuzz_start, .user = told},
     };
     if (oak_rpc_server_new(NULL, NULL, &server) != 0) {
         return;

@@ -70,6 +70,10 @@ void oak_rpc_server_free(struct oak_rpc_server *server)
     rpc__links_fini(&server->links);
     rpc__pool_fini(&server->pool);
     for (size_t i = 0; i < server->method_count; i++) {
+        const struct oak_rpc_method *method = &server->methods[i]->public;
+        if (method->release != NULL) {
+            method->release(method->user);
+        }
         rpc__resize(server->methods[i], 0);
     }
     rpc__resize(server->methods, 0);

@@ -237,11 +237,27 @@ static inline void echo_start_open(void *user, struct oak_rpc_call *call)
 static inline void echo_add(struct oak_rpc_server *server, struct echo *e)
 {
     const struct oak_rpc_method methods[] = {
-        {"t.Echo", "Unary", OAK_RPC_UNARY, echo_start, e},
-        {"t.Echo", "Client", OAK_RPC_CLIENT_STREAM, echo_start, e},
-        {"t.Echo", "Server", OAK_RPC_SERVER_STREAM, echo_start, e},
-        {"t.Echo", "Bidi", OAK_RPC_BIDI, echo_start, e},
-        {"t.Echo", "Watch", OAK_RPC_BIDI, echo_start_open, e},
+        {.service = "t.Echo",
+         .name = "Unary",
+         .kind = OAK_RPC_UNARY,
+         .start = echo_start,
+         .user = e},
+        {.service = "t.Echo",
+         .name = "Client",
+         .kind = OAK_RPC_CLIENT_STREAM,
+         .start = echo_start,
+         .user = e},
+        {.service = "t.Echo",
+         .name = "Server",
+         .kind = OAK_RPC_SERVER_STREAM,
+         .start = echo_start,
+         .user = e},
+        {.service = "t.Echo", .name = "Bidi", .kind = OAK_RPC_BIDI, .start = echo_start, .user = e},
+        {.service = "t.Echo",
+         .name = "Watch",
+         .kind = OAK_RPC_BIDI,
+         .start = echo_start_open,
+         .user = e},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(methods); i++) {
         assert_int_equal(oak_rpc_server_add(server, &methods[i]), 0);
