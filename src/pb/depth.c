@@ -13,7 +13,7 @@
  *              bytes, 2 a varint length and so many bytes, 5 four bytes.
  * Thread       any.
  */
-#include "proto/internal.h"
+#include "pb/internal.h"
 
 enum wire_type {
     WIRE_VARINT = 0,
@@ -118,7 +118,7 @@ static int walk_record(struct walk *w)
     }
 }
 
-int proto__walk(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes)
+int pb__walk(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes)
 {
     if (bytes.size == 0) {
         return 0;

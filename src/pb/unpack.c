@@ -10,7 +10,7 @@
  *              took goes with the arena.
  * Thread       the arena's.
  */
-#include "proto/internal.h"
+#include "pb/internal.h"
 
 #include <stdalign.h>
 
@@ -40,13 +40,13 @@ static void keep(void *user, void *p)
     (void)p;
 }
 
-int oak_proto_unpack(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes,
-                     struct oak_arena *arena, ProtobufCMessage **out)
+int oak_pb_unpack(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes,
+                  struct oak_arena *arena, ProtobufCMessage **out)
 {
     OAK_ASSERT(descriptor != NULL);
     OAK_ASSERT_LE(arena->total, arena->ceiling);
     *out = NULL;
-    int error = proto__walk(descriptor, bytes);
+    int error = pb__walk(descriptor, bytes);
     if (error != 0) {
         return error;
     }

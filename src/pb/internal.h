@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* internal.h: what the files of the proto room share. */
-#ifndef OAK_PROTO_INTERNAL_H
-#define OAK_PROTO_INTERNAL_H
+/* internal.h: what the files of the pb room share. */
+#ifndef OAK_PB_INTERNAL_H
+#define OAK_PB_INTERNAL_H
 
-#include "proto/proto.h"
+#include "pb/pb.h"
 
 /* Walk `bytes` as the message of `descriptor` and refuse what protobuf-c must not see: records that
  * are cut short, groups, and messages nested deeper than OAK_PROTO_DEPTH_MAX (the outermost is
  * level 1). OAK_EFORMAT. Needs no memory. */
-OAK_MUST_USE int proto__walk(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes);
+OAK_MUST_USE int pb__walk(const ProtobufCMessageDescriptor *descriptor, struct oak_bytes bytes);
 
 #endif
