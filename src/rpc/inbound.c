@@ -222,6 +222,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (last && call != NULL) {
         call->remote_closed = true;
         rpc__frame_end(call);
+        bool over = conn->server == NULL &&
+                    nghttp2_session_get_stream_local_close(session, frame->hd.stream_id) == 0;
+        if (over) { /* the server has said its last word: what we had to say is for nobody */
+            rpc__call_reset(call, NGHTTP2_NO_ERROR);
+        }
     }
     return conn->broken != 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }

@@ -276,6 +276,27 @@ static const struct oak_rpc_call_ops c_ops = {
     .moved = c_moved,
 };
 
+/* Every server that resets the stream behind its status spares us the question. */
+static void a_status_ends_a_call_that_was_not_half_closed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    script_settings(&w.server, UINT32_MAX);
+    give(&w);
+    struct oak_rpc_request request = {
+        .service = "t.Echo", .method = "Bidi", .handler = &world_handler, .user = &w};
+    assert_int_equal(oak_rpc_conn_call(w.conn, &request, w.now_ns, &w.r.call), 0);
+    send_text(w.r.call, "hello");
+    take(&w);
+    script_answer(&w.server, 1, "hello");
+    give(&w);
+    take(&w);
+    assert_int_equal(script_heard(&w.server, "RST_STREAM 1 0", NULL), 1);
+    assert_int_equal(w.r.messages, 1);
+    ended(&w, OAK_RPC_OK, OAK_RPC_REACHED);
+}
+
 static void a_carrier_is_asked_for_all_of_its_call(void **state)
 {
     (void)state;
@@ -314,6 +335,7 @@ int main(void)
         cmocka_unit_test(what_was_refused_was_not_done),
         cmocka_unit_test(a_goaway_refuses_what_lies_behind_it),
         cmocka_unit_test(a_peer_that_owes_progress_is_known),
+        cmocka_unit_test(a_status_ends_a_call_that_was_not_half_closed),
         cmocka_unit_test(a_carrier_is_asked_for_all_of_its_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
