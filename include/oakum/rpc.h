@@ -78,6 +78,9 @@ enum oak_rpc_reach {
 struct oak_rpc_status {
     enum oak_rpc_code code;
     struct oak_bytes message; /* UTF-8, decoded; borrowed during the callback */
+    /* Client: what the server said beside it (grpc-status-details-bin, by convention an encoded
+     * google.rpc.Status), decoded; borrowed likewise. Empty: nothing. */
+    struct oak_bytes details;
     enum oak_rpc_reach reach;
 };
 
@@ -134,6 +137,12 @@ OAK_API void oak_rpc_call_half_close(struct oak_rpc_call *call);
 /* Server: end the call behind what is queued, with a status (`message` may be NULL). */
 OAK_API void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code,
                                  const char *message);
+/* The same, with details for programs beside the message for people: by convention an encoded
+ * google.rpc.Status that repeats code and message. Copied. OAK_ECLOSED: it has ended already, or
+ * OAK_ELIMIT, OAK_ENOMEM: then it has not ended. */
+OAK_API OAK_MUST_USE int oak_rpc_call_finish_details(struct oak_rpc_call *call,
+                                                     enum oak_rpc_code code, const char *message,
+                                                     struct oak_bytes details);
 /* Either side: end it now (RST_STREAM CANCEL). `closed` follows with CANCELLED. */
 OAK_API void oak_rpc_call_cancel(struct oak_rpc_call *call);
 /* Stop or go on delivering messages: back-pressure to the peer. */
@@ -151,6 +160,18 @@ OAK_API OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call,
 /* The request's metadata (server) or the response's headers and trailers (client): data NULL when
  * absent. */
 OAK_API struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name);
+/* All of it, one pair a time: *at starts at 0 and is not to be changed. False: no more. Pairs of
+ * one name come one by one, in their order; binary values that a peer had joined by commas too.
+ * Valid until the next callback. */
+enum oak_rpc_part {
+    OAK_RPC_HEADERS,  /* of the request (server), of the response (client) */
+    OAK_RPC_TRAILERS, /* client; an answer that is only a status has nothing else */
+};
+OAK_API bool oak_rpc_call_metadata_next(const struct oak_rpc_call *call, enum oak_rpc_part part,
+                                        size_t *at, struct oak_rpc_pair *out);
+/* Whom the client meant to speak to (":authority", or "host" from HTTP/1 proxies); on a client what
+ * it says. data NULL: nothing. */
+OAK_API struct oak_bytes oak_rpc_call_authority(const struct oak_rpc_call *call);
 /* When the call must have ended, on the monotonic clock; 0: no deadline. */
 OAK_API uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call);
 /* "/etcdserverpb.KV/Put" */
@@ -190,7 +211,12 @@ struct oak_rpc_call_ops {
     const struct oak_identity *(*identity)(const struct oak_rpc_call *call);
     bool (*owed)(const struct oak_rpc_call *call);
     uint64_t (*moved)(const struct oak_rpc_call *call);
-    /* NULL: the call knows no compression. */
+    /* Those from here on may all be NULL: OAK_EUNIMPLEMENTED, or nothing. */
+    int (*finish_details)(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message,
+                          struct oak_bytes details);
+    bool (*metadata_next)(const struct oak_rpc_call *call, enum oak_rpc_part part, size_t *at,
+                          struct oak_rpc_pair *out);
+    struct oak_bytes (*authority)(const struct oak_rpc_call *call);
     int (*compress)(struct oak_rpc_call *call, enum oak_rpc_encoding encoding);
     void (*compress_messages)(struct oak_rpc_call *call, bool on);
     bool (*compressed)(const struct oak_rpc_call *call);
@@ -250,6 +276,9 @@ struct oak_rpc_options {
     uint32_t connection_window_bytes; /* 0: 4 MiB */
     size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
+    /* Client. Both are borrowed as long as what they were given to lives. */
+    const char *authority;  /* whom requests name; NULL: the address, or "localhost" */
+    const char *user_agent; /* goes before "oakum-grpc/VERSION"; NULL: nothing. Cut at 128 bytes */
 };
 
 struct oak_rpc_server;

@@ -222,6 +222,9 @@ static void status_text_set(struct oak_rpc_call *call, struct oak_bytes text)
 {
     oak_buf_clear(&call->status_text);
     size_t size = OAK_MIN(text.size, (size_t)RPC_STATUS_BYTES_MAX);
+    while (size < text.size && size > 0 && (text.data[size] & 0xc0) == 0x80) {
+        size--; /* not within a character */
+    }
     if (oak_buf_append(&call->status_text, text.data, size) != 0) {
         oak_buf_clear(&call->status_text); /* the code alone has to do */
     }
@@ -331,95 +334,4 @@ void rpc__call_expire(struct oak_rpc_call *call)
     if (call->stream_id == 0) {
         rpc__call_release(call);
     }
-}
-
-/* -- looking ----------------------------------------------------------------------------------- */
-
-static int pair_add(struct oak_buf *pairs, struct oak_rpc_pair pair)
-{
-    if (pairs->size + pair.name.size + pair.value.size > RPC_PAIRS_BYTES_MAX) {
-        return OAK_ELIMIT;
-    }
-    return rpc__pairs_add_user(pairs, pair);
-}
-
-int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->add_header(call, pair);
-    }
-    OAK_ASSERT(is_server(call));
-    return call->ended || call->headers_due ? OAK_ECLOSED : pair_add(&call->head, pair);
-}
-
-int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->add_trailer(call, pair);
-    }
-    OAK_ASSERT(is_server(call));
-    return call->ended || call->finished ? OAK_ECLOSED : pair_add(&call->tail, pair);
-}
-
-struct oak_bytes oak_rpc_call_metadata(const struct oak_rpc_call *call, const char *name)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->metadata(call, name);
-    }
-    return rpc__pairs_find(&call->meta, oak_bytes_str(name));
-}
-
-uint64_t oak_rpc_call_deadline_ns(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->deadline_ns(call);
-    }
-    return call->deadline_ns;
-}
-
-struct oak_bytes oak_rpc_call_path(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->path(call);
-    }
-    if (call->method != NULL) {
-        return oak_bytes(call->method->path, call->method->path_size);
-    }
-    return rpc__pairs_find(is_server(call) ? &call->meta : &call->head, oak_bytes_str(":path"));
-}
-
-const char *oak_rpc_call_peer(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->peer(call);
-    }
-    return call->conn->peer;
-}
-
-const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    return carrier != NULL ? carrier->identity(call) : call->conn->identity;
-}
-
-bool oak_rpc_call_owed(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    if (carrier != NULL) {
-        return carrier->owed(call);
-    }
-    bool incoming = !call->paused && (call->prefix_used > 0 || call->in.size > 0);
-    return !call->ended && (incoming || queued(call) > 0);
-}
-
-uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call)
-{
-    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    return carrier != NULL ? carrier->moved(call) : call->moved;
 }

@@ -235,6 +235,14 @@ static bool first_headers_check(struct oak_rpc_call *call)
     return true;
 }
 
+void rpc__client_headers_begin(struct oak_rpc_call *call, bool end_stream)
+{
+    if (call != NULL && end_stream && !call->trailers_begun) {
+        call->trailers_begun = true;
+        call->trailers_at = call->meta.size;
+    }
+}
+
 void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
 {
     call->moved++;
@@ -243,6 +251,7 @@ void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
     }
     if (!call->headers_received) {
         if (call->http_status >= 100 && call->http_status < 200) {
+            oak_buf_clear(&call->meta);
             return; /* informational: the answer is still to come */
         }
         if (!first_headers_check(call)) {

@@ -96,6 +96,24 @@ static void text_copy(char *to, size_t size, const char *from)
     to[count] = '\0';
 }
 
+/* A client's names for whom it speaks to, and for itself. */
+static void names_set(struct oak_rpc_conn *conn, const char *peer_name)
+{
+    const char *agent = conn->options.user_agent;
+    size_t size = agent != NULL ? OAK_MIN(strlen(agent), (size_t)RPC_USER_AGENT_BYTES_MAX) : 0;
+    for (size_t i = 0; i < size; i++) {
+        conn->user_agent[i] = agent[i] >= ' ' && agent[i] <= '~' ? agent[i] : '?';
+    }
+    snprintf(conn->user_agent + size, sizeof(conn->user_agent) - size, "%soakum-grpc/" OAK_VERSION,
+             size > 0 ? " " : "");
+    bool named = peer_name != NULL && peer_name[0] != '\0' && strncmp(peer_name, "unix:", 5) != 0;
+    const char *authority = conn->options.authority;
+    if (authority == NULL) {
+        authority = named ? peer_name : "localhost";
+    }
+    text_copy(conn->authority, sizeof(conn->authority), authority);
+}
+
 int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
                   const struct oak_rpc_options *options, const char *peer_name, uint64_t now_ns,
                   struct oak_rpc_conn **out)
@@ -118,8 +136,7 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
         conn->keepalive_ns = RPC_SERVER_KEEPALIVE_NS;
     }
     text_copy(conn->peer, sizeof(conn->peer), peer_name != NULL ? peer_name : "");
-    bool named = peer_name != NULL && peer_name[0] != '\0' && strncmp(peer_name, "unix:", 5) != 0;
-    text_copy(conn->authority, sizeof(conn->authority), named ? peer_name : "localhost");
+    names_set(conn, peer_name);
     int error = session_new(conn);
     if (error == 0) {
         error = settings_submit(conn);

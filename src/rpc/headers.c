@@ -296,6 +296,7 @@ static bool name_is_free(struct oak_bytes name)
     if (name.size == 0 || name.data[0] == ':' ||
         (name.size >= 5 && memcmp(name.data, "grpc-", 5) == 0 &&
          !oak_bytes_eq(name, oak_bytes_str("grpc-status-details-bin")) &&
+         !oak_bytes_eq(name, oak_bytes_str("grpc-retry-pushback-ms")) &&
          !oak_bytes_eq(name, oak_bytes_str("grpc-trace-bin")) &&
          !oak_bytes_eq(name, oak_bytes_str("grpc-tags-bin")))) {
         return false;

@@ -27,7 +27,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 {
     struct oak_rpc_conn *conn = user;
     conn->begun_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
-    if (conn->server == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+    if (conn->server == NULL) {
+        rpc__client_headers_begin(call_of(session, frame->hd.stream_id),
+                                  (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+        return 0;
+    }
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0;
     }
     struct oak_rpc_call *call = rpc__call_new(conn);

@@ -43,6 +43,8 @@
 #define RPC_STATUS_BYTES_MAX (4 * OAK_KIB)
 /* The same encoded: three bytes for one, and the base64 of pairs is counted already. */
 #define RPC_SEND_HEADER_BYTES_MAX (256 * OAK_KIB)
+/* What a client's user says of itself. */
+#define RPC_USER_AGENT_BYTES_MAX 128
 /* Streams one client connection may open before it makes room for a new one (of 2^30). */
 #define RPC_STREAM_ID_MAX ((int32_t)((1u << 31) - 1024u))
 /* Before each message; before each frame of HTTP/2. */
@@ -158,6 +160,7 @@ struct oak_rpc_call {
     bool content_ok : 1;       /* client: the answer is gRPC */
     bool post : 1;             /* server: the request method */
     bool trailers_received : 1;
+    bool trailers_begun : 1;
     bool status_received : 1; /* client: grpc-status was there */
     bool remote_closed : 1;   /* END_STREAM came */
     bool half_due : 1;        /* END_STREAM came, and the handler has not been told */
@@ -187,6 +190,7 @@ struct oak_rpc_call {
     size_t header_bytes;
 
     struct oak_buf meta; /* received: pairs */
+    size_t trailers_at;  /* client: of them, those from here on are trailers */
     struct oak_buf head; /* to send in headers: pairs. Client: path and authority first */
     struct oak_buf tail; /* to send in trailers: pairs */
     struct oak_buf out;  /* framed messages to send */
@@ -337,6 +341,7 @@ struct oak_rpc_conn {
     void *wake_user;
     const struct oak_identity *identity; /* of the peer, the stream's; NULL: unknown */
     char authority[256];                 /* client */
+    char user_agent[160];
     char peer[64];
 };
 
@@ -446,7 +451,8 @@ void rpc__server_dispatch(struct oak_rpc_call *call);
 void rpc__client_start(struct oak_rpc_conn *conn);
 /* Hand the waiting calls over to a fresh connection. */
 void rpc__client_move_waiting(struct oak_rpc_conn *from, struct oak_rpc_conn *to);
-/* A block of headers is complete. */
+/* A block of headers begins, and is complete. */
+void rpc__client_headers_begin(struct oak_rpc_call *call, bool end_stream);
 void rpc__client_headers(struct oak_rpc_call *call, bool end_stream);
 /* Its stream closed: what status follows from what came. */
 void rpc__client_finish(struct oak_rpc_call *call, uint32_t error);

@@ -139,6 +139,9 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
     rpc__call_drop_in(call);
     if (handler != NULL) {
         struct oak_rpc_status status = {.code = code, .message = text, .reach = reach_of(call)};
+        if (call->conn->server == NULL && call->status_received && call->code == code) {
+            status.details = rpc__pairs_find(&call->meta, oak_bytes_str("grpc-status-details-bin"));
+        }
         handler->closed(call->user, call, &status);
     }
 }

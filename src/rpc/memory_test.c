@@ -143,7 +143,10 @@ static void server_message(void *user, struct oak_rpc_call *call, struct oak_byt
 static void server_half_closed(void *user, struct oak_rpc_call *call)
 {
     (void)user;
-    oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+    struct oak_bytes details = oak_bytes_str("some details");
+    if (oak_rpc_call_finish_details(call, OAK_RPC_OK, NULL, details) != 0) {
+        oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+    }
 }
 
 static const struct oak_rpc_handler server_handler = {

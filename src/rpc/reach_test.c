@@ -324,6 +324,16 @@ static void a_carrier_is_asked_for_all_of_its_call(void **state)
     const char wanted[] = "handle\nsend\nsend_into\nhalf_close\nfinish\ncancel\npause\nqueued\n"
                           "header\ntrailer\nmeta\ndeadline\npath\npeer\nidentity\nowed\nmoved\n";
     assert_true(oak_bytes_eq(oak_buf_bytes(&c.log), oak_bytes_str(wanted)));
+    /* What its table does not have, it cannot. */
+    struct oak_rpc_pair pair;
+    size_t at = 0;
+    assert_int_equal(oak_rpc_call_compress(call, OAK_RPC_GZIP), OAK_EUNIMPLEMENTED);
+    oak_rpc_call_compress_messages(call, true);
+    assert_false(oak_rpc_call_compressed(call));
+    assert_int_equal(oak_rpc_call_finish_details(call, OAK_RPC_OK, NULL, oak_bytes(NULL, 0)),
+                     OAK_EUNIMPLEMENTED);
+    assert_false(oak_rpc_call_metadata_next(call, OAK_RPC_HEADERS, &at, &pair));
+    assert_null(oak_rpc_call_authority(call).data);
     oak_buf_fini(&c.log);
 }
 

@@ -182,7 +182,7 @@ static int request_head(struct oak_buf *fields, struct oak_rpc_call *call, char 
         error = text_add(fields, "content-type", "application/grpc", FIELD_STATIC);
     }
     if (error == 0) {
-        error = text_add(fields, "user-agent", "grpc-c-oakum/1", FIELD_STATIC);
+        error = text_add(fields, "user-agent", conn->user_agent, NGHTTP2_NV_FLAG_NONE);
     }
     if (error == 0) {
         error = text_add(fields, "grpc-accept-encoding", RPC_ENCODINGS, FIELD_STATIC);
