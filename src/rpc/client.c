@@ -265,6 +265,14 @@ void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
     }
 }
 
+/* A server that counts the deadline too resets the stream when it has passed (grpc-go does, with
+ * CANCEL), and its frame may be here before our own timer fires. */
+static bool reset_for_deadline(const struct oak_rpc_call *call, uint32_t error)
+{
+    return error == NGHTTP2_CANCEL && call->deadline_ns != 0 &&
+           call->conn->now_ns >= call->deadline_ns;
+}
+
 void rpc__client_finish(struct oak_rpc_call *call, uint32_t error)
 {
     OAK_ASSERT(!call->ended);
@@ -281,6 +289,8 @@ void rpc__client_finish(struct oak_rpc_call *call, uint32_t error)
     } else if (call->remote_closed && error == NGHTTP2_NO_ERROR) {
         rpc__call_end(call, OAK_RPC_INTERNAL,
                       oak_bytes_str("server closed the stream without sending trailers"));
+    } else if (reset_for_deadline(call, error)) {
+        rpc__call_end(call, OAK_RPC_DEADLINE_EXCEEDED, oak_bytes_str("context deadline exceeded"));
     } else {
         snprintf(text, sizeof(text), "stream terminated by RST_STREAM with error code: %s",
                  nghttp2_http2_strerror(error));

@@ -379,6 +379,25 @@ static void a_server_alone_enforces_a_deadline_with_a_status(void **state)
     pair_close(&p);
 }
 
+static void a_reset_behind_the_deadline_is_the_deadlines(void **state)
+{
+    (void)state;
+    for (uint64_t late = 0; late <= 1; late++) {
+        struct pair p;
+        struct recorder r = {0};
+        pair_open(&p, NULL, NULL);
+        send_text(pair_call(&p, "Watch", 1 * SECOND, &r), "x");
+        pair_run(&p);
+        p.now_ns += SECOND - 1 + late; /* and no timer fires */
+        oak_rpc_call_cancel(p.echo.last);
+        pair_run(&p);
+        assert_int_equal(r.closed, 1);
+        assert_int_equal(r.code, late ? OAK_RPC_DEADLINE_EXCEEDED : OAK_RPC_CANCELLED);
+        recorder_fini(&r);
+        pair_close(&p);
+    }
+}
+
 static void a_call_that_waits_for_room_keeps_its_deadline(void **state)
 {
     (void)state;
@@ -433,6 +452,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_call_ends_on_both_sides),
         cmocka_unit_test(a_deadline_ends_the_call_on_both_sides),
         cmocka_unit_test(a_server_alone_enforces_a_deadline_with_a_status),
+        cmocka_unit_test(a_reset_behind_the_deadline_is_the_deadlines),
         cmocka_unit_test(a_call_that_waits_for_room_keeps_its_deadline),
         cmocka_unit_test(closing_a_connection_ends_its_calls),
     };
