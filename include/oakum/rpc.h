@@ -276,6 +276,10 @@ struct oak_rpc_options {
     uint32_t connection_window_bytes; /* 0: 4 MiB */
     size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
+    /* Messages of a connection that have not come whole, together: past it a call that needs more
+     * is refused (RESOURCE_EXHAUSTED). 0: 64 MiB for a server; no limit for a client, whose peer
+     * can't make it call. */
+    size_t unfinished_bytes_max;
     /* Client. Both are borrowed as long as what they were given to lives. */
     const char *authority;  /* whom requests name; NULL: the address, or "localhost" */
     const char *user_agent; /* goes before "oakum-grpc/VERSION"; NULL: nothing. Cut at 128 bytes */

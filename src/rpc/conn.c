@@ -16,7 +16,7 @@
 
 /* -- new and free ------------------------------------------------------------------------------ */
 
-struct oak_rpc_options rpc__options(const struct oak_rpc_options *given)
+struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool server)
 {
     struct oak_rpc_options o = {0};
     if (given != NULL) {
@@ -37,6 +37,9 @@ struct oak_rpc_options rpc__options(const struct oak_rpc_options *given)
     o.header_bytes_max = o.header_bytes_max != 0 ? o.header_bytes_max : OAK_HEADER_BYTES_MAX;
     o.header_bytes_max = OAK_MIN(o.header_bytes_max, two_gib);
     o.connections_max = o.connections_max != 0 ? o.connections_max : OAK_CONNECTIONS_MAX;
+    if (o.unfinished_bytes_max == 0) {
+        o.unfinished_bytes_max = server ? RPC_UNFINISHED_BYTES_MAX : SIZE_MAX;
+    }
     return o;
 }
 
@@ -122,7 +125,8 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     if (conn == NULL) {
         return OAK_ENOMEM;
     }
-    *conn = (struct oak_rpc_conn){.server = server, .options = rpc__options(options)};
+    *conn =
+        (struct oak_rpc_conn){.server = server, .options = rpc__options(options, server != NULL)};
     rpc__pool_init(&conn->own_pool);
     conn->pool = pool != NULL ? pool : &conn->own_pool;
     oak_list_init(&conn->open);

@@ -58,6 +58,37 @@ static void a_client_refuses_an_answer_over_its_limit(void **state)
     pair_close(&p);
 }
 
+/* The small windows make the server send a piece of each by turns. */
+static void a_client_takes_all_its_answers_unless_it_was_told_a_limit(void **state)
+{
+    (void)state;
+    for (int limited = 0; limited < 2; limited++) {
+        enum { CALLS = 20 };
+        struct pair p;
+        struct recorder r[CALLS] = {{0}};
+        const struct oak_rpc_options options = {.window_bytes = 65535,
+                                                .unfinished_bytes_max = limited ? 2 << 20 : 0};
+        int refused = 0;
+        pair_open(&p, NULL, &options);
+        p.piece_max = 100000;
+        const uint8_t large[] = {ECHO_LARGE, 20};
+        for (int i = 0; i < CALLS; i++) {
+            pair_call(&p, "Unary", 0, &r[i]);
+            assert_int_equal(oak_rpc_call_send(r[i].call, oak_bytes(large, sizeof(large))), 0);
+            oak_rpc_call_half_close(r[i].call);
+        }
+        pair_run(&p);
+        for (int i = 0; i < CALLS; i++) {
+            refused += r[i].code == OAK_RPC_RESOURCE_EXHAUSTED;
+            assert_int_equal(r[i].closed, 1);
+            assert_true(limited || r[i].last_size == 1 << 20);
+            recorder_fini(&r[i]);
+        }
+        assert_true(limited ? refused > CALLS / 2 : refused == 0);
+        pair_close(&p);
+    }
+}
+
 static void messages_larger_than_every_window_arrive_whole(void **state)
 {
     (void)state;
@@ -255,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_over_the_limit_is_refused_and_the_connection_lives),
         cmocka_unit_test(a_client_refuses_an_answer_over_its_limit),
+        cmocka_unit_test(a_client_takes_all_its_answers_unless_it_was_told_a_limit),
         cmocka_unit_test(messages_larger_than_every_window_arrive_whole),
         cmocka_unit_test(a_paused_receiver_stops_its_sender_and_nobody_else),
         cmocka_unit_test(many_paused_calls_together_stop_the_connection_and_all_go_on),

@@ -94,7 +94,7 @@ static void deliver(struct oak_rpc_call *call, struct oak_bytes message, bool pa
 /* Add to the message that is being put together. */
 static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
 {
-    if (call->conn->partial_bytes + bytes.size > RPC_PARTIAL_BYTES_MAX) {
+    if (bytes.size > call->conn->options.unfinished_bytes_max - call->conn->partial_bytes) {
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED,
                          "grpc: too many unfinished messages on this connection");
         return false;

@@ -213,6 +213,16 @@ static void the_heap_gives_the_earliest_deadline_whatever_is_removed(void **stat
     rpc__deadlines_fini(&d);
 }
 
+static void only_servers_bound_unfinished_messages_by_themselves(void **state)
+{
+    (void)state;
+    const struct oak_rpc_options told = {.unfinished_bytes_max = 5};
+    assert_true(rpc__options(NULL, false).unfinished_bytes_max == SIZE_MAX);
+    assert_int_equal(rpc__options(NULL, true).unfinished_bytes_max, 64 << 20);
+    assert_int_equal(rpc__options(&told, false).unfinished_bytes_max, 5);
+    assert_int_equal(rpc__options(&told, true).unfinished_bytes_max, 5);
+}
+
 static void codes_follow_from_http_and_from_resets(void **state)
 {
     (void)state;
@@ -246,6 +256,7 @@ int main(void)
         cmocka_unit_test(pairs_are_found_by_name_the_first_one_first),
         cmocka_unit_test(joined_binary_values_are_cut_at_their_commas),
         cmocka_unit_test(the_heap_gives_the_earliest_deadline_whatever_is_removed),
+        cmocka_unit_test(only_servers_bound_unfinished_messages_by_themselves),
         cmocka_unit_test(codes_follow_from_http_and_from_resets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

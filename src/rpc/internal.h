@@ -28,10 +28,10 @@
 /* Received for paused calls of one connection: past it the peer gets no more of the connection's
  * window until some go on. */
 #define RPC_HELD_BYTES_MAX (16 * OAK_MIB)
-/* In messages of one connection that have not come whole: past it a call that needs more is
- * refused. Holding back the window instead would stop the very bytes that complete them. 30 of the
- * largest. */
-#define RPC_PARTIAL_BYTES_MAX (64 * OAK_MIB)
+/* In messages of one connection of a server that have not come whole, unless it is told otherwise:
+ * past it a call that needs more is refused. Holding back the window instead would stop the very
+ * bytes that complete them. 30 of the largest. */
+#define RPC_UNFINISHED_BYTES_MAX (64 * OAK_MIB)
 /* Header lists this many times over the limit end the connection and not only the call. */
 #define RPC_HEADER_ABUSE_FACTOR 16u
 /* CONTINUATION frames behind one HEADERS: 64 KiB of headers need four. */
@@ -345,8 +345,8 @@ struct oak_rpc_conn {
     char peer[64];
 };
 
-/* What was given (NULL: nothing), defaults and ceilings in place of zeros. */
-struct oak_rpc_options rpc__options(const struct oak_rpc_options *given);
+/* What was given (NULL: nothing), defaults of that side and ceilings in place of zeros. */
+struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool server);
 /* As oak_rpc_conn_new, with a shared pool (NULL: its own). */
 OAK_MUST_USE int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
                                const struct oak_rpc_options *options, const char *peer_name,

@@ -48,7 +48,7 @@ int oak_rpc_server_new(const struct oak_loop *loop, const struct oak_rpc_options
         return OAK_ENOMEM;
     }
     *server = (struct oak_rpc_server){
-        .loop = loop, .options = rpc__options(options), .grace.fire = grace_over};
+        .loop = loop, .options = rpc__options(options, true), .grace.fire = grace_over};
     rpc__pool_init(&server->pool);
     rpc__links_init(&server->links, loop);
     server->links.traffic = &server->traffic;

@@ -242,7 +242,7 @@ static void link_gone(struct rpc_links *links)
 
 static void options_fill(struct oak_rpc_subchannel_options *o)
 {
-    o->rpc = rpc__options(&o->rpc);
+    o->rpc = rpc__options(&o->rpc, false);
     o->connect_timeout_ns = o->connect_timeout_ns != 0 ? o->connect_timeout_ns : RPC_SECOND_NS;
     o->backoff_max_ns = o->backoff_max_ns != 0 ? o->backoff_max_ns : BACKOFF_MAX_NS;
     o->keepalive_timeout_ns =
