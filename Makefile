@@ -22,11 +22,12 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
+        interop-go \
         bench bench-raft bench-leases deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
-	    while IFS='|' read -r verb text; do printf '  make %-11s %s\n' "$$verb" "$$text"; done
+	    while IFS='|' read -r verb text; do printf '  make %-12s %s\n' "$$verb" "$$text"; done
 
 all: deps ## release build, assertions on: bin/oakum
 	@tools/build.sh $(BUILD)
@@ -66,6 +67,11 @@ tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in te
 	@tools/deps.sh run test dev
 	@tools/peers.sh
 	@T='$(T)' tools/sanitize.sh tsan
+
+interop-go: deps-test ## our gRPC library against grpc-go's interop client and server (needs Go)
+	@tools/go-peers.sh
+	@tools/build.sh $(BUILD) oak_tests
+	@OAK_INTEROP_GO=$(CURDIR)/build/peers/go T='interop go' tools/test.sh $(BUILD)
 
 cover: deps-test ## lines of raft, wal and snap that tests and simulation run; fails under 95 %
 	@tools/cover.sh

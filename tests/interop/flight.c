@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flight.c: calls that wait: see client.h. */
+#include "tests/interop/client.h"
+
+void client_open(struct client *client)
+{
+    const struct oak_rpc_subchannel_options options = {
+        .rpc = {.receive_bytes_max = INTEROP_MESSAGE_BYTES_MAX}};
+    snprintf(client->address, sizeof(client->address), "%s:%s",
+             interop_text(client->flags, "server_host"),
+             interop_text(client->flags, "server_port"));
+    if (client->os == NULL) {
+        if (oak_os_loop_new(&client->os) != 0) {
+            interop_fail("no loop");
+        }
+        client->loop = oak_os_loop_port(client->os);
+    }
+    int error = oak_rpc_subchannel_new(client->loop, client->address, &options, &client->channel);
+    if (error != 0) {
+        interop_fail("no channel: %s", oak_error_text(error));
+    }
+}
+
+void client_close(struct client *client)
+{
+    oak_rpc_subchannel_free(client->channel);
+    client->channel = NULL;
+}
+
+/* -- what happens ------------------------------------------------------------------------------ */
+
+static void copy_text(char *to, size_t size, size_t *count, struct oak_bytes from)
+{
+    *count = OAK_MIN(from.size, size - 1);
+    if (*count > 0) {
+        memcpy(to, from.data, *count);
+    }
+    to[*count] = '\0';
+}
+
+static void on_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
+{
+    struct flight *f = user;
+    struct flight_message *message = malloc(sizeof(*message) + bytes.size);
+    if (message == NULL) {
+        interop_fail("out of memory");
+    }
+    *message =
+        (struct flight_message){.compressed = oak_rpc_call_compressed(call), .size = bytes.size};
+    if (bytes.size > 0) {
+        memcpy(message->bytes, bytes.data, bytes.size);
+    }
+    *f->last = message;
+    f->last = &message->next;
+    oak_os_loop_stop(f->client->os);
+}
+
+static void on_headers(void *user, struct oak_rpc_call *call)
+{
+    struct flight *f = user;
+    copy_text(f->initial, sizeof(f->initial), &f->initial_size,
+              oak_rpc_call_metadata(call, INTEROP_ECHO_INITIAL));
+}
+
+static void on_closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
+{
+    struct flight *f = user;
+    size_t size;
+    copy_text(f->trailing, sizeof(f->trailing), &f->trailing_size,
+              oak_rpc_call_metadata(call, INTEROP_ECHO_TRAILING));
+    copy_text(f->message, sizeof(f->message), &size, status->message);
+    f->code = status->code;
+    f->closed = true;
+    f->call = NULL;
+    oak_os_loop_stop(f->client->os);
+}
+
+static const struct oak_rpc_handler handler = {
+    .message = on_message, .headers = on_headers, .closed = on_closed};
+
+/* -- what is done ------------------------------------------------------------------------------ */
+
+void flight_begin(struct flight *f, struct client *client, const char *method,
+                  struct flight_options options)
+{
+    const struct oak_rpc_pair echo[] = {
+        {oak_bytes_str(INTEROP_ECHO_INITIAL), oak_bytes_str("test_initial_metadata_value")},
+        {oak_bytes_str(INTEROP_ECHO_TRAILING), oak_bytes("\xab\xab\xab", 3)},
+    };
+    const struct oak_rpc_request request = {
+        .service = options.service != NULL ? options.service : "grpc.testing.TestService",
+        .method = method,
+        .timeout_ns = options.timeout_ns,
+        .metadata = echo,
+        .metadata_count = options.echo ? OAK_COUNT_OF(echo) : 0,
+        .encoding = options.compresses ? OAK_RPC_GZIP : OAK_RPC_IDENTITY,
+        .handler = &handler,
+        .user = f,
+    };
+    *f = (struct flight){.client = client};
+    f->last = &f->first;
+    int error = oak_rpc_subchannel_call(client->channel, &request, &f->call);
+    if (error != 0) {
+        interop_fail("%s: %s", method, oak_error_text(error));
+    }
+}
+
+bool flight_send(struct flight *f, const ProtobufCMessage *message, enum compress compress)
+{
+    if (f->closed) {
+        return false;
+    }
+    oak_rpc_call_compress_messages(f->call, compress == COMPRESSED);
+    uint8_t *to = oak_rpc_call_send_into(f->call, protobuf_c_message_get_packed_size(message));
+    if (to == NULL) {
+        return false;
+    }
+    protobuf_c_message_pack(message, to);
+    return true;
+}
+
+ProtobufCMessage *flight_receive(struct flight *f, const ProtobufCMessageDescriptor *type,
+                                 bool *compressed)
+{
+    while (f->first == NULL && !f->closed) {
+        oak_os_loop_run(f->client->os);
+    }
+    struct flight_message *message = f->first;
+    if (message == NULL) {
+        return NULL;
+    }
+    f->first = message->next;
+    f->last = f->first == NULL ? &f->first : f->last;
+    if (compressed != NULL) {
+        *compressed = message->compressed;
+    }
+    ProtobufCMessage *out = protobuf_c_message_unpack(type, NULL, message->size, message->bytes);
+    if (out == NULL) {
+        interop_fail("a message can't be decoded");
+    }
+    free(message);
+    return out;
+}
+
+void flight_end(struct flight *f)
+{
+    while (!f->closed) {
+        oak_os_loop_run(f->client->os);
+    }
+}
+
+void flight_free(struct flight *f)
+{
+    while (f->first != NULL) {
+        struct flight_message *message = f->first;
+        f->first = message->next;
+        free(message);
+    }
+}
+
+void flight_check(const struct flight *f, enum oak_rpc_code code)
+{
+    if (f->code != code) {
+        interop_fail("status %s: %s, wanted %s", oak_rpc_code_name(f->code), f->message,
+                     oak_rpc_code_name(code));
+    }
+}

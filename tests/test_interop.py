@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our gRPC library and others, by the cases of the official interop test: every client with every
+server. docs/reference/grpc-interop.md is the table of what passes; a test holds it to this file,
+and OAK_REWRITE=1 writes it.
+
+The programs are in tests/interop. grpc-go's are those of its own, in the folder that
+OAK_INTEROP_GO names: `make interop-go` has them made and sets it."""
+import os
+import re
+import subprocess
+
+import pytest
+
+import harness
+
+PAGE = os.path.join(harness.TOP, "docs", "reference", "grpc-interop.md")
+TIMEOUT_S = 120
+
+CASES = {
+    "empty_unary": "a message of no bytes, both ways",
+    "large_unary": "271,828 bytes up, 314,159 down",
+    "client_compressed_unary": "the server sees which request was compressed",
+    "server_compressed_unary": "the client sees which answer was compressed",
+    "client_streaming": "four requests, one answer",
+    "client_compressed_streaming": "compressed and plain requests in one stream",
+    "server_streaming": "one request, four answers in order",
+    "server_compressed_streaming": "compressed and plain answers in one stream",
+    "ping_pong": "requests and answers by turns",
+    "empty_stream": "a stream without a message",
+    "timeout_on_sleeping_server": "a deadline of 1 ms",
+    "cancel_after_begin": "cancelled before the first message",
+    "cancel_after_first_response": "cancelled in the midst of a stream",
+    "status_code_and_message": "a status as the server gave it",
+    "special_status_message": "white space and Unicode in it",
+    "custom_metadata": "text and binary metadata come back",
+    "unimplemented_method": "a method that isn't there",
+    "unimplemented_service": "a service that isn't there",
+    "pick_first_unary": "a hundred calls go to one server",
+    "rpc_soak": "large_unary again and again on one channel",
+    "channel_soak": "large_unary again and again on channels of their own",
+    "concurrent_large_unary": "large_unary a thousand times at once on one channel",
+}
+
+# A pair of programs, as the page names it: who calls, and who serves.
+PAIRS = [("oakum", "oakum"), ("oakum", "cpp"), ("cpp", "oakum"), ("oakum", "go"), ("go", "oakum")]
+NAMES = {"oakum": "Oakum", "cpp": "C++", "go": "Go"}
+TRANSPORTS = ("plain",)
+
+# What a program of the other side does not do, by its side and case: (reason, cases).
+LACKS = {
+    ("go", "client"): ("grpc-go's client has no such case",
+                       ("client_compressed_unary", "server_compressed_unary",
+                        "client_compressed_streaming", "server_compressed_streaming",
+                        "concurrent_large_unary")),
+    ("go", "server"): ("grpc-go's server neither looks at the flag of compression, nor sets it, "
+                       "nor tells who it is",
+                       ("client_compressed_unary", "server_compressed_unary",
+                        "client_compressed_streaming", "server_compressed_streaming",
+                        "pick_first_unary")),
+}
+SOAK = ["--soak_iterations=50"]
+
+
+def lack(client, server, case):
+    """Why this pair can't run the case; None when it can."""
+    for side in ((client, "client"), (server, "server")):
+        reason, cases = LACKS.get(side, (None, ()))
+        if case in cases:
+            return reason
+    return None
+
+
+def program(kind, side):
+    """Gives the path of a program, or skips."""
+    if kind == "go":
+        folder = os.environ.get("OAK_INTEROP_GO")
+        path = os.path.join(folder, side) if folder else ""
+        hint = "make interop-go"
+    else:
+        stem = "interop_" if kind == "oakum" else "interop_peer_"
+        path = os.path.join(os.path.dirname(harness.oakum_path()), stem + side)
+        hint = "make test"
+    if not os.access(path, os.X_OK):
+        pytest.skip(f"{kind}'s {side} is not there: {hint}")
+    return path
+
+
+class Server:
+    """A server that was started, and the port it said."""
+
+    def __init__(self, kind, folder):
+        self.log = folder / f"{kind}.log"
+        env = dict(os.environ, GRPC_GO_LOG_SEVERITY_LEVEL="info")
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen([program(kind, "server"), "--port=0"], stdout=out,
+                                            stderr=out, env=env,
+                                            preexec_fn=harness.die_with_parent)
+        self.port = harness.until(self.find_port, f"{kind}'s server tells its port")
+
+    def find_port(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended: {self.text()}")
+        found = re.search(r"listening on (?:\S*:)?(\d+)\n", self.text())
+        return found and found.group(1)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def stop(self):
+        """Gives its code, or the signal it was ended with, negative."""
+        self.process.terminate()
+        return self.process.wait(TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def server_of(tmp_path_factory):
+    """Gives the server of a kind and transport, started once."""
+    servers = {}
+
+    def find(kind, transport):
+        if (kind, transport) not in servers:
+            servers[kind, transport] = Server(kind, tmp_path_factory.mktemp(transport))
+        return servers[kind, transport]
+
+    yield find
+    for (kind, _), server in servers.items():
+        code = server.stop()
+        assert kind != "oakum" or code == 0, server.text()
+
+
+def runs():
+    """(client, server, transport, case) of all that can run here; Go's only in its own target."""
+    for client, server in PAIRS:
+        if "go" in (client, server) and not os.environ.get("OAK_INTEROP_GO"):
+            continue
+        for transport in TRANSPORTS:
+            for case in CASES:
+                if lack(client, server, case) is None:
+                    yield client, server, transport, case
+
+
+@pytest.mark.parametrize("client,server,transport,case", runs())
+def test_interop(server_of, client, server, transport, case):
+    peer = server_of(server, transport)
+    argv = [program(client, "client"), "--server_host=127.0.0.1", f"--server_port={peer.port}",
+            f"--test_case={case}"]
+    if case.endswith("_soak"):
+        argv += SOAK
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr + "\nthe server said: " + peer.text()
+
+
+def test_interop_a_case_that_fails_is_told(server_of):
+    """A case that there isn't, and one that the server refuses."""
+    peer = server_of("oakum", "plain")
+    for kind in ("oakum", "cpp"):
+        for flags in (["--test_case=nothing"], ["--test_case=rpc_soak", "--soak_response_size=-1"]):
+            done = subprocess.run([program(kind, "client"), "--server_host=127.0.0.1",
+                                   f"--server_port={peer.port}"] + flags, capture_output=True,
+                                  text=True, timeout=TIMEOUT_S, check=False)
+            assert done.returncode == 1 and "failed: " in done.stderr
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+HEAD = """# gRPC interop
+
+Our gRPC library against the other implementations, by the cases of gRPC's official interop test
+(grpc.testing.TestService), in both directions: who calls → who serves. C++ is gRPC's own library,
+as Debian has it, with a client and a server of ours on it (`tests/interop/peers`); Go is grpc-go's
+own interop client and server.
+
+`make test` runs the pairs of C and C++, `make interop-go` those with Go. Every "yes" is a test of
+`tests/test_interop.py` that passed; a number says below why the other side has no such case.
+
+"""
+
+
+def page_text():
+    notes = []
+    head = "| Case | What it shows | " + " | ".join(
+        f"{NAMES[c]} → {NAMES[s]}" for c, s in PAIRS) + " |"
+    lines = [head, "| --- " * (len(PAIRS) + 2) + "|"]
+    for case, what in CASES.items():
+        cells = []
+        for client, server in PAIRS:
+            reason = lack(client, server, case)
+            if reason and reason not in notes:
+                notes.append(reason)
+            cells.append(str(notes.index(reason) + 1) if reason else "yes")
+        lines.append(f"| `{case}` | {what} | " + " | ".join(cells) + " |")
+    tail = [f"{n}. {note[0].upper() + note[1:]}." for n, note in enumerate(notes, 1)]
+    return HEAD + "\n".join(lines) + "\n\n" + "\n".join(tail) + "\n"
+
+
+def test_interop_the_page_is_what_is_tested():
+    wanted = page_text()
+    if os.environ.get("OAK_REWRITE") == "1":
+        with open(PAGE, "w", encoding="utf-8") as f:
+            f.write(wanted)
+    with open(PAGE, encoding="utf-8") as f:
+        assert f.read() == wanted, "OAK_REWRITE=1 writes it"
