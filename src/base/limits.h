@@ -138,6 +138,20 @@
 /* Nesting of JSON. */
 #define OAK_JSON_DEPTH_MAX 100
 
+/* -- TLS --------------------------------------------------------------------------------------- */
+/* A peer's time for its handshake: ten round trips of a second. */
+#define OAK_TLS_HANDSHAKE_MS_MAX 10000
+/* Handshakes under way at one time in one network, some 40 KiB each: 20 MiB. With one more, the
+ * oldest ends: whoever fills them must do so within the time of a handshake, not of its limit. */
+#define OAK_TLS_HANDSHAKES_MAX 512
+/* The certificates that a peer shows (100 KiB, as OpenSSL has it), and how many lie between its own
+ * and one that is trusted. */
+#define OAK_TLS_CHAIN_BYTES_MAX (100 * OAK_KIB)
+#define OAK_TLS_CHAIN_DEPTH_MAX 8
+/* One file of certificates or revocations: a system's bundle has 240 KiB, a list of 100,000
+ * revocations 4 MiB. */
+#define OAK_TLS_FILE_BYTES_MAX (8 * OAK_MIB)
+
 OAK_STATIC_ASSERT(OAK_APPEND_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "a message fits the window");
 OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX,
                   "the largest entry fits the window");
