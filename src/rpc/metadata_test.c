@@ -84,11 +84,8 @@ static void look_fini(struct look *l)
 
 static void look_add(struct oak_rpc_server *server, struct look *l)
 {
-    const struct oak_rpc_method method = {.service = "t.Look",
-                                          .name = "Bidi",
-                                          .kind = OAK_RPC_BIDI,
-                                          .start = look_start,
-                                          .user = l};
+    const struct oak_rpc_method method = {
+        .service = "t.Look", .name = "Bidi", .kind = OAK_RPC_BIDI, .start = look_start, .user = l};
     assert_int_equal(oak_rpc_server_add(server, &method), 0);
 }
 
