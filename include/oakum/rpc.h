@@ -182,9 +182,9 @@ OAK_API const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
  * is not encrypted, or (within `closed`) gone. Valid during the callback. */
 OAK_API const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call);
 /* Something of it has come that is not whole, or waits for the peer to make room: the peer owes
- * progress. And what has moved in both directions, in no set unit: it grows with any progress. */
+ * progress. And when something of it last came or left, on the monotonic clock; 0: never. */
 OAK_API bool oak_rpc_call_owed(const struct oak_rpc_call *call);
-OAK_API uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call);
+OAK_API uint64_t oak_rpc_call_moved_ns(const struct oak_rpc_call *call);
 
 /* -- calls that are carried elsewhere ---------------------------------------------------------- */
 
@@ -210,7 +210,7 @@ struct oak_rpc_call_ops {
     const char *(*peer)(const struct oak_rpc_call *call);
     const struct oak_identity *(*identity)(const struct oak_rpc_call *call);
     bool (*owed)(const struct oak_rpc_call *call);
-    uint64_t (*moved)(const struct oak_rpc_call *call);
+    uint64_t (*moved_ns)(const struct oak_rpc_call *call);
     /* Those from here on may all be NULL: OAK_EUNIMPLEMENTED, or nothing. */
     int (*finish_details)(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message,
                           struct oak_bytes details);
@@ -319,14 +319,39 @@ OAK_API void oak_rpc_server_traffic(const struct oak_rpc_server *server,
  * 20 s, ± 20 %; first attempt at once). A call made while it connects waits, up to its deadline. */
 struct oak_rpc_subchannel;
 
+/* Of a subchannel that connects on demand. */
+enum oak_rpc_subchannel_state {
+    OAK_RPC_SUBCHANNEL_IDLE,
+    OAK_RPC_SUBCHANNEL_CONNECTING,
+    OAK_RPC_SUBCHANNEL_READY,
+    OAK_RPC_SUBCHANNEL_FAILED, /* until the back-off is over: then it is IDLE */
+};
+
+/* Texts are borrowed for as long as the subchannel. */
 struct oak_rpc_subchannel_options {
     struct oak_rpc_options rpc;
+    const char *name;              /* whose address it is, where ends prove who they are; or NULL */
+    const char *authority;         /* NULL: the address */
+    const char *user_agent;        /* put before ours; NULL: nothing */
     uint64_t connect_timeout_ns;   /* 0: 1 s */
+    uint64_t backoff_first_ns;     /* 0: 1 s */
     uint64_t backoff_max_ns;       /* 0: 20 s; members that wait for each other set it low */
     uint64_t keepalive_ns;         /* PING when nothing came for so long; 0: never */
     uint64_t keepalive_timeout_ns; /* 0: 20 s */
-    /* The connection is up (true) or lost. Not to free the subchannel from. May be NULL. */
+    bool keepalive_calls_only;     /* no PING while no call is open */
+    /* For one who picks among several: connect when told to, and don't again by oneself. Calls may
+     * be made only while READY, which is when the server has said how many streams it takes; one
+     * that has not left when the connection goes ends with it. */
+    bool on_demand;
+    /* The connection is up (true) or lost. Not to free the subchannel from, and so the others. May
+     * be NULL. */
     void (*state)(void *user, bool connected);
+    /* On demand: each change that oak_rpc_subchannel_connect did not make, and why. */
+    void (*changed)(void *user, enum oak_rpc_subchannel_state state, int error);
+    /* On demand: a round is over in which something happened on it. There may be room for calls. */
+    void (*turned)(void *user);
+    /* Its memory is gone. */
+    void (*gone)(void *user);
     void *user;
 };
 
@@ -336,6 +361,13 @@ OAK_API OAK_MUST_USE int oak_rpc_subchannel_new(const struct oak_loop *loop, con
 /* Ends all its calls (CANCELLED), then the connection; memory goes once the loop has run. */
 OAK_API void oak_rpc_subchannel_free(struct oak_rpc_subchannel *channel);
 OAK_API bool oak_rpc_subchannel_connected(const struct oak_rpc_subchannel *channel);
+/* On demand: from IDLE, or from FAILED without waiting for the back-off, to CONNECTING. `changed`
+ * will tell the rest. In other states nothing happens. */
+OAK_API void oak_rpc_subchannel_connect(struct oak_rpc_subchannel *channel);
+OAK_API enum oak_rpc_subchannel_state
+oak_rpc_subchannel_state(const struct oak_rpc_subchannel *channel);
+/* Calls that would start at once; 0 when it is not READY. */
+OAK_API size_t oak_rpc_subchannel_room(const struct oak_rpc_subchannel *channel);
 
 /* No end, for times where 0 means a default. */
 #define OAK_RPC_NEVER_NS UINT64_MAX

@@ -201,7 +201,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
         memcpy(to->data + to->size, call->out.data + call->out_at, length);
         to->size += length;
         call->out_at += length;
-        call->moved += length;
+        call->moved_ns = conn->now_ns;
     }
     if (call->out_at == call->out.size) {
         call->out_at = 0;

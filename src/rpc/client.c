@@ -107,6 +107,13 @@ static uint32_t streams_room(const struct oak_rpc_conn *conn)
                                                NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
+size_t rpc__client_room(const struct oak_rpc_conn *conn)
+{
+    size_t limit = OAK_MIN(streams_room(conn), (uint32_t)OAK_PENDING_REQUESTS_MAX);
+    size_t used = (size_t)conn->open_count + conn->waiting_count;
+    return conn->going || conn->broken != 0 || used >= limit ? 0 : limit - used;
+}
+
 void rpc__client_start(struct oak_rpc_conn *conn)
 {
     OAK_ASSERT(conn->server == NULL);
@@ -245,7 +252,7 @@ void rpc__client_headers_begin(struct oak_rpc_call *call, bool end_stream)
 
 void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
 {
-    call->moved++;
+    call->moved_ns = call->conn->now_ns;
     if (call->ended || call->deaf || !headers_check(call)) {
         return;
     }
@@ -258,6 +265,7 @@ void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
             return;
         }
         call->headers_received = true;
+        call->conn->fruitful = true;
     }
     call->trailers_received = end_stream;
     if (call->handler->headers != NULL && !end_stream) {

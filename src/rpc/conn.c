@@ -135,6 +135,7 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     conn->now_ns = now_ns;
     conn->heard_ns = now_ns;
     conn->keepalive_timeout_ns = RPC_KEEPALIVE_TIMEOUT_NS;
+    conn->user_agent = RPC_USER_AGENT;
     if (server != NULL) { /* a client's transport may come later */
         conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);
         conn->keepalive_ns = RPC_SERVER_KEEPALIVE_NS;
@@ -221,6 +222,7 @@ void rpc__conn_begin(struct oak_rpc_conn *conn, uint64_t now_ns,
     conn->begun_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
     conn->keepalive_ns = options->keepalive_ns;
     conn->keepalive_timeout_ns = options->keepalive_timeout_ns;
+    conn->keepalive_calls_only = options->keepalive_calls_only;
 }
 
 /* -- going wrong ------------------------------------------------------------------------------- */
@@ -447,7 +449,8 @@ static void tick_handshake(struct oak_rpc_conn *conn, uint64_t *next_ns)
 
 static void tick_keepalive(struct oak_rpc_conn *conn, uint64_t *next_ns)
 {
-    if (conn->keepalive_ns == 0) {
+    bool unused = conn->keepalive_calls_only && conn->open_count + conn->waiting_count == 0;
+    if (conn->keepalive_ns == 0 || (unused && conn->pinged_ns == 0)) {
         return;
     }
     if (conn->pinged_ns != 0 && conn->heard_ns > conn->pinged_ns) {

@@ -197,7 +197,7 @@ static void half_close(struct oak_rpc_call *call)
 void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool last)
 {
     size_t used = bytes.size;
-    call->moved += bytes.size;
+    call->moved_ns = call->conn->now_ns;
     if (!call->deaf) {
         bool behind = call->paused || call->held.size > 0;
         used = behind ? 0 : parse(call, bytes, last);

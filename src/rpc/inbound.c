@@ -199,6 +199,13 @@ static void on_headers_complete(struct oak_rpc_conn *conn, struct oak_rpc_call *
     }
 }
 
+static void goaway_read(struct oak_rpc_conn *conn, const nghttp2_goaway *goaway)
+{
+    struct oak_bytes debug = oak_bytes(goaway->opaque_data, goaway->opaque_data_len);
+    conn->hurried =
+        goaway->error_code == NGHTTP2_ENHANCE_YOUR_CALM && NAME_IS(debug, "too_many_pings");
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct oak_rpc_conn *conn = user;
@@ -223,6 +230,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         }
     } else if (frame->hd.type == NGHTTP2_GOAWAY) {
         conn->going = true;
+        goaway_read(conn, &frame->goaway);
     }
     if (last && call != NULL) {
         call->remote_closed = true;

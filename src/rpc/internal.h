@@ -67,6 +67,8 @@
 
 #define RPC_SECOND_NS ((uint64_t)1000000000)
 
+#define RPC_USER_AGENT "grpc-c-oakum/1"
+
 /* -- memory ------------------------------------------------------------------------------------ */
 
 /* As realloc, through base. */
@@ -152,7 +154,7 @@ struct oak_rpc_call {
     enum oak_rpc_encoding encoding_out;
     uint8_t accepts;      /* server: what the client takes, a bit for each encoding */
     uint32_t http_status; /* client */
-    uint64_t moved;       /* bytes in and out */
+    uint64_t moved_ns;    /* when bytes of it last came or left; 0: never */
 
     bool counted : 1;          /* server: in the statistics */
     bool headers_due : 1;      /* submitted headers are in nghttp2's hands */
@@ -327,19 +329,23 @@ struct oak_rpc_conn {
     uint64_t drain_ns;  /* first GOAWAY of a drain was submitted; 0: no drain */
     uint64_t keepalive_ns; /* 0: never */
     uint64_t keepalive_timeout_ns;
+    bool keepalive_calls_only;
     struct rpc_guard guard;
     int broken;          /* an OAK_E code: say goodbye and go */
     bool session_torn;   /* nghttp2 ran out of memory inside: see oak_rpc_conn_free */
     bool goodbye_queued; /* the last GOAWAY was written by hand */
     bool settings_received;
-    bool secure; /* the stream below is encrypted */
-    bool going;  /* client: GOAWAY came, or ids ran out: start no more calls here */
+    bool secure;   /* the stream below is encrypted */
+    bool fruitful; /* client: an answer came */
+    bool hurried;  /* client: the peer said that our PINGs are too many */
+    bool going;    /* client: GOAWAY came, or ids ran out: start no more calls here */
     bool drain_final;
     uint32_t depth; /* inside feed, take or tick */
     /* There may be something to take. May be NULL. */
     void (*wake)(void *user);
     void *wake_user;
     const struct oak_identity *identity; /* of the peer, the stream's; NULL: unknown */
+    const char *user_agent;              /* client */
     char authority[256];                 /* client */
     char user_agent[160];
     char peer[64];
@@ -449,6 +455,8 @@ void rpc__server_dispatch(struct oak_rpc_call *call);
 
 /* Start waiting calls while the peer takes more. */
 void rpc__client_start(struct oak_rpc_conn *conn);
+/* How many calls would start at once. */
+size_t rpc__client_room(const struct oak_rpc_conn *conn);
 /* Hand the waiting calls over to a fresh connection. */
 void rpc__client_move_waiting(struct oak_rpc_conn *from, struct oak_rpc_conn *to);
 /* A block of headers begins, and is complete. */

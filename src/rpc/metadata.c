@@ -154,8 +154,8 @@ bool oak_rpc_call_owed(const struct oak_rpc_call *call)
     return !call->ended && (incoming || call->out_at < call->out.size);
 }
 
-uint64_t oak_rpc_call_moved(const struct oak_rpc_call *call)
+uint64_t oak_rpc_call_moved_ns(const struct oak_rpc_call *call)
 {
     const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
-    return carrier != NULL ? carrier->moved(call) : call->moved;
+    return carrier != NULL ? carrier->moved_ns(call) : call->moved_ns;
 }
