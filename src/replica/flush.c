@@ -69,7 +69,7 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
 {
     struct oak_raft_peer_status peers[OAK_PEERS_MAX];
     uint64_t held = UINT64_MAX;
-    bool over = status->log_bytes > OAK_LOG_HELD_BYTES_MAX ||
+    bool over = status->log_bytes > r->options.log_held_bytes ||
                 status->last - status->first > r->options.log_held_entries;
     if (over && !OAK_BUG(log_held_for_ever)) {
         return held;
@@ -97,7 +97,7 @@ void replica__compact_check(struct oak_replica *r)
     oak_raft_status(r->raft, &status);
     uint64_t entries = status.applied >= status.first ? status.applied - status.first + 1 : 0;
     uint64_t tail = r->options.log_tail_entries;
-    if (entries <= tail && (status.log_bytes <= OAK_LOG_TAIL_BYTES_MAX || entries < 16)) {
+    if (entries <= tail && (status.log_bytes <= r->options.log_tail_bytes || entries < 16)) {
         return;
     }
     /* Half of what is applied goes; the other half serves followers that lag. */

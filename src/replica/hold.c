@@ -54,7 +54,7 @@ void replica__pace_tick(struct oak_replica *r)
         .last = status.last,
         .log_bytes = status.log_bytes,
         .log_entries = (size_t)(status.last + 1 - status.first),
-        .held_bytes = OAK_LOG_HELD_BYTES_MAX,
+        .held_bytes = r->options.log_held_bytes,
         .held_entries = r->options.log_held_entries,
         .followers = followers,
         .count = count,

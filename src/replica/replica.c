@@ -111,6 +111,14 @@ static void defaults_fill(struct oak_replica_options *o)
     o->snapshot_send_rate =
         o->snapshot_send_rate != 0 ? o->snapshot_send_rate : OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
+    o->log_tail_bytes = o->log_tail_bytes != 0 ? o->log_tail_bytes : OAK_LOG_TAIL_BYTES_MAX;
+    o->log_held_bytes = o->log_held_bytes != 0 ? o->log_held_bytes : OAK_LOG_HELD_BYTES_MAX;
+    o->uncommitted_bytes =
+        o->uncommitted_bytes != 0 ? o->uncommitted_bytes : OAK_UNCOMMITTED_BYTES_MAX;
+    o->inflight_bytes = o->inflight_bytes != 0 ? o->inflight_bytes : OAK_INFLIGHT_BYTES_MAX;
+    o->log_bytes = o->log_bytes != 0 ? o->log_bytes : OAK_LOG_BYTES_MAX;
+    OAK_ASSERT_LE(o->log_tail_bytes, o->log_held_bytes);
+    OAK_ASSERT_LE(2 * o->uncommitted_bytes + o->log_held_bytes, o->log_bytes);
 }
 
 static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
@@ -205,6 +213,7 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
         OAK_ASSERT_EQ(error, 0);
     }
     replica__members_follow(r);
+    replica__compact_check(r); /* the log on disk may be much longer than what is kept */
     tick_set(r);
     *out = r;
     return 0;

@@ -75,8 +75,16 @@ struct oak_replica_options {
     size_t log_held_entries;  /* kept for one that catches up; 0:
                                          OAK_LOG_HELD_ENTRIES_MAX */
     size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
-    bool keeps_leadership;    /* however slow its disk or CPU is */
-    bool waits_for_nobody;    /* clients are never slowed for a follower */
+    /* Bytes of the log, 0 each for the limit of that name: kept for slow followers; kept for one
+     * that catches up; proposed and not committed; sent to one follower and not acknowledged; in a
+     * follower's memory, at least what is held and twice what may be uncommitted. */
+    size_t log_tail_bytes;
+    size_t log_held_bytes;
+    size_t uncommitted_bytes;
+    size_t inflight_bytes;
+    size_t log_bytes;
+    bool keeps_leadership; /* however slow its disk or CPU is */
+    bool waits_for_nobody; /* clients are never slowed for a follower */
     /* Of snapshots, 0 each for the limit of that name: bytes of a chunk, of a sender's window, sent
      * in a second, received between two syncs. */
     size_t snapshot_chunk_bytes;

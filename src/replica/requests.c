@@ -16,10 +16,9 @@
 
 #include "base/zoo.h"
 
-#define SLOT(id)           ((id) % OAK_PENDING_REQUESTS_MAX)
-#define GATHERED_HEAD      12
-#define GATHERED_BYTES_MAX OAK_UNCOMMITTED_BYTES_MAX
-#define FORWARD_BYTES_MAX  OAK_APPEND_BYTES_MAX
+#define SLOT(id)          ((id) % OAK_PENDING_REQUESTS_MAX)
+#define GATHERED_HEAD     12
+#define FORWARD_BYTES_MAX OAK_APPEND_BYTES_MAX
 /* Committed but not applied entries beyond which new commands are refused (etcd's number). */
 #define APPLY_LAG_MAX    5000
 #define PUBLISH_AGAIN_NS 1000000000ull
@@ -75,7 +74,7 @@ static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, str
 {
     const struct oak_kv_command command = {.kind = kind, .origin = r->options.id, .id = id};
     size_t size = OAK_KV_HEADER_BYTES + bytes.size;
-    size_t most = OAK_MIN(GATHERED_BYTES_MAX, pace_backlog(&r->pace));
+    size_t most = OAK_MIN(r->options.uncommitted_bytes, pace_backlog(&r->pace));
     if (r->gathered.size > 0 && r->gathered.size + GATHERED_HEAD + size > most) {
         return OAK_ETOOMANYREQUESTS;
     }

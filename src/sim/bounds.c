@@ -19,19 +19,22 @@ void sim__check_bounds(struct member *m, const struct oak_replica_status *status
 {
     struct oak_raft_peer_status peers[OAK_PEERS_MAX];
     const struct oak_raft_status *raft = &status->raft;
-    const uint64_t entry = OAK_ENTRY_BYTES_MAX;
+    const struct plan *plan = &m->group->sim->plan;
+    const struct plan_limits *limits = &plan->limits;
+    const uint64_t entry = sim__entry_bytes_max(plan);
     bound(m, "requests that wait", status->pending, OAK_PENDING_REQUESTS_MAX);
+    /* One entry is taken in any case; a new leader finds those of the one before. */
     bound(m, "bytes that are not committed", raft->uncommitted_bytes,
-          OAK_UNCOMMITTED_BYTES_MAX + entry);
+          2 * OAK_MAX(limits->uncommitted_bytes, entry));
     /* What is kept for others, what is not committed, and what has come since the last look. */
     bound(m, "bytes of the log in memory", raft->log_bytes,
-          OAK_LOG_HELD_BYTES_MAX + OAK_UNCOMMITTED_BYTES_MAX + OAK_INFLIGHT_BYTES_MAX);
+          limits->held_bytes + limits->uncommitted_bytes + limits->inflight_bytes + 16 * entry);
     bound(m, "applied entries of the log in memory",
           raft->applied >= raft->first ? raft->applied - raft->first : 0,
-          OAK_LOG_HELD_ENTRIES_MAX + m->group->sim->plan.tail_entries);
+          limits->held_entries + plan->tail_entries);
     size_t count = oak_replica_peers(m->replica, peers, OAK_COUNT_OF(peers));
     for (size_t i = 0; i < count; i++) {
         bound(m, "bytes in flight to a peer", peers[i].inflight_bytes,
-              OAK_INFLIGHT_BYTES_MAX + entry);
+              limits->inflight_bytes + entry);
     }
 }

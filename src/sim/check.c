@@ -184,7 +184,7 @@ void sim__check_step(struct member *m)
         sim__fail(s, "%s has applied %" PRIu64 " but committed only %" PRIu64, m->name,
                   state->applied, status.raft.commit);
     }
-    if (++m->looks % 64 == 0) {
+    if (++m->looks % 8 == 0) {
         sim__check_bounds(m, &status);
     }
 }

@@ -128,6 +128,13 @@ struct members {
     uint64_t changes; /* done */
 };
 
+/* Limits of the log, far below those of the program in half of the runs, so that they are come to.
+ * Never 0. */
+struct plan_limits {
+    size_t held_entries;
+    size_t tail_bytes, held_bytes, uncommitted_bytes, inflight_bytes, log_bytes;
+};
+
 /* What the seed has drawn for this run. */
 struct plan {
     int nodes;
@@ -143,6 +150,7 @@ struct plan {
     size_t flush_bytes;
     size_t tail_entries;
     size_t append_bytes;
+    struct plan_limits limits;
     uint64_t segment_bytes;
     unsigned value_bytes_max; /* puts carry up to so much behind their number */
     bool read_heavy;
@@ -264,6 +272,10 @@ void sim__story_write(struct sim *s);
 
 /* plan.c */
 void sim__plan_draw(struct sim *s);
+/* The program's own. */
+struct plan_limits sim__limits_usual(void);
+/* The largest entry of a run: one of a burst, or a client's exchange of two values. */
+size_t sim__entry_bytes_max(const struct plan *plan);
 void sim__schedule_draw(struct sim *s);
 
 /* nemesis.c */

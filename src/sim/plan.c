@@ -78,6 +78,47 @@ static void options_apply(struct sim *s, struct plan *plan)
     OAK_ASSERT(plan->groups <= SIM_GROUPS_MAX);
 }
 
+struct plan_limits sim__limits_usual(void)
+{
+    return (struct plan_limits){
+        .held_entries = OAK_LOG_HELD_ENTRIES_MAX,
+        .tail_bytes = OAK_LOG_TAIL_BYTES_MAX,
+        .held_bytes = OAK_LOG_HELD_BYTES_MAX,
+        .uncommitted_bytes = OAK_UNCOMMITTED_BYTES_MAX,
+        .inflight_bytes = OAK_INFLIGHT_BYTES_MAX,
+        .log_bytes = OAK_LOG_BYTES_MAX,
+    };
+}
+
+size_t sim__entry_bytes_max(const struct plan *plan)
+{
+    size_t burst = (size_t)OAK_MIN(64 * OAK_KIB, plan->segment_bytes / 4);
+    return OAK_KIB + (plan->has[OAK_SIM_BURST] ? burst : 2 * plan->value_bytes_max);
+}
+
+/* They are to each other as in base/limits.h: what is held four tails, and a follower's log all
+ * that may be held or uncommitted, with what each entry counts, and the few large entries that are
+ * kept in any case. What is held must last while a snapshot is under way, as in the program: else
+ * the next one begins when it has arrived. From a generator of its own. */
+static void limits_draw(struct sim *s)
+{
+    struct oak_prng p;
+    struct plan *plan = &s->plan;
+    struct plan_limits *l = &plan->limits;
+    oak_prng_init(&p, s->options->seed ^ 0x6c696d697473ull);
+    *l = sim__limits_usual();
+    if (oak_prng_chance(&p, 1, 2)) {
+        return;
+    }
+    l->held_entries = oak_prng_between(&p, 4000, 20000);
+    l->tail_bytes = oak_prng_between(&p, 256 * OAK_KIB, OAK_MIB);
+    l->held_bytes = 4 * l->tail_bytes;
+    l->uncommitted_bytes = oak_prng_between(&p, 4 * OAK_KIB, 128 * OAK_KIB);
+    l->inflight_bytes = oak_prng_between(&p, 4 * OAK_KIB, 128 * OAK_KIB);
+    l->log_bytes = 2 * l->uncommitted_bytes + l->held_bytes + 64 * l->held_entries +
+                   16 * sim__entry_bytes_max(plan);
+}
+
 void sim__plan_draw(struct sim *s)
 {
     struct oak_prng p;
@@ -114,6 +155,7 @@ void sim__plan_draw(struct sim *s)
     }
     options_apply(s, plan);
     priorities_draw(s);
+    limits_draw(s);
     plan->victims = minority_draw(plan->nodes, &p);
 }
 

@@ -257,6 +257,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
         .flush_bytes = 4 * OAK_KIB,
         .tail_entries = 6,
         .segment_bytes = 64 * OAK_KIB,
+        .limits = sim__limits_usual(),
         .transfer = {.chunk_bytes = 256, .window_chunks = 4, .sync_chunks = 2, .rate = rate},
     };
     s->members.born = SCENE_NODES;
@@ -292,13 +293,9 @@ static bool scene_equal(struct scene *sc)
            sim__settled(sc->s);
 }
 
-/* All nodes come to hold the same, and what the log says; then the scene is taken down. */
-static void scene_end(struct scene *sc)
+static void scene_down(struct scene *sc)
 {
     struct sim *s = sc->s;
-    SCENE_UNTIL(sc, 120000, scene_equal(sc));
-    sim__check_equal(&s->groups[0]);
-    scene_check(sc);
     for (int i = 0; i < SCENE_NODES; i++) {
         sim__node_crash(&s->nodes[i]);
         sim__node_fini(&s->nodes[i]);
@@ -311,6 +308,15 @@ static void scene_end(struct scene *sc)
         oak_buf_fini(&sc->frames[i]);
     }
     free(sc);
+}
+
+/* All nodes come to hold the same, and what the log says; then the scene is taken down. */
+static void scene_end(struct scene *sc)
+{
+    SCENE_UNTIL(sc, 120000, scene_equal(sc));
+    sim__check_equal(&sc->s->groups[0]);
+    scene_check(sc);
+    scene_down(sc);
 }
 
 #endif
