@@ -100,7 +100,7 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     struct oak_store_kv next = {
         .key = key,
         .value = oak_proto_bytes(request->value),
-        .create_rev = exists ? current.create_rev : run->base + 1,
+        .create_rev = exists && !OAK_BUG(put_is_birth) ? current.create_rev : run->base + 1,
         .mod_rev = run->base + 1,
         .version = exists ? current.version + 1 : 1,
         .lease = request->ignore_lease ? current.lease : request->lease,

@@ -138,6 +138,7 @@ uint64_t gray_decide(struct gray *g, const struct gray_view *v)
     if (v->away_ns > v->stuck_ns && much_worse(own, time_of(&best->load))) {
         return hand_over(g, v, best->id);
     }
+    median = OAK_BUG(gray_among_gray) ? FLOOR_US / FACTOR : median;
     if (!much_worse(own, median) || v->now_ns - g->leads_ns < SETTLE_NS) {
         g->worse_ns = 0;
         return 0;

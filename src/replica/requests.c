@@ -75,7 +75,8 @@ static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, str
     const struct oak_kv_command command = {.kind = kind, .origin = r->options.id, .id = id};
     size_t size = OAK_KV_HEADER_BYTES + bytes.size;
     size_t most = OAK_MIN(r->options.uncommitted_bytes, pace_backlog(&r->pace));
-    if (r->gathered.size > 0 && r->gathered.size + GATHERED_HEAD + size > most) {
+    if (r->gathered.size > 0 && r->gathered.size + GATHERED_HEAD + size > most &&
+        !OAK_BUG(proposals_without_end)) {
         return OAK_ETOOMANYREQUESTS;
     }
     int error = oak_buf_reserve(&r->gathered, GATHERED_HEAD + size);
@@ -453,6 +454,9 @@ static void requests_end(struct oak_replica *r, uint64_t now, int error)
 void replica__requests_expire(struct oak_replica *r)
 {
     bool leader = r->leader_seen != 0;
+    if (OAK_BUG(expiry_forgotten)) {
+        return;
+    }
     requests_end(r, replica__now(r), leader ? OAK_ETIMEOUT : OAK_ETIMEOUTLEADERFAIL);
 }
 

@@ -24,6 +24,8 @@
  */
 #include "replica/internal.h"
 
+#include "base/zoo.h"
+
 #define RESEND_NS (500 * NS_A_MS)
 #define RETRY_NS  (1000 * NS_A_MS)
 #define NO_END    UINT64_MAX
@@ -246,7 +248,7 @@ static void stream_begin(struct sending *s)
         return;
     }
     s->meta.index = state->applied;
-    s->meta.term = state->applied_term;
+    s->meta.term = OAK_BUG(snapshot_of_own_term) ? s->lead : state->applied_term;
     s->meta.config = r->config_applied;
     s->state = SENDING_STREAMING;
     s->held = 0;

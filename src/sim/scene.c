@@ -75,8 +75,8 @@ struct scene {
 
 const char *scene_name(enum scene_kind kind)
 {
-    static const char *const names[SCENE_COUNT] = {"laggard",   "dead_one", "slow_disk",
-                                                   "hung_disk", "slow_cpu", "all_slow"};
+    static const char *const names[] = {"laggard",  "dead_one", "slow_disk", "hung_disk",
+                                        "slow_cpu", "all_slow", "minority"};
     return names[kind];
 }
 
@@ -296,6 +296,10 @@ static void trouble_begin(struct scene *s)
         node_stop(&s->nodes[(s->leader + 2) % NODES]);
         s->rates[s->slow] = SLOW;
         break;
+    case SCENE_MINORITY:
+        node_stop(&s->nodes[(s->leader + 1) % NODES]);
+        node_stop(&s->nodes[(s->leader + 2) % NODES]);
+        break;
     case SCENE_LAGGARD:
         s->rates[s->slow] = SLOW;
         break;
@@ -309,7 +313,6 @@ static void trouble_begin(struct scene *s)
         pulse_event(w, &(struct event){.arg = s});
         break;
     case SCENE_ALL_SLOW:
-    case SCENE_COUNT:
         break;
     }
     if (s->trace) {

@@ -18,6 +18,8 @@ enum scene_kind {
     SCENE_SLOW_CPU,  /* the leader's process runs a fifth of the time: the same */
     SCENE_ALL_SLOW,  /* all disks are slow: nobody moves */
     SCENE_COUNT,
+    /* To see the checker of answers speak: two of three die. */
+    SCENE_MINORITY = SCENE_COUNT,
 };
 
 struct scene_report {

@@ -68,6 +68,14 @@ static void nobody_moves_when_all_are_slow(void **state)
     play(SCENE_ALL_SLOW);
 }
 
+static void a_minority_that_answers_nobody_is_told_of(void **state)
+{
+    (void)state;
+    struct scene_report report;
+    scene_run(SCENE_MINORITY, 1, false, &report);
+    assert_non_null(strstr(report.what, "availability: no client was answered for ten seconds"));
+}
+
 static int aloud(const char *name, const char *seed)
 {
     for (int kind = 0; kind < SCENE_COUNT; kind++) {
@@ -93,6 +101,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_leader_whose_disk_hangs_lets_go),
         cmocka_unit_test(a_leader_without_cpu_hands_over_once),
         cmocka_unit_test(nobody_moves_when_all_are_slow),
+        cmocka_unit_test(a_minority_that_answers_nobody_is_told_of),
     };
     return argc > 2 ? aloud(argv[1], argv[2]) : cmocka_run_group_tests(tests, NULL, NULL);
 }

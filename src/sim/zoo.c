@@ -57,8 +57,14 @@ struct toll {
 /* Bugs of speed show where something is slow, and nowhere else. */
 static bool scenes_catch(enum oak_bug bug, int told)
 {
-    if (bug != OAK_BUG_no_pushback && bug != OAK_BUG_gray_ignored &&
-        bug != OAK_BUG_log_held_for_ever) {
+    static const enum oak_bug slow[] = {OAK_BUG_no_pushback, OAK_BUG_gray_ignored,
+                                        OAK_BUG_log_held_for_ever, OAK_BUG_expiry_forgotten,
+                                        OAK_BUG_gray_among_gray};
+    bool hunted = false;
+    for (size_t i = 0; i < OAK_COUNT_OF(slow); i++) {
+        hunted = hunted || slow[i] == bug;
+    }
+    if (!hunted) {
         return false;
     }
     for (int kind = 0; kind < SCENE_COUNT; kind++) {

@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#include "base/zoo.h"
+
 struct memory_scan {
     struct oak_store_scan base;
     struct store_cursor cursor;
@@ -183,6 +185,9 @@ static int memory_changes(struct oak_store *s, int64_t from, int64_t to,
     for (; low < c->end && c->at[low]->rev.main <= to; low++) {
         struct store_item item;
         store__version_item(c->at[low], &item);
+        if (OAK_BUG(changes_lose_deletes) && item.deleted) {
+            continue;
+        }
         if (!each(arg, item.rev, item.deleted, &item.kv)) {
             break;
         }

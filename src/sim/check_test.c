@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_test.c: checkers that no animal of the zoo sets off, or sets off only for one of the things
+ * that they look at, are shown a world that is broken by hand: each must say so, by its name. */
+#include "sim/transfer_fixture.h"
+
+/* Three nodes that hold the same, and nothing under way. */
+static struct scene *calm_scene(uint64_t seed)
+{
+    struct scene *sc = scene_new(seed, 0);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    scene_run(sc, 1000);
+    return sc;
+}
+
+/* A checker has spoken, and this is what it said first. The world is as it was again. */
+static void spoken(struct scene *sc, const char *text)
+{
+    assert_true(sc->s->failed);
+    if (strncmp(sc->report.what, text, strlen(text)) != 0) {
+        fail_msg("not \"%s\" but \"%s\"", text, sc->report.what);
+    }
+    sc->s->failed = false;
+}
+
+static void silent(struct scene *sc)
+{
+    scene_check(sc);
+    assert_false(sc->s->failed);
+}
+
+/* -- while it runs ----------------------------------------------------------------------------- */
+
+static void two_leaders_in_a_term_are_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(21);
+    uint64_t term = scene_status(sc, sc->leader).raft.term;
+    sim__check_leads(sim__first(sc->s, sc->leader), term);
+    silent(sc);
+    sim__check_leads(sim__first(sc->s, sc->other), term);
+    spoken(sc, "election safety: ");
+    scene_end(sc);
+}
+
+static void an_index_before_its_turn_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(22);
+    struct group *g = &sc->s->groups[0];
+    uint64_t next = g->model.index + 1;
+    sim__check_applied(sim__first(sc->s, 0), next + 1, 1, oak_bytes(NULL, 0));
+    spoken(sc, "order: ");
+    g->entries[next + 1] = (struct entry_known){0};
+    scene_end(sc);
+}
+
+static void another_entry_at_an_applied_index_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(23);
+    const struct group *g = &sc->s->groups[0];
+    uint64_t index = g->model.index;
+    /* The same entry, of another term; and one of other bytes. */
+    sim__check_applied(sim__first(sc->s, 0), index, g->entries[index].term + 1, oak_bytes(NULL, 0));
+    spoken(sc, "state machine safety: ");
+    sim__check_applied(sim__first(sc->s, 0), index, g->entries[index].term, oak_bytes("no", 2));
+    spoken(sc, "state machine safety: ");
+    scene_end(sc);
+}
+
+static void a_store_of_another_term_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(24);
+    struct member *m = sim__first(sc->s, sc->other);
+    struct entry_known *entry = &sc->s->groups[0].entries[oak_store_state(m->store)->applied];
+    entry->term++;
+    sim__check_step(m);
+    spoken(sc, "snapshots: the store of node ");
+    entry->term--;
+    sim__check_step(m);
+    silent(sc);
+    scene_end(sc);
+}
+
+static void what_is_taken_back_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(25);
+    struct member *m = sim__first(sc->s, sc->other);
+    m->commit_seen++;
+    sim__check_step(m);
+    spoken(sc, "no way back: ");
+    m->applied_seen++;
+    sim__check_step(m);
+    spoken(sc, "no way back: ");
+    scene_end(sc);
+}
+
+/* -- limits ------------------------------------------------------------------------------------ */
+
+static void each_limit_is_looked_at(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(26);
+    struct member *m = sim__first(sc->s, sc->leader);
+    const struct oak_replica_status as_is = scene_status(sc, sc->leader);
+    struct oak_replica_status s = as_is;
+    sim__check_bounds(m, &s);
+    silent(sc);
+    s.pending = OAK_PENDING_REQUESTS_MAX + 1;
+    sim__check_bounds(m, &s);
+    spoken(sc, "limits: requests that wait of node ");
+    s = as_is;
+    s.raft.uncommitted_bytes = 2 * OAK_UNCOMMITTED_BYTES_MAX + 1;
+    sim__check_bounds(m, &s);
+    spoken(sc, "limits: bytes that are not committed of node ");
+    s = as_is;
+    s.raft.log_bytes = OAK_LOG_BYTES_MAX;
+    sim__check_bounds(m, &s);
+    spoken(sc, "limits: bytes of the log in memory of node ");
+    s = as_is;
+    s.raft.first = 1;
+    s.raft.applied = 2 * OAK_LOG_HELD_ENTRIES_MAX;
+    sim__check_bounds(m, &s);
+    spoken(sc, "limits: applied entries of the log in memory of node ");
+    scene_end(sc);
+}
+
+static bool in_flight(struct scene *sc, size_t bytes)
+{
+    struct oak_raft_peer_status peers[OAK_PEERS_MAX];
+    size_t count = oak_replica_peers(sim__first(sc->s, sc->leader)->replica, peers, OAK_PEERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].inflight_bytes > bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void what_is_in_flight_is_looked_at(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(27);
+    struct member *m = sim__first(sc->s, sc->leader);
+    size_t entry = sim__entry_bytes_max(&sc->s->plan);
+    sim__burst(m, 100, 1);
+    SCENE_UNTIL(sc, 1000, in_flight(sc, entry));
+    const struct oak_replica_status s = scene_status(sc, sc->leader);
+    sim__check_bounds(m, &s);
+    silent(sc);
+    sc->s->plan.limits.inflight_bytes = 0;
+    sim__check_bounds(m, &s);
+    spoken(sc, "limits: bytes in flight to a peer of node ");
+    sc->s->plan.limits = sim__limits_usual();
+    scene_end(sc);
+}
+
+/* -- in the end -------------------------------------------------------------------------------- */
+
+/* Into this member's store, behind the back of its log, so that nothing else tells of it. */
+static void forge(struct scene *sc, int node, const char *key, int64_t revisions)
+{
+    struct oak_store *store = sim__first(sc->s, node)->store;
+    struct oak_store_state s = *oak_store_state(store);
+    s.revision += revisions;
+    if (key != NULL) {
+        const struct oak_store_kv kv = {.key = oak_bytes_str(key),
+                                        .value = oak_bytes_str("forged"),
+                                        .create_rev = s.revision,
+                                        .mod_rev = s.revision,
+                                        .version = 1};
+        const struct oak_store_rev rev = {.main = s.revision};
+        assert_int_equal(oak_store_put(store, rev, &kv), 0);
+    }
+    assert_int_equal(oak_store_commit(store, &s), 0);
+}
+
+/* The stage is taken down, whatever its nodes hold. */
+static void scene_drop(struct scene *sc)
+{
+    sc->s->failed = true; /* nobody starts again, or looks */
+    scene_down(sc);
+}
+
+static void a_key_that_one_node_alone_has_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(28);
+    sim__check_equal(&sc->s->groups[0]);
+    silent(sc);
+    for (int i = 0; i < SCENE_NODES; i++) {
+        forge(sc, i, i == 1 ? "key/x" : "key/y", 1);
+    }
+    sim__check_equal(&sc->s->groups[0]);
+    spoken(sc, "convergence: node 1 and node 2 hold different keys");
+    scene_drop(sc);
+}
+
+static void a_node_at_another_revision_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(29);
+    forge(sc, 1, NULL, 1);
+    sim__check_equal(&sc->s->groups[0]);
+    spoken(sc, "convergence: node 1 and node 2 differ in state");
+    scene_drop(sc);
+}
+
+static void what_the_log_does_not_say_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(30);
+    for (int i = 0; i < SCENE_NODES; i++) {
+        forge(sc, i, "key/x", 1);
+    }
+    sim__check_equal(&sc->s->groups[0]);
+    spoken(sc, "model: ");
+    scene_drop(sc);
+}
+
+static void a_revision_without_a_change_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(31);
+    sim__check_dense(sim__first(sc->s, 0));
+    silent(sc);
+    forge(sc, 0, NULL, 1); /* at the end */
+    sim__check_dense(sim__first(sc->s, 0));
+    spoken(sc, "dense: ");
+    forge(sc, 0, "key/x", 1); /* in the middle */
+    sim__check_dense(sim__first(sc->s, 0));
+    spoken(sc, "dense: ");
+    scene_drop(sc);
+}
+
+/* -- the run itself ---------------------------------------------------------------------------- */
+
+static void a_read_that_fails_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(32);
+    sc->s->plan.clients = 1;
+    sc->s->plan.keys = 1;
+    sim__client_init(sc->s, 0);
+    sc->s->clients[0].arena.ceiling = 1;
+    for (int i = 0; i < 100000 && !sc->s->failed; i++) {
+        (void)scene_step(sc);
+    }
+    spoken(sc, "a range failed on node ");
+    sim__client_stop(&sc->s->clients[0]);
+    scene_drop(sc);
+}
+
+static void a_world_in_which_nothing_happens_is_seen(void **state)
+{
+    (void)state;
+    struct oak_sim_report report = {.what = ""};
+    struct oak_sim_options options = {.seed = 1, .alloc = oak_alloc_libc()};
+    struct sim *s = calloc(1, sizeof(*s));
+    *s = (struct sim){.options = &options, .report = &report};
+    world_init(&s->world, 1, 1);
+    assert_false(sim__step(s));
+    assert_string_equal(report.what, "nothing is left to happen: every timer is gone");
+    world_fini(&s->world);
+    free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_leaders_in_a_term_are_seen),
+        cmocka_unit_test(an_index_before_its_turn_is_seen),
+        cmocka_unit_test(another_entry_at_an_applied_index_is_seen),
+        cmocka_unit_test(a_store_of_another_term_is_seen),
+        cmocka_unit_test(what_is_taken_back_is_seen),
+        cmocka_unit_test(each_limit_is_looked_at),
+        cmocka_unit_test(what_is_in_flight_is_looked_at),
+        cmocka_unit_test(a_key_that_one_node_alone_has_is_seen),
+        cmocka_unit_test(a_node_at_another_revision_is_seen),
+        cmocka_unit_test(what_the_log_does_not_say_is_seen),
+        cmocka_unit_test(a_revision_without_a_change_is_seen),
+        cmocka_unit_test(a_read_that_fails_is_seen),
+        cmocka_unit_test(a_world_in_which_nothing_happens_is_seen),
+    };
+    return cmocka_run_group_tests_name("sim/check", tests, NULL, NULL);
+}
