@@ -60,11 +60,9 @@ struct oak_channel_options {
     /* Streams come from here, and names are looked up here: the loop's own network, unless tls.h
      * made one that encrypts. Borrowed for as long as the channel. */
     const struct oak_net *net;
-    const char *authority;      /* what the server is called; NULL: the target's name */
-    const char *user_agent;     /* put before ours; NULL: nothing */
-    const char *service_config; /* JSON, as gRPC has it; NULL: none */
-    const char *policy;         /* where the service config names none; NULL: "pick_first" */
-    struct oak_rpc_options rpc;
+    const char *service_config;   /* JSON, as gRPC has it; NULL: none */
+    const char *policy;           /* where the service config names none; NULL: "pick_first" */
+    struct oak_rpc_options rpc;   /* its authority NULL: the name in the target */
     uint64_t connect_timeout_ns;  /* one address, until it speaks HTTP/2; 0: 1 s */
     uint64_t call_timeout_ns;     /* unary calls that name none; 0: 5 s */
     uint64_t progress_timeout_ns; /* nothing moves that is owed; 0: 3 s */

@@ -327,12 +327,10 @@ enum oak_rpc_subchannel_state {
     OAK_RPC_SUBCHANNEL_FAILED, /* until the back-off is over: then it is IDLE */
 };
 
-/* Texts are borrowed for as long as the subchannel. */
+/* Texts, also those of `rpc`, are borrowed for as long as the subchannel. */
 struct oak_rpc_subchannel_options {
     struct oak_rpc_options rpc;
     const char *name;              /* whose address it is, where ends prove who they are; or NULL */
-    const char *authority;         /* NULL: the address */
-    const char *user_agent;        /* put before ours; NULL: nothing */
     uint64_t connect_timeout_ns;   /* 0: 1 s */
     uint64_t backoff_first_ns;     /* 0: 1 s */
     uint64_t backoff_max_ns;       /* 0: 20 s; members that wait for each other set it low */

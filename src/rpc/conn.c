@@ -135,7 +135,6 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     conn->now_ns = now_ns;
     conn->heard_ns = now_ns;
     conn->keepalive_timeout_ns = RPC_KEEPALIVE_TIMEOUT_NS;
-    conn->user_agent = RPC_USER_AGENT;
     if (server != NULL) { /* a client's transport may come later */
         conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);
         conn->keepalive_ns = RPC_SERVER_KEEPALIVE_NS;

@@ -103,8 +103,8 @@ static void it_connects_when_told_and_is_ready_with_the_settings(void **state)
 {
     (void)state;
     struct world w;
-    world_open(&w, (struct oak_rpc_subchannel_options){.authority = "db.example",
-                                                       .user_agent = "tester/2"});
+    world_open(&w, (struct oak_rpc_subchannel_options){.rpc.authority = "db.example",
+                                                       .rpc.user_agent = "tester/2"});
     assert_int_equal(ask(&w), OAK_ECLOSED);
     w.peers.streams = 0;
     connect(&w);
@@ -123,7 +123,7 @@ static void it_connects_when_told_and_is_ready_with_the_settings(void **state)
     fake_run(&w.loop);
     assert_int_equal(script_heard(&w.peers.all[0].s, "HEADERS 1", ":authority=db.example"), 1);
     assert_int_equal(
-        script_heard(&w.peers.all[0].s, "HEADERS 1", "user-agent=tester/2 grpc-c-oakum/1"), 1);
+        script_heard(&w.peers.all[0].s, "HEADERS 1", "user-agent=tester/2 oakum-grpc/"), 1);
     script_answer(&w.peers.all[0].s, 1, "hi");
     peer_say(&w.peers.all[0]);
     int turns = w.turns;

@@ -67,8 +67,6 @@
 
 #define RPC_SECOND_NS ((uint64_t)1000000000)
 
-#define RPC_USER_AGENT "grpc-c-oakum/1"
-
 /* -- memory ------------------------------------------------------------------------------------ */
 
 /* As realloc, through base. */
@@ -345,7 +343,6 @@ struct oak_rpc_conn {
     void (*wake)(void *user);
     void *wake_user;
     const struct oak_identity *identity; /* of the peer, the stream's; NULL: unknown */
-    const char *user_agent;              /* client */
     char authority[256];                 /* client */
     char user_agent[160];
     char peer[64];

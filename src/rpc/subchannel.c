@@ -10,8 +10,6 @@
  * Invariants   at most one connect is under way; current is NULL only while closing.
  * Thread       the loop's.
  */
-#include <stdio.h>
-
 #include "rpc/internal.h"
 
 #define BACKOFF_FIRST_NS (1 * RPC_SECOND_NS)
@@ -34,7 +32,6 @@ struct oak_rpc_subchannel {
     bool closing;
     enum oak_rpc_subchannel_state state; /* on demand */
     int failure;                         /* on demand: why CONNECTING is about to fail */
-    char agent[256];
     char address[256];
     /* A stream that came when the channel was already closing. */
     struct oak_stream_handler leaving;
@@ -123,11 +120,6 @@ static struct rpc_link *link_fresh(struct oak_rpc_subchannel *sub)
     struct oak_rpc_conn *conn;
     if (rpc__conn_new(NULL, &sub->pool, &sub->options.rpc, sub->address, now_of(sub), &conn) != 0) {
         return NULL;
-    }
-    const struct oak_rpc_subchannel_options *o = &sub->options;
-    conn->user_agent = o->user_agent != NULL ? sub->agent : conn->user_agent;
-    if (o->authority != NULL) {
-        snprintf(conn->authority, sizeof(conn->authority), "%s", o->authority);
     }
     struct rpc_link *link = rpc__link_new(&sub->links, conn);
     if (link == NULL) {
@@ -404,10 +396,6 @@ int oak_rpc_subchannel_new(const struct oak_loop *loop, const char *address,
     }
     options_fill(&sub->options);
     sub->backoff_ns = sub->options.backoff_first_ns;
-    if (sub->options.user_agent != NULL) {
-        snprintf(sub->agent, sizeof(sub->agent), "%.200s %s", sub->options.user_agent,
-                 RPC_USER_AGENT);
-    }
     memcpy(sub->address, address, strlen(address) + 1);
     uint64_t seed;
     loop->entropy.fill(loop->entropy.user, &seed, sizeof(seed));
