@@ -1,106 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memory_test.c: each allocation of a conversation fails once, ours and nghttp2's alike: no call is
- * forgotten, nothing crashes, and all that is ours is given back.
- *
- * The test stands between the program and glibc's allocator, so it says nothing under sanitizers,
- * which do the same: there it runs the conversation without failures. */
+ * forgotten, nothing crashes, and all that is ours is given back. */
+#include "rpc/test_memory.h"
 #include "rpc/test_pair.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNDER_SANITIZER 1
-#endif
-
-#if !defined(UNDER_SANITIZER)
-static volatile bool counting;
-static volatile long countdown;
-static volatile bool failed_one;
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *p, size_t size);
-extern void __libc_free(void *p);
-
-extern const char __executable_start;
-extern const char etext;
-
-/* Blocks that the program itself asked for (all of oak is linked into it), and not a library. */
-static void *volatile blocks[4096];
-static volatile size_t live;
-
-static void block_add(void *p, const void *caller)
-{
-    bool ours = (const char *)caller >= &__executable_start && (const char *)caller < &etext;
-    if (!counting || p == NULL || !ours) {
-        return;
-    }
-    size_t at = 0;
-    while (at < live && blocks[at] != p) {
-        at++;
-    }
-    OAK_ASSERT_LT(live, OAK_COUNT_OF(blocks));
-    blocks[at] = p;
-    live += at == live;
-}
-
-static void block_remove(const void *p)
-{
-    for (size_t i = 0; i < live; i++) {
-        if (blocks[i] == p) {
-            blocks[i] = blocks[live - 1];
-            live--;
-            return;
-        }
-    }
-}
-
-/* The one at which the countdown ends, and only that. */
-static bool fails(void)
-{
-    if (!counting) {
-        return false;
-    }
-    bool now = countdown == 0;
-    countdown--;
-    failed_one = failed_one || now;
-    return now;
-}
-
-OAK_API void *malloc(size_t size)
-{
-    void *p = fails() ? NULL : __libc_malloc(size);
-    block_add(p, __builtin_return_address(0));
-    return p;
-}
-
-OAK_API void *calloc(size_t count, size_t size)
-{
-    void *p = fails() ? NULL : __libc_calloc(count, size);
-    block_add(p, __builtin_return_address(0));
-    return p;
-}
-
-OAK_API void *realloc(void *p, size_t size)
-{
-    void *q = fails() ? NULL : __libc_realloc(p, size);
-    if (q != NULL) {
-        block_remove(p);
-        block_add(q, __builtin_return_address(0));
-    }
-    return q;
-}
-
-OAK_API void free(void *p)
-{
-    block_remove(p);
-    __libc_free(p);
-}
-#endif
 
 struct tally {
     int begun;
@@ -253,21 +155,16 @@ static void every_allocation_may_fail_once(void **state)
     assert_int_equal(up.begun, 6);
     assert_int_equal(up.answered, 4); /* of the refused one, of the one whose time was over: none */
     long fail_at = 0;
-#if !defined(UNDER_SANITIZER)
-    do {
+    while (memory_begin(fail_at)) {
         up = (struct tally){0};
         down = (struct tally){0};
-        countdown = fail_at;
-        failed_one = false;
-        live = 0;
-        counting = true;
         conversation(&up, &down);
-        counting = false;
-        assert_int_equal(live, 0);
+        if (!memory_end()) {
+            break;
+        }
         fail_at++;
-    } while (failed_one && fail_at < 100000);
-    assert_true(fail_at > 100);
-#endif
+    }
+    assert_true(fail_at > 100 || !MEMORY_COUNTS);
     print_message("%ld allocations failed, one at a time\n", fail_at);
 }
 
