@@ -9,10 +9,11 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config protobuf-compiler protobuf-
      libuv1-dev libnghttp2-dev zlib1g-dev libprotobuf-c-dev librocksdb-dev libhttp-parser-dev
      libjansson-dev libyaml-dev libssl-dev)
 # What the tests drive: etcd's client, an HTTP/2 client, a TLS client and server, network
-# namespaces; a C++ compiler for the libraries' headers, and gRPC's C++ library to talk to. etcd
+# namespaces; protobuf's own .proto files, for services that import them; a C++ compiler for the
+# libraries' headers, and gRPC's C++ library to talk to. etcd
 # itself is not installed but unpacked beside the build: see peers.sh.
-test=(libcmocka-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest etcd-client
-      nghttp2-client openssl iproute2 curl git)
+test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
+      etcd-client nghttp2-client openssl iproute2 curl git)
 # Sanitizers, fuzzers and the formatter.
 dev=(clang libclang-rt-14-dev llvm clang-format)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.

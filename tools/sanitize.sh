@@ -19,8 +19,8 @@ tsan)
     kinds=thread
     export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
-    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|http|os|peer|server|server_config|sim'
-    one_engine+='|chaos|cli)/'
+    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|stub|plugin|http|os|peer|server'
+    one_engine+='|server_config|sim|chaos|cli)/'
     export UNIT=${T:-$one_engine|^kv/(kv|script)$}
     ;;
 *)

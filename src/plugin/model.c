@@ -17,6 +17,9 @@
 #define SERVICE_METHOD 2 /* ServiceDescriptorProto.method */
 #define TYPE_GROUP     10
 
+/* Services of a file, and methods of a service: each is compared with all others. */
+#define NAMES_MAX 4096u
+
 OAK_PRINTF(2, 3) static int wrong(struct oak_errbuf *why, const char *format, ...)
 {
     va_list args;
@@ -96,6 +99,9 @@ static int model_service(const struct input *in, const Oakschema__File *file,
     char where[200];
     snprintf(where, sizeof(where), "%.90s: service %.80s", file->name, named(from->name));
     bool scoped = file->package != NULL && file->package[0] != '\0';
+    if (from->n_method > NAMES_MAX) {
+        return wrong(why, "%s: it has more than %u methods", where, NAMES_MAX);
+    }
     char *full = oak_arena_alloc(in->arena, PLUGIN_NAME_BYTES);
     s->methods = oak_arena_zalloc(in->arena, (from->n_method + 1) * sizeof(s->methods[0]));
     if (full == NULL || s->methods == NULL) {
@@ -127,6 +133,9 @@ static int model_service(const struct input *in, const Oakschema__File *file,
 static int model_services(const struct input *in, const Oakschema__File *file, struct model *out,
                           struct oak_errbuf *why)
 {
+    if (file->n_service > NAMES_MAX) {
+        return wrong(why, "%.100s: it has more than %u services", file->name, NAMES_MAX);
+    }
     out->services = oak_arena_zalloc(in->arena, (file->n_service + 1) * sizeof(out->services[0]));
     if (out->services == NULL) {
         return OAK_ELIMIT;
