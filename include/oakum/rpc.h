@@ -151,8 +151,9 @@ OAK_API void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
 #define OAK_RPC_QUEUE_HIGH_BYTES ((size_t)256 * 1024)
 #define OAK_RPC_QUEUE_LOW_BYTES  ((size_t)64 * 1024)
 OAK_API size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
-/* Server: metadata of the response's headers (before the first message) or trailers (before
- * finish). */
+/* Metadata. Of the headers: on a server before the first message, on a client before they leave
+ * (most often in an interceptor). Of the trailers: on a server, before finish. OAK_EINVAL: HTTP or
+ * gRPC don't allow it. OAK_ECLOSED: too late. OAK_ELIMIT, OAK_ENOMEM. */
 OAK_API OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call,
                                                  struct oak_rpc_pair pair);
 OAK_API OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call,
@@ -186,6 +187,20 @@ OAK_API const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_ca
 OAK_API bool oak_rpc_call_owed(const struct oak_rpc_call *call);
 OAK_API uint64_t oak_rpc_call_moved_ns(const struct oak_rpc_call *call);
 
+/* Somebody who wants to know that a call has ended. Embed it; zeroed but for `ended`, it follows
+ * nobody. */
+struct oak_rpc_follower {
+    /* After the handler's `closed`; it follows no more. It may make, cancel and finish calls. */
+    void (*ended)(struct oak_rpc_follower *follower);
+    struct oak_rpc_follower *next;
+    struct oak_rpc_follower **back;
+};
+/* Follow a call of the same loop. OAK_ECLOSED: it has ended; OAK_EUNIMPLEMENTED. */
+OAK_API OAK_MUST_USE int oak_rpc_call_follow(struct oak_rpc_call *call,
+                                             struct oak_rpc_follower *follower);
+/* Follow no more; nothing, if it doesn't. */
+OAK_API void oak_rpc_follower_leave(struct oak_rpc_follower *follower);
+
 /* -- calls that are carried elsewhere ---------------------------------------------------------- */
 
 /* A call is not always one stream of one connection: a channel makes it again, a gateway has it
@@ -217,6 +232,7 @@ struct oak_rpc_call_ops {
     bool (*metadata_next)(const struct oak_rpc_call *call, enum oak_rpc_part part, size_t *at,
                           struct oak_rpc_pair *out);
     struct oak_bytes (*authority)(const struct oak_rpc_call *call);
+    int (*follow)(struct oak_rpc_call *call, struct oak_rpc_follower *follower);
     int (*compress)(struct oak_rpc_call *call, enum oak_rpc_encoding encoding);
     void (*compress_messages)(struct oak_rpc_call *call, bool on);
     bool (*compressed)(const struct oak_rpc_call *call);
@@ -231,6 +247,48 @@ static inline struct oak_rpc_call *oak_rpc_call_of(struct oak_rpc_call_base *bas
 {
     return (struct oak_rpc_call *)(void *)base;
 }
+
+/* -- interceptors ------------------------------------------------------------------------------ */
+
+/* What an interceptor says to a call: OAK_RPC_OK, and it goes on; anything else, and it ends with
+ * this status. `text` is copied; NULL is none. */
+struct oak_rpc_verdict {
+    enum oak_rpc_code code;
+    const char *text;
+};
+
+/* Sees every call of a server, or of a client's connections, pass: authentication, metrics,
+ * tracing, limits. Several make a chain, and the first is the outermost: what comes from outside
+ * it sees first on a server and last on a client; what goes out the other way round.
+ *
+ * Each function may be NULL, and may use the functions of its call, but not send messages. `state`
+ * points to state_bytes of its own, zeroed when the call begins, aligned for any type; NULL when it
+ * asked for none.
+ */
+struct oak_rpc_interceptor {
+    size_t state_bytes;
+    /* A call begins. Server: its metadata is there, its method is known, and has not been told.
+     * Client: nothing has left; headers may be added. What refuses here refuses before the method
+     * or the server knows of the call. */
+    struct oak_rpc_verdict (*start)(void *user, struct oak_rpc_call *call, void *state);
+    /* A message has come, and will go to the handler, decompressed as it is here. */
+    struct oak_rpc_verdict (*received)(void *user, struct oak_rpc_call *call, void *state,
+                                       struct oak_bytes message);
+    /* A message of this size is being queued, not compressed yet. */
+    struct oak_rpc_verdict (*sent)(void *user, struct oak_rpc_call *call, void *state, size_t size);
+    /* Server: the response's headers are about to leave, and may be added to. Client: they have
+     * come (not when the answer is only a status). */
+    void (*headers)(void *user, struct oak_rpc_call *call, void *state);
+    /* Server: the handler has finished the call, or an interceptor has: trailers may be added. Not
+     * for a call that is lost. */
+    void (*finish)(void *user, struct oak_rpc_call *call, void *state, enum oak_rpc_code code);
+    /* The call has ended: once for each whose start was passed, whatever that said. On a server
+     * after the handler's, on a client before it; the outermost last. */
+    void (*closed)(void *user, struct oak_rpc_call *call, void *state,
+                   const struct oak_rpc_status *status);
+    void *user;
+};
+#define OAK_RPC_INTERCEPTORS_MAX 32
 
 /* -- server ------------------------------------------------------------------------------------ */
 
@@ -276,6 +334,9 @@ struct oak_rpc_options {
     uint32_t connection_window_bytes; /* 0: 4 MiB */
     size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
+    /* Borrowed as long as what they are given to lives; at most OAK_RPC_INTERCEPTORS_MAX. */
+    const struct oak_rpc_interceptor *interceptors;
+    size_t interceptor_count;
     /* Messages of a connection that have not come whole, together: past it a call that needs more
      * is refused (RESOURCE_EXHAUSTED). 0: 64 MiB for a server; no limit for a client, whose peer
      * can't make it call. */
@@ -379,6 +440,11 @@ struct oak_rpc_request {
     bool fail_fast; /* UNAVAILABLE at once when not connected, instead of waiting */
     /* Of the messages we send; the answer's is the server's choice. */
     enum oak_rpc_encoding encoding;
+    /* A call for whose sake this one is made, most often one that a server is working on; of the
+     * same loop. NULL: none. When it ends, this one is cancelled; the earlier of their deadlines
+     * holds; headers of tracing (traceparent and its kin) are passed on, unless `metadata` has
+     * them. One that has ended: OAK_ECLOSED. */
+    struct oak_rpc_call *parent;
     /* What follows matters to a channel alone (channel.h). */
     bool wait_for_ready; /* wait for a connection also while all connecting fails */
     bool idempotent;     /* made twice it does what it does once: it may be made again */

@@ -74,6 +74,10 @@ static void resume(struct oak_rpc_call *call)
 static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
 {
     int error = send_check(call, size);
+    if (error == 0 && call->chain_count > 0) {
+        bool passes = rpc__chain_sent(call, size);
+        error = passes ? send_check(call, size) : OAK_ECLOSED; /* it may have ended the call */
+    }
     rpc__pack(call);
     if (error == 0) {
         error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
@@ -242,6 +246,13 @@ void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, cons
     if (call->ended || call->finished || call->cancelled || call->was_reset) {
         return;
     }
+    if (call->chain_count > 0 && !call->finishing) {
+        call->finishing = true;
+        rpc__chain_finish(call, code);
+        if (call->finished || call->cancelled) {
+            return; /* one of them had another idea */
+        }
+    }
     call->finished = true;
     call->local_done = true;
     call->deaf = true;
@@ -319,6 +330,25 @@ void rpc__call_refuse(struct oak_rpc_call *call, enum oak_rpc_code code, const c
         rpc__call_reset(call, NGHTTP2_CANCEL);
         rpc__call_end(call, code, oak_bytes_str(text));
     }
+}
+
+void rpc__call_verdict(struct oak_rpc_call *call, struct oak_rpc_verdict verdict)
+{
+    const char *text = verdict.text != NULL ? verdict.text : "";
+    if (is_server(call)) {
+        oak_rpc_call_finish(call, verdict.code, text);
+        return;
+    }
+    if (call->ended || call->cancelled || call->verdict_due) {
+        return;
+    }
+    call->verdict_due = true;
+    call->deaf = true;
+    call->local_done = true;
+    call->code = verdict.code;
+    status_text_set(call, oak_bytes_str(text));
+    rpc__call_reset(call, NGHTTP2_CANCEL);
+    rpc__call_ready(call);
 }
 
 void rpc__call_expire(struct oak_rpc_call *call)

@@ -31,13 +31,35 @@ static int head_fill(struct oak_rpc_call *call, const struct oak_rpc_request *re
     return error;
 }
 
-static int deadline_set(struct oak_rpc_call *call, uint64_t timeout_ns, uint64_t now_ns)
+/* What the request says of the call: its head, its time, for whose sake it is made. */
+static int request_take(struct oak_rpc_call *call, const struct oak_rpc_request *request)
 {
-    if (timeout_ns == 0 || timeout_ns > UINT64_MAX - now_ns) {
-        return 0;
+    uint64_t now_ns = call->conn->now_ns;
+    int error = head_fill(call, request);
+    if (request->timeout_ns != 0 && request->timeout_ns <= UINT64_MAX - now_ns) {
+        call->deadline_ns = now_ns + request->timeout_ns;
     }
-    call->deadline_ns = now_ns + timeout_ns;
-    return rpc__deadlines_add(&call->conn->deadlines, call);
+    if (error == 0 && request->parent != NULL) {
+        error = rpc__propagate(call, request);
+    }
+    bool ends = call->deadline_ns != 0 && call->deadline_ns != UINT64_MAX;
+    if (error == 0 && ends) {
+        error = rpc__deadlines_add(&call->conn->deadlines, call);
+    }
+    call->encoding_out = request->encoding;
+    call->compress = request->encoding != OAK_RPC_IDENTITY;
+    return error;
+}
+
+/* The interceptors' turn. What they refuse ends soon, as any call. */
+static int request_pass(struct oak_rpc_call *call)
+{
+    struct oak_rpc_verdict verdict;
+    int error = rpc__chain_start(call, &verdict);
+    if (error == 0 && verdict.code != OAK_RPC_OK) {
+        rpc__call_verdict(call, verdict);
+    }
+    return error;
 }
 
 static void to_waiting(struct oak_rpc_call *call)
@@ -78,17 +100,16 @@ int oak_rpc_conn_call(struct oak_rpc_conn *conn, const struct oak_rpc_request *r
         return OAK_ENOMEM;
     }
     to_waiting(call);
-    int error = head_fill(call, request);
+    int error = request_take(call, request);
     if (error == 0) {
-        error = deadline_set(call, request->timeout_ns, conn->now_ns);
+        error = request_pass(call);
     }
     if (error != 0) {
         call->ended = true; /* nobody was promised a `closed` */
+        rpc__deadlines_remove(&conn->deadlines, call);
         rpc__call_release(call);
         return error;
     }
-    call->encoding_out = request->encoding;
-    call->compress = request->encoding != OAK_RPC_IDENTITY;
     call->handler = request->handler;
     call->user = request->user;
     rpc__conn_wake(conn);
@@ -126,7 +147,7 @@ void rpc__client_start(struct oak_rpc_conn *conn)
             return;
         }
         struct oak_rpc_call *call = OAK_LIST_ENTRY(conn->waiting.next, struct oak_rpc_call, link);
-        if (call->cancelled) {
+        if (call->cancelled || call->verdict_due) {
             rpc__call_look(call);
             continue;
         }
@@ -268,7 +289,10 @@ void rpc__client_headers(struct oak_rpc_call *call, bool end_stream)
         call->conn->fruitful = true;
     }
     call->trailers_received = end_stream;
-    if (call->handler->headers != NULL && !end_stream) {
+    if (!end_stream) {
+        rpc__chain_headers(call);
+    }
+    if (call->handler->headers != NULL && !end_stream && !call->deaf) {
         call->handler->headers(call->user, call);
     }
 }
@@ -286,7 +310,9 @@ void rpc__client_finish(struct oak_rpc_call *call, uint32_t error)
     OAK_ASSERT(!call->ended);
     char text[80];
     call->refused = error == NGHTTP2_REFUSED_STREAM && !call->headers_received;
-    if (call->cancelled) {
+    if (call->verdict_due) {
+        rpc__call_end(call, call->code, oak_buf_bytes(&call->status_text));
+    } else if (call->cancelled) {
         rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes_str("call canceled"));
     } else if (!call->sent) {
         rpc__call_end(call, OAK_RPC_UNAVAILABLE, oak_bytes_str("the connection goes away"));

@@ -36,6 +36,7 @@ struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool se
     o.connection_window_bytes = OAK_MIN(o.connection_window_bytes, (uint32_t)INT32_MAX);
     o.header_bytes_max = o.header_bytes_max != 0 ? o.header_bytes_max : OAK_HEADER_BYTES_MAX;
     o.header_bytes_max = OAK_MIN(o.header_bytes_max, two_gib);
+    OAK_ASSERT_LE(o.interceptor_count, OAK_RPC_INTERCEPTORS_MAX);
     o.connections_max = o.connections_max != 0 ? o.connections_max : OAK_CONNECTIONS_MAX;
     if (o.unfinished_bytes_max == 0) {
         o.unfinished_bytes_max = server ? RPC_UNFINISHED_BYTES_MAX : SIZE_MAX;
@@ -161,6 +162,18 @@ int oak_rpc_conn_new(struct oak_rpc_server *server, const struct oak_rpc_options
     return rpc__conn_new(server, server != NULL ? &server->pool : NULL, o, peer_name, now_ns, out);
 }
 
+/* What has been decided of it, or else what the connection says. */
+static void end_one(struct oak_rpc_call *call, enum oak_rpc_code code, const char *text)
+{
+    if (call->verdict_due) {
+        rpc__call_end(call, call->code, oak_buf_bytes(&call->status_text));
+    } else if (call->cancelled) {
+        rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes_str("call canceled"));
+    } else {
+        rpc__call_end(call, code, oak_bytes_str(text));
+    }
+}
+
 static void end_list(struct oak_list *list, enum oak_rpc_code code, const char *text)
 {
     while (!oak_list_empty(list)) {
@@ -170,9 +183,7 @@ static void end_list(struct oak_list *list, enum oak_rpc_code code, const char *
             call->stream_id = 0;
         }
         if (!call->ended) {
-            bool ours = call->cancelled;
-            rpc__call_end(call, ours ? OAK_RPC_CANCELLED : code,
-                          oak_bytes_str(ours ? "call canceled" : text));
+            end_one(call, code, text);
         }
         rpc__call_release(call);
     }

@@ -70,7 +70,8 @@ static void deliver_whole(struct oak_rpc_call *call, struct oak_bytes message)
     if (call->method != NULL) {
         call->method->stats->received++;
     }
-    if (call->handler != NULL) {
+    bool passes = call->chain_count == 0 || rpc__chain_received(call, message);
+    if (passes && !call->deaf && call->handler != NULL) {
         call->handler->message(call->user, call, message);
     }
 }

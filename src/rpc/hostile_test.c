@@ -107,6 +107,7 @@ static void malformed_headers_of_grpc_get_a_status(void **state)
     } cases[] = {
         {{"grpc-timeout", "soon"}, "malformed grpc-timeout"},
         {{"grpc-timeout", "123456789S"}, "malformed grpc-timeout"},
+        {{"grpc-timeout", "0S"}, "context deadline exceeded"},
         {{"x-bin", "!!!"}, "malformed binary metadata"},
         {{"grpc-encoding", "br"}, "grpc: Decompressor is not installed for grpc-encoding \"br\""},
         {{"grpc-encoding", "br"}, "grpc-accept-encoding: identity,gzip,deflate\n"},

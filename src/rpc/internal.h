@@ -150,6 +150,7 @@ struct oak_rpc_call {
     enum rpc_refusal refusal;
     enum oak_rpc_encoding encoding_in; /* of messages whose flag says that they are compressed */
     enum oak_rpc_encoding encoding_out;
+    uint8_t chain_count;  /* interceptors whose start it passed */
     uint8_t accepts;      /* server: what the client takes, a bit for each encoding */
     uint32_t http_status; /* client */
     uint64_t moved_ns;    /* when bytes of it last came or left; 0: never */
@@ -172,6 +173,8 @@ struct oak_rpc_call {
     bool ended : 1;       /* `closed` was called */
     bool cancelled : 1;   /* by us; `closed` follows */
     bool over_mark : 1;   /* more than the high mark was queued */
+    bool finishing : 1;   /* server: the interceptors are being told of the status */
+    bool verdict_due : 1; /* client: an interceptor has ended it; `closed` follows */
     bool compress : 1;    /* messages sent from here on */
     bool pack_due : 1;    /* the last message in `out`, which begins at pack_at, is to be packed */
     bool was_packed : 1;  /* the message that is being delivered came compressed */
@@ -200,6 +203,9 @@ struct oak_rpc_call {
     struct oak_buf held; /* DATA that came while paused */
     enum oak_rpc_code code;
     struct oak_buf status_text; /* decoded */
+    struct oak_buf states;      /* of the interceptors, one behind the other */
+    struct oak_rpc_follower following;
+    struct oak_rpc_follower *followers;
 };
 
 /* NULL: a stream of one of our connections. Else the call is not of our struct, and its table says
@@ -217,6 +223,8 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
 void rpc__call_release(struct oak_rpc_call *call);
 /* Refuse what the peer does: a server finishes with the status, a client resets and ends. */
 void rpc__call_refuse(struct oak_rpc_call *call, enum oak_rpc_code code, const char *text);
+/* An interceptor ends it: a server finishes with the status, a client resets, and ends soon. */
+void rpc__call_verdict(struct oak_rpc_call *call, struct oak_rpc_verdict verdict);
 /* Drop what was queued to send, or what was received and not delivered. */
 void rpc__call_drop_out(struct oak_rpc_call *call);
 void rpc__call_drop_in(struct oak_rpc_call *call);
@@ -259,6 +267,24 @@ void rpc__pack(struct oak_rpc_call *call);
  */
 bool rpc__unpack(struct oak_rpc_call *call, struct oak_bytes packed, struct oak_buf *out);
 void rpc__unpack_end(struct oak_rpc_call *call, struct oak_buf used);
+
+/* -- intercept.c: the chain -------------------------------------------------------------------- */
+
+/* Each is told; *out is what stopped it, if anything did. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__chain_start(struct oak_rpc_call *call, struct oak_rpc_verdict *out);
+/* False: the call has been ended. */
+bool rpc__chain_received(struct oak_rpc_call *call, struct oak_bytes message);
+bool rpc__chain_sent(struct oak_rpc_call *call, size_t size);
+void rpc__chain_headers(struct oak_rpc_call *call);
+void rpc__chain_finish(struct oak_rpc_call *call, enum oak_rpc_code code);
+void rpc__chain_closed(struct oak_rpc_call *call, const struct oak_rpc_status *status);
+
+/* -- propagate.c: calls for the sake of others ------------------------------------------------- */
+
+/* Deadline, tracing and cancellation of the request's parent. OAK_ECLOSED, OAK_ENOMEM. */
+OAK_MUST_USE int rpc__propagate(struct oak_rpc_call *call, const struct oak_rpc_request *request);
+/* The call has ended: so say those who follow it. */
+void rpc__followers_tell(struct oak_rpc_call *call);
 
 /* -- deadlines.c: a heap of calls by deadline -------------------------------------------------- */
 

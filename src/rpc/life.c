@@ -34,6 +34,7 @@ static void call_free(struct oak_rpc_call *call)
     oak_buf_fini(&call->in);
     oak_buf_fini(&call->held);
     oak_buf_fini(&call->status_text);
+    oak_buf_fini(&call->states);
     rpc__resize(call, 0);
 }
 
@@ -87,8 +88,10 @@ void rpc__call_release(struct oak_rpc_call *call)
     OAK_ASSERT(call->ended);
     OAK_ASSERT_EQ(call->stream_id, 0);
     OAK_ASSERT_EQ(call->heap_place, 0);
+    OAK_ASSERT(call->followers == NULL);
     struct oak_rpc_conn *conn = call->conn;
     struct rpc_pool *pool = conn->pool;
+    oak_rpc_follower_leave(&call->following);
     rpc__call_drop_in(call);
     if (oak_list_linked(&call->ready_link)) {
         oak_list_remove(&call->ready_link);
@@ -109,6 +112,7 @@ void rpc__call_release(struct oak_rpc_call *call)
         .in = buffer_keep(call->in),
         .held = buffer_keep(call->held),
         .status_text = buffer_keep(call->status_text),
+        .states = buffer_keep(call->states),
     };
     oak_list_init(&call->link);
     /* The one used last is the one whose memory is in the cache: to the front. */
@@ -137,13 +141,21 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
         call->method->stats->handled[code]++;
     }
     rpc__call_drop_in(call);
+    struct oak_rpc_status status = {.code = code, .message = text, .reach = reach_of(call)};
+    bool server = call->conn->server != NULL;
+    if (!server && call->status_received && call->code == code) {
+        status.details = rpc__pairs_find(&call->meta, oak_bytes_str("grpc-status-details-bin"));
+    }
+    if (!server) {
+        rpc__chain_closed(call, &status);
+    }
     if (handler != NULL) {
-        struct oak_rpc_status status = {.code = code, .message = text, .reach = reach_of(call)};
-        if (call->conn->server == NULL && call->status_received && call->code == code) {
-            status.details = rpc__pairs_find(&call->meta, oak_bytes_str("grpc-status-details-bin"));
-        }
         handler->closed(call->user, call, &status);
     }
+    if (server) {
+        rpc__chain_closed(call, &status);
+    }
+    rpc__followers_tell(call);
 }
 
 void rpc__call_drop_out(struct oak_rpc_call *call)
@@ -174,6 +186,9 @@ void rpc__call_ready(struct oak_rpc_call *call)
 
 void rpc__call_look(struct oak_rpc_call *call)
 {
+    if (!call->ended && call->verdict_due) {
+        rpc__call_end(call, call->code, oak_buf_bytes(&call->status_text));
+    }
     if (!call->ended && call->cancelled) {
         rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes_str("call canceled"));
     }

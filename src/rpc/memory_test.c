@@ -104,11 +104,40 @@ static bool carry(struct oak_rpc_conn *from, struct oak_rpc_conn *to)
     return b.size > 0;
 }
 
+struct seen {
+    int opened;
+    int closed;
+};
+static struct seen seen; /* by the interceptor of both sides */
+
+static struct oak_rpc_verdict seen_start(void *user, struct oak_rpc_call *call, void *state)
+{
+    (void)user;
+    (void)call;
+    memset(state, 1, 100);
+    seen.opened++;
+    return (struct oak_rpc_verdict){OAK_RPC_OK, NULL};
+}
+
+static void seen_closed(void *user, struct oak_rpc_call *call, void *state,
+                        const struct oak_rpc_status *status)
+{
+    (void)user;
+    (void)call;
+    (void)status;
+    assert_int_equal(((const uint8_t *)state)[99], 1);
+    seen.closed++;
+}
+
+static const struct oak_rpc_interceptor seer = {
+    .state_bytes = 100, .start = seen_start, .closed = seen_closed};
+static const struct oak_rpc_options options = {.interceptors = &seer, .interceptor_count = 1};
+
 static void talk(struct oak_rpc_server *server, struct tally *up, struct tally *down)
 {
     struct oak_rpc_conn *c = NULL;
     struct oak_rpc_conn *s = NULL;
-    if (oak_rpc_conn_new(NULL, NULL, "server", 1, &c) == 0 &&
+    if (oak_rpc_conn_new(NULL, &options, "server", 1, &c) == 0 &&
         oak_rpc_conn_new(server, NULL, "client", 1, &s) == 0) {
         ask(c, up, "U", 7, OAK_RPC_IDENTITY);
         ask(c, up, "B", 50, OAK_RPC_IDENTITY);
@@ -127,6 +156,7 @@ static void talk(struct oak_rpc_server *server, struct tally *up, struct tally *
     oak_rpc_conn_free(s);
     assert_int_equal(up->begun, up->closed);
     assert_int_equal(down->begun, down->closed);
+    assert_int_equal(seen.opened, seen.closed);
 }
 
 static void conversation(struct tally *up, struct tally *down)
@@ -136,7 +166,7 @@ static void conversation(struct tally *up, struct tally *down)
         {.service = "t.M", .name = "U", .kind = OAK_RPC_UNARY, .start = server_start, .user = down},
         {.service = "t.M", .name = "B", .kind = OAK_RPC_BIDI, .start = server_start, .user = down},
     };
-    if (oak_rpc_server_new(NULL, NULL, &server) != 0) {
+    if (oak_rpc_server_new(NULL, &options, &server) != 0) {
         return;
     }
     if (oak_rpc_server_add(server, &methods[0]) == 0 &&

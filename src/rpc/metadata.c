@@ -31,7 +31,6 @@ int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
     if (carrier != NULL) {
         return carrier->add_header(call, pair);
     }
-    OAK_ASSERT(is_server(call));
     return call->ended || call->headers_due ? OAK_ECLOSED : pair_add(&call->head, pair);
 }
 

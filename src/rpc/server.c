@@ -232,9 +232,23 @@ void rpc__server_dispatch(struct oak_rpc_call *call)
     if (refuse(call)) {
         return;
     }
+    if (call->deadline_ns != 0 && call->deadline_ns <= call->conn->now_ns) {
+        oak_rpc_call_finish(call, OAK_RPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+        return;
+    }
     if (call->deadline_ns != 0 && call->deadline_ns != UINT64_MAX &&
         rpc__deadlines_add(&call->conn->deadlines, call) != 0) {
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
+        return;
+    }
+    struct oak_rpc_verdict verdict;
+    if (rpc__chain_start(call, &verdict) != 0) {
+        verdict = (struct oak_rpc_verdict){OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory"};
+    }
+    if (verdict.code != OAK_RPC_OK) {
+        rpc__call_verdict(call, verdict);
+    }
+    if (call->finished || call->cancelled) {
         return;
     }
     call->method->public.start(call->method->public.user, call);

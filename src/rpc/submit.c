@@ -106,6 +106,7 @@ static int submitted(struct oak_rpc_call *call, int rc)
 
 int rpc__submit_headers(struct oak_rpc_call *call)
 {
+    rpc__chain_headers(call);
     struct oak_buf *fields = fields_begin(call);
     int error = answer_head(fields, call);
     if (error != 0) {
@@ -130,6 +131,7 @@ int rpc__submit_trailers(struct oak_rpc_call *call)
 
 int rpc__submit_trailers_only(struct oak_rpc_call *call)
 {
+    rpc__chain_headers(call);
     struct oak_buf *fields = fields_begin(call);
     int error = answer_head(fields, call);
     if (error == 0 && call->refusal == RPC_REFUSE_ENCODING) {
