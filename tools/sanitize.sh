@@ -19,7 +19,7 @@ tsan)
     kinds=thread
     export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
-    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|stub|plugin|http|os|peer|server'
+    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|stub|services|plugin|http|os|peer|server'
     one_engine+='|server_config|sim|chaos|cli)/'
     export UNIT=${T:-$one_engine|^kv/(kv|script)$}
     ;;

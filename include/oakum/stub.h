@@ -43,6 +43,8 @@ OAK_API void oak_stub_set_data(struct oak_stub_call *call, void *data);
 OAK_API void *oak_stub_data(const struct oak_stub_call *call);
 /* Memory that lives as long as the call; zeroed. NULL: none left. */
 OAK_API void *oak_stub_alloc(struct oak_stub_call *call, size_t size);
+/* The same, but gone when the next message comes: for what is made of one message of a stream. */
+OAK_API void *oak_stub_scratch(struct oak_stub_call *call, size_t size);
 /* Server: the request's metadata; client: the response's. Data NULL when absent. */
 OAK_API struct oak_bytes oak_stub_metadata(const struct oak_stub_call *call, const char *name);
 /* End it now. Client: the last callback follows, with CANCELLED. Server: this is an answer. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api.h: the etcd v3 services that this version serves, and gRPC's health service.
+/* api.h: the etcd v3 services that this version serves.
  *
  *     etcdserverpb.KV           Range Put DeleteRange Txn Compact
  *     etcdserverpb.Cluster      MemberList
  *     etcdserverpb.Maintenance  Status, Alarm (GET)
- *     grpc.health.v1.Health     Check Watch
  *
  * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
  * Handlers validate, ask the replica, and translate back; the semantics live in `kv`.

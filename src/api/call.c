@@ -233,9 +233,6 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
         error =
             api__register(api, api__maintenance_methods, OAK_COUNT_OF(api__maintenance_methods));
     }
-    if (error == 0) {
-        error = api__register(api, api__health_methods, OAK_COUNT_OF(api__health_methods));
-    }
     if (error != 0) {
         free(api);
         return error;

@@ -63,6 +63,5 @@ int api__register(struct oak_api *api, const struct api_method *methods, size_t 
 extern const struct api_method api__kv_methods[5];
 extern const struct api_method api__cluster_methods[1];
 extern const struct api_method api__maintenance_methods[2];
-extern const struct api_method api__health_methods[2];
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "pb/pb.h"
 
-#include "proto/health.pb-c.h"
 #include "proto/kv.pb-c.h"
 #include "proto/rpc.pb-c.h"
 

@@ -17,7 +17,6 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &etcdserverpb__lease_time_to_live_response__descriptor,
     &etcdserverpb__member__descriptor,
     &etcdserverpb__status_response__descriptor,
-    &grpc__health__v1__health_check_request__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

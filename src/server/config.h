@@ -95,6 +95,7 @@ struct oak_config {
     bool unsafe_no_fsync;
     const char *fault_control; /* os.h, "faults on demand"; "" for none */
     uint64_t leader_priority;  /* up to 255 */
+    bool grpc_reflection;      /* the server tells of its services */
     bool leader_handover;      /* a leader much slower than the others lets one of them lead */
     bool pushback;             /* clients are slowed while a member that is behind catches up */
     bool lease_reads_given;    /* the next two are to be the cluster's */

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "gateway/gateway.h"
+#include "oakum/services.h"
 #include "observe/observe.h"
 #include "os/os.h"
 #include "peer/peer.h"
@@ -37,6 +38,8 @@ struct server {
     struct oak_rpc_server *peer_rpc;
     struct oak_peers *peers;
     struct oak_api *api;
+    struct oak_health *health;
+    struct oak_reflection *reflection; /* NULL: not asked for */
     struct oak_http_server *client_http;
     struct oak_http_server *metrics_http;
     struct oak_gateway *gateway;

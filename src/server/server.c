@@ -100,6 +100,7 @@ static void stop_begin(void *user, int signal)
     }
     s->draining = true;
     server__listen_stop(s);
+    oak_health_shut_down(s->health);
     oak_rpc_server_drain(s->client_rpc, DRAIN_NS);
     oak_http_server_drain(s->client_http, DRAIN_NS);
     oak_http_server_drain(s->metrics_http, DRAIN_NS);

@@ -128,7 +128,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
     return error;
 }
 
-static int api_make(struct server *s)
+static int services_make(struct server *s)
 {
     for (size_t i = 0; i < s->identity.member_count; i++) {
         const struct oak_config_member *m = &s->identity.members[i];
@@ -151,7 +151,14 @@ static int api_make(struct server *s)
         .version = OAK_CONFIG_ETCD_VERSION,
         .storage_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
     };
-    return oak_api_new(&options, &s->api);
+    int error = oak_api_new(&options, &s->api);
+    if (error == 0) {
+        error = oak_health_add(s->client_rpc, &s->health);
+    }
+    if (error == 0 && s->config.grpc_reflection) {
+        error = oak_reflection_add(s->client_rpc, &s->reflection);
+    }
+    return error;
 }
 
 static void process_ask(void *user, struct oak_observe_process *out)
@@ -235,7 +242,7 @@ int server__make(struct server *s, struct oak_errbuf *e)
     error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
     error = error != 0 ? error : journal_make(s, e);
     error = error != 0 ? error : replica_make(s, e);
-    error = error != 0 ? error : fail(e, api_make(s), "the services");
+    error = error != 0 ? error : fail(e, services_make(s), "the services");
     return error != 0 ? error : fail(e, http_make(s), "the HTTP routes");
 }
 
@@ -256,6 +263,8 @@ void server__unmake(struct server *s)
     oak_http_server_free(s->client_http);
     oak_http_server_free(s->metrics_http);
     oak_rpc_server_free(s->client_rpc);
+    oak_health_free(s->health);
+    oak_reflection_free(s->reflection);
     oak_rpc_server_free(s->peer_rpc);
     oak_os_actor_close(s->log_writer);
     oak_os_actor_close(s->worker);

@@ -16,7 +16,7 @@ void stub__call_init(struct oak_stub_call *call)
 {
     *call = (struct oak_stub_call){0};
     oak_arena_init(&call->arena, STUB_CHUNK_BYTES, OAK_RESPONSE_BYTES_MAX);
-    oak_arena_init(&call->scratch, STUB_CHUNK_BYTES, OAK_DECODE_BYTES_MAX);
+    oak_arena_init(&call->scratch, STUB_CHUNK_BYTES, OAK_RESPONSE_BYTES_MAX);
 }
 
 void stub__call_fini(struct oak_stub_call *call)
@@ -66,6 +66,11 @@ void *oak_stub_data(const struct oak_stub_call *call)
 void *oak_stub_alloc(struct oak_stub_call *call, size_t size)
 {
     return oak_arena_zalloc(&call->arena, size);
+}
+
+void *oak_stub_scratch(struct oak_stub_call *call, size_t size)
+{
+    return oak_arena_zalloc(&call->scratch, size);
 }
 
 struct oak_arena *oak_stub_arena(struct oak_stub_call *call)
