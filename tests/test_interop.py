@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import harness
+import test_h2spec
 
 PAGE = os.path.join(harness.TOP, "docs", "reference", "grpc-interop.md")
 TIMEOUT_S = 120
@@ -175,6 +176,13 @@ own interop client and server.
 
 """
 
+H2SPEC_HEAD = """
+## h2spec
+
+`make h2spec` runs all cases of h2spec, the strict ones too, against our server. It goes by RFC
+7540; those that may fail, because RFC 9113 says otherwise:
+"""
+
 
 def page_text():
     notes = []
@@ -190,7 +198,15 @@ def page_text():
             cells.append(str(notes.index(reason) + 1) if reason else "yes")
         lines.append(f"| `{case}` | {what} | " + " | ".join(cells) + " |")
     tail = [f"{n}. {note[0].upper() + note[1:]}." for n, note in enumerate(notes, 1)]
-    return HEAD + "\n".join(lines) + "\n\n" + "\n".join(tail) + "\n"
+    return HEAD + "\n".join(lines) + "\n\n" + "\n".join(tail) + "\n" + h2spec_text()
+
+
+def h2spec_text():
+    reasons = {}
+    for (section, what), reason in test_h2spec.EXPLAINED.items():
+        reasons.setdefault(reason, []).append(f"- {section}: {what}")
+    return H2SPEC_HEAD + "".join("\n" + "\n".join(cases) + f"\n\n{reason}.\n"
+                                 for reason, cases in reasons.items())
 
 
 def test_interop_the_page_is_what_is_tested():

@@ -176,7 +176,7 @@ ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf
     }
     if (count == left && call->local_done) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (is_server(call)) {
+        if (is_server(call) && !call->plain) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             if (rpc__submit_trailers(call) != 0) {
                 return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 resets the stream */

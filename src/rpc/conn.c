@@ -135,6 +135,7 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     oak_list_init(&conn->ready);
     conn->now_ns = now_ns;
     conn->heard_ns = now_ns;
+    conn->strict.last_id = -1;
     conn->keepalive_timeout_ns = RPC_KEEPALIVE_TIMEOUT_NS;
     if (server != NULL) { /* a client's transport may come later */
         conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);

@@ -219,6 +219,9 @@ void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool las
 
 void rpc__frame_end(struct oak_rpc_call *call)
 {
+    if (call->http_due) {
+        rpc__server_answer_http(call);
+    }
     if (call->deaf) {
         return;
     }

@@ -93,9 +93,36 @@ static void what_is_no_grpc_gets_an_answer_of_http(void **state)
         assert_int_equal(strike(&a), 0);
         assert_int_equal(a.echo.started, 0);
         assert_true(answered(&a, cases[i].text));
+        assert_true(answered(&a, "this port speaks gRPC\n"));
         assert_false(answered(&a, "grpc-status"));
+        assert_int_equal(last_code(&a, RST_STREAM), -1);
         attack_close(&a);
     }
+}
+
+static void an_answer_of_http_waits_for_the_request_and_has_no_body_for_head(void **state)
+{
+    (void)state;
+    static const struct field json = {"content-type", "application/json"};
+    static const struct field head = {":method", "HEAD"};
+    static const uint8_t much[16000];
+    struct attack a;
+    attack_open(&a, NULL);
+    request(&a, 1, "/t.Echo/Unary", 0, &json, 1);
+    for (int i = 0; i < 1000; i++) { /* 16 MB, of which nothing is kept */
+        frame(&a, DATA, i == 999 ? END_STREAM : 0, 1, much, sizeof(much));
+        assert_false(answered(&a, ":status"));
+        assert_int_equal(strike(&a), 0);
+    }
+    assert_true(answered(&a, ":status: 415\n"));
+    oak_buf_clear(&a.answer);
+    oak_buf_clear(&a.fields);
+    request(&a, 3, "/t.Echo/Unary", END_STREAM, &head, 1);
+    assert_int_equal(strike(&a), 0);
+    assert_true(answered(&a, ":status: 405\n"));
+    assert_false(answered(&a, "speaks"));
+    assert_int_equal(a.echo.started, 0);
+    attack_close(&a);
 }
 
 static void malformed_headers_of_grpc_get_a_status(void **state)
@@ -258,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_message_cut_off_by_the_end_is_an_error),
         cmocka_unit_test(many_unfinished_messages_are_bounded_together),
         cmocka_unit_test(what_is_no_grpc_gets_an_answer_of_http),
+        cmocka_unit_test(an_answer_of_http_waits_for_the_request_and_has_no_body_for_head),
         cmocka_unit_test(malformed_headers_of_grpc_get_a_status),
         cmocka_unit_test(more_streams_than_allowed_are_refused),
         cmocka_unit_test(a_peer_that_never_starts_is_let_go),

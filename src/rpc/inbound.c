@@ -18,8 +18,11 @@ static struct oak_rpc_call *call_of(nghttp2_session *session, int32_t stream_id)
 
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *user)
 {
-    (void)session;
     struct oak_rpc_conn *conn = user;
+    uint32_t error = rpc__strict_head(conn, head);
+    if (error != NGHTTP2_NO_ERROR) {
+        rpc__conn_check(conn, nghttp2_session_terminate_session(session, error));
+    }
     return rpc__guard_head(conn, head) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -35,6 +38,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0;
     }
+    rpc__strict_opened(conn, frame->hd.stream_id);
     struct oak_rpc_call *call = rpc__call_new(conn);
     if (call == NULL) {
         conn->begun_ns = 0;
@@ -109,6 +113,7 @@ static void request_header(struct oak_rpc_call *call, struct oak_bytes name, str
         }
     } else if (NAME_IS(name, ":method")) {
         call->post = NAME_IS(value, "POST");
+        call->bodiless = NAME_IS(value, "HEAD");
     } else if (NAME_IS(name, "content-type")) {
         call->content_ok = is_grpc(value);
     } else if (NAME_IS(name, "grpc-timeout")) {
@@ -222,6 +227,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     } else if (frame->hd.type == NGHTTP2_DATA) {
         last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         call = last ? call_of(session, frame->hd.stream_id) : NULL;
+    } else if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        struct oak_rpc_call *reset = call_of(session, frame->hd.stream_id);
+        if (reset != NULL) {
+            reset->remote_closed = true;
+        }
     } else if (frame->hd.type == NGHTTP2_SETTINGS) {
         conn->settings_received = true;
     } else if (frame->hd.type == NGHTTP2_PING) {
@@ -293,6 +303,9 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     call->stream_id = 0;
     rpc__call_drop_out(call);
     if (conn->server != NULL) {
+        if (call->remote_closed) {
+            rpc__strict_closed(conn, stream_id);
+        }
         server_closed(call, error);
     } else if (!call->ended && call->trailers_received && call->paused) {
         call->stream_gone = true; /* its last messages wait for the handler */

@@ -160,10 +160,13 @@ struct oak_rpc_call {
     bool headers_received : 1; /* the first block of headers is complete */
     bool content_ok : 1;       /* client: the answer is gRPC */
     bool post : 1;             /* server: the request method */
+    bool bodiless : 1;         /* server: HEAD: an answer has no body */
+    bool http_due : 1;         /* server: an answer of HTTP, once the request has come whole */
+    bool plain : 1;            /* server: `out` is the body of such an answer */
     bool trailers_received : 1;
     bool trailers_begun : 1;
     bool status_received : 1; /* client: grpc-status was there */
-    bool remote_closed : 1;   /* END_STREAM came */
+    bool remote_closed : 1;   /* END_STREAM came, or RST_STREAM: the peer says nothing more */
     bool half_due : 1;        /* END_STREAM came, and the handler has not been told */
     bool local_done : 1;      /* we will queue nothing more: half-closed or finished */
     bool finished : 1;        /* server: a status was given */
@@ -299,6 +302,33 @@ OAK_MUST_USE int rpc__deadlines_add(struct rpc_deadlines *d, struct oak_rpc_call
 void rpc__deadlines_remove(struct rpc_deadlines *d, struct oak_rpc_call *call);
 void rpc__deadlines_fini(struct rpc_deadlines *d);
 
+/* -- strict.c: frames that the RFC forbids and nghttp2 lets pass --------------------------------
+ */
+
+/* Streams that closed last, and ranges of ids that were skipped: what a peer that errs touches next
+ * is near. */
+#define RPC_STRICT_CLOSED  32
+#define RPC_STRICT_SKIPPED 4
+
+struct rpc_skipped {
+    int32_t from; /* both are of the range; zeroed: none */
+    int32_t to;
+};
+
+struct rpc_strict {
+    int32_t last_id; /* of the newest stream; -1 before the first */
+    uint32_t closed_count;
+    uint32_t skipped_count;
+    int32_t closed[RPC_STRICT_CLOSED]; /* 0: none */
+    struct rpc_skipped skipped[RPC_STRICT_SKIPPED];
+};
+
+/* A client opened a stream; one closed on which the client had said its last word. */
+void rpc__strict_opened(struct oak_rpc_conn *conn, int32_t stream_id);
+void rpc__strict_closed(struct oak_rpc_conn *conn, int32_t stream_id);
+/* A frame begins. NGHTTP2_NO_ERROR, or what the connection is to end with. */
+uint32_t rpc__strict_head(const struct oak_rpc_conn *conn, const nghttp2_frame_hd *head);
+
 /* -- abuse.c: what a peer may do how often ----------------------------------------------------- */
 
 /* A token bucket. Zeroed: full at its first use. */
@@ -355,6 +385,7 @@ struct oak_rpc_conn {
     uint64_t keepalive_timeout_ns;
     bool keepalive_calls_only;
     struct rpc_guard guard;
+    struct rpc_strict strict;
     int broken;          /* an OAK_E code: say goodbye and go */
     bool session_torn;   /* nghttp2 ran out of memory inside: see oak_rpc_conn_free */
     bool goodbye_queued; /* the last GOAWAY was written by hand */
@@ -473,6 +504,8 @@ const struct rpc_method *rpc__server_find(const struct oak_rpc_server *server,
                                           struct oak_bytes path);
 /* A request's headers are complete: start the call or refuse it. */
 void rpc__server_dispatch(struct oak_rpc_call *call);
+/* A request that is not gRPC has come whole. */
+void rpc__server_answer_http(struct oak_rpc_call *call);
 
 /* -- client.c ---------------------------------------------------------------------------------- */
 
@@ -498,7 +531,7 @@ OAK_MUST_USE int rpc__submit_headers(struct oak_rpc_call *call);
 OAK_MUST_USE int rpc__submit_trailers(struct oak_rpc_call *call);
 /* Headers and status in one, no message. */
 OAK_MUST_USE int rpc__submit_trailers_only(struct oak_rpc_call *call);
-/* An answer that is not gRPC: 405 or 415. */
+/* An answer that is not gRPC, with what is queued as its body. */
 OAK_MUST_USE int rpc__submit_http_status(struct oak_rpc_call *call, const char *status);
 
 #endif

@@ -177,16 +177,32 @@ static void refuse_unknown(struct oak_rpc_call *call)
     oak_rpc_call_finish(call, OAK_RPC_UNIMPLEMENTED, text);
 }
 
-static void refuse_http(struct oak_rpc_call *call, const char *status)
+void rpc__server_answer_http(struct oak_rpc_call *call)
 {
+    static const char body[] = "this port speaks gRPC\n";
+    call->http_due = false;
     call->finished = true;
     call->local_done = true;
-    call->deaf = true;
+    call->plain = true;
     call->code = OAK_RPC_UNKNOWN;
-    if (rpc__submit_http_status(call, status) != 0) {
-        rpc__conn_break(call->conn, OAK_ENOMEM);
+    int error = call->bodiless ? 0 : oak_buf_append(&call->out, body, sizeof(body) - 1);
+    if (error == 0) {
+        error = rpc__submit_http_status(call, call->post ? "415" : "405");
+    }
+    if (error != 0) {
+        rpc__conn_break(call->conn, error);
     }
     rpc__conn_wake(call->conn);
+}
+
+/* Answered once it has come whole: what is malformed in the rest of it is then found first. */
+static void refuse_http(struct oak_rpc_call *call)
+{
+    call->deaf = true;
+    call->http_due = !call->remote_closed;
+    if (!call->http_due) {
+        rpc__server_answer_http(call);
+    }
 }
 
 /* What stands in the way of the call is answered. False: nothing does. */
@@ -198,10 +214,8 @@ static bool refuse(struct oak_rpc_call *call)
         snprintf(text, sizeof(text), "grpc: received header list larger than max (%zu vs. %zu)",
                  call->header_bytes, header_bytes_max);
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, text);
-    } else if (!call->post) {
-        refuse_http(call, "405");
-    } else if (!call->content_ok) {
-        refuse_http(call, "415");
+    } else if (!call->post || !call->content_ok) {
+        refuse_http(call);
     } else if (call->refusal == RPC_REFUSE_MEMORY) {
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
     } else if (call->refusal == RPC_REFUSE_TIMEOUT) {

@@ -152,12 +152,17 @@ int rpc__submit_http_status(struct oak_rpc_call *call, const char *status)
 {
     struct oak_buf *fields = fields_begin(call);
     int error = text_add(fields, ":status", status, FIELD_STATIC);
+    if (error == 0) {
+        error = text_add(fields, "content-type", "text/plain", FIELD_STATIC);
+    }
     if (error != 0) {
         return error;
     }
+    nghttp2_data_provider body = {.source.ptr = call, .read_callback = rpc__call_read};
     call->headers_due = true;
     return submitted(call, nghttp2_submit_response(call->conn->session, call->stream_id,
-                                                   field_list(fields), field_count(fields), NULL));
+                                                   field_list(fields), field_count(fields),
+                                                   call->out.size > 0 ? &body : NULL));
 }
 
 static int request_head(struct oak_buf *fields, struct oak_rpc_call *call, char *timeout)
