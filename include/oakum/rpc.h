@@ -195,6 +195,17 @@ struct oak_rpc_follower {
     struct oak_rpc_follower *next;
     struct oak_rpc_follower **back;
 };
+/* Work of a server's handler that may go on when the call has been closed: until it ends, it counts
+ * as a call that is being worked on. Embed it; it need not be set to anything before. */
+struct oak_rpc_work {
+    struct oak_rpc_work *next;
+    struct oak_rpc_work **back;
+    struct oak_rpc_conn *conn;
+    struct oak_rpc_server *server;
+};
+OAK_API void oak_rpc_call_begin_work(struct oak_rpc_call *call, struct oak_rpc_work *work);
+/* Before the server is freed. Once, or again: then nothing happens. */
+OAK_API void oak_rpc_work_end(struct oak_rpc_work *work);
 /* Follow a call of the same loop. OAK_ECLOSED: it has ended; OAK_EUNIMPLEMENTED. */
 OAK_API OAK_MUST_USE int oak_rpc_call_follow(struct oak_rpc_call *call,
                                              struct oak_rpc_follower *follower);
@@ -324,7 +335,43 @@ struct oak_rpc_method_stats {
     uint64_t sent;
 };
 
+/* No end, for times where 0 means a default. */
+#define OAK_RPC_NEVER_NS UINT64_MAX
+
+/* What a server lets its clients do, beside what options bound. */
+struct oak_rpc_limits {
+    /* Calls that are being worked on, of one connection and of all. A call counts until its handler
+     * was told `closed` and all work of it has ended (oak_rpc_call_begin_work), not only until its
+     * stream is gone. Past the first RESOURCE_EXHAUSTED, past the second UNAVAILABLE; both with
+     * grpc-retry-pushback-ms. 0: OAK_STREAMS_MAX, OAK_HANDLERS_MAX */
+    uint32_t connection_handlers_max;
+    uint32_t handlers_max;
+    /* Calls that one client may begin in a second over time (0: no limit), and at once (0: as many
+     * as in a second). Past it RESOURCE_EXHAUSTED, with the time until the next may come. */
+    uint32_t rate_per_second;
+    uint32_t rate_burst;
+    /* Who the client of a call is: by its identity, or by metadata. Borrowed until it returns; an
+     * empty one is not limited. NULL: the host that it comes from. */
+    struct oak_bytes (*rate_key)(void *user, const struct oak_rpc_call *call);
+    void *rate_user;
+    /* A connection that is so old (a tenth more or less), or has had no call for so long, is asked
+     * to go (GOAWAY); its calls may end, until the grace is over. 0: never, never, no end. */
+    uint64_t age_max_ns;
+    uint64_t idle_max_ns;
+    uint64_t age_grace_ns;
+    /* PING when nothing came for so long (0: 2 h; OAK_RPC_NEVER_NS), and let the connection go
+     * when nothing comes then (0: 20 s). */
+    uint64_t keepalive_ns;
+    uint64_t keepalive_timeout_ns;
+    /* A client's PINGs may come so close (0: 5 s) with no call open, and so with one (0: as it
+     * likes). The third too early since we last answered a call ends the connection with GOAWAY
+     * ENHANCE_YOUR_CALM, "too_many_pings". */
+    uint64_t ping_min_ns;
+    uint64_t ping_calls_min_ns;
+};
+
 struct oak_rpc_options {
+    struct oak_rpc_limits limits; /* server */
     /* One message, before and after decompression; 0: OAK_REQUEST_BYTES_MAX +
      * OAK_REQUEST_OVERHEAD_BYTES */
     size_t receive_bytes_max;
@@ -369,6 +416,9 @@ OAK_API size_t oak_rpc_server_stats(const struct oak_rpc_server *server,
 struct oak_rpc_traffic {
     uint64_t received_bytes;
     uint64_t sent_bytes;
+    uint64_t refused_busy; /* calls, because too many were being worked on */
+    uint64_t refused_rate; /* calls of clients that call too often */
+    uint64_t aged;         /* connections asked to go for their age, or being idle */
     uint64_t abuse_closed; /* connections ended for abuse (floods, oversized headers, ...) */
 };
 OAK_API void oak_rpc_server_traffic(const struct oak_rpc_server *server,
@@ -427,9 +477,6 @@ OAK_API enum oak_rpc_subchannel_state
 oak_rpc_subchannel_state(const struct oak_rpc_subchannel *channel);
 /* Calls that would start at once; 0 when it is not READY. */
 OAK_API size_t oak_rpc_subchannel_room(const struct oak_rpc_subchannel *channel);
-
-/* No end, for times where 0 means a default. */
-#define OAK_RPC_NEVER_NS UINT64_MAX
 
 struct oak_rpc_request {
     const char *service;

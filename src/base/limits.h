@@ -124,6 +124,8 @@
 #define OAK_CONNECTIONS_MAX 16384
 /* Streams a peer may have open on one connection. etcd sets no limit; clients queue past ours. */
 #define OAK_STREAMS_MAX 4096
+/* Calls that one server may be working on: about a KiB each before what they hold themselves. */
+#define OAK_HANDLERS_MAX 262144
 /* Decoded request header list, bytes (SETTINGS_MAX_HEADER_LIST_SIZE). */
 #define OAK_HEADER_BYTES_MAX (64 * OAK_KIB)
 /* Bytes queued for a connection whose peer does not read: past it, no more of its requests are

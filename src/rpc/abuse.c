@@ -53,13 +53,16 @@ static bool refuse(struct oak_rpc_conn *conn, const char *reason)
     return false;
 }
 
-/* etcd's policy in its simple form: with no call open, PINGs come at least 5 s apart. */
+/* etcd's policy in its simple form: with no call open, PINGs come at least 5 s apart, unless the
+ * server was told otherwise. With calls open they may be told to as well. */
 static bool ping_allowed(struct oak_rpc_conn *conn)
 {
     struct rpc_guard *g = &conn->guard;
     uint64_t last_ns = g->ping_ns;
+    const struct oak_rpc_limits *l = &conn->options.limits;
+    uint64_t min_ns = conn->open_count > 0 ? l->ping_calls_min_ns : l->ping_min_ns;
     g->ping_ns = conn->now_ns;
-    if (conn->open_count > 0 || last_ns == 0 || conn->now_ns - last_ns >= RPC_PING_MIN_NS) {
+    if (last_ns == 0 || conn->now_ns - last_ns >= min_ns) {
         return true;
     }
     g->ping_strikes++;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conn.c: the life of a connection: bytes in, bytes out, time.
+/* conn.c: the life of a connection: bytes in, bytes out.
  *
  * Happy path   feed gives nghttp2 what came, which calls back (inbound.c); take starts waiting
- *              calls and gathers frames until nghttp2 has none or enough is gathered; tick looks
- *              at deadlines.
+ *              calls and gathers frames until nghttp2 has none or enough is gathered. What time
+ *              does to it is in tick.c.
  * Can fail     feed, when the peer broke the protocol beyond repair or abused us: what take gives
  *              then is the goodbye. Want of memory breaks the connection in the same way.
  * Invariants   `broken` is set once; then nghttp2 is never asked again. held_bytes is the sum
@@ -15,6 +15,21 @@
 #include "rpc/internal.h"
 
 /* -- new and free ------------------------------------------------------------------------------ */
+
+static void limits_fill(struct oak_rpc_limits *l)
+{
+    l->handlers_max = l->handlers_max != 0 ? l->handlers_max : OAK_HANDLERS_MAX;
+    l->connection_handlers_max =
+        l->connection_handlers_max != 0 ? l->connection_handlers_max : OAK_STREAMS_MAX;
+    l->rate_burst = l->rate_burst != 0 ? l->rate_burst : l->rate_per_second;
+    l->age_max_ns = OAK_MIN(l->age_max_ns, RPC_AGE_MAX_NS);
+    l->age_grace_ns = OAK_MIN(l->age_grace_ns, RPC_AGE_MAX_NS);
+    l->idle_max_ns = OAK_MIN(l->idle_max_ns, RPC_AGE_MAX_NS);
+    l->keepalive_ns = l->keepalive_ns != 0 ? l->keepalive_ns : RPC_SERVER_KEEPALIVE_NS;
+    l->keepalive_timeout_ns =
+        l->keepalive_timeout_ns != 0 ? l->keepalive_timeout_ns : RPC_KEEPALIVE_TIMEOUT_NS;
+    l->ping_min_ns = l->ping_min_ns != 0 ? l->ping_min_ns : RPC_PING_MIN_NS;
+}
 
 struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool server)
 {
@@ -37,6 +52,7 @@ struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool se
     o.header_bytes_max = o.header_bytes_max != 0 ? o.header_bytes_max : OAK_HEADER_BYTES_MAX;
     o.header_bytes_max = OAK_MIN(o.header_bytes_max, two_gib);
     OAK_ASSERT_LE(o.interceptor_count, OAK_RPC_INTERCEPTORS_MAX);
+    limits_fill(&o.limits);
     o.connections_max = o.connections_max != 0 ? o.connections_max : OAK_CONNECTIONS_MAX;
     if (o.unfinished_bytes_max == 0) {
         o.unfinished_bytes_max = server ? RPC_UNFINISHED_BYTES_MAX : SIZE_MAX;
@@ -138,8 +154,16 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     conn->strict.last_id = -1;
     conn->keepalive_timeout_ns = RPC_KEEPALIVE_TIMEOUT_NS;
     if (server != NULL) { /* a client's transport may come later */
+        const struct oak_rpc_limits *l = &conn->options.limits;
         conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);
-        conn->keepalive_ns = RPC_SERVER_KEEPALIVE_NS;
+        conn->idle_ns = conn->begun_ns;
+        conn->keepalive_ns = l->keepalive_ns == OAK_RPC_NEVER_NS ? 0 : l->keepalive_ns;
+        conn->keepalive_timeout_ns = l->keepalive_timeout_ns;
+        if (l->age_max_ns != 0) { /* not all that began together end together */
+            uint64_t tenth_ns = l->age_max_ns / 10;
+            conn->age_due_ns = now_ns + oak_prng_between(&server->prng, l->age_max_ns - tenth_ns,
+                                                         l->age_max_ns + tenth_ns);
+        }
     }
     text_copy(conn->peer, sizeof(conn->peer), peer_name != NULL ? peer_name : "");
     names_set(conn, peer_name);
@@ -210,6 +234,7 @@ void oak_rpc_conn_free(struct oak_rpc_conn *conn)
     conn->broken = conn->broken != 0 ? conn->broken : OAK_ECLOSED;
     rpc__conn_end_open(conn, OAK_RPC_UNAVAILABLE, "connection closed");
     rpc__conn_end_waiting(conn, OAK_RPC_UNAVAILABLE, "connection closed");
+    rpc__admit_forget(conn);
     OAK_ASSERT_EQ(conn->held_bytes, 0);
     OAK_ASSERT_EQ(conn->partial_bytes, 0);
     /* After want of memory in the midst of queueing a frame, nghttp2 (1.52) has freed the frame and
@@ -288,7 +313,9 @@ static void goodbye_append(struct oak_rpc_conn *conn, struct oak_buf *out)
         return; /* the peer speaks something else */
     }
     const char *reason = conn->guard.reason != NULL ? conn->guard.reason : "";
-    uint32_t code = conn->broken == OAK_ELIMIT ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR;
+    uint32_t code = conn->broken == OAK_ELIMIT    ? NGHTTP2_ENHANCE_YOUR_CALM
+                    : conn->broken == OAK_ECLOSED ? NGHTTP2_NO_ERROR
+                                                  : NGHTTP2_INTERNAL_ERROR;
     size_t size = strlen(reason);
     uint8_t frame[RPC_HTTP2_FRAME_HEAD_BYTES + 8] = {0};
     frame[2] = (uint8_t)(8 + size); /* reasons are short texts of ours */
@@ -337,8 +364,7 @@ void rpc__conn_unhold(struct oak_rpc_conn *conn, size_t size)
 
 /* -- bytes ------------------------------------------------------------------------------------- */
 
-/* Calls that asked to be looked at. A look may ask for another one. */
-static void ready_run(struct oak_rpc_conn *conn)
+void rpc__conn_looks(struct oak_rpc_conn *conn)
 {
     struct oak_list *node;
     while (conn->broken == 0 && (node = oak_list_pop(&conn->ready)) != NULL) {
@@ -359,7 +385,7 @@ int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, uint64_
     if (rc < 0) {
         break_by(conn, rc);
     }
-    ready_run(conn);
+    rpc__conn_looks(conn);
     conn->depth--;
     return conn->broken;
 }
@@ -390,7 +416,7 @@ void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out)
     size_t end = out->size + RPC_TAKE_BYTES;
     bool more = true;
     while (conn->broken == 0 && more) {
-        ready_run(conn);
+        rpc__conn_looks(conn);
         if (conn->server == NULL) {
             rpc__client_start(conn);
         }
@@ -422,105 +448,4 @@ bool oak_rpc_conn_done(const struct oak_rpc_conn *conn)
     }
     return nghttp2_session_want_read(conn->session) == 0 &&
            nghttp2_session_want_write(conn->session) == 0;
-}
-
-/* -- time -------------------------------------------------------------------------------------- */
-
-static void sooner(uint64_t *next_ns, uint64_t due_ns)
-{
-    if (*next_ns == 0 || due_ns < *next_ns) {
-        *next_ns = due_ns;
-    }
-}
-
-static void tick_deadlines(struct oak_rpc_conn *conn, uint64_t *next_ns)
-{
-    while (conn->deadlines.count > 0 && conn->deadlines.calls[0]->deadline_ns <= conn->now_ns) {
-        rpc__call_expire(conn->deadlines.calls[0]);
-    }
-    if (conn->deadlines.count > 0) {
-        sooner(next_ns, conn->deadlines.calls[0]->deadline_ns);
-    }
-}
-
-/* The peer is too slow with its preface or a block of headers. */
-static void tick_handshake(struct oak_rpc_conn *conn, uint64_t *next_ns)
-{
-    if (conn->begun_ns == 0) {
-        return;
-    }
-    uint64_t due_ns = conn->begun_ns + RPC_HANDSHAKE_NS;
-    if (due_ns <= conn->now_ns) {
-        conn->guard.reason = "too_slow";
-        rpc__conn_break(conn, OAK_ELIMIT);
-    } else {
-        sooner(next_ns, due_ns);
-    }
-}
-
-static void tick_keepalive(struct oak_rpc_conn *conn, uint64_t *next_ns)
-{
-    bool unused = conn->keepalive_calls_only && conn->open_count + conn->waiting_count == 0;
-    if (conn->keepalive_ns == 0 || (unused && conn->pinged_ns == 0)) {
-        return;
-    }
-    if (conn->pinged_ns != 0 && conn->heard_ns > conn->pinged_ns) {
-        conn->pinged_ns = 0; /* any bytes prove life */
-    }
-    if (conn->pinged_ns == 0 && conn->heard_ns + conn->keepalive_ns <= conn->now_ns) {
-        rpc__conn_check(conn, nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL));
-        conn->pinged_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
-        rpc__conn_wake(conn);
-    }
-    uint64_t due_ns = conn->pinged_ns != 0 ? conn->pinged_ns + conn->keepalive_timeout_ns
-                                           : conn->heard_ns + conn->keepalive_ns;
-    if (conn->pinged_ns != 0 && due_ns <= conn->now_ns) {
-        rpc__conn_break(conn, OAK_ECLOSED);
-    } else {
-        sooner(next_ns, due_ns);
-    }
-}
-
-static void tick_drain(struct oak_rpc_conn *conn, uint64_t *next_ns)
-{
-    if (conn->drain_ns == 0 || conn->drain_final) {
-        return;
-    }
-    uint64_t due_ns = conn->drain_ns + RPC_DRAIN_NS;
-    if (due_ns > conn->now_ns) {
-        sooner(next_ns, due_ns);
-        return;
-    }
-    conn->drain_final = true;
-    int32_t last = nghttp2_session_get_last_proc_stream_id(conn->session);
-    rpc__conn_check(conn, nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, last,
-                                                NGHTTP2_NO_ERROR, NULL, 0));
-    rpc__conn_wake(conn);
-}
-
-void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *next_ns)
-{
-    OAK_ASSERT_EQ(conn->depth, 0);
-    *next_ns = 0;
-    if (conn->broken != 0) {
-        return;
-    }
-    conn->now_ns = OAK_MAX(conn->now_ns, now_ns);
-    conn->depth++;
-    ready_run(conn);
-    tick_deadlines(conn, next_ns);
-    tick_handshake(conn, next_ns);
-    tick_keepalive(conn, next_ns);
-    tick_drain(conn, next_ns);
-    conn->depth--;
-}
-
-void rpc__conn_drain(struct oak_rpc_conn *conn)
-{
-    if (conn->drain_ns != 0 || conn->broken != 0) {
-        return;
-    }
-    conn->drain_ns = OAK_MAX(conn->now_ns, (uint64_t)1);
-    rpc__conn_check(conn, nghttp2_submit_shutdown_notice(conn->session));
-    rpc__conn_wake(conn);
 }

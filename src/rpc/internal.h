@@ -65,6 +65,14 @@
 #define RPC_PING_MIN_NS      (5 * RPC_SECOND_NS)
 #define RPC_PING_STRIKES_MAX 2u
 
+/* Clients whose rate of calls a server remembers, 16 bytes each; past it those that have been quiet
+ * longest are forgotten, whose buckets are nearest to full. */
+#define RPC_RATE_CLIENTS_MAX 32768u
+/* When to come again, to a call that was refused because too many are being worked on. */
+#define RPC_BUSY_PUSHBACK_NS (200 * 1000000u)
+/* So that sums of times don't overflow: a century. */
+#define RPC_AGE_MAX_NS (RPC_SECOND_NS * 86400 * 366 * 100)
+
 #define RPC_SECOND_NS ((uint64_t)1000000000)
 
 /* -- memory ------------------------------------------------------------------------------------ */
@@ -177,6 +185,7 @@ struct oak_rpc_call {
     bool cancelled : 1;   /* by us; `closed` follows */
     bool over_mark : 1;   /* more than the high mark was queued */
     bool finishing : 1;   /* server: the interceptors are being told of the status */
+    bool admitted : 1;    /* server: counted in the handlers of its connection and server */
     bool verdict_due : 1; /* client: an interceptor has ended it; `closed` follows */
     bool compress : 1;    /* messages sent from here on */
     bool pack_due : 1;    /* the last message in `out`, which begins at pack_at, is to be packed */
@@ -209,6 +218,7 @@ struct oak_rpc_call {
     struct oak_buf states;      /* of the interceptors, one behind the other */
     struct oak_rpc_follower following;
     struct oak_rpc_follower *followers;
+    struct oak_rpc_work *works; /* that may outlive it */
 };
 
 /* NULL: a stream of one of our connections. Else the call is not of our struct, and its table says
@@ -281,6 +291,24 @@ bool rpc__chain_sent(struct oak_rpc_call *call, size_t size);
 void rpc__chain_headers(struct oak_rpc_call *call);
 void rpc__chain_finish(struct oak_rpc_call *call, enum oak_rpc_code code);
 void rpc__chain_closed(struct oak_rpc_call *call, const struct oak_rpc_status *status);
+
+/* -- admit.c, rates.c: may one more call begin? ------------------------------------------------ */
+
+struct rpc_rates;
+
+/* 16 bytes of secret for the hash. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__rates_new(uint32_t per_second, uint32_t burst, const uint64_t key[2],
+                                struct rpc_rates **out);
+void rpc__rates_free(struct rpc_rates *rates);
+/* Take a token of the client. 0, or how long to wait for one. */
+uint64_t rpc__rates_take(struct rpc_rates *rates, struct oak_bytes client, uint64_t now_ns);
+uint64_t rpc__siphash(const uint64_t key[2], struct oak_bytes text);
+
+/* False: it was refused. */
+bool rpc__admit(struct oak_rpc_call *call);
+/* The call has ended; the connection ends, and works that go on are no longer its own. */
+void rpc__admit_end(struct oak_rpc_call *call);
+void rpc__admit_forget(struct oak_rpc_conn *conn);
 
 /* -- propagate.c: calls for the sake of others ------------------------------------------------- */
 
@@ -370,6 +398,8 @@ struct oak_rpc_conn {
     struct oak_list ready;
     uint32_t open_count;
     uint32_t waiting_count;
+    uint32_t handlers;          /* server: admitted calls, and `works` */
+    struct oak_rpc_work *works; /* whose calls have ended */
     struct rpc_deadlines deadlines;
     struct oak_buf out;     /* for oak_rpc_conn_take */
     struct oak_buf *gather; /* where a take in progress puts bytes */
@@ -377,10 +407,12 @@ struct oak_rpc_conn {
     size_t partial_bytes;   /* in `in` of its calls */
     size_t owed_bytes;      /* of the connection's window, kept back from the peer */
     uint64_t now_ns;
-    uint64_t heard_ns;  /* last bytes from the peer */
-    uint64_t begun_ns;  /* when the connection, and then a block of headers, began; 0: none open */
-    uint64_t pinged_ns; /* our PING is out since; 0: none */
-    uint64_t drain_ns;  /* first GOAWAY of a drain was submitted; 0: no drain */
+    uint64_t heard_ns;   /* last bytes from the peer */
+    uint64_t begun_ns;   /* when the connection, and then a block of headers, began; 0: none open */
+    uint64_t pinged_ns;  /* our PING is out since; 0: none */
+    uint64_t idle_ns;    /* server: no call has been open since */
+    uint64_t age_due_ns; /* server: when it is too old; 0: never */
+    uint64_t drain_ns;   /* first GOAWAY of a drain was submitted; 0: no drain */
     uint64_t keepalive_ns; /* 0: never */
     uint64_t keepalive_timeout_ns;
     bool keepalive_calls_only;
@@ -395,6 +427,7 @@ struct oak_rpc_conn {
     bool hurried;  /* client: the peer said that our PINGs are too many */
     bool going;    /* client: GOAWAY came, or ids ran out: start no more calls here */
     bool drain_final;
+    bool outlived;  /* it drains because of its age, or was idle */
     uint32_t depth; /* inside feed, take or tick */
     /* There may be something to take. May be NULL. */
     void (*wake)(void *user);
@@ -412,6 +445,8 @@ OAK_MUST_USE int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *p
                                const struct oak_rpc_options *options, const char *peer_name,
                                uint64_t now_ns, struct oak_rpc_conn **out);
 void rpc__conn_wake(struct oak_rpc_conn *conn);
+/* Look at the calls that asked for it. A look may ask for another one. */
+void rpc__conn_looks(struct oak_rpc_conn *conn);
 /* Append at most about RPC_TAKE_BYTES. */
 void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out);
 /* The connection can't go on for want of memory or by abuse. */
@@ -498,6 +533,9 @@ struct oak_rpc_server {
     uint32_t link_count;
     struct oak_timer grace;
     bool draining;
+    uint32_t handlers;       /* calls that are being worked on */
+    struct rpc_rates *rates; /* NULL: no limit */
+    struct oak_prng prng;    /* spreads the ages of connections */
 };
 
 const struct rpc_method *rpc__server_find(const struct oak_rpc_server *server,

@@ -100,6 +100,9 @@ void rpc__call_release(struct oak_rpc_call *call)
     uint32_t *count = call->waiting ? &conn->waiting_count : &conn->open_count;
     OAK_ASSERT_GT(*count, 0);
     (*count)--;
+    if (conn->open_count == 0) {
+        conn->idle_ns = conn->now_ns;
+    }
     if (pool->spare_count >= RPC_SPARE_CALLS_MAX) {
         call_free(call);
         return;
@@ -154,6 +157,7 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
     }
     if (server) {
         rpc__chain_closed(call, &status);
+        rpc__admit_end(call);
     }
     rpc__followers_tell(call);
 }

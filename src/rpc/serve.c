@@ -49,6 +49,17 @@ int oak_rpc_server_new(const struct oak_loop *loop, const struct oak_rpc_options
     }
     *server = (struct oak_rpc_server){
         .loop = loop, .options = rpc__options(options, true), .grace.fire = grace_over};
+    uint64_t secrets[3] = {1, 2, 3}; /* without a loop: of connections in tests and simulators */
+    if (loop != NULL) {
+        loop->entropy.fill(loop->entropy.user, secrets, sizeof(secrets));
+    }
+    oak_prng_init(&server->prng, secrets[2]);
+    const struct oak_rpc_limits *l = &server->options.limits;
+    if (l->rate_per_second > 0 &&
+        rpc__rates_new(l->rate_per_second, l->rate_burst, secrets, &server->rates) != 0) {
+        rpc__resize(server, 0);
+        return OAK_ENOMEM;
+    }
     rpc__pool_init(&server->pool);
     rpc__links_init(&server->links, loop);
     server->links.traffic = &server->traffic;
@@ -64,11 +75,13 @@ void oak_rpc_server_free(struct oak_rpc_server *server)
         return;
     }
     OAK_ASSERT_EQ(server->link_count, 0);
+    OAK_ASSERT_EQ(server->handlers, 0); /* all work must have ended */
     if (server->grace.running) {
         server->loop->timers.stop(server->loop->timers.user, &server->grace);
     }
     rpc__links_fini(&server->links);
     rpc__pool_fini(&server->pool);
+    rpc__rates_free(server->rates);
     for (size_t i = 0; i < server->method_count; i++) {
         const struct oak_rpc_method *method = &server->methods[i]->public;
         if (method->release != NULL) {

@@ -255,6 +255,9 @@ void rpc__server_dispatch(struct oak_rpc_call *call)
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
         return;
     }
+    if (!rpc__admit(call)) {
+        return;
+    }
     struct oak_rpc_verdict verdict;
     if (rpc__chain_start(call, &verdict) != 0) {
         verdict = (struct oak_rpc_verdict){OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory"};

@@ -97,19 +97,23 @@ static inline void inflate(struct attack *a, struct oak_bytes b)
     assert_int_equal(at, b.size);
 }
 
-/* Deliver; 0 or the first error. What comes back is kept. */
+/* What comes back is kept. */
+static inline void listen_to(struct attack *a)
+{
+    struct oak_bytes b;
+    while ((b = oak_rpc_conn_take(a->conn)).size > 0) {
+        assert_int_equal(oak_buf_append(&a->answer, b.data, b.size), 0);
+        inflate(a, b);
+    }
+}
+
+/* Deliver, and listen; 0 or the first error. */
 static inline int strike(struct attack *a)
 {
     int error = oak_rpc_conn_feed(a->conn, oak_buf_bytes(&a->out), a->now_ns);
     oak_buf_clear(&a->out);
-    for (;;) {
-        struct oak_bytes b = oak_rpc_conn_take(a->conn);
-        if (b.size == 0) {
-            return error;
-        }
-        assert_int_equal(oak_buf_append(&a->answer, b.data, b.size), 0);
-        inflate(a, b);
-    }
+    listen_to(a);
+    return error;
 }
 
 static inline bool answered(const struct attack *a, const char *text)
