@@ -45,7 +45,9 @@ CASES = {
 # A pair of programs, as the page names it: who calls, and who serves.
 PAIRS = [("oakum", "oakum"), ("oakum", "cpp"), ("cpp", "oakum"), ("oakum", "go"), ("go", "oakum")]
 NAMES = {"oakum": "Oakum", "cpp": "C++", "go": "Go"}
-TRANSPORTS = ("plain",)
+TRANSPORTS = ("plain", "tls")
+# Whom the server's certificate is for: not for the address that it is reached at.
+HOST = "interop.test"
 
 # What a program of the other side does not do, by its side and case: (reason, cases).
 LACKS = {
@@ -86,15 +88,35 @@ def program(kind, side):
     return path
 
 
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=TIMEOUT_S)
+
+
+def certificates(folder):
+    """A root, and a server's certificate of it. Gives the flags for a server and for a client."""
+    ca, key, cert = folder / "ca.pem", folder / "server.key", folder / "server.pem"
+    request, extensions = folder / "server.csr", folder / "extensions"
+    extensions.write_text(f"subjectAltName=DNS:{HOST}\n")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *curve, "-keyout", folder / "ca.key", "-out", ca, "-days", "2",
+            "-subj", "/CN=interop test root")
+    openssl("req", "-new", *curve, "-keyout", key, "-out", request, "-subj", "/CN=server")
+    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", folder / "ca.key",
+            "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", cert)
+    return (["--use_tls=true", f"--tls_cert_file={cert}", f"--tls_key_file={key}"],
+            ["--use_tls=true", "--use_test_ca=true", f"--ca_file={ca}",
+             f"--server_host_override={HOST}"])
+
+
 class Server:
     """A server that was started, and the port it said."""
 
-    def __init__(self, kind, folder):
+    def __init__(self, kind, folder, flags=()):
         self.log = folder / f"{kind}.log"
         env = dict(os.environ, GRPC_GO_LOG_SEVERITY_LEVEL="info")
         with open(self.log, "wb") as out:
-            self.process = subprocess.Popen([program(kind, "server"), "--port=0"], stdout=out,
-                                            stderr=out, env=env,
+            self.process = subprocess.Popen([program(kind, "server"), "--port=0", *flags],
+                                            stdout=out, stderr=out, env=env,
                                             preexec_fn=harness.die_with_parent)
         self.port = harness.until(self.find_port, f"{kind}'s server tells its port")
 
@@ -113,14 +135,20 @@ class Server:
         return self.process.wait(TIMEOUT_S)
 
 
+@pytest.fixture(name="tls_flags", scope="module")
+def fixture_tls_flags(tmp_path_factory):
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
 @pytest.fixture(scope="module")
-def server_of(tmp_path_factory):
+def server_of(tmp_path_factory, tls_flags):
     """Gives the server of a kind and transport, started once."""
     servers = {}
 
     def find(kind, transport):
         if (kind, transport) not in servers:
-            servers[kind, transport] = Server(kind, tmp_path_factory.mktemp(transport))
+            servers[kind, transport] = Server(kind, tmp_path_factory.mktemp(transport),
+                                              tls_flags[0] if transport == "tls" else ())
         return servers[kind, transport]
 
     yield find
@@ -141,10 +169,12 @@ def runs():
 
 
 @pytest.mark.parametrize("client,server,transport,case", runs())
-def test_interop(server_of, client, server, transport, case):
+def test_interop(server_of, tls_flags, client, server, transport, case):
     peer = server_of(server, transport)
     argv = [program(client, "client"), "--server_host=127.0.0.1", f"--server_port={peer.port}",
             f"--test_case={case}"]
+    if transport == "tls":
+        argv += tls_flags[1]
     if case.endswith("_soak"):
         argv += SOAK
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -171,8 +201,9 @@ Our gRPC library against the other implementations, by the cases of gRPC's offic
 as Debian has it, with a client and a server of ours on it (`tests/interop/peers`); Go is grpc-go's
 own interop client and server.
 
-`make test` runs the pairs of C and C++, `make interop-go` those with Go. Every "yes" is a test of
-`tests/test_interop.py` that passed; a number says below why the other side has no such case.
+`make test` runs the pairs of C and C++, `make interop-go` those with Go. Every "yes" is two tests
+of `tests/test_interop.py` that passed, over plain TCP and over TLS; a number says below why the
+other side has no such case.
 
 """
 

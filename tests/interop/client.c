@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.c: the cases of the interop test on our library.
  *
- *     interop_client --server_host=H --server_port=P --test_case=NAME [--soak_iterations=N ...]
+ *     interop_client --server_host=H --server_port=P --test_case=NAME [--use_tls --ca_file=F
+ *                    --server_host_override=NAME] [--soak_iterations=N ...]
  *
  * Ends with code 0 when the case passed; says on stderr what failed otherwise.
  */
@@ -536,6 +537,10 @@ int main(int argc, char **argv)
     struct interop_flag flags[] = {
         {"server_host", "localhost"},
         {"server_port", ""},
+        {"use_tls", "false"},
+        {"use_test_ca", "true"}, /* the same: no other is taken */
+        {"ca_file", ""},
+        {"server_host_override", ""},
         {"test_case", ""},
         {"soak_iterations", "10"},
         {"soak_request_size", "271828"},
@@ -551,6 +556,9 @@ int main(int argc, char **argv)
             client_open(&client);
             cases[i].run(&client);
             client_close(&client);
+            oak_os_loop_stop(client.os);
+            oak_os_loop_run(client.os); /* what the channel has to say at its end */
+            interop_net_close(&client.net);
             oak_os_loop_free(client.os);
             return 0;
         }

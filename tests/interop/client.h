@@ -8,7 +8,7 @@
 
 struct client {
     struct oak_os_loop *os;
-    const struct oak_loop *loop;
+    struct interop_net net;
     struct oak_rpc_subchannel *channel;
     const struct interop_flag *flags;
     char address[256];

@@ -2,6 +2,22 @@
 /* flight.c: calls that wait: see client.h. */
 #include "tests/interop/client.h"
 
+static void loop_open(struct client *client)
+{
+    const char *name = interop_text(client->flags, "server_host_override");
+    struct oak_tls_options tls = {
+        .role = OAK_TLS_CLIENT,
+        .material.ca.file = interop_text(client->flags, "ca_file"),
+        .server_name = name[0] != '\0' ? name : interop_text(client->flags, "server_host"),
+        .report = interop_report,
+    };
+    if (oak_os_loop_new(&client->os) != 0) {
+        interop_fail("no loop");
+    }
+    interop_net_open(&client->net, oak_os_loop_port(client->os),
+                     interop_true(client->flags, "use_tls") ? &tls : NULL);
+}
+
 void client_open(struct client *client)
 {
     const struct oak_rpc_subchannel_options options = {
@@ -10,12 +26,10 @@ void client_open(struct client *client)
              interop_text(client->flags, "server_host"),
              interop_text(client->flags, "server_port"));
     if (client->os == NULL) {
-        if (oak_os_loop_new(&client->os) != 0) {
-            interop_fail("no loop");
-        }
-        client->loop = oak_os_loop_port(client->os);
+        loop_open(client);
     }
-    int error = oak_rpc_subchannel_new(client->loop, client->address, &options, &client->channel);
+    int error =
+        oak_rpc_subchannel_new(&client->net.loop, client->address, &options, &client->channel);
     if (error != 0) {
         interop_fail("no channel: %s", oak_error_text(error));
     }

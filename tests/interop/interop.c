@@ -65,6 +65,35 @@ long interop_number(const struct interop_flag *flags, const char *name)
     return number;
 }
 
+void interop_report(void *user, const char *peer, int error, const char *text)
+{
+    (void)user;
+    fprintf(stderr, "%s: %s: %s\n", peer, oak_error_text(error), text);
+}
+
+void interop_net_open(struct interop_net *net, const struct oak_loop *loop,
+                      const struct oak_tls_options *options)
+{
+    struct oak_errbuf e = {{0}};
+    *net = (struct interop_net){.loop = *loop};
+    if (options == NULL) {
+        return;
+    }
+    if (oak_tls_new(options, &net->tls, &e) != 0) {
+        interop_fail("%s", e.text);
+    }
+    if (oak_tls_net_new(net->tls, loop, NULL, NULL, &net->net) != 0) {
+        interop_fail("no network");
+    }
+    net->loop.net = *oak_tls_net_port(net->net);
+}
+
+void interop_net_close(struct interop_net *net)
+{
+    oak_tls_net_free(net->net);
+    oak_tls_free(net->tls);
+}
+
 void interop_payload(Grpc__Testing__Payload *payload, size_t size)
 {
     grpc__testing__payload__init(payload);

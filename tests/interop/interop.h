@@ -9,6 +9,7 @@
 
 #include "os/os.h"
 #include "oakum/rpc.h"
+#include "oakum/tls.h"
 
 #include <test.pb-c.h>
 
@@ -27,6 +28,17 @@ bool interop_flags_read(struct interop_flag *flags, size_t count, int argc, char
 const char *interop_text(const struct interop_flag *flags, const char *name);
 bool interop_true(const struct interop_flag *flags, const char *name);
 long interop_number(const struct interop_flag *flags, const char *name);
+
+/* The loop's network, or TLS over it (--use_tls): the same loop to whoever opens streams. */
+struct interop_net {
+    struct oak_loop loop;
+    struct oak_tls *tls;
+    struct oak_tls_net *net;
+};
+void interop_report(void *user, const char *peer, int error, const char *text);
+void interop_net_open(struct interop_net *net, const struct oak_loop *loop,
+                      const struct oak_tls_options *options);
+void interop_net_close(struct interop_net *net);
 
 /* So many zeros; `body` is to be freed. */
 void interop_payload(Grpc__Testing__Payload *payload, size_t size);

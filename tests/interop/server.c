@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server.c: grpc.testing.TestService on our library.
  *
- *     interop_server --port=0
+ *     interop_server --port=0 [--use_tls --tls_cert_file=F --tls_key_file=F]
  *
  * Prints "listening on PORT" once it serves; serves until SIGTERM or SIGINT.
  *
@@ -17,6 +17,7 @@
 struct server {
     struct oak_os_loop *os;
     const struct oak_loop *loop;
+    struct interop_net net;
     struct oak_rpc_server *rpc;
     struct oak_listener *listener;
     struct oak_after stop;
@@ -394,7 +395,15 @@ static void server_open(struct server *server, const struct interop_flag *flags,
     if (oak_os_loop_new(&server->os) != 0) {
         interop_fail("no loop");
     }
-    server->loop = oak_os_loop_port(server->os);
+    const struct oak_tls_options tls = {
+        .role = OAK_TLS_SERVER,
+        .material.certificate.file = interop_text(flags, "tls_cert_file"),
+        .material.key.file = interop_text(flags, "tls_key_file"),
+        .report = interop_report,
+    };
+    interop_net_open(&server->net, oak_os_loop_port(server->os),
+                     interop_true(flags, "use_tls") ? &tls : NULL);
+    server->loop = &server->net.loop;
     const struct oak_net *net = &server->loop->net;
     if (oak_rpc_server_new(server->loop, &options, &server->rpc) != 0 ||
         oak_os_loop_on_signal(server->os, signalled, server) != 0) {
@@ -411,7 +420,8 @@ static void server_open(struct server *server, const struct interop_flag *flags,
 
 int main(int argc, char **argv)
 {
-    struct interop_flag flags[] = {{"port", "0"}};
+    struct interop_flag flags[] = {
+        {"port", "0"}, {"use_tls", "false"}, {"tls_cert_file", ""}, {"tls_key_file", ""}};
     if (!interop_flags_read(flags, OAK_COUNT_OF(flags), argc, argv)) {
         return 2;
     }
@@ -422,6 +432,7 @@ int main(int argc, char **argv)
     const struct oak_net *net = &server.loop->net;
     net->listener_close(net->user, server.listener);
     oak_rpc_server_free(server.rpc);
+    interop_net_close(&server.net);
     oak_os_loop_free(server.os);
     return 0;
 }
