@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import harness
-from test_chaos import Acks, assert_nothing_lost, leader_among, load
+from test_chaos import Acks, assert_nothing_lost, dump, leader_among, load
 from test_power_loss import flip, frames, last_segment
 
 FAST = ["--heartbeat-interval=20", "--election-timeout=200"]
@@ -161,6 +161,65 @@ def test_m04_a_member_whose_data_is_gone_is_not_taken_for_a_new_one(start_cluste
     others = [node for node in cluster.nodes if node is not victim]
     cluster.wait_healthy(others)
     cluster.etcdctl("put", "after", "all", endpoints=[others[0].endpoint])
+
+
+FORGOTTEN = "this member has forgotten promises"
+VOTES_AGAIN = "this member votes again"
+
+
+def test_m04_a_member_whose_data_is_gone_elects_nobody_with_one_that_remembers_it(
+        start_cluster, tmp_path):
+    """Its old log and the leader's made the majority: with an empty one it must not be a voter to
+    the third, who would elect without what they acknowledged."""
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    victim, absent = cluster.followers()
+    leader = cluster.leader()
+    harness.until(lambda: not any(os.path.exists(os.path.join(node.data_dir, "newborn"))
+                                  for node in cluster.nodes), "everybody has been born")
+    absent.kill()
+    killed_under_load(cluster, acks, [victim, leader])
+    shutil.rmtree(victim.data_dir)
+    absent.start(), victim.start()
+    assert victim.wait() == 1, victim.log_tail()
+    assert says(victim, "its data directory is new")
+    assert " leads in term" not in victim.log_text().rpartition("recovered: term 0")[2]
+    leader.start()
+    cluster.wait_healthy([leader, absent])
+    _, keys = dump(absent)
+    assert all(key in keys for key, *_ in acks.rows)
+
+
+def test_m04_a_member_whose_disk_is_an_older_one_has_no_vote_until_it_has_caught_up(
+        start_cluster, tmp_path):
+    """Yesterday's image of the disk, put back: what it voted and acknowledged since is forgotten,
+    and the others remember it."""
+    cluster = start_cluster(flags=FAST)
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    killed_under_load(cluster, acks, [victim], count=200)
+    shutil.copytree(victim.data_dir, tmp_path / "yesterday")
+    victim.start()
+    cluster.wait_healthy()
+    later = Acks(tmp_path / "later")
+    killed_under_load(cluster, later, [victim], count=200)
+    shutil.rmtree(victim.data_dir)
+    shutil.copytree(tmp_path / "yesterday", victim.data_dir)
+    victim.start()
+    harness.until(lambda: says(victim, VOTES_AGAIN), f"{victim} votes again")
+    log = victim.log_text()
+    assert log.count(FORGOTTEN) == 1 and log.index(FORGOTTEN) < log.index("has no vote now")
+    assert_nothing_lost(cluster, acks)
+    assert_nothing_lost(cluster, later)
+    # It counts again: with one of the others gone, the two elect and serve.
+    others = [node for node in cluster.nodes if node is not victim]
+    others[0].kill()
+    leader_among([victim, others[1]])
+    cluster.etcdctl("put", "after", "all", endpoints=[victim.endpoint])
+    # And a restart finds nothing that it forgot.
+    victim.restart()
+    cluster.wait_healthy([victim, others[1]])
+    assert victim.log_text().count(FORGOTTEN) == 1
 
 
 def test_m04_a_member_that_starts_late_for_the_first_time_is_a_new_one(start_cluster):

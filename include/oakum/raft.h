@@ -338,7 +338,12 @@ struct oak_raft_status {
     uint64_t first;   /* index of the oldest entry in memory; last + 1 when there is none */
     uint64_t last;    /* index of the newest entry */
     uint64_t last_term;
-    uint64_t durable;      /* index up to which this member's log is on disk */
+    uint64_t durable; /* index up to which this member's log is on disk */
+    /* What any later start finds, if the disk keeps what it has: this term or a higher one; in it
+     * this vote, if one was given, and the log up to this index at the least. */
+    uint64_t kept_term;
+    uint64_t kept_vote;
+    uint64_t kept_index;
     uint64_t transfer;     /* leader: to whom it hands over; 0: to nobody */
     uint64_t config_index; /* of the entry, or snapshot, that brought the configuration in force */
     bool in_doubt;         /* no votes until the log is known again; see the options */
@@ -491,6 +496,11 @@ OAK_RAFT_API bool oak_raft_term_at(const struct oak_raft *r, uint64_t index, uin
 /* A snapshot at `index` has been sent to `peer` whole (ok) or the sending has failed. */
 OAK_RAFT_API void oak_raft_snapshot_sent(struct oak_raft *r, uint64_t peer, uint64_t index,
                                          bool ok);
+
+/* It has turned out that this member may have promised more in an earlier life than it has now:
+ * from here on it is as one that was started `in_doubt`. A leader steps down; what was about to be
+ * promised is not. */
+OAK_RAFT_API void oak_raft_doubt(struct oak_raft *r);
 
 /* The connection to `peer` broke: what was in flight may be lost; go back to probing. */
 OAK_RAFT_API void oak_raft_unreachable(struct oak_raft *r, uint64_t peer);

@@ -72,6 +72,10 @@
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256
 #define OAK_MEMBER_BYTES_MAX (16 * OAK_KIB)
+/* Each member tells all others how far it has got, and writes down what they told, so often: what a
+ * disk has lost that was put back to a younger state than that may go unnoticed. A small write and
+ * a sync, by the worker. */
+#define OAK_NOTE_MS 5000
 /* Requests of clients that wait in one node for their commit. */
 #define OAK_PENDING_REQUESTS_MAX 65536
 /* Bytes of one chunk of a snapshot on the wire and in its file. */

@@ -115,6 +115,18 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
          s.log_damaged ? 1 : 0},
         {"oakum_in_doubt", G, "1: this member lost part of its log and does not vote.",
          s.raft.in_doubt ? 1 : 0},
+        {"oakum_forgot", G,
+         "1: this member's disk is an older one: it promises nothing until it has no vote.",
+         s.mute ? 1 : 0},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
+static int snapshot_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    const struct row list[] = {
         {"oakum_snapshots_sent_total", C, "Snapshots sent to members, and installed there.",
          (double)s.snapshots_sent},
         {"oakum_snapshot_sends_total", C, "Snapshots that this member has begun to send.",
@@ -380,6 +392,7 @@ static int identity_rows(struct oak_observe *o, struct oak_buf *out)
 int observe__metrics(struct oak_observe *o, struct oak_buf *out)
 {
     int error = raft_rows(o, out);
+    error = error != 0 ? error : snapshot_rows(o, out);
     error = error != 0 ? error : read_rows(o, out);
     error = error != 0 ? error : store_rows(o, out);
     error = error != 0 ? error : sync_histogram(o, out);

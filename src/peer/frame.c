@@ -163,6 +163,63 @@ static int chunk_decode(struct oak_reader *r, struct oak_peer_chunk *c)
     return r->failed || c->data.size > OAK_SNAPSHOT_CHUNK_BYTES_MAX ? OAK_EFORMAT : 0;
 }
 
+#define MEMORY_VALUES 5
+
+static uint8_t *memory_put(uint8_t *p, const struct oak_peer_memory *m)
+{
+    const uint64_t values[MEMORY_VALUES] = {m->number, m->run, m->term, m->vote, m->index};
+    return put_u64s(p, values, MEMORY_VALUES);
+}
+
+static struct oak_peer_memory memory_read(struct oak_reader *r)
+{
+    struct oak_peer_memory m;
+    m.number = oak_read_u64(r);
+    m.run = oak_read_u64(r);
+    m.term = oak_read_u64(r);
+    m.vote = oak_read_u64(r);
+    m.index = oak_read_u64(r);
+    return m;
+}
+
+/* seq, excused; u8 past, u8 of 1 told + 2 met, 6 zero bytes; the memories of me, of you, and the
+ * tale, each number, run, term, vote, index. */
+#define HELLO_BYTES (3 * 8 + 3 * MEMORY_VALUES * 8)
+
+static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
+{
+    uint8_t b[HELLO_BYTES] = {0};
+    oak_put_u64(b, h->seq);
+    oak_put_u64(b + 8, h->excused);
+    b[16] = (uint8_t)h->past;
+    b[17] = (uint8_t)((h->told ? 1 : 0) | (h->met ? 2 : 0));
+    uint8_t *p = memory_put(b + 24, &h->me);
+    p = memory_put(p, &h->of_you);
+    p = memory_put(p, &h->tale);
+    OAK_ASSERT(p == b + HELLO_BYTES);
+    return oak_buf_append(out, b, sizeof(b));
+}
+
+static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
+{
+    h->seq = oak_read_u64(r);
+    h->excused = oak_read_u64(r);
+    uint8_t past = oak_read_u8(r);
+    uint8_t flags = oak_read_u8(r);
+    h->told = (flags & 1) != 0;
+    h->met = (flags & 2) != 0;
+    (void)oak_read_bytes(r, 6);
+    h->me = memory_read(r);
+    h->of_you = memory_read(r);
+    h->tale = memory_read(r);
+    if (r->failed || past >= OAK_PEER_PAST_END_ || h->me.number == 0 ||
+        h->me.number == UINT64_MAX || h->of_you.number == UINT64_MAX) {
+        return OAK_EFORMAT;
+    }
+    h->past = (enum oak_peer_past)past;
+    return 0;
+}
+
 /* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, index, u8
  * flags, 3 zero bytes.  LOAD: sync_us, lag_us, u8 weary, u8 scarce, 2 zero bytes. */
 static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
@@ -195,6 +252,8 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
         oak_put_u64(b, f->u.chain.index);
         oak_put_u64(b + 8, f->u.chain.chain);
         return oak_buf_append(out, b, 16);
+    case OAK_PEER_HELLO:
+        return hello_encode(&f->u.hello, out);
     case OAK_PEER_LOAD:
         oak_put_u64(b, f->u.load.sync_us);
         oak_put_u64(b + 8, f->u.load.lag_us);
@@ -263,6 +322,8 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
         out->u.chain.index = oak_read_u64(r);
         out->u.chain.chain = oak_read_u64(r);
         break;
+    case OAK_PEER_HELLO:
+        return hello_decode(r, &out->u.hello);
     case OAK_PEER_LOAD:
         out->u.load.sync_us = oak_read_u64(r);
         out->u.load.lag_us = oak_read_u64(r);

@@ -146,6 +146,57 @@ static void chunks_acks_forwards_refusals_and_loads_come_back(void **state)
     oak_arena_fini(&arena);
 }
 
+static const struct oak_peer_frame hello = {
+    .kind = OAK_PEER_HELLO,
+    .u.hello = {.seq = 1,
+                .me = {.number = 2, .run = 3, .term = 4, .vote = 5, .index = 6},
+                .of_you = {.number = 7, .run = 8, .term = 9, .vote = 10, .index = 11},
+                .tale = {.number = 12, .run = 13, .term = 14, .vote = 15, .index = 16},
+                .told = true,
+                .past = OAK_PEER_WHOLE,
+                .excused = 17},
+};
+
+static int hello_decoded(struct oak_peer_frame in, struct oak_peer_frame *out)
+{
+    struct oak_arena arena;
+    struct oak_buf bytes = {0};
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    assert_int_equal(oak_peer_encode(&in, &bytes), 0);
+    int error = oak_peer_decode(oak_buf_bytes(&bytes), &arena, out);
+    oak_buf_fini(&bytes);
+    oak_arena_fini(&arena);
+    return error;
+}
+
+static void a_hello_comes_back_as_it_went(void **state)
+{
+    (void)state;
+    struct oak_peer_frame out;
+    assert_int_equal(hello_decoded(hello, &out), 0);
+    const struct oak_peer_hello *h = &out.u.hello;
+    assert_true(h->seq == 1 && h->told && !h->met && h->past == OAK_PEER_WHOLE && h->excused == 17);
+    assert_memory_equal(&h->me, &hello.u.hello.me, sizeof(h->me));
+    assert_memory_equal(&h->of_you, &hello.u.hello.of_you, sizeof(h->of_you));
+    assert_memory_equal(&h->tale, &hello.u.hello.tale, sizeof(h->tale));
+}
+
+static void a_hello_of_no_run_or_of_a_past_unheard_of_is_refused(void **state)
+{
+    (void)state;
+    struct oak_peer_frame in = hello, out;
+    in.u.hello.me.number = 0;
+    assert_int_equal(hello_decoded(in, &out), OAK_EFORMAT);
+    in.u.hello.me.number = UINT64_MAX; /* there is no next one */
+    assert_int_equal(hello_decoded(in, &out), OAK_EFORMAT);
+    in = hello;
+    in.u.hello.of_you.number = UINT64_MAX;
+    assert_int_equal(hello_decoded(in, &out), OAK_EFORMAT);
+    in = hello;
+    in.u.hello.past = OAK_PEER_PAST_END_;
+    assert_int_equal(hello_decoded(in, &out), OAK_EFORMAT);
+}
+
 static void a_chunk_without_a_sound_configuration_is_refused(void **state)
 {
     (void)state;
@@ -178,6 +229,8 @@ int main(void)
         cmocka_unit_test(every_cut_and_every_flip_is_refused),
         cmocka_unit_test(a_count_beyond_the_bytes_is_refused_before_it_is_allocated),
         cmocka_unit_test(chunks_acks_forwards_refusals_and_loads_come_back),
+        cmocka_unit_test(a_hello_comes_back_as_it_went),
+        cmocka_unit_test(a_hello_of_no_run_or_of_a_past_unheard_of_is_refused),
         cmocka_unit_test(a_chunk_without_a_sound_configuration_is_refused),
     };
     return cmocka_run_group_tests_name("peer/frame", tests, NULL, NULL);

@@ -27,6 +27,7 @@ enum oak_peer_kind {
     OAK_PEER_CHUNK_ACK = 5, /* how far the receiver of a snapshot has got */
     OAK_PEER_LOAD = 8,      /* how the sender fares; to its leader */
     OAK_PEER_CHAIN = 9,     /* a leader tells the running hash of its state at an index */
+    OAK_PEER_HELLO = 10,    /* who the sender is, and what it remembers of the receiver */
 };
 
 struct oak_peer_address {
@@ -83,6 +84,38 @@ struct oak_peer_chain {
     uint64_t chain; /* oak_store_state */
 };
 
+/* What is remembered of a member: which of its runs was the last one heard of, and what it had on
+ * disk for sure: this term or a higher one; in it this vote, if not 0, and the log up to this
+ * index. All zeros: it was never heard of. */
+struct oak_peer_memory {
+    uint64_t number; /* of the run, from 1 */
+    uint64_t run;    /* the boot of its frames */
+    uint64_t term;
+    uint64_t vote;
+    uint64_t index;
+};
+
+enum oak_peer_past {
+    OAK_PEER_SOUND,  /* it knows all that it has promised */
+    OAK_PEER_FORGOT, /* it doesn't, and promises nothing until it has no vote */
+    OAK_PEER_WHOLE,  /* it lost its vote because of that, and has caught up: it may have it again */
+    OAK_PEER_PAST_END_,
+};
+
+struct oak_peer_hello {
+    uint64_t seq;              /* rises within a run: what comes late is known from what is new */
+    struct oak_peer_memory me; /* the sender; its run is that of the frame */
+    struct oak_peer_memory of_you; /* what it remembers of the receiver */
+    /* What the receiver has told, and the sender has found in its own past; if `told`. */
+    struct oak_peer_memory tale;
+    bool told;
+    bool met; /* each remembers the other's run: nothing is asked for */
+    enum oak_peer_past past;
+    /* Not 0: the receiver, in its run of this number, has no vote in the group, as the sender found
+     * after it had heard that the receiver forgot. */
+    uint64_t excused;
+};
+
 struct oak_peer_frame {
     enum oak_peer_kind kind;
     struct oak_peer_address address;
@@ -94,6 +127,7 @@ struct oak_peer_frame {
         struct oak_peer_chunk_ack ack;
         struct oak_peer_load load;
         struct oak_peer_chain chain;
+        struct oak_peer_hello hello;
     } u;
 };
 

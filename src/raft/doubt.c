@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doubt.c: a member that has lost part of its log, but neither its term nor its vote.
  *
+ * (One that may have lost those too is in doubt as well, from oak_raft_doubt() on; but that alone
+ * is not enough for it: its host keeps it mute, see docs/internals/repair.md.)
+ *
  * What it acknowledges is true: it has it. What it must not do is vote with a log that is shorter
  * than what it acknowledged in an earlier life: that would elect a leader without committed
  * entries. So it neither votes nor campaigns, until its log holds all that it can have
@@ -69,6 +72,22 @@ void raft__doubt_check(struct oak_raft *r)
     }
     OAK_ASSERT(r->role == OAK_RAFT_FOLLOWER);
     *d = (struct raft__doubt){.lifted_due = true};
+}
+
+void oak_raft_doubt(struct oak_raft *r)
+{
+    if (raft__halted(r)) {
+        return;
+    }
+    raft__become_follower(r, r->term, 0);
+    r->doubt = (struct raft__doubt){.open = true};
+    r->grant_due = false;
+    r->verified = r->commit;
+    r->asked = 0;
+    r->acked = 0;
+    r->ack_due = false;
+    r->reply_first = 0;
+    r->reply_count = 0;
 }
 
 void raft__doubt_term(struct oak_raft *r)

@@ -290,6 +290,15 @@ int oak_raft_campaign(struct oak_raft *r)
     return raft__may_campaign(r) ? raft__campaign(r) : OAK_RAFT_EINVAL;
 }
 
+/* What can't be cut off any more in the term that is on disk. */
+static uint64_t kept_index(const struct oak_raft *r)
+{
+    if (r->role == OAK_RAFT_LEADER) {
+        return r->durable; /* a leader cuts nothing */
+    }
+    return OAK_MIN(r->hard_durable_term == r->term ? r->verified : r->commit, r->durable);
+}
+
 void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
 {
     *out = (struct oak_raft_status){
@@ -305,6 +314,9 @@ void oak_raft_status(const struct oak_raft *r, struct oak_raft_status *out)
         .last = raft__log_last(&r->log),
         .last_term = raft__log_last_term(&r->log),
         .durable = r->durable,
+        .kept_term = r->hard_durable_term,
+        .kept_vote = r->hard_durable_vote,
+        .kept_index = kept_index(r),
         .config_index = r->config_index,
         .transfer = r->transfer_to,
         .in_doubt = r->doubt.open,

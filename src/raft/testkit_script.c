@@ -26,6 +26,7 @@
  *   crash ID [WRITES [STEPS]]         lose memory, with so many writes (and steps of one) on disk
  *   start ID
  *   damage ID KEEP                    of a crashed node: its log behind KEEP is lost
+ *   doubt ID                          a node learns that it has forgotten promises
  *
  *   compact ID INDEX | snapshot FROM TO | sent FROM TO INDEX ok|failed | unreachable FROM TO
  *   step FROM->TO TYPE [term= index= logterm= commit= read= hint= hintterm= reject=1 doubtful=1
@@ -464,6 +465,9 @@ static bool run_node(struct script *s, struct kit_node *n, const struct words *w
     } else if (strcmp(verb, "sent") == 0) {
         oak_raft_snapshot_sent(n->r, word_number(w, 2, 0), word_number(w, 3, 0),
                                strcmp(w->w[4], "ok") == 0);
+        kit_take(&s->kit, n);
+    } else if (strcmp(verb, "doubt") == 0) {
+        oak_raft_doubt(n->r);
         kit_take(&s->kit, n);
     } else if (strcmp(verb, "unreachable") == 0) {
         oak_raft_unreachable(n->r, word_number(w, 2, 0));

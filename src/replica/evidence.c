@@ -56,7 +56,7 @@ void replica__halt_raft(struct oak_replica *r)
     struct oak_raft_evidence e;
     bool halted = oak_raft_evidence(r->raft, &e);
     OAK_ASSERT(halted);
-    if (replica__newborn_caught(r)) {
+    if (replica__newborn_caught(r, false)) {
         return; /* no fault of a program: the data directory is another one */
     }
     char text[640];

@@ -20,16 +20,16 @@ struct remote *replica__remote(struct oak_replica *r, uint64_t id)
     return NULL;
 }
 
-void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_peer_frame *frame)
+void replica__send_to(struct oak_replica *r, uint64_t to, uint64_t to_boot, bool bulk,
+                      struct oak_peer_frame *frame)
 {
-    const struct remote *remote = replica__remote(r, to);
     frame->address = (struct oak_peer_address){
         .cluster = r->options.cluster,
         .group = r->options.group,
         .from = r->options.id,
         .to = to,
         .boot = r->boot,
-        .to_boot = remote != NULL ? remote->boot : 0,
+        .to_boot = to_boot,
     };
     oak_buf_clear(&r->frame);
     if (oak_peer_encode(frame, &r->frame) != 0) {
@@ -39,25 +39,43 @@ void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_pee
     r->options.transport.send(r->options.transport.user, to, bulk, oak_buf_bytes(&r->frame));
 }
 
+void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_peer_frame *frame)
+{
+    const struct remote *remote = replica__remote(r, to);
+    replica__send_to(r, to, remote != NULL ? remote->boot : 0, bulk, frame);
+}
+
 static bool addressed(const struct oak_replica *r, const struct oak_peer_address *a)
 {
     return a->cluster == r->options.cluster && a->group == r->options.group &&
            a->to == r->options.id && a->from != r->options.id;
 }
 
+static void raft_handle(struct oak_replica *r, struct remote *remote,
+                        const struct oak_peer_frame *frame)
+{
+    if (!replica__hello_admits(r, remote, frame->address.boot)) {
+        return; /* as if lost */
+    }
+    replica__hello_note(r, remote, &frame->u.raft);
+    oak_raft_clock(r->raft, replica__now(r) / 1000);
+    int error = oak_raft_step(r->raft, &frame->u.raft);
+    if (error == OAK_RAFT_EHALTED) {
+        replica__halt_raft(r);
+    } else if (error != 0) {
+        oak_log(r->options.log, OAK_LOG_WARN, "a message of member %016llx was ignored: %s",
+                (unsigned long long)remote->id, oak_raft_error_text(error));
+    }
+}
+
 static void frame_handle(struct oak_replica *r, struct remote *remote, struct oak_peer_frame *frame)
 {
-    int error = 0;
     switch (frame->kind) {
     case OAK_PEER_RAFT:
-        oak_raft_clock(r->raft, replica__now(r) / 1000);
-        error = oak_raft_step(r->raft, &frame->u.raft);
-        if (error == OAK_RAFT_EHALTED) {
-            replica__halt_raft(r);
-        } else if (error != 0) {
-            oak_log(r->options.log, OAK_LOG_WARN, "a message of member %016llx was ignored: %s",
-                    (unsigned long long)remote->id, oak_raft_error_text(error));
-        }
+        raft_handle(r, remote, frame);
+        break;
+    case OAK_PEER_HELLO:
+        replica__hello_take(r, remote, frame);
         break;
     case OAK_PEER_FORWARD:
         replica__forward_take(r, remote, frame);

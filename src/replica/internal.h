@@ -10,6 +10,7 @@
 #include "peer/peer.h"
 #include "replica/gray.h"
 #include "replica/pace.h"
+#include "replica/past.h"
 #include "replica/replica.h"
 #include "snap/snap.h"
 
@@ -167,8 +168,24 @@ struct newborn {
     int error;
 };
 
+/* hello.c: how far a run of another member and this one know each other. */
+struct acquaintance {
+    uint64_t boot;   /* its run; 0: none yet */
+    uint64_t number; /* of that run, as it says */
+    uint64_t seq;    /* of its newest hello */
+    enum oak_peer_past past;
+    bool told;     /* it has told what it remembers of us, and we are content */
+    bool known;    /* it remembers this run of ours, durably */
+    bool accepted; /* we remember this run of it, durably */
+    struct oak_peer_memory tale;
+    uint64_t excused; /* its run of this number has no vote: to be told */
+};
+
 struct remote {
     uint64_t id;
+    struct acquaintance it;
+    bool knew;                                   /* it has remembered this run of ours before */
+    uint64_t hello_ns;                           /* when we said hello last; 0: never */
     uint64_t boot;                               /* of its last frame; 0: none yet */
     uint64_t forward_seq;                        /* the last forward taken from this run of it */
     struct remote_run runs[OAK_REMOTE_RUNS_MAX]; /* the others that were heard of last */
@@ -181,6 +198,30 @@ struct remote {
     unsigned sends;           /* that followed each other closely */
     uint64_t send_started_ns; /* the last one; 0: none yet */
     uint64_t send_after_ns;   /* no other before */
+};
+
+/* hello.c */
+struct memory {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct past past;
+    uint8_t slot[PAST_SLOT_BYTES]; /* the worker's while busy */
+    bool empty;                    /* there was nothing of this member when it started */
+    bool heard;       /* members that make a majority with this one have told what they remember */
+    bool excused;     /* it forgot, and has no vote: it may follow a leader */
+    bool busy;        /* the slot is away */
+    bool due;         /* to be written at once, */
+    bool changed;     /* or when the time for notes comes */
+    uint64_t seq;     /* of our last hello */
+    uint64_t note_ns; /* not before */
+    struct oak_peer_memory noted; /* what we had when we told all last */
+    int error;
+    /* amends.c: does a member that forgot have a vote still? */
+    struct oak_replica_request read;
+    bool asking;
+    uint64_t about;        /* whom */
+    uint64_t about_number; /* and which run of it */
 };
 
 /* Of how many applied entries the state's chain is remembered. */
@@ -259,6 +300,7 @@ struct oak_replica {
     struct installing installing;
     struct flushing flushing;
     struct newborn newborn;
+    struct memory memory;
 
     struct oak_arena apply_arena;
     struct oak_arena frame_arena;
@@ -301,9 +343,31 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e);
 int replica__newborn_begin(struct oak_replica *r, bool empty, struct oak_errbuf *e);
 /* OAK_EINUSE: the data directory is new, the member is not. */
 int replica__newborn_check(const struct oak_replica *r, struct oak_errbuf *e);
-/* The group remembers this member, and its data directory doesn't: then it must end. */
-bool replica__newborn_caught(struct oak_replica *r);
+/* The group remembers this member, and its data directory doesn't: then it must end. `empty`: there
+ * was nothing in it at this start, whoever was born in it. */
+bool replica__newborn_caught(struct oak_replica *r, bool empty);
 void replica__newborn_tick(struct oak_replica *r);
+
+/* hello.c */
+/* At start-up, before anything is said. `end`: what is found of the run before. */
+int replica__past_open(struct oak_replica *r, const struct past_run *end, bool empty,
+                       struct oak_errbuf *e);
+void replica__hello_take(struct oak_replica *r, struct remote *from,
+                         const struct oak_peer_frame *frame);
+/* May a message of the Raft core, of this run of it, be heard? Else a hello is due. */
+bool replica__hello_admits(struct oak_replica *r, struct remote *from, uint64_t boot);
+/* What a message of the core says of how far its sender is. */
+void replica__hello_note(struct oak_replica *r, const struct remote *from,
+                         const struct oak_raft_msg *m);
+void replica__hello_tick(struct oak_replica *r);
+void replica__hello_send(struct oak_replica *r, struct remote *to);
+/* What is remembered here has changed, and must not wait. */
+void replica__past_save(struct oak_replica *r);
+/* This member forgot, and has not been excused: it promises nothing. */
+bool replica__hello_mute(const struct oak_replica *r);
+
+/* amends.c: on a leader, members that forgot lose their vote, and get it again. */
+void replica__amends_tick(struct oak_replica *r);
 
 /* apply.c */
 void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count);
@@ -362,6 +426,8 @@ void replica__lease_settle(struct oak_replica *r);
 uint64_t replica__default_deadline(const struct oak_replica *r);
 
 /* members.c */
+bool replica__config_votes(const struct oak_raft_config *c, uint64_t id);
+bool replica__config_names(const struct oak_raft_config *c, uint64_t id);
 /* What the store holds as the configuration; an old one is given the one of its birth. */
 int replica__config_load(struct oak_replica *r);
 /* A snapshot was installed: the store tells what it brought. */
@@ -399,6 +465,9 @@ void replica__resign_tick(struct oak_replica *r);
 struct remote *replica__remote(struct oak_replica *r, uint64_t id);
 /* Encode and send: kind and body are set in `frame`, the address is filled here. */
 void replica__send(struct oak_replica *r, uint64_t to, bool bulk, struct oak_peer_frame *frame);
+/* ... to this run of it. */
+void replica__send_to(struct oak_replica *r, uint64_t to, uint64_t to_boot, bool bulk,
+                      struct oak_peer_frame *frame);
 
 /* writer.c */
 int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persist);

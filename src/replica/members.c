@@ -71,10 +71,15 @@ static bool ids_have(const uint64_t *ids, uint32_t count, uint64_t id)
     return false;
 }
 
-static bool is_member(const struct oak_raft_config *c, uint64_t id)
+bool replica__config_votes(const struct oak_raft_config *c, uint64_t id)
 {
-    return ids_have(c->voters, c->voter_count, id) || ids_have(c->learners, c->learner_count, id) ||
+    return ids_have(c->voters, c->voter_count, id) ||
            ids_have(c->voters_outgoing, c->voter_outgoing_count, id);
+}
+
+bool replica__config_names(const struct oak_raft_config *c, uint64_t id)
+{
+    return replica__config_votes(c, id) || ids_have(c->learners, c->learner_count, id);
 }
 
 struct remote *replica__remote_admit(struct oak_replica *r, uint64_t id)
@@ -88,7 +93,7 @@ struct remote *replica__remote_admit(struct oak_replica *r, uint64_t id)
         r->remote_count++;
     }
     for (size_t i = 0; i < r->remote_count && remote == NULL; i++) {
-        if (!is_member(oak_raft_config(r->raft), r->remotes[i].id)) {
+        if (!replica__config_names(oak_raft_config(r->raft), r->remotes[i].id)) {
             remote = &r->remotes[i];
         }
     }

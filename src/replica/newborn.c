@@ -84,12 +84,12 @@ int replica__newborn_check(const struct oak_replica *r, struct oak_errbuf *e)
                                 "with an empty data directory");
 }
 
-bool replica__newborn_caught(struct oak_replica *r)
+bool replica__newborn_caught(struct oak_replica *r, bool empty)
 {
-    if (r->newborn.open) {
+    if (r->newborn.open || empty) {
         replica__fatal(r, OAK_EINUSE, KNOWN ", and its id is");
     }
-    return r->newborn.open;
+    return r->newborn.open || empty;
 }
 
 static void gone_go(struct oak_task *task)
@@ -140,7 +140,7 @@ void replica__newborn_tick(struct oak_replica *r)
     n->go.run = gone_go;
     n->back.run = gone_back;
     if (is_published(r)) {
-        (void)replica__newborn_caught(r);
+        (void)replica__newborn_caught(r, false);
     } else if (!n->asking && r->leader_seen != 0) {
         n->read = (struct oak_replica_request){.done = looked};
         n->asking = oak_replica_read(r, &n->read) == 0;

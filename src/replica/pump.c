@@ -34,7 +34,7 @@ void replica__fatal(struct oak_replica *r, int error, const char *what)
 
 static void messages_send(struct oak_replica *r, const struct oak_raft_output *out)
 {
-    for (size_t i = 0; i < out->send_count; i++) {
+    for (size_t i = 0; i < out->send_count && !replica__hello_mute(r); i++) {
         OAK_ASSERT_NE(out->send[i].to, r->options.id);
         struct oak_peer_frame frame = {.kind = OAK_PEER_RAFT, .u.raft = out->send[i]};
         replica__send(r, out->send[i].to, false, &frame);
@@ -184,7 +184,7 @@ bool replica__idle(const struct oak_replica *r)
         sending = sending || r->sendings[i].busy;
     }
     return !oak_journal_busy(&r->log) && !sending && !r->receiving.busy && !r->installing.busy &&
-           !r->flushing.busy && !r->newborn.busy;
+           !r->flushing.busy && !r->newborn.busy && !r->memory.busy;
 }
 
 bool replica__close_check(struct oak_replica *r)

@@ -256,6 +256,21 @@ static void recovered_tell(const struct oak_replica *r, const struct oak_wal_gro
     }
 }
 
+/* The state that the run before this one has left, as far as it is known. */
+static struct past_run end_of(const struct oak_replica *r, const struct oak_wal_group *g,
+                              bool in_doubt)
+{
+    struct past_run end = {.last = oak_store_state(r->options.store)->applied};
+    if (g != NULL) {
+        end.term = g->term;
+        end.vote = g->vote;
+        end.last = OAK_MAX(end.last, g->last_index);
+    }
+    /* What the log lost it gets again, and votes no sooner. */
+    end.last = in_doubt ? PAST_ANY_INDEX : end.last;
+    return end;
+}
+
 int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
 {
     const struct oak_replica_options *o = &r->options;
@@ -287,12 +302,17 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
                          oak_journal_dir(r->journal));
     }
     if (error == 0) {
+        const struct past_run end = end_of(r, g, in_doubt);
+        bool empty = g == NULL;
         struct oak_wal_group rest = {0};
         if (lost) {
             rest = (struct oak_wal_group){.term = g->term, .vote = g->vote};
             g = &rest;
         }
         error = raft_start(r, g, in_doubt, state, e);
+        if (error == 0) {
+            error = replica__past_open(r, &end, empty, e);
+        }
         if (error == 0) {
             recovered_tell(r, g, state, in_doubt);
         }

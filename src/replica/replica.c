@@ -40,11 +40,13 @@ static void tick_fire(struct oak_timer *timer)
     replica__install_tick(r);
     replica__requests_expire(r);
     replica__newborn_tick(r);
+    replica__hello_tick(r);
     if (r->failed) {
         return;
     }
     replica__publish(r);
     replica__lease_settle(r);
+    replica__amends_tick(r);
     if (!r->installing.active) {
         bool more = false;
         error = oak_store_reclaim(r->options.store, RECLAIM_STEPS, &more);
@@ -110,6 +112,7 @@ static void defaults_fill(struct oak_replica_options *o)
         o->snapshot_sync_bytes != 0 ? o->snapshot_sync_bytes : OAK_SNAPSHOT_SYNC_BYTES_MAX;
     o->snapshot_send_rate =
         o->snapshot_send_rate != 0 ? o->snapshot_send_rate : OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX;
+    o->note_ms = o->note_ms != 0 ? o->note_ms : OAK_NOTE_MS;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
     o->log_tail_bytes = o->log_tail_bytes != 0 ? o->log_tail_bytes : OAK_LOG_TAIL_BYTES_MAX;
     o->log_held_bytes = o->log_held_bytes != 0 ? o->log_held_bytes : OAK_LOG_HELD_BYTES_MAX;
@@ -246,6 +249,8 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     struct gray_load load = gray_load_of(&r->meter, replica__now(r));
     out->sync_us = load.sync_us;
     out->lag_us = load.lag_us;
+    out->past = r->memory.past.state;
+    out->mute = replica__hello_mute(r);
     out->receiving = r->receiving.state != RECEIVING_NONE;
 }
 

@@ -25,6 +25,7 @@
 #include "journal/journal.h"
 #include "kv/kv.h"
 #include "oakum/raft.h"
+#include "peer/peer.h"
 #include "port/port.h"
 #include "store/store.h"
 
@@ -83,6 +84,8 @@ struct oak_replica_options {
     size_t uncommitted_bytes;
     size_t inflight_bytes;
     size_t log_bytes;
+    uint32_t
+        note_ms; /* between two times that all are told how far this member is; 0: OAK_NOTE_MS */
     bool keeps_leadership; /* however slow its disk or CPU is */
     bool waits_for_nobody; /* clients are never slowed for a follower */
     /* Of snapshots, 0 each for the limit of that name: bytes of a chunk, of a sender's window, sent
@@ -223,6 +226,8 @@ struct oak_replica_status {
     uint64_t scrub_ns;        /* the last one took; 0: none yet */
     bool log_damaged;         /* found by it, with nobody to repair it */
     bool disk_scarce;         /* the alarm NOSPACE: less than OAK_DISK_RESERVE_BYTES */
+    enum oak_peer_past past;  /* does it know what it has promised? */
+    bool mute;                /* it doesn't, and promises nothing for now */
     bool receiving;           /* a snapshot is coming into its file */
     bool installing;          /* one was taken and is not in the store yet */
 };

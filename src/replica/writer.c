@@ -61,7 +61,9 @@ int replica__log_add(struct oak_replica *r, const struct oak_raft_persist *persi
         const struct oak_wal_record record = {.type = OAK_WAL_DOUBT, .group = r->options.group};
         error = oak_journal_add(r->journal, &r->log, &record);
         oak_log(r->options.log, OAK_LOG_INFO,
-                "the log is known again: this member votes as before its disk was damaged");
+                r->memory.past.state == OAK_PEER_FORGOT
+                    ? "the log is known again: it holds all that the leader's does"
+                    : "the log is known again: this member votes as before its disk was damaged");
     }
     oak_journal_mark(r->journal, &r->log, persist->token, persist->must_sync);
     if (persist->must_sync) {

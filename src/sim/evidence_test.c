@@ -21,8 +21,11 @@ static void forge(struct scene *sc, int from, int to, struct oak_peer_frame *fra
 {
     struct node *n = &sc->s->nodes[to];
     struct oak_buf bytes = {0};
-    frame->address = (struct oak_peer_address){
-        .cluster = 77, .group = 1, .from = sc->s->nodes[from].id, .to = n->id, .boot = 99};
+    frame->address = (struct oak_peer_address){.cluster = 77,
+                                               .group = 1,
+                                               .from = sc->s->nodes[from].id,
+                                               .to = n->id,
+                                               .boot = sc->boots[from]};
     frame->u.raft.from = frame->kind == OAK_PEER_RAFT ? frame->address.from : frame->u.raft.from;
     assert_int_equal(oak_peer_encode(frame, &bytes), 0);
     oak_replica_receive(n->members[0].replica, oak_buf_bytes(&bytes));

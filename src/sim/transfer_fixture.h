@@ -43,6 +43,7 @@ struct scene {
     int frame_to[SCENE_FRAMES];
     size_t frame_count;
     bool record;
+    uint64_t boots[SCENE_NODES]; /* of the last frame that each has sent */
 };
 
 static struct scene *scene_of(struct world *w)
@@ -56,8 +57,8 @@ static void scene_deliver(struct world *w, int to, int from, int group, struct o
 {
     struct scene *sc = scene_of(w);
     struct node *n = &sc->s->nodes[to];
-    (void)from;
     (void)group;
+    sc->boots[from] = oak_get_u64(frame.data + 40);
     bool snap = frame.data[3] == OAK_PEER_CHUNK || frame.data[3] == OAK_PEER_CHUNK_ACK;
     if (sc->record && snap && sc->frame_count < SCENE_FRAMES) {
         sc->frame_to[sc->frame_count] = to;

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hello.c: members that meet tell each other what they remember of each other, before they promise
+ * anything.
+ *
+ * A member whose disk was put back to an older state, or replaced by a copy, has votes and
+ * acknowledgements to its name that it does not know. It can't see that; those who hold them can.
+ *
+ *     X, in a new run                              P, which remembers an earlier one
+ *     hello: I am run 8            ──────────▶
+ *                                  ◀──────────     hello: of you I remember run 7, term 5, index 90
+ *     that is in my past: run 7 ended
+ *     in term 5 at index 93
+ *     hello: you told me that      ──────────▶     remembers run 8 instead, durably
+ *                                  ◀──────────     hello: of you I remember run 8
+ *     hears what P's Raft core says
+ *
+ * Happy path   1 as above, in both directions, with each run of each member, once
+ *              2 messages of the Raft core between two runs are heard from then on, and not before;
+ *                and none at all before a majority, with this member, has told what it remembers
+ *              3 every note_ms each tells all others how far it has got: they remember that, at
+ *                once in memory, and with the next note's time on disk.
+ * Forgotten    1 what P remembers is not in X's past. X says so in its log, and to all; it is mute:
+ *                it hears and says nothing of the core's, so it promises nothing
+ *              2 its leader takes its vote from it, and tells it (amends.c)
+ *              3 it is in doubt (raft/doubt.c), follows, and catches up
+ *              4 it gets its vote again.
+ *              docs/internals/repair.md says why that is enough, and what it can't be enough for.
+ * A copy       P remembers a newer run of X while X still speaks: another process runs from a copy
+ *              of X's directory. X ends.
+ * Can fail     the disk: the process ends.
+ * Invariants   what P has told X that it remembers is on P's disk, when it is of X's present run.
+ * Thread       the loop's; the slot is the worker's while busy.
+ */
+#include "replica/internal.h"
+
+#include <stdio.h>
+
+#define PATH_BYTES_MAX 4096
+
+/* -- the file ---------------------------------------------------------------------------------- */
+
+static int path_make(const struct oak_replica *r, char *out)
+{
+    int size = snprintf(out, PATH_BYTES_MAX, "%s/past", r->options.dir);
+    return size < 0 || size >= PATH_BYTES_MAX ? OAK_EINVAL : 0;
+}
+
+static int slot_write(const struct oak_replica *r, struct oak_file *file)
+{
+    const struct oak_disk *disk = r->options.disk;
+    const uint8_t *slot = r->memory.slot;
+    uint64_t place = r->memory.past.seq % 2 * PAST_SLOT_BYTES;
+    int error = disk->write(disk->user, file, place, slot, PAST_SLOT_BYTES);
+    return error != 0 ? error : disk->sync(disk->user, file);
+}
+
+/* The slot, and which runs of others are on disk once it is. */
+static void slot_make(struct oak_replica *r)
+{
+    struct past *p = &r->memory.past;
+    p->seq++;
+    past_encode(p, r->memory.slot);
+    for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
+        p->memories[i].saving_run = p->memories[i].at.run;
+    }
+    r->memory.due = false;
+    r->memory.changed = false;
+}
+
+static void slot_saved(struct oak_replica *r)
+{
+    struct past *p = &r->memory.past;
+    for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
+        p->memories[i].saved_run = p->memories[i].saving_run;
+    }
+}
+
+static void save_go(struct oak_task *task)
+{
+    struct memory *m = OAK_CONTAINER_OF(task, struct memory, go);
+    const struct oak_replica_options *o = &m->replica->options;
+    struct oak_file *file = NULL;
+    char path[PATH_BYTES_MAX];
+    m->error = path_make(m->replica, path);
+    if (m->error == 0) {
+        m->error = o->disk->open(o->disk->user, path, OAK_FILE_WRITE, &file);
+    }
+    if (m->error == 0) {
+        m->error = slot_write(m->replica, file);
+        o->disk->close(o->disk->user, file);
+    }
+    o->loop->exec.post(o->loop->exec.user, &m->back);
+}
+
+static void accepted_tell(struct oak_replica *r);
+
+static void save_back(struct oak_task *task)
+{
+    struct memory *m = OAK_CONTAINER_OF(task, struct memory, back);
+    struct oak_replica *r = m->replica;
+    m->busy = false;
+    if (replica__close_check(r) || r->failed) {
+        return;
+    }
+    if (m->error != 0) {
+        replica__fatal(r, m->error, "writing what is remembered of the members");
+        return;
+    }
+    slot_saved(r);
+    accepted_tell(r);
+    if (m->due) {
+        replica__past_save(r);
+    }
+}
+
+void replica__past_save(struct oak_replica *r)
+{
+    struct memory *m = &r->memory;
+    m->due = true;
+    if (m->busy) {
+        return;
+    }
+    slot_make(r);
+    m->replica = r;
+    m->go.run = save_go;
+    m->back.run = save_back;
+    m->busy = true;
+    r->options.worker.post(r->options.worker.user, &m->go);
+}
+
+/* Two empty slots, so that no later write makes the file longer. */
+static int file_create(const struct oak_replica *r, const char *path, struct oak_file **file)
+{
+    static const uint8_t nothing[2 * PAST_SLOT_BYTES];
+    const struct oak_disk *disk = r->options.disk;
+    int error = disk->open(disk->user, path, OAK_FILE_CREATE, file);
+    if (error == 0) {
+        error = disk->write(disk->user, *file, 0, nothing, sizeof(nothing));
+    }
+    return error != 0 ? error : disk->sync_dir(disk->user, r->options.dir);
+}
+
+/* The newer of the slots that are whole, if one is. */
+static int slots_read(struct oak_replica *r, struct oak_file *file)
+{
+    const struct oak_disk *disk = r->options.disk;
+    struct past *best = &r->memory.past;
+    for (uint64_t i = 0; i < 2; i++) {
+        struct past found;
+        size_t got = 0;
+        int error = disk->read(disk->user, file, i * PAST_SLOT_BYTES, r->memory.slot,
+                               PAST_SLOT_BYTES, &got);
+        if (error != 0) {
+            return error;
+        }
+        if (got == PAST_SLOT_BYTES && past_decode(r->memory.slot, &found) &&
+            found.seq >= best->seq) {
+            *best = found;
+        }
+    }
+    return 0;
+}
+
+int replica__past_open(struct oak_replica *r, const struct past_run *end, bool empty,
+                       struct oak_errbuf *e)
+{
+    const struct oak_disk *disk = r->options.disk;
+    struct oak_file *file = NULL;
+    char path[PATH_BYTES_MAX];
+    r->memory.empty = empty;
+    int error = path_make(r, path);
+    if (error == 0) {
+        error = disk->open(disk->user, path, OAK_FILE_WRITE, &file);
+    }
+    if (error == OAK_ENOENT) {
+        error = file_create(r, path, &file);
+    } else if (error == 0) {
+        error = slots_read(r, file);
+    }
+    if (error == 0) {
+        past_begin(&r->memory.past, r->boot, end);
+        slot_make(r);
+        error = slot_write(r, file);
+        slot_saved(r);
+    }
+    if (file != NULL) {
+        disk->close(disk->user, file);
+    }
+    if (error != 0) {
+        return oak_fail(e, error, "what is remembered of the members, in %.900s/past: %s",
+                        r->options.dir, oak_error_text(error));
+    }
+    if (r->memory.past.state == OAK_PEER_FORGOT) {
+        oak_raft_doubt(r->raft);
+    }
+    return 0;
+}
+
+/* -- what is said ------------------------------------------------------------------------------ */
+
+static struct oak_peer_memory me(struct oak_replica *r)
+{
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    return (struct oak_peer_memory){
+        .number = past_present(&r->memory.past)->number,
+        .run = r->boot,
+        .term = status.kept_term,
+        .vote = status.kept_vote,
+        .index = status.kept_index,
+    };
+}
+
+static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t boot)
+{
+    const struct past_memory *of = past_find(&r->memory.past, to->id);
+    struct oak_peer_frame frame = {
+        .kind = OAK_PEER_HELLO,
+        .u.hello = {.seq = ++r->memory.seq, .me = me(r), .past = r->memory.past.state},
+    };
+    struct oak_peer_hello *h = &frame.u.hello;
+    if (of != NULL) {
+        h->of_you = of->at;
+    }
+    if (boot == to->it.boot) {
+        h->told = to->it.told;
+        h->met = to->it.accepted && to->it.known;
+        h->tale = to->it.tale;
+        h->excused = to->it.excused;
+    }
+    replica__send_to(r, to->id, boot, false, &frame);
+}
+
+void replica__hello_send(struct oak_replica *r, struct remote *to)
+{
+    const struct past_memory *of = past_find(&r->memory.past, to->id);
+    if (of != NULL && of->at.run != of->saved_run) {
+        return; /* it must not hear of what a crash may take: it does when that is durable */
+    }
+    to->hello_ns = replica__now(r);
+    hello_to(r, to, to->it.boot);
+}
+
+static void accepted_tell(struct oak_replica *r)
+{
+    for (size_t i = 0; i < r->remote_count; i++) {
+        struct remote *remote = &r->remotes[i];
+        const struct past_memory *of = past_find(&r->memory.past, remote->id);
+        if (!remote->it.accepted && of != NULL && remote->it.boot == of->saved_run) {
+            remote->it.accepted = true;
+            replica__hello_send(r, remote);
+        }
+    }
+}
+
+bool replica__hello_mute(const struct oak_replica *r)
+{
+    return r->memory.past.state == OAK_PEER_FORGOT && !r->memory.excused;
+}
+
+/* -- forgotten --------------------------------------------------------------------------------- */
+
+static void forgotten(struct oak_replica *r, const struct remote *from,
+                      const struct oak_peer_memory *told)
+{
+    struct memory *m = &r->memory;
+    if (replica__newborn_caught(r, m->empty)) {
+        return;
+    }
+    oak_log(r->options.log, OAK_LOG_ERROR,
+            "this member has forgotten promises: member %016llx remembers its run %llu, in term "
+            "%llu up to index %llu, and that is not in its data directory, which is an older state "
+            "of itself or a copy. It neither votes nor acknowledges until its leader has taken its "
+            "vote from it and given it back once it has caught up; that needs a majority without "
+            "it. Should that not come: remove it from the cluster, and add it again as a new "
+            "member with an empty data directory",
+            (unsigned long long)from->id, (unsigned long long)told->number,
+            (unsigned long long)told->term, (unsigned long long)told->index);
+    m->past.state = OAK_PEER_FORGOT;
+    m->excused = false;
+    oak_raft_doubt(r->raft);
+}
+
+/* Told of a run that this one does not follow. */
+static void number_raise(struct oak_replica *r, const struct oak_peer_memory *told)
+{
+    struct past_run *present = past_present(&r->memory.past);
+    if (told->number >= present->number && told->run != present->run) {
+        present->number = told->number + 1;
+        replica__past_save(r);
+    }
+}
+
+/* What it remembers of us. False: that ends this process. */
+static bool tale_take(struct oak_replica *r, struct remote *from,
+                      const struct oak_peer_memory *told)
+{
+    struct acquaintance *it = &from->it;
+    if (told->run == r->boot) {
+        it->told = it->known = from->knew = true;
+        return true;
+    }
+    if (from->knew && told->number >= past_present(&r->memory.past)->number) {
+        replica__fatal(r, OAK_EINUSE,
+                       "another process runs as this member, from a copy of its data directory");
+        return false;
+    }
+    if (r->memory.past.state != OAK_PEER_FORGOT && !past_covers(&r->memory.past, told)) {
+        forgotten(r, from, told);
+        replica__past_save(r);
+    }
+    if (r->failed) {
+        return false;
+    }
+    number_raise(r, told);
+    it->told = true;
+    it->tale = *told;
+    return true;
+}
+
+/* -- accepted ---------------------------------------------------------------------------------- */
+
+/* A row for what is remembered of it: of those of members, there are always enough. */
+static struct past_memory *row_of(struct oak_replica *r, uint64_t id)
+{
+    struct past *p = &r->memory.past;
+    struct past_memory *row = past_find(p, id);
+    row = row != NULL ? row : past_find(p, 0);
+    for (size_t i = 0; row == NULL && i < OAK_COUNT_OF(p->memories); i++) {
+        if (!replica__config_names(oak_raft_config(r->raft), p->memories[i].id)) {
+            row = &p->memories[i];
+        }
+    }
+    OAK_ASSERT(row != NULL);
+    if (row->id != id) {
+        *row = (struct past_memory){.id = id};
+    }
+    return row;
+}
+
+static bool same(const struct oak_peer_memory *a, const struct oak_peer_memory *b)
+{
+    return a->number == b->number && a->run == b->run && a->term == b->term && a->vote == b->vote &&
+           a->index == b->index;
+}
+
+/* It has a new run, and its past has all that we remember of the one before: remember this one. */
+static void accept(struct oak_replica *r, const struct remote *from, const struct oak_peer_hello *h)
+{
+    struct past_memory *row = row_of(r, from->id);
+    if (row->at.run == from->it.boot) {
+        bool renumbered = h->me.number > row->at.number;
+        row->at.number = OAK_MAX(row->at.number, h->me.number);
+        if (past_note(&row->at, h->me.term, h->me.vote, h->me.index)) {
+            r->memory.changed = true;
+        }
+        if (renumbered) {
+            replica__past_save(r);
+        }
+        return;
+    }
+    if (h->told && same(&h->tale, &row->at)) {
+        OAK_ASSERT_GT(h->me.number, row->at.number);
+        row->at = h->me;
+        row->at.run = from->it.boot;
+        replica__past_save(r);
+    }
+}
+
+/* -- heard ------------------------------------------------------------------------------------- */
+
+/* Does this hello come from the run that we speak with, or a newer one? Then it is that from now
+ * on. */
+static bool run_follow(struct oak_replica *r, struct remote *from, uint64_t boot,
+                       const struct oak_peer_hello *h)
+{
+    struct acquaintance *it = &from->it;
+    if (it->boot == boot) {
+        return true;
+    }
+    const struct past_memory *row = past_find(&r->memory.past, from->id);
+    bool remembered = row != NULL && row->at.run == boot;
+    if (row != NULL && !remembered && h->me.number <= row->at.number) {
+        return false;
+    }
+    *it = (struct acquaintance){.boot = boot, .accepted = remembered && row->saved_run == boot};
+    return true;
+}
+
+static bool may_ask(struct oak_replica *r, const struct remote *remote)
+{
+    uint64_t now = replica__now(r);
+    return remote->hello_ns == 0 || now - remote->hello_ns >= NS_A_MS * r->options.heartbeat_ms;
+}
+
+void replica__hello_take(struct oak_replica *r, struct remote *from,
+                         const struct oak_peer_frame *frame)
+{
+    const struct oak_peer_hello *h = &frame->u.hello;
+    uint64_t boot = frame->address.boot;
+    if (!run_follow(r, from, boot, h)) {
+        /* A late one of an earlier run; or its run is the one that has forgotten: tell it. */
+        if (may_ask(r, from)) {
+            from->hello_ns = replica__now(r);
+            hello_to(r, from, boot);
+        }
+        return;
+    }
+    struct acquaintance *it = &from->it;
+    bool for_us = frame->address.to_boot == r->boot;
+    bool first = it->seq == 0;
+    if (h->seq <= it->seq) {
+        return;
+    }
+    it->seq = h->seq;
+    it->number = h->me.number;
+    it->past = h->past;
+    bool before = it->told && it->known;
+    if (for_us && !tale_take(r, from, &h->of_you)) {
+        return;
+    }
+    if (for_us && h->excused == past_present(&r->memory.past)->number && replica__hello_mute(r)) {
+        r->memory.excused = true;
+        oak_log(r->options.log, OAK_LOG_WARN,
+                "this member has no vote now: it follows its leader, and gets what it lacks");
+    }
+    accept(r, from, h);
+    if (first || before != (it->told && it->known) || (!h->met && may_ask(r, from))) {
+        replica__hello_send(r, from);
+    }
+}
+
+/* -- what of the core is heard ----------------------------------------------------------------- */
+
+static bool majority_told(const struct oak_replica *r, const uint64_t *ids, uint32_t count)
+{
+    uint32_t told = 1; /* this member, or the one whose place it has no vote for */
+    for (uint32_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < r->remote_count; k++) {
+            told += r->remotes[k].id == ids[i] && r->remotes[k].it.told ? 1 : 0;
+        }
+    }
+    return told >= count / 2 + 1;
+}
+
+bool replica__hello_admits(struct oak_replica *r, struct remote *from, uint64_t boot)
+{
+    struct memory *m = &r->memory;
+    const struct oak_raft_config *c = oak_raft_config(r->raft);
+    m->heard = m->heard || (majority_told(r, c->voters, c->voter_count) &&
+                            majority_told(r, c->voters_outgoing, c->voter_outgoing_count));
+    const struct acquaintance *it = &from->it;
+    bool met = it->boot == boot && it->accepted && it->known;
+    if (!met && may_ask(r, from)) {
+        replica__hello_send(r, from);
+    }
+    return met && (m->heard || m->excused) && !replica__hello_mute(r);
+}
+
+void replica__hello_note(struct oak_replica *r, const struct remote *from,
+                         const struct oak_raft_msg *m)
+{
+    uint64_t vote = 0, index = 0;
+    switch (m->type) {
+    case OAK_RAFT_MSG_APPEND_REPLY:
+        index = m->doubtful ? 0 : m->index;
+        break;
+    case OAK_RAFT_MSG_VOTE_REPLY:
+        vote = r->options.id;
+        break;
+    case OAK_RAFT_MSG_VOTE:
+    case OAK_RAFT_MSG_APPEND:
+    case OAK_RAFT_MSG_HEARTBEAT:
+        vote = from->id;
+        break;
+    default:
+        return;
+    }
+    struct past_memory *row = past_find(&r->memory.past, from->id);
+    if (!m->reject && row != NULL && past_note(&row->at, m->term, vote, index)) {
+        r->memory.changed = true;
+    }
+}
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+/* It forgot, and has no vote any more: what it promised then binds nobody, so it begins anew. */
+static void whole_again(struct oak_replica *r)
+{
+    struct past *p = &r->memory.past;
+    oak_log(r->options.log, OAK_LOG_INFO,
+            "this member has caught up: it asks for the vote that it lost");
+    p->state = OAK_PEER_WHOLE;
+    r->memory.note_ns = 0; /* at once */
+    r->memory.noted = (struct oak_peer_memory){0};
+    p->runs[0] = *past_present(p);
+    p->run_count = 1;
+    replica__past_save(r);
+}
+
+static void state_follow(struct oak_replica *r)
+{
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    struct past *p = &r->memory.past;
+    bool votes = replica__config_votes(oak_raft_config(r->raft), r->options.id);
+    if (p->state == OAK_PEER_FORGOT && r->memory.excused && !status.in_doubt && !votes) {
+        whole_again(r);
+    } else if (p->state == OAK_PEER_WHOLE && votes && status.config_index <= status.commit) {
+        oak_log(r->options.log, OAK_LOG_INFO, "this member votes again");
+        p->state = OAK_PEER_SOUND;
+        replica__past_save(r);
+    }
+}
+
+static void notes_send(struct oak_replica *r)
+{
+    struct memory *m = &r->memory;
+    uint64_t now = replica__now(r);
+    if (now < m->note_ns) {
+        return;
+    }
+    m->note_ns = now + NS_A_MS * r->options.note_ms;
+    const struct oak_peer_memory at = me(r);
+    for (size_t i = 0; !same(&at, &m->noted) && i < r->remote_count; i++) {
+        struct remote *remote = &r->remotes[i];
+        if (remote->it.known && replica__config_names(oak_raft_config(r->raft), remote->id)) {
+            replica__hello_send(r, remote);
+        }
+    }
+    m->noted = at;
+    if (m->changed) {
+        replica__past_save(r);
+    }
+}
+
+void replica__hello_tick(struct oak_replica *r)
+{
+    state_follow(r);
+    notes_send(r);
+    for (size_t i = 0; i < r->remote_count; i++) {
+        struct remote *remote = &r->remotes[i];
+        bool met = remote->it.accepted && remote->it.known && !replica__hello_mute(r);
+        bool there =
+            remote->reachable || replica__config_names(oak_raft_config(r->raft), remote->id);
+        if (!met && there && may_ask(r, remote)) {
+            replica__hello_send(r, remote);
+        }
+    }
+}
