@@ -127,10 +127,13 @@ static enum got read_some(struct tls_stream *s, size_t *size)
         }
         switch (SSL_get_error(s->ssl, 0)) {
         case SSL_ERROR_WANT_READ:
-            if (s->in.size > 0) {
-                break; /* it has read something that was no data */
+            if (s->flooded) {
+                return GOT_ERROR;
             }
-            return GOT_NOTHING;
+            if (s->in.size == 0) {
+                return GOT_NOTHING;
+            }
+            break; /* it has read something that was no data */
         case SSL_ERROR_ZERO_RETURN:
             return GOT_END;
         default:

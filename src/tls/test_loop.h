@@ -11,6 +11,12 @@
 
 #define SECOND ((uint64_t)1000000000)
 
+/* Around memory that the fakes need: a test that fails allocations defines these. */
+#ifndef FAKE_HOLD
+#define FAKE_HOLD()    ((void)0)
+#define FAKE_RELEASE() ((void)0)
+#endif
+
 struct fake_stream {
     struct oak_stream base;
     struct fake_loop *loop;
@@ -117,7 +123,9 @@ static inline int fake_write(struct oak_stream *s, struct oak_bytes bytes)
     if (f->closing || f->close_now || f->peer_ended || f->error != 0) {
         return OAK_ECLOSED;
     }
+    FAKE_HOLD();
     int error = oak_buf_append(&f->queue, bytes.data, bytes.size);
+    FAKE_RELEASE();
     OAK_ASSERT_EQ(error, 0);
     f->was_full = f->was_full || f->blocked;
     return 0;
@@ -157,7 +165,9 @@ static inline struct fake_stream *fake_stream_new(struct fake_loop *loop)
                                               .pause = fake_pause,
                                               .close = fake_close,
                                               .peer_name = fake_peer_name};
+    FAKE_HOLD();
     struct fake_stream *f = calloc(1, sizeof(*f));
+    FAKE_RELEASE();
     OAK_ASSERT(f != NULL);
     OAK_ASSERT_LT(loop->stream_count, OAK_COUNT_OF(loop->streams));
     f->base.ops = &ops;
@@ -204,7 +214,9 @@ static inline bool fake_stream_move(struct fake_stream *f)
         return false;
     }
     size_t size = OAK_MIN(left, f->loop->piece);
+    FAKE_HOLD();
     uint8_t *copy = malloc(size); /* so that whoever keeps the bytes is found out */
+    FAKE_RELEASE();
     OAK_ASSERT(copy != NULL);
     memcpy(copy, f->queue.data + f->sent, size);
     f->sent += size;
