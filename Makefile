@@ -23,7 +23,7 @@ SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
         interop-go h2spec \
-        bench bench-raft bench-leases deps deps-test fresh clean install
+        bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
@@ -97,6 +97,10 @@ bench-raft: deps ## CPU for one entry in the Raft core, beside Debian's libraft
 	@tools/deps.sh bench || echo 'bench-raft: libraft-dev could not be installed' >&2
 	@tools/build.sh $(BUILD) bench_raft
 	@python3 tools/bench_raft.py $(BUILD)
+
+bench-rpc: deps-test ## an echo on our gRPC library, beside gRPC's C++ library
+	@tools/build.sh $(BUILD) bench_rpc_servers
+	@python3 tools/bench_rpc.py $(BUILD)
 
 bench-leases: deps-test all ## latency of one client's read: by lease, serializable, by read index
 	@python3 tools/bench_leases.py --seconds $(TIME)
