@@ -164,7 +164,7 @@ static void write_back(struct oak_task *task)
     if (replica__close_check(r) || r->failed) {
         return;
     }
-    if (v->error == OAK_EIO) {
+    if (v->error == OAK_EIO && !OAK_BUG(failed_write_survived)) {
         replica__fatal(r, v->error, "writing a snapshot");
         return;
     }

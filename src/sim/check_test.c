@@ -98,6 +98,77 @@ static void what_is_taken_back_is_seen(void **state)
     scene_end(sc);
 }
 
+/* -- ends -------------------------------------------------------------------------------------- */
+
+static struct oak_file *file_of(const struct oak_disk *d, const char *path)
+{
+    struct oak_file *file = NULL;
+    assert_int_equal(d->open(d->user, path, OAK_FILE_CREATE, &file), 0);
+    return file;
+}
+
+static void a_failed_call_excuses_only_the_end_that_it_causes(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(33);
+    struct node *n = &sc->s->nodes[sc->other];
+    struct sim_disk *disk = sc->s->world.machines[sc->other].disk;
+    const struct oak_disk *d = sim_disk_port(disk);
+    static const char log[] = "writing the log: input/output error";
+    static const char snapshot[] = "writing a snapshot: input/output error";
+    assert_false(sim__end_is_legal(n, OAK_EIO, log));
+    struct oak_file *file = file_of(d, "/node1/snap/x");
+    sim_disk_fail(disk, 1, 0);
+    assert_int_equal(d->sync(d->user, file), OAK_EIO);
+    d->close(d->user, file);
+    assert_true(sim__end_is_legal(n, OAK_EIO, snapshot));
+    assert_false(sim__end_is_legal(n, OAK_EIO, log));
+    assert_false(sim__end_is_legal(n, OAK_ECORRUPT, snapshot));
+    assert_false(sim__end_is_legal(n, OAK_ECORRUPTCLUSTER, "two leaders in one term: ..."));
+    assert_int_equal(sim__refusal(n, OAK_EIO, "/node1/snap: can't be synced"), SIM_REFUSAL_LATER);
+    assert_int_equal(sim__refusal(n, OAK_EIO, "/node1/wal: can't be synced"), SIM_REFUSAL_WRONG);
+    assert_int_equal(sim__refusal(n, OAK_ENOSPC, "/node1/snap: no space"), SIM_REFUSAL_WRONG);
+    scene_end(sc);
+}
+
+static void a_full_disk_excuses_a_refusal_and_no_end(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(34);
+    struct node *n = &sc->s->nodes[sc->other];
+    struct sim_disk *disk = sc->s->world.machines[sc->other].disk;
+    const struct oak_disk *d = sim_disk_port(disk);
+    struct oak_file *file = file_of(d, "/node1/wal/x");
+    sim_disk_fill(disk, 0);
+    assert_int_equal(d->write(d->user, file, 0, "x", 1), OAK_ENOSPC);
+    d->close(d->user, file);
+    sim_disk_empty(disk);
+    assert_false(sim__end_is_legal(n, OAK_ENOSPC, "writing the log: no space"));
+    assert_false(sim__end_is_legal(n, OAK_EIO, "writing the log: input/output error"));
+    assert_int_equal(sim__refusal(n, OAK_ENOSPC, "/node1/wal: no space"), SIM_REFUSAL_LATER);
+    assert_int_equal(sim__refusal(n, OAK_ENOSPC, "store: can't write /node1/store/store"),
+                     SIM_REFUSAL_WRONG);
+    scene_end(sc);
+}
+
+static void damage_excuses_a_refusal_that_names_it(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(35);
+    struct node *n = &sc->s->nodes[sc->other];
+    static const char store[] = "store: /node1/store/store belongs to group 2, not 1";
+    assert_int_equal(sim__refusal(n, OAK_ECORRUPT, "/node1/wal/1.wal: bad"), SIM_REFUSAL_WRONG);
+    n->rotten = 1u << SIM_DISK_STORE;
+    assert_int_equal(sim__refusal(n, OAK_ECORRUPT, "/node1/wal/1.wal: bad"), SIM_REFUSAL_WRONG);
+    assert_int_equal(sim__refusal(n, OAK_ECORRUPT, "store: /node1/store/store: bad"),
+                     SIM_REFUSAL_FOR_EVER);
+    assert_int_equal(sim__refusal(n, OAK_EINVAL, store), SIM_REFUSAL_WRONG);
+    n->misdirected = true;
+    assert_int_equal(sim__refusal(n, OAK_EINVAL, store), SIM_REFUSAL_FOR_EVER);
+    assert_false(sim__end_is_legal(n, OAK_ECORRUPT, "flushing the store: corrupt"));
+    scene_end(sc);
+}
+
 /* -- limits ------------------------------------------------------------------------------------ */
 
 static void each_limit_is_looked_at(void **state)
@@ -276,6 +347,9 @@ int main(void)
         cmocka_unit_test(another_entry_at_an_applied_index_is_seen),
         cmocka_unit_test(a_store_of_another_term_is_seen),
         cmocka_unit_test(what_is_taken_back_is_seen),
+        cmocka_unit_test(a_failed_call_excuses_only_the_end_that_it_causes),
+        cmocka_unit_test(a_full_disk_excuses_a_refusal_and_no_end),
+        cmocka_unit_test(damage_excuses_a_refusal_that_names_it),
         cmocka_unit_test(each_limit_is_looked_at),
         cmocka_unit_test(what_is_in_flight_is_looked_at),
         cmocka_unit_test(a_key_that_one_node_alone_has_is_seen),

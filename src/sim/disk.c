@@ -474,5 +474,6 @@ void sim_disk_crash(struct sim_disk *d)
     sim_disk_heal(d);
     d->full = full;
     d->died = false;
-    d->broken = false;
+    memset(d->io_failed_ns, 0, sizeof(d->io_failed_ns));
+    memset(d->full_failed_ns, 0, sizeof(d->full_failed_ns));
 }

@@ -20,6 +20,18 @@ enum sim_disk_call {
     SIM_DISK_CALLS,
 };
 
+/* Files by what is in them. */
+enum sim_disk_part {
+    SIM_DISK_WAL,
+    SIM_DISK_SNAP,
+    SIM_DISK_STORE,
+    SIM_DISK_REST,
+    SIM_DISK_PARTS,
+};
+
+/* Which of them a path, or a text with a path in it, names. */
+enum sim_disk_part sim_disk_part_of(const char *path);
+
 /* Power is cut at the count-th call of a kind whose path has `part` in it: before it has had any
  * effect, or behind its whole effect. */
 struct sim_disk_trap {
@@ -53,8 +65,9 @@ void sim_disk_fill(struct sim_disk *d, size_t room);
 void sim_disk_empty(struct sim_disk *d);
 /* No fault is set any more; what is damaged stays damaged. */
 void sim_disk_heal(struct sim_disk *d);
-/* A call has failed with OAK_EIO or OAK_ENOSPC since the last power cut: the process may end. */
-bool sim_disk_broken(const struct sim_disk *d);
+/* When a call on a file of this part first failed with OAK_EIO, or OAK_ENOSPC, since the power was
+ * cut last: the world's time; 0: none has. */
+uint64_t sim_disk_failed_ns(const struct sim_disk *d, int error, enum sim_disk_part part);
 
 /* What became certain before `before_ns` is damaged: a bit of it is turned, or (`misdirected`) a
  * sector of the same kind of file, as well formed as it is, stands in its place. `part` chooses the

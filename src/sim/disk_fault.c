@@ -41,6 +41,21 @@ static bool counted_down(unsigned *count)
     return *count == 0;
 }
 
+enum sim_disk_part sim_disk_part_of(const char *path)
+{
+    return strstr(path, "/wal") != NULL     ? SIM_DISK_WAL
+           : strstr(path, "/snap") != NULL  ? SIM_DISK_SNAP
+           : strstr(path, "/store") != NULL ? SIM_DISK_STORE
+                                            : SIM_DISK_REST;
+}
+
+/* The first one counts. */
+static void failed_note(const struct sim_disk *d, uint64_t *failed_ns, const char *path)
+{
+    uint64_t *at = &failed_ns[sim_disk_part_of(path)];
+    *at = *at == 0 ? d->world->now_ns : *at;
+}
+
 enum fate disk__fate(struct sim_disk *d, enum sim_disk_call call, const char *path, size_t grows)
 {
     enum fate fate = death(d, call, path);
@@ -54,12 +69,12 @@ enum fate disk__fate(struct sim_disk *d, enum sim_disk_call call, const char *pa
         fails = counted_down(&d->writes_fail);
     }
     if (fails) {
-        d->broken = true;
+        failed_note(d, d->io_failed_ns, path);
         return FATE_FAILS;
     }
     if (d->full && (grows > d->room || (call == SIM_DISK_CREATE && d->room == 0))) {
         d->room = 0;
-        d->broken = true;
+        failed_note(d, d->full_failed_ns, path);
         return FATE_FULL;
     }
     d->room -= d->full ? grows : 0;
@@ -135,9 +150,10 @@ void sim_disk_heal(struct sim_disk *d)
     d->writes_fail = 0;
 }
 
-bool sim_disk_broken(const struct sim_disk *d)
+uint64_t sim_disk_failed_ns(const struct sim_disk *d, int error, enum sim_disk_part part)
 {
-    return d->broken;
+    OAK_ASSERT(error == OAK_EIO || error == OAK_ENOSPC);
+    return error == OAK_EIO ? d->io_failed_ns[part] : d->full_failed_ns[part];
 }
 
 /* -- rot --------------------------------------------------------------------------------------- */

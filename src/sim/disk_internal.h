@@ -69,7 +69,9 @@ struct sim_disk {
     unsigned writes_fail;
     bool full;
     size_t room; /* bytes that may be added while it is full */
-    bool broken; /* a call has failed, other than by the machine's death */
+    /* When the first call on each part failed, since the last power cut; 0: none has. */
+    uint64_t io_failed_ns[SIM_DISK_PARTS];
+    uint64_t full_failed_ns[SIM_DISK_PARTS];
 };
 
 /* What becomes of a call. */

@@ -117,7 +117,8 @@ static void damage(struct sim *s, const struct fault *f, struct oak_prng *p, boo
     const char *path = sim_disk_rot(machine_of(s, n)->disk, p, part,
                                     s->world.now_ns - ROT_AGE_MS * SIM_MS, misdirected);
     if (path != NULL) {
-        n->rotten = true;
+        n->rotten |= 1u << sim_disk_part_of(path);
+        n->misdirected = n->misdirected || misdirected;
         sim__fault_tell(s, f->kind, f->id, "%s in %s of n%d",
                         misdirected ? "a sector is overwritten by another" : "a bit turns", path,
                         n->index + 1);

@@ -60,11 +60,14 @@ struct node {
     struct oak_journal *journal;
     struct member *members; /* one a group */
     bool up;
-    bool fatal;  /* a replica has asked for the process' end */
-    bool held;   /* it stays down until it is let go */
-    bool rotten; /* damage was done to its disk: it may refuse to start, and then stays down */
-    bool dead;   /* it has refused */
-    int open;    /* replicas that are not closed yet */
+    bool fatal; /* a replica has asked for the process' end */
+    bool held;  /* it stays down until it is let go */
+    /* Damage was done to these parts of its disk, as bits: it may refuse to start, and then stays
+     * down. */
+    unsigned rotten;
+    bool misdirected; /* by a sector of another file */
+    bool dead;        /* it has refused */
+    int open;         /* replicas that are not closed yet */
     struct oak_log log;
 };
 
@@ -338,6 +341,19 @@ void sim__node_look(struct node *n, int group);
 void sim__node_fini(struct node *n);
 /* The node's member of the first group. */
 struct member *sim__first(struct sim *s, int node);
+
+/* ending.c */
+/* A replica asks for its process' end, or a start fails: does what was done to its disk explain it?
+ */
+bool sim__end_is_legal(const struct node *n, int error, const char *text);
+enum sim_refusal {
+    SIM_REFUSAL_WRONG,
+    SIM_REFUSAL_LATER,    /* another start may go well */
+    SIM_REFUSAL_FOR_EVER, /* its disk is damaged */
+};
+enum sim_refusal sim__refusal(const struct node *n, int error, const char *text);
+/* After each event of a node that is up: does it go on where it must have ended? */
+void sim__end_look(struct node *n);
 
 /* clocks.c */
 void sim__clocks_draw(struct sim *s);

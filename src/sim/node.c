@@ -42,19 +42,12 @@ static void frame_send(void *user, uint64_t to, bool bulk, struct oak_bytes fram
     }
 }
 
-/* The process may end itself: its machine dies, or its disk has failed it. */
-static bool end_is_legal(const struct node *n, int error)
-{
-    return sim_disk_died(disk_of(n)) || sim_disk_broken(disk_of(n)) ||
-           (n->rotten && error == OAK_ECORRUPT);
-}
-
 static void on_fatal(void *user, int error, const char *text)
 {
     struct member *m = user;
     struct node *n = m->node;
     n->fatal = true;
-    if (!end_is_legal(n, error)) {
+    if (!sim__end_is_legal(n, error, text)) {
         sim__fail(n->sim, "%s ended itself: %s (%s)", m->name, text, oak_error_name(error));
     } else if (!sim_disk_died(disk_of(n))) {
         sim__tell(n->sim, "n%d ends itself: %s", n->index + 1, text);
@@ -341,11 +334,17 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
 static void start_failed(struct node *n, int error, const char *text)
 {
     struct sim *s = n->sim;
-    if (n->rotten && !sim_disk_died(disk_of(n)) && error == OAK_ECORRUPT) {
+    switch (sim__refusal(n, error, text)) {
+    case SIM_REFUSAL_FOR_EVER:
         sim__tell(s, "n%d refuses to start, and stays down: %s", n->index + 1, text);
         n->dead = true;
-    } else if (!end_is_legal(n, error)) {
-        sim__fail(s, "node %d can't start again: %s", n->index + 1, text);
+        break;
+    case SIM_REFUSAL_LATER:
+        break;
+    case SIM_REFUSAL_WRONG:
+        sim__fail(s, "node %d can't start again: %s (%s)", n->index + 1, text,
+                  oak_error_name(error));
+        break;
     }
     sim_disk_die(disk_of(n));
     machine_off(n);
@@ -394,6 +393,7 @@ void sim__node_look(struct node *n, int group)
         sim__node_crash(n);
         return;
     }
+    sim__end_look(n);
     if (group >= 0) {
         sim__check_step(&n->members[group]);
         return;

@@ -255,7 +255,9 @@ static void what_a_failed_sync_dropped_is_gone_though_the_next_one_succeeds(void
     sim_disk_fail(disk, 1, 0);
     assert_int_equal(d->write(d->user, file, 0, "n", 1), 0);
     assert_int_equal(d->sync(d->user, file), OAK_EIO);
-    assert_true(sim_disk_broken(disk));
+    assert_true(sim_disk_failed_ns(disk, OAK_EIO, SIM_DISK_REST) != 0);
+    assert_int_equal(sim_disk_failed_ns(disk, OAK_EIO, SIM_DISK_WAL), 0);
+    assert_int_equal(sim_disk_failed_ns(disk, OAK_ENOSPC, SIM_DISK_REST), 0);
     assert_int_equal(d->sync(d->user, file), 0);
     d->close(d->user, file);
     sim_disk_die(disk);
