@@ -52,3 +52,5 @@ def test_services_reflection_tells_of_all_services(start_cluster):
         assert wire.field(1, name) in answer
     answer = ask(node, REFLECTION, wire.field(4, b"grpc.health.v1.Health.Check"))
     assert b"grpc/health/v1/health.proto" in answer and b"HealthListResponse" in answer
+    answer = ask(node, REFLECTION, wire.field(4, b"etcdserverpb.KV.Put"))
+    assert b"PutRequest" in answer and b"KeyValue" in answer

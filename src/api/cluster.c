@@ -8,7 +8,7 @@
 
 static Etcdserverpb__Member *member_new(struct api_call *call, const struct oak_api_member *from)
 {
-    Etcdserverpb__Member *member = oak_arena_alloc(&call->arena, sizeof(*member));
+    Etcdserverpb__Member *member = oak_arena_alloc(api__arena(call), sizeof(*member));
     if (member == NULL) {
         return NULL;
     }
@@ -59,18 +59,18 @@ static void list_ready(struct oak_replica_request *request, int error,
     api__answer(call, &response.base);
 }
 
-static void list_handle(struct api_call *call)
+static void member_list(void *user, struct oak_stub_call *stub,
+                        const Etcdserverpb__MemberListRequest *request)
 {
-    const Etcdserverpb__MemberListRequest *list =
-        (const Etcdserverpb__MemberListRequest *)call->message;
-    if (list->linearizable) {
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call == NULL) {
+        return;
+    }
+    if (request->linearizable) {
         api__read(call, list_ready);
     } else {
         list_ready(&call->request, 0, NULL);
     }
 }
 
-const struct api_method api__cluster_methods[1] = {
-    {"etcdserverpb.Cluster", "MemberList", OAK_RPC_UNARY,
-     &etcdserverpb__member_list_request__descriptor, list_handle},
-};
+const struct etcdserverpb__cluster_handlers api__cluster = {.member_list = member_list};

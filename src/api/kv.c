@@ -39,26 +39,37 @@ static void write_propose(struct api_call *call, enum oak_kv_kind kind)
     if (error == 0) {
         call->request.done = write_done;
         call->request.deadline_ns = 0;
-        error = oak_replica_propose(replica, kind, call->bytes, &call->request);
+        error = oak_replica_propose(replica, kind, oak_stub_bytes(call->stub), &call->request);
     }
     if (error != 0) {
         api__fail(call, error);
     }
 }
 
-static void put_handle(struct api_call *call)
+static void put(void *user, struct oak_stub_call *stub, const Etcdserverpb__PutRequest *request)
 {
-    write_propose(call, OAK_KV_PUT);
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        write_propose(call, OAK_KV_PUT);
+    }
 }
 
-static void delete_handle(struct api_call *call)
+static void delete_range(void *user, struct oak_stub_call *stub,
+                         const Etcdserverpb__DeleteRangeRequest *request)
 {
-    write_propose(call, OAK_KV_DELETE);
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        write_propose(call, OAK_KV_DELETE);
+    }
 }
 
-static void compact_handle(struct api_call *call)
+static void compact(void *user, struct oak_stub_call *stub,
+                    const Etcdserverpb__CompactionRequest *request)
 {
-    write_propose(call, OAK_KV_COMPACT);
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        write_propose(call, OAK_KV_COMPACT);
+    }
 }
 
 static void range_ready(struct oak_replica_request *request, int error,
@@ -69,7 +80,7 @@ static void range_ready(struct oak_replica_request *request, int error,
     Etcdserverpb__RangeResponse *response = NULL;
     if (error == 0) {
         error = oak_kv_range(oak_replica_kv(call->api->options.replica),
-                             (const Etcdserverpb__RangeRequest *)call->message, &call->arena,
+                             (const Etcdserverpb__RangeRequest *)call->message, api__arena(call),
                              &response);
     }
     if (error != 0) {
@@ -79,13 +90,16 @@ static void range_ready(struct oak_replica_request *request, int error,
     }
 }
 
-static void range_handle(struct api_call *call)
+static void range(void *user, struct oak_stub_call *stub, const Etcdserverpb__RangeRequest *request)
 {
-    const Etcdserverpb__RangeRequest *range = (const Etcdserverpb__RangeRequest *)call->message;
-    int error = oak_kv_check_range(range);
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call == NULL) {
+        return;
+    }
+    int error = oak_kv_check_range(request);
     if (error != 0) {
         api__fail(call, error);
-    } else if (range->serializable) {
+    } else if (request->serializable) {
         range_ready(&call->request, 0, NULL);
     } else {
         api__read(call, range_ready);
@@ -100,7 +114,7 @@ static void txn_ready(struct oak_replica_request *request, int error,
     Etcdserverpb__TxnResponse *response = NULL;
     if (error == 0) {
         error = oak_kv_txn_read(oak_replica_kv(call->api->options.replica),
-                                (const Etcdserverpb__TxnRequest *)call->message, &call->arena,
+                                (const Etcdserverpb__TxnRequest *)call->message, api__arena(call),
                                 &response);
     }
     if (error != 0) {
@@ -110,11 +124,14 @@ static void txn_ready(struct oak_replica_request *request, int error,
     }
 }
 
-static void txn_handle(struct api_call *call)
+static void txn(void *user, struct oak_stub_call *stub, const Etcdserverpb__TxnRequest *request)
 {
-    const Etcdserverpb__TxnRequest *txn = (const Etcdserverpb__TxnRequest *)call->message;
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call == NULL) {
+        return;
+    }
     bool serializable = false;
-    if (!oak_kv_txn_is_read(txn, &serializable)) {
+    if (!oak_kv_txn_is_read(request, &serializable)) {
         write_propose(call, OAK_KV_TXN);
         return;
     }
@@ -129,13 +146,10 @@ static void txn_handle(struct api_call *call)
     }
 }
 
-#define SERVICE "etcdserverpb.KV"
-const struct api_method api__kv_methods[5] = {
-    {SERVICE, "Range", OAK_RPC_UNARY, &etcdserverpb__range_request__descriptor, range_handle},
-    {SERVICE, "Put", OAK_RPC_UNARY, &etcdserverpb__put_request__descriptor, put_handle},
-    {SERVICE, "DeleteRange", OAK_RPC_UNARY, &etcdserverpb__delete_range_request__descriptor,
-     delete_handle},
-    {SERVICE, "Txn", OAK_RPC_UNARY, &etcdserverpb__txn_request__descriptor, txn_handle},
-    {SERVICE, "Compact", OAK_RPC_UNARY, &etcdserverpb__compaction_request__descriptor,
-     compact_handle},
+const struct etcdserverpb__kv_handlers api__kv = {
+    .range = range,
+    .put = put,
+    .delete_range = delete_range,
+    .txn = txn,
+    .compact = compact,
 };

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void status_handle(struct api_call *call)
+static void answer_status(struct api_call *call)
 {
     const struct oak_api_options *o = &call->api->options;
     struct oak_replica_status status;
@@ -42,15 +42,8 @@ static void status_handle(struct api_call *call)
     api__answer(call, &response.base);
 }
 
-static void alarm_handle(struct api_call *call)
+static void answer_alarms(struct api_call *call)
 {
-    const Etcdserverpb__AlarmRequest *request = (const Etcdserverpb__AlarmRequest *)call->message;
-    if (request->action != ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET) {
-        call->answered = true;
-        oak_rpc_call_finish(call->rpc, OAK_RPC_UNIMPLEMENTED,
-                            "alarms can't be raised or cleared in this version");
-        return;
-    }
     Etcdserverpb__AlarmResponse response = ETCDSERVERPB__ALARM_RESPONSE__INIT;
     response.header = api__header_new(call);
     if (response.header == NULL) {
@@ -70,8 +63,30 @@ static void alarm_handle(struct api_call *call)
     api__answer(call, &response.base);
 }
 
-#define SERVICE "etcdserverpb.Maintenance"
-const struct api_method api__maintenance_methods[2] = {
-    {SERVICE, "Status", OAK_RPC_UNARY, &etcdserverpb__status_request__descriptor, status_handle},
-    {SERVICE, "Alarm", OAK_RPC_UNARY, &etcdserverpb__alarm_request__descriptor, alarm_handle},
+static void status(void *user, struct oak_stub_call *stub,
+                   const Etcdserverpb__StatusRequest *request)
+{
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        answer_status(call);
+    }
+}
+
+static void alarm(void *user, struct oak_stub_call *stub, const Etcdserverpb__AlarmRequest *request)
+{
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call == NULL) {
+        return;
+    }
+    if (request->action == ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET) {
+        answer_alarms(call);
+    } else {
+        oak_stub_finish(stub, OAK_RPC_UNIMPLEMENTED,
+                        "alarms can't be raised or cleared in this version");
+    }
+}
+
+const struct etcdserverpb__maintenance_handlers api__maintenance = {
+    .status = status,
+    .alarm = alarm,
 };

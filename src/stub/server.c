@@ -53,7 +53,9 @@ static void call_give_back(struct oak_stub_call *call)
         return;
     }
     oak_arena_reset(&call->arena);
-    oak_arena_reset(&call->scratch);
+    if (call->scratch.total > 0) {
+        oak_arena_reset(&call->scratch);
+    }
     call->data = NULL;
     call->handed = false;
     call->answered = false;
