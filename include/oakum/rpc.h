@@ -497,6 +497,8 @@ struct oak_rpc_request {
     bool idempotent;     /* made twice it does what it does once: it may be made again */
     enum oak_rpc_kind kind;
     uint64_t progress_ns; /* 0: the channel's */
+    /* How many attempts at the same came before: not 0, the server is told. A channel sets it. */
+    uint32_t previous_attempts;
     const struct oak_rpc_handler *handler;
     void *user;
 };

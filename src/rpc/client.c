@@ -16,7 +16,7 @@
 
 static int head_fill(struct oak_rpc_call *call, const struct oak_rpc_request *request)
 {
-    char path[256];
+    char path[256]; /* and other texts */
     int size = snprintf(path, sizeof(path), "/%s/%s", request->service, request->method);
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return OAK_ELIMIT;
@@ -27,6 +27,11 @@ static int head_fill(struct oak_rpc_call *call, const struct oak_rpc_request *re
         if (error == 0 && call->head.size > RPC_PAIRS_BYTES_MAX) {
             error = OAK_ELIMIT;
         }
+    }
+    if (error == 0 && request->previous_attempts > 0) {
+        size = snprintf(path, sizeof(path), "%u", request->previous_attempts);
+        error = rpc__pairs_add(&call->head, oak_bytes_str("grpc-previous-rpc-attempts"),
+                               oak_bytes(path, (size_t)size));
     }
     return error;
 }

@@ -125,7 +125,9 @@ void rpc__call_release(struct oak_rpc_call *call)
 
 static enum oak_rpc_reach reach_of(const struct oak_rpc_call *call)
 {
-    if (call->conn->server != NULL || (call->sent && !call->refused)) {
+    bool reached = call->sent && !call->refused;
+    if (call->conn->server != NULL || reached ||
+        call->verdict_due) { /* the last: not to be asked */
         return OAK_RPC_REACHED;
     }
     return call->sent ? OAK_RPC_REFUSED : OAK_RPC_UNSENT;
