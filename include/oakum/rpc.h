@@ -441,6 +441,9 @@ enum oak_rpc_subchannel_state {
 /* Texts, also those of `rpc`, are borrowed for as long as the subchannel. */
 struct oak_rpc_subchannel_options {
     struct oak_rpc_options rpc;
+    /* Where streams come from, borrowed; NULL: the loop's own network. tls.h makes encrypted ones.
+     */
+    const struct oak_net *net;
     const char *name;              /* whose address it is, where ends prove who they are; or NULL */
     uint64_t connect_timeout_ns;   /* 0: 1 s */
     uint64_t backoff_first_ns;     /* 0: 1 s */

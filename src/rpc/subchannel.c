@@ -199,7 +199,7 @@ static int connect_start(struct oak_rpc_subchannel *sub)
 {
     OAK_ASSERT(!sub->connecting && !sub->closing);
     OAK_ASSERT(sub->current->stream == NULL);
-    const struct oak_net *net = &sub->loop->net;
+    const struct oak_net *net = sub->options.net != NULL ? sub->options.net : &sub->loop->net;
     const char *name = sub->options.name;
     uint64_t timeout_ns = sub->options.connect_timeout_ns;
     sub->begun_ns = now_of(sub);

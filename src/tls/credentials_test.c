@@ -20,9 +20,9 @@ struct files {
     char key[96];
     char ca[96];
     char crl[96];
-    struct pair root;
-    struct pair server;
-    struct pair other;
+    struct cert_pair root;
+    struct cert_pair server;
+    struct cert_pair other;
     struct oak_tls_options options;
 };
 
@@ -39,7 +39,7 @@ static void file_text(const char *path, const char *text)
     file_write(path, oak_bytes_str(text));
 }
 
-static void file_cert(const char *path, const struct pair *p)
+static void file_cert(const char *path, const struct cert_pair *p)
 {
     struct oak_buf b = {0};
     pem_cert(&b, p);
@@ -47,7 +47,7 @@ static void file_cert(const char *path, const struct pair *p)
     oak_buf_fini(&b);
 }
 
-static void file_key(const char *path, const struct pair *p)
+static void file_key(const char *path, const struct cert_pair *p)
 {
     struct oak_buf b = {0};
     pem_key(&b, p);
@@ -64,10 +64,11 @@ static int setup(void **state)
     snprintf(f->key, sizeof(f->key), "%s/server.key", f->dir);
     snprintf(f->ca, sizeof(f->ca), "%s/ca.crt", f->dir);
     snprintf(f->crl, sizeof(f->crl), "%s/ca.crl", f->dir);
-    f->root = pair_new(&(struct cert_wanted){.common_name = "root", .ca = true, .to_s = 7 * 86400});
-    f->server = pair_new(&(struct cert_wanted){
+    f->root =
+        cert_pair_new(&(struct cert_wanted){.common_name = "root", .ca = true, .to_s = 7 * 86400});
+    f->server = cert_pair_new(&(struct cert_wanted){
         .common_name = "server", .names = "DNS:localhost", .issuer = &f->root, .to_s = 86400});
-    f->other = pair_new(&(struct cert_wanted){
+    f->other = cert_pair_new(&(struct cert_wanted){
         .common_name = "other", .names = "DNS:localhost", .issuer = &f->root, .to_s = 2 * 86400});
     file_cert(f->cert, &f->server);
     file_key(f->key, &f->server);
@@ -89,9 +90,9 @@ static int teardown(void **state)
     unlink(f->ca);
     unlink(f->crl);
     assert_int_equal(rmdir(f->dir), 0);
-    pair_free(&f->root);
-    pair_free(&f->server);
-    pair_free(&f->other);
+    cert_pair_free(&f->root);
+    cert_pair_free(&f->server);
+    cert_pair_free(&f->other);
     free(f);
     return 0;
 }
@@ -238,22 +239,22 @@ static void a_key_behind_a_password_is_told(void **state)
 static void a_weak_key_is_told(void **state)
 {
     struct files *f = *state;
-    struct pair weak = {.key = EVP_RSA_gen(1024)};
+    struct cert_pair weak = {.key = EVP_RSA_gen(1024)};
     weak.cert = cert_begin(&(struct cert_wanted){.common_name = "weak"}, weak.key);
     X509_set_issuer_name(weak.cert, X509_get_subject_name(f->root.cert));
     assert_true(X509_sign(weak.cert, f->root.key, EVP_sha256()) > 0);
     file_cert(f->cert, &weak);
     file_key(f->key, &weak);
     refuses(&f->options, OAK_EINVAL, f->cert, "key too small");
-    pair_free(&weak);
+    cert_pair_free(&weak);
 }
 
 static void what_is_over_is_told(void **state)
 {
     struct files *f = *state;
-    struct pair old = pair_new(&(struct cert_wanted){
+    struct cert_pair old = cert_pair_new(&(struct cert_wanted){
         .common_name = "old", .issuer = &f->root, .from_s = -7200, .to_s = -3600});
-    struct pair old_ca = pair_new(
+    struct cert_pair old_ca = cert_pair_new(
         &(struct cert_wanted){.common_name = "old", .ca = true, .from_s = -7200, .to_s = -3600});
     file_cert(f->cert, &old);
     file_key(f->key, &old);
@@ -274,8 +275,8 @@ static void what_is_over_is_told(void **state)
     file_write(f->ca, oak_buf_bytes(&b));
     oak_buf_fini(&b);
     oak_tls_free(opens(&f->options));
-    pair_free(&old);
-    pair_free(&old_ca);
+    cert_pair_free(&old);
+    cert_pair_free(&old_ca);
 }
 
 static void lists_come_as_pem_or_der(void **state)

@@ -61,8 +61,8 @@ static void one_close(struct one *o)
 static struct fuzz *fuzz_new(void)
 {
     struct fuzz *f = calloc(1, sizeof(*f));
-    struct pair ca = pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
-    struct pair p = pair_new(
+    struct cert_pair ca = cert_pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
+    struct cert_pair p = cert_pair_new(
         &(struct cert_wanted){.common_name = "x", .names = "DNS:localhost", .issuer = &ca});
     struct oak_buf pem[3] = {0};
     pem_cert(&pem[0], &ca);
@@ -80,8 +80,8 @@ static struct fuzz *fuzz_new(void)
     for (size_t i = 0; i < OAK_COUNT_OF(pem); i++) {
         oak_buf_fini(&pem[i]);
     }
-    pair_free(&p);
-    pair_free(&ca);
+    cert_pair_free(&p);
+    cert_pair_free(&ca);
     return f;
 }
 

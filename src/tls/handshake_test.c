@@ -154,10 +154,11 @@ static void a_server_of_an_unknown_ca_is_refused(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair other = pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
+    struct cert_pair other =
+        cert_pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
     w.client_options.material.ca.bytes = world_cert(&w, &other);
     client_refuses(&w, "localhost:443", "unknown CA");
-    pair_free(&other);
+    cert_pair_free(&other);
 }
 
 static void a_server_is_judged_by_the_loops_clock(void **state)
@@ -188,7 +189,7 @@ static void a_client_that_asks_for_it_takes_any_server_and_is_warned(void **stat
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair other = pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
+    struct cert_pair other = cert_pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
     w.client_options.material.ca.bytes = world_cert(&w, &other);
     w.client_options.insecure_skip_verify = true;
     world_open(&w);
@@ -199,7 +200,7 @@ static void a_client_that_asks_for_it_takes_any_server_and_is_warned(void **stat
     assert_non_null(strstr(w.c.report, "not verified"));
     assert_null(w.c.stream->ops->identity(w.c.stream)); /* nothing was proved */
     world_close(&w);
-    pair_free(&other);
+    cert_pair_free(&other);
 }
 
 /* -- clients ----------------------------------------------------------------------------------- */
@@ -275,7 +276,7 @@ static void a_client_without_a_certificate_is_refused_where_one_is_required(void
     accepts(&w, "localhost:443");
 }
 
-static void client_of(struct world *w, const struct pair *p)
+static void client_of(struct world *w, const struct cert_pair *p)
 {
     w->client_options.material.certificate.bytes = world_cert(w, p);
     w->client_options.material.key.bytes = world_key(w, p);
@@ -284,8 +285,9 @@ static void client_of(struct world *w, const struct pair *p)
 static void a_client_of_an_unknown_ca_is_refused_even_where_none_is_required(void **state)
 {
     (void)state;
-    struct pair ca = pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
-    struct pair p = pair_new(&(struct cert_wanted){.common_name = "client", .issuer = &ca});
+    struct cert_pair ca = cert_pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
+    struct cert_pair p =
+        cert_pair_new(&(struct cert_wanted){.common_name = "client", .issuer = &ca});
     static const enum oak_tls_client_certificate policies[] = {OAK_TLS_CLIENT_IF_GIVEN,
                                                                OAK_TLS_CLIENT_REQUIRED};
     for (size_t i = 0; i < OAK_COUNT_OF(policies); i++) {
@@ -295,8 +297,8 @@ static void a_client_of_an_unknown_ca_is_refused_even_where_none_is_required(voi
         w.server_options.client_certificate = policies[i];
         server_refuses(&w, "unknown CA");
     }
-    pair_free(&p);
-    pair_free(&ca);
+    cert_pair_free(&p);
+    cert_pair_free(&ca);
 }
 
 static void a_client_whose_certificate_is_over_is_refused(void **state)
@@ -304,13 +306,13 @@ static void a_client_whose_certificate_is_over_is_refused(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair p =
-        pair_new(&(struct cert_wanted){.common_name = "client", .issuer = &w.ca, .to_s = 3600});
+    struct cert_pair p = cert_pair_new(
+        &(struct cert_wanted){.common_name = "client", .issuer = &w.ca, .to_s = 3600});
     client_of(&w, &p);
     w.server_options.client_certificate = OAK_TLS_CLIENT_REQUIRED;
     w.loop.wall_ns += 7200 * SECOND;
     server_refuses(&w, "certificate has expired");
-    pair_free(&p);
+    cert_pair_free(&p);
 }
 
 static void a_servers_certificate_is_none_for_a_client(void **state)
@@ -355,7 +357,7 @@ static void a_name_with_a_nul_inside_is_no_name(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair p = pair_new(
+    struct cert_pair p = cert_pair_new(
         &(struct cert_wanted){.common_name = "good", .names = "DNS:good.test", .issuer = &w.ca});
     GENERAL_NAMES *names = X509_get_ext_d2i(p.cert, NID_subject_alt_name, NULL, NULL);
     ASN1_STRING_set(sk_GENERAL_NAME_value(names, 0)->d.dNSName, "good.test\0.evil", 15);
@@ -377,7 +379,7 @@ static void a_name_with_a_nul_inside_is_no_name(void **state)
     assert_string_equal(client->common_name, "");
     assert_int_equal(client->dns_name_count, 0);
     world_close(&w);
-    pair_free(&p);
+    cert_pair_free(&p);
 }
 
 /* -- what is spoken inside --------------------------------------------------------------------- */
@@ -459,7 +461,8 @@ static void lists_revoke(void **state)
         {77, 86400, false, true, NULL},
         {77, 86400, true, true, "unable to get certificate CRL"},
     };
-    struct pair other = pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
+    struct cert_pair other =
+        cert_pair_new(&(struct cert_wanted){.common_name = "other", .ca = true});
     for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
         struct world w;
         world_init(&w);
@@ -476,7 +479,7 @@ static void lists_revoke(void **state)
         }
         X509_CRL_free(crl);
     }
-    pair_free(&other);
+    cert_pair_free(&other);
 }
 
 static void a_list_that_the_ca_did_not_sign_is_refused(void **state)
@@ -484,14 +487,15 @@ static void a_list_that_the_ca_did_not_sign_is_refused(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair same_name = pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
+    struct cert_pair same_name =
+        cert_pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
     X509_CRL *crl = crl_new(&same_name, 78, 86400);
     pem_crl(&w.pem[w.pem_count], crl);
     w.server_options.material.crl.bytes = oak_buf_bytes(&w.pem[w.pem_count++]);
     w.server_options.client_certificate = OAK_TLS_CLIENT_REQUIRED;
     server_refuses(&w, "CRL signature failure");
     X509_CRL_free(crl);
-    pair_free(&same_name);
+    cert_pair_free(&same_name);
 }
 
 /* -- chains ------------------------------------------------------------------------------------ */
@@ -501,9 +505,9 @@ static void an_intermediate_comes_with_the_certificate_or_is_trusted_itself(void
     (void)state;
     struct world w;
     world_init(&w);
-    struct pair middle =
-        pair_new(&(struct cert_wanted){.common_name = "middle", .ca = true, .issuer = &w.ca});
-    struct pair p = pair_new(
+    struct cert_pair middle =
+        cert_pair_new(&(struct cert_wanted){.common_name = "middle", .ca = true, .issuer = &w.ca});
+    struct cert_pair p = cert_pair_new(
         &(struct cert_wanted){.common_name = "leaf", .names = "DNS:leaf.test", .issuer = &middle});
     struct oak_buf *chain = &w.pem[w.pem_count++];
     pem_cert(chain, &p);
@@ -520,8 +524,8 @@ static void an_intermediate_comes_with_the_certificate_or_is_trusted_itself(void
     w.server_options.material.certificate.bytes = world_cert(&w, &p);
     w.server_options.material.key.bytes = world_key(&w, &p);
     client_refuses(&w, "leaf.test:443", "unknown CA");
-    pair_free(&p);
-    pair_free(&middle);
+    cert_pair_free(&p);
+    cert_pair_free(&middle);
 }
 
 int main(void)

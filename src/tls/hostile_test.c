@@ -302,28 +302,29 @@ static void long_chain(struct world *w, size_t count)
 {
     struct oak_buf *chain = &w->pem[w->pem_count++];
     struct oak_buf links = {0};
-    struct pair above = {0};
+    struct cert_pair above = {0};
     for (size_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof(name), "link %zu", i);
-        struct pair link = pair_new(&(struct cert_wanted){
+        struct cert_pair link = cert_pair_new(&(struct cert_wanted){
             .common_name = name, .ca = true, .issuer = i == 0 ? &w->ca : &above});
         struct oak_buf longer = {0};
         pem_cert(&longer, &link);
         assert_int_equal(oak_buf_append(&longer, links.data, links.size), 0);
         oak_buf_fini(&links);
         links = longer;
-        pair_free(&above);
+        cert_pair_free(&above);
         above = link;
     }
-    struct pair p = pair_new(&(struct cert_wanted){.common_name = "client", .issuer = &above});
+    struct cert_pair p =
+        cert_pair_new(&(struct cert_wanted){.common_name = "client", .issuer = &above});
     pem_cert(chain, &p);
     assert_int_equal(oak_buf_append(chain, links.data, links.size), 0);
     w->client_options.material.certificate.bytes = oak_buf_bytes(chain);
     w->client_options.material.key.bytes = world_key(w, &p);
     oak_buf_fini(&links);
-    pair_free(&above);
-    pair_free(&p);
+    cert_pair_free(&above);
+    cert_pair_free(&p);
 }
 
 static void chains_have_an_end(void **state)

@@ -13,18 +13,18 @@
 
 #include "base/base.h"
 
-struct pair {
+struct cert_pair {
     EVP_PKEY *key;
     X509 *cert;
 };
 
 struct cert_wanted {
-    const char *common_name;   /* NULL: none */
-    const char *names;         /* "DNS:localhost,IP:127.0.0.1"; NULL: none */
-    const char *usage;         /* "serverAuth,clientAuth"; NULL: any */
-    const struct pair *issuer; /* NULL: itself */
-    long from_s;               /* from now; 0: a day ago */
-    long to_s;                 /* from now; 0: a day from now */
+    const char *common_name;        /* NULL: none */
+    const char *names;              /* "DNS:localhost,IP:127.0.0.1"; NULL: none */
+    const char *usage;              /* "serverAuth,clientAuth"; NULL: any */
+    const struct cert_pair *issuer; /* NULL: itself */
+    long from_s;                    /* from now; 0: a day ago */
+    long to_s;                      /* from now; 0: a day from now */
     long serial;
     bool ca;
 };
@@ -66,7 +66,7 @@ static inline X509 *cert_begin(const struct cert_wanted *w, EVP_PKEY *key)
     return cert;
 }
 
-static inline struct pair pair_new(const struct cert_wanted *w)
+static inline struct cert_pair cert_pair_new(const struct cert_wanted *w)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     must(key != NULL);
@@ -86,18 +86,18 @@ static inline struct pair pair_new(const struct cert_wanted *w)
         extension_add(cert, issuer, NID_ext_key_usage, w->usage);
     }
     must(X509_sign(cert, w->issuer != NULL ? w->issuer->key : key, EVP_sha256()) > 0);
-    return (struct pair){key, cert};
+    return (struct cert_pair){key, cert};
 }
 
-static inline void pair_free(struct pair *p)
+static inline void cert_pair_free(struct cert_pair *p)
 {
     EVP_PKEY_free(p->key);
     X509_free(p->cert);
-    *p = (struct pair){0};
+    *p = (struct cert_pair){0};
 }
 
 /* A revocation list of one serial number (0: of none), that is to be renewed `next_s` from now. */
-static inline X509_CRL *crl_new(const struct pair *ca, long serial, long next_s)
+static inline X509_CRL *crl_new(const struct cert_pair *ca, long serial, long next_s)
 {
     X509_CRL *crl = X509_CRL_new();
     must(crl != NULL && X509_CRL_set_version(crl, 1) == 1);
@@ -133,14 +133,14 @@ static inline struct oak_bytes pem_take(BIO *out, struct oak_buf *to)
     return oak_bytes(to->data + at, (size_t)size);
 }
 
-static inline void pem_cert(struct oak_buf *to, const struct pair *p)
+static inline void pem_cert(struct oak_buf *to, const struct cert_pair *p)
 {
     BIO *out = BIO_new(BIO_s_mem());
     must(PEM_write_bio_X509(out, p->cert) == 1);
     pem_take(out, to);
 }
 
-static inline void pem_key(struct oak_buf *to, const struct pair *p)
+static inline void pem_key(struct oak_buf *to, const struct cert_pair *p)
 {
     BIO *out = BIO_new(BIO_s_mem());
     must(PEM_write_bio_PrivateKey(out, p->key, NULL, NULL, 0, NULL, NULL) == 1);

@@ -33,9 +33,9 @@ struct end {
 
 struct world {
     struct fake_loop loop;
-    struct pair ca;
-    struct pair server;
-    struct pair client;
+    struct cert_pair ca;
+    struct cert_pair server;
+    struct cert_pair client;
     struct oak_buf pem[8];
     size_t pem_count;
     struct oak_tls_options server_options;
@@ -156,14 +156,14 @@ static inline void assert_got(const struct end *e, const char *text)
 
 /* -- the world --------------------------------------------------------------------------------- */
 
-static inline struct oak_bytes world_cert(struct world *w, const struct pair *p)
+static inline struct oak_bytes world_cert(struct world *w, const struct cert_pair *p)
 {
     struct oak_buf *b = &w->pem[w->pem_count++];
     pem_cert(b, p);
     return oak_buf_bytes(b);
 }
 
-static inline struct oak_bytes world_key(struct world *w, const struct pair *p)
+static inline struct oak_bytes world_key(struct world *w, const struct cert_pair *p)
 {
     struct oak_buf *b = &w->pem[w->pem_count++];
     pem_key(b, p);
@@ -174,19 +174,19 @@ static inline void world_init(struct world *w)
 {
     *w = (struct world){0};
     fake_loop_init(&w->loop);
-    w->ca = pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
-    w->server = pair_new(&(struct cert_wanted){.common_name = "server",
-                                               .names = "DNS:localhost,DNS:*.example.test,"
-                                                        "IP:127.0.0.1,IP:::1",
-                                               .usage = "serverAuth",
-                                               .issuer = &w->ca});
-    w->client = pair_new(&(struct cert_wanted){.common_name = "client",
-                                               .names = "DNS:client.example.test,"
-                                                        "URI:spiffe://example.test/client,"
-                                                        "DNS:second.example.test",
-                                               .usage = "clientAuth",
-                                               .serial = 77,
-                                               .issuer = &w->ca});
+    w->ca = cert_pair_new(&(struct cert_wanted){.common_name = "ca", .ca = true});
+    w->server = cert_pair_new(&(struct cert_wanted){.common_name = "server",
+                                                    .names = "DNS:localhost,DNS:*.example.test,"
+                                                             "IP:127.0.0.1,IP:::1",
+                                                    .usage = "serverAuth",
+                                                    .issuer = &w->ca});
+    w->client = cert_pair_new(&(struct cert_wanted){.common_name = "client",
+                                                    .names = "DNS:client.example.test,"
+                                                             "URI:spiffe://example.test/client,"
+                                                             "DNS:second.example.test",
+                                                    .usage = "clientAuth",
+                                                    .serial = 77,
+                                                    .issuer = &w->ca});
     struct oak_bytes ca = world_cert(w, &w->ca);
     w->server_options = (struct oak_tls_options){
         .role = OAK_TLS_SERVER,
@@ -253,9 +253,9 @@ static inline void world_close(struct world *w)
     }
     oak_buf_fini(&w->s.got);
     oak_buf_fini(&w->c.got);
-    pair_free(&w->ca);
-    pair_free(&w->server);
-    pair_free(&w->client);
+    cert_pair_free(&w->ca);
+    cert_pair_free(&w->server);
+    cert_pair_free(&w->client);
 }
 
 /* Both ends have the stream, and it carries bytes both ways. */
