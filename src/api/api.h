@@ -41,7 +41,8 @@ struct oak_api_options {
 
 struct oak_api;
 
-/* OAK_ENOMEM, OAK_EEXIST. Free it also then, unless it is NULL: some services may have been added. */
+/* OAK_ENOMEM, OAK_EEXIST: then, too, free what is given, unless it is NULL: some services may have
+ * been added. */
 OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_api **out);
 /* All calls must be closed: drain the server first. */
 void oak_api_free(struct oak_api *api);

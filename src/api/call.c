@@ -103,10 +103,10 @@ struct api_call *api__begin(void *user, struct oak_stub_call *stub, const Protob
 int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
 {
     struct oak_api *api = calloc(1, sizeof(*api));
+    *out = api;
     if (api == NULL) {
         return OAK_ENOMEM;
     }
-    *out = api;
     api->options = *options;
     int error = etcdserverpb__kv_add(options->server, &api__kv, api);
     if (error == 0) {
