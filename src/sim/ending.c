@@ -33,6 +33,7 @@ static const struct reason reasons[] = {
     {"installing a snapshot: ", STORE},
     {"flushing the store: ", STORE},
     {"removing the file newborn: ", REST},
+    {"writing what is remembered of the members: ", REST},
 };
 
 static const struct sim_disk *disk_of(const struct node *n)
