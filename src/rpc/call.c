@@ -59,6 +59,9 @@ static int out_reserve(struct oak_rpc_call *call, size_t size)
         oak_buf_consume(out, call->out_at);
         call->out_at = 0;
     }
+    if (out->size == 0 && size > OAK_MAX(out->capacity, RPC_SPARE_BUFFER_BYTES_MAX)) {
+        rpc__large_take(call->conn->pool, out);
+    }
     return oak_buf_reserve(out, size);
 }
 
@@ -210,6 +213,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
     if (call->out_at == call->out.size) {
         call->out_at = 0;
         oak_buf_clear(&call->out);
+        rpc__large_give(conn->pool, &call->out);
     }
     if (call->over_mark && queued(call) < OAK_RPC_QUEUE_LOW_BYTES) {
         call->over_mark = false;
@@ -217,7 +221,8 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
             call->handler->writable(call->user, call);
         }
     }
-    return 0;
+    /* Enough is enough: nghttp2 would go on to the end of the window. */
+    return to->size >= conn->gather_end ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* -- ending ------------------------------------------------------------------------------------ */

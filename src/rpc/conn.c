@@ -414,6 +414,7 @@ void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out)
     conn->depth++;
     conn->gather = out;
     size_t end = out->size + RPC_TAKE_BYTES;
+    conn->gather_end = end;
     bool more = true;
     while (conn->broken == 0 && more) {
         rpc__conn_looks(conn);

@@ -219,6 +219,38 @@ static void a_paused_client_gets_its_messages_before_its_status(void **state)
     pair_close(&p);
 }
 
+/* However much the peer's windows take: other connections of the loop want their turn. */
+static void a_take_has_an_end(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct recorder r = {0};
+    const struct oak_rpc_options options = {
+        .receive_bytes_max = 4 << 20, .window_bytes = 8 << 20, .connection_window_bytes = 8 << 20};
+    pair_open(&p, &options, &options);
+    pair_call(&p, "Bidi", 0, &r);
+    pair_run(&p);
+    uint8_t *to = oak_rpc_call_send_into(r.call, 2 << 20);
+    assert_non_null(to);
+    memset(to, 7, 2 << 20);
+    struct oak_bytes b;
+    size_t taken = 0;
+    size_t takes = 0;
+    while ((b = oak_rpc_conn_take(p.client_conn)).size > 0) {
+        assert_true(b.size <= (256 + 17) << 10); /* and the frame that it ended with */
+        assert_int_equal(oak_rpc_conn_feed(p.server_conn, b, p.now_ns), 0);
+        taken += b.size;
+        takes++;
+    }
+    assert_true(taken > 2 << 20);
+    assert_in_range(takes, 8, 10);
+    assert_int_equal(p.echo.messages, 1);
+    pair_run(&p);
+    assert_int_equal(r.last_size, 2 << 20);
+    recorder_fini(&r);
+    pair_close(&p);
+}
+
 static void a_producer_is_told_when_it_may_go_on(void **state)
 {
     (void)state;
@@ -291,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_paused_receiver_stops_its_sender_and_nobody_else),
         cmocka_unit_test(many_paused_calls_together_stop_the_connection_and_all_go_on),
         cmocka_unit_test(a_paused_client_gets_its_messages_before_its_status),
+        cmocka_unit_test(a_take_has_an_end),
         cmocka_unit_test(a_producer_is_told_when_it_may_go_on),
         cmocka_unit_test(thousands_of_calls_queue_behind_the_peers_limit),
     };

@@ -92,6 +92,21 @@ static void deliver(struct oak_rpc_call *call, struct oak_bytes message, bool pa
     rpc__unpack_end(call, raw);
 }
 
+/* Room for more of a message: four times what has come, but no more than is to come. */
+static int in_reserve(struct oak_rpc_call *call, size_t size)
+{
+    struct oak_buf *in = &call->in;
+    if (in->capacity - in->size >= size) {
+        return 0;
+    }
+    if (in->size == 0 && call->need > RPC_SPARE_BUFFER_BYTES_MAX) {
+        rpc__large_take(call->conn->pool, in);
+    }
+    size_t come = in->size + size;
+    size_t wanted = OAK_MIN((size_t)call->need, 4 * come);
+    return oak_buf_reserve(in, wanted - in->size);
+}
+
 /* Add to the message that is being put together. */
 static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
 {
@@ -100,10 +115,12 @@ static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
                          "grpc: too many unfinished messages on this connection");
         return false;
     }
-    if (oak_buf_append(&call->in, bytes.data, bytes.size) != 0) {
+    if (in_reserve(call, bytes.size) != 0) {
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
         return false;
     }
+    int error = oak_buf_append(&call->in, bytes.data, bytes.size);
+    OAK_ASSERT_EQ(error, 0); /* there is room */
     call->conn->partial_bytes += bytes.size;
     return true;
 }
@@ -118,6 +135,7 @@ static void deliver_gathered(struct oak_rpc_call *call)
     deliver(call, oak_buf_bytes(&in), call->in_packed);
     OAK_ASSERT_EQ(call->in.capacity, 0);
     oak_buf_clear(&in);
+    rpc__large_give(call->conn->pool, &in);
     call->in = in;
 }
 

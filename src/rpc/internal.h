@@ -21,6 +21,10 @@
 #define RPC_SPARE_CALLS_MAX 1024u
 /* A buffer larger than this goes back to the heap with its call. */
 #define RPC_SPARE_BUFFER_BYTES_MAX (4 * OAK_KIB)
+/* Buffers of large messages kept by a server or a channel for the next ones, and their size at
+ * most: they would cost a page fault for every 4 KiB anew. */
+#define RPC_LARGE_BUFFERS          4
+#define RPC_LARGE_BUFFER_BYTES_MAX (2 * OAK_MIB + OAK_KIB)
 /* The same for the two buffers in which a server or a channel packs and unpacks messages. */
 #define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
@@ -87,12 +91,17 @@ struct rpc_pool {
     struct oak_buf fields; /* scratch: nghttp2_nv while headers are submitted */
     struct oak_buf text;   /* scratch: encoded values */
     struct oak_zip zip;
+    struct oak_buf large[RPC_LARGE_BUFFERS]; /* of messages that were large; empty */
     struct oak_buf packed; /* scratch: a message made smaller, one made whole again */
     struct oak_buf unpacked;
 };
 
 void rpc__pool_init(struct rpc_pool *pool);
 void rpc__pool_fini(struct rpc_pool *pool);
+/* An empty buffer for a large message: one that is kept takes its place, if there is one. And what
+ * was used, empty again: kept for the next, or freed. */
+void rpc__large_take(struct rpc_pool *pool, struct oak_buf *buffer);
+void rpc__large_give(struct rpc_pool *pool, struct oak_buf *buffer);
 
 /* -- headers.c --------------------------------------------------------------------------------- */
 
@@ -402,6 +411,7 @@ struct oak_rpc_conn {
     struct oak_rpc_work *works; /* whose calls have ended */
     struct rpc_deadlines deadlines;
     struct oak_buf out;     /* for oak_rpc_conn_take */
+    size_t gather_end;      /* enough, for a take in progress */
     struct oak_buf *gather; /* where a take in progress puts bytes */
     size_t held_bytes;      /* in `held` of its calls */
     size_t partial_bytes;   /* in `in` of its calls */

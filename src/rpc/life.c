@@ -38,8 +38,41 @@ static void call_free(struct oak_rpc_call *call)
     rpc__resize(call, 0);
 }
 
+void rpc__large_take(struct rpc_pool *pool, struct oak_buf *buffer)
+{
+    OAK_ASSERT_EQ(buffer->size, 0);
+    for (size_t i = 0; i < RPC_LARGE_BUFFERS; i++) {
+        if (pool->large[i].capacity > buffer->capacity) {
+            struct oak_buf kept = pool->large[i];
+            pool->large[i] = (struct oak_buf){0};
+            oak_buf_fini(buffer);
+            *buffer = kept;
+            return;
+        }
+    }
+}
+
+void rpc__large_give(struct rpc_pool *pool, struct oak_buf *buffer)
+{
+    OAK_ASSERT_EQ(buffer->size, 0);
+    if (buffer->capacity <= RPC_SPARE_BUFFER_BYTES_MAX) {
+        return; /* stays with its call */
+    }
+    for (size_t i = 0; i < RPC_LARGE_BUFFERS; i++) {
+        if (pool->large[i].capacity == 0 && buffer->capacity <= RPC_LARGE_BUFFER_BYTES_MAX) {
+            pool->large[i] = *buffer;
+            *buffer = (struct oak_buf){0};
+            return;
+        }
+    }
+    oak_buf_fini(buffer);
+}
+
 void rpc__pool_fini(struct rpc_pool *pool)
 {
+    for (size_t i = 0; i < RPC_LARGE_BUFFERS; i++) {
+        oak_buf_fini(&pool->large[i]);
+    }
     struct oak_list *node;
     while ((node = oak_list_pop(&pool->spare)) != NULL) {
         call_free(OAK_LIST_ENTRY(node, struct oak_rpc_call, link));
