@@ -80,6 +80,8 @@ struct oak_stub_client {
     void *channel;
 };
 OAK_API struct oak_stub_client oak_stub_subchannel(struct oak_rpc_subchannel *channel);
+struct oak_channel; /* channel.h */
+OAK_API struct oak_stub_client oak_stub_channel(struct oak_channel *channel);
 
 /* No more messages from us. */
 OAK_API void oak_stub_half_close(struct oak_stub_call *call);
@@ -101,6 +103,7 @@ struct oak_stub_method {
     const struct oak_stub_service *service;
     const char *name;
     enum oak_rpc_kind kind;
+    bool idempotent; /* as the .proto says: a channel may make it again */
     const ProtobufCMessageDescriptor *request;
     const ProtobufCMessageDescriptor *response;
     /* Server: is it in the table of handlers, and with which events? */

@@ -56,6 +56,7 @@ struct method {
         KIND_SERVER_STREAM,
         KIND_BIDI,
     } kind;
+    bool idempotent; /* made twice it does what it does once */
 };
 
 struct service {

@@ -71,6 +71,7 @@ static int model_method(const struct input *in, const char *service, const Oaksc
     snprintf(where, sizeof(where), "%.180s: method %.80s", service, named(from->name));
     m->name = named(from->name);
     m->kind = kind_of(from);
+    m->idempotent = from->options != NULL && from->options->idempotency_level > 0;
     if (from->name == NULL || !plugin__name_member(from->name, &m->member)) {
         return wrong(why, "%s: the name is too long, or can't be one in C", where);
     }

@@ -241,6 +241,9 @@ static void put_row(struct text *t, const struct service *s, const struct method
     if (m->kind != KIND_UNARY) {
         plugin__put(t, "        .listen = %s__%s__listen,\n", lower, member);
     }
+    if (m->idempotent) {
+        plugin__put(t, "        .idempotent = true,\n");
+    }
     plugin__put(t, "        .%s = %s__%s__%s,\n    },\n", many_responses(m) ? "give" : "done",
                 lower, member, many_responses(m) ? "give" : "done");
 }

@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+#include "oakum/channel.h"
+
 static int subchannel_call(void *channel, const struct oak_rpc_request *request,
                            struct oak_rpc_call **out)
 {
@@ -23,6 +25,17 @@ static int subchannel_call(void *channel, const struct oak_rpc_request *request,
 struct oak_stub_client oak_stub_subchannel(struct oak_rpc_subchannel *channel)
 {
     return (struct oak_stub_client){.call = subchannel_call, .channel = channel};
+}
+
+static int channel_call(void *channel, const struct oak_rpc_request *request,
+                        struct oak_rpc_call **out)
+{
+    return oak_channel_call(channel, request, out);
+}
+
+struct oak_stub_client oak_stub_channel(struct oak_channel *channel)
+{
+    return (struct oak_stub_client){.call = channel_call, .channel = channel};
 }
 
 /* -- what the server does ---------------------------------------------------------------------- */
@@ -131,6 +144,7 @@ static int begin(struct oak_stub_client client, struct oak_stub_call *call,
     request.service = call->method->service->name;
     request.method = call->method->name;
     request.kind = call->method->kind;
+    request.idempotent = request.idempotent || call->method->idempotent;
     request.handler = &call_handler;
     request.user = call;
     return client.call(client.channel, &request, &call->rpc);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* socket_test.c: typed calls over real sockets, on the loop of the machine. */
+#include <stdio.h>
+
 #include "stub/test_echo.h"
 
+#include "oakum/channel.h"
 #include "os/os.h"
 
 #define CALLS 200
@@ -11,7 +14,8 @@ struct sockets {
     const struct oak_loop *loop;
     struct oak_listener *listener;
     struct oak_rpc_server *server;
-    struct oak_rpc_subchannel *channel;
+    struct oak_rpc_subchannel *subchannel;
+    struct oak_channel *channel;
     struct oak_after stop;
     int said;
     int talked;
@@ -99,9 +103,8 @@ static void talk_closed(void *user, struct oak_stub_call *call, const struct oak
 static const struct demo__v1__echo__talk__callbacks talk_callbacks = {.message = talked,
                                                                       .closed = talk_closed};
 
-static void many_calls_and_a_conversation(void **state)
+static void talk_over(bool by_channel)
 {
-    (void)state;
     struct sockets w = {.stop.run = stop_when_done};
     struct oak_errbuf e;
     assert_int_equal(oak_os_loop_new(&w.os), 0);
@@ -111,10 +114,14 @@ static void many_calls_and_a_conversation(void **state)
     assert_int_equal(demo__v1__echo_add(w.server, &handlers, &w), 0);
     assert_int_equal(net->listen(net->user, "127.0.0.1:0", accepted, &w, &w.listener, &e), 0);
     const char *name = net->listener_name(net->user, w.listener);
-    assert_int_equal(oak_rpc_subchannel_new(w.loop, name, NULL, &w.channel), 0);
+    char target[64];
+    snprintf(target, sizeof(target), "ipv4:%s", name);
+    assert_int_equal(oak_rpc_subchannel_new(w.loop, name, NULL, &w.subchannel), 0);
+    assert_int_equal(oak_channel_new(w.loop, target, NULL, &w.channel, &e), 0);
     w.loop->after_add(w.loop->user, &w.stop);
 
-    struct oak_stub_client client = oak_stub_subchannel(w.channel);
+    struct oak_stub_client client =
+        by_channel ? oak_stub_channel(w.channel) : oak_stub_subchannel(w.subchannel);
     text_message request = DEMO__TYPES__V1__TEXT__INIT;
     char text[] = "over a socket";
     request.text = text;
@@ -126,7 +133,8 @@ static void many_calls_and_a_conversation(void **state)
     oak_os_loop_run(w.os);
     assert_int_equal(w.talked, CALLS);
 
-    oak_rpc_subchannel_free(w.channel);
+    oak_rpc_subchannel_free(w.subchannel);
+    oak_channel_free(w.channel);
     w.closing = true;
     oak_os_loop_run(w.os);
     net->listener_close(net->user, w.listener);
@@ -135,10 +143,23 @@ static void many_calls_and_a_conversation(void **state)
     oak_os_loop_free(w.os);
 }
 
+static void many_calls_and_a_conversation(void **state)
+{
+    (void)state;
+    talk_over(false);
+}
+
+static void the_same_through_a_channel(void **state)
+{
+    (void)state;
+    talk_over(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_calls_and_a_conversation),
+        cmocka_unit_test(the_same_through_a_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

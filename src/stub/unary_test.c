@@ -207,6 +207,39 @@ static void who_asks_is_told_that_the_client_has_gone(void **state)
     world_close(&w);
 }
 
+/* What is asked for a call reaches whoever makes it, and what the .proto says of the method. */
+static int note_request(void *channel, const struct oak_rpc_request *request,
+                        struct oak_rpc_call **out)
+{
+    (void)out;
+    *(struct oak_rpc_request *)channel = *request;
+    return OAK_ECLOSED;
+}
+
+static void the_options_of_a_call_are_handed_on(void **state)
+{
+    (void)state;
+    struct oak_rpc_request noted;
+    struct oak_stub_client client = {.call = note_request, .channel = &noted};
+    text_message request = DEMO__TYPES__V1__TEXT__INIT;
+    count_message count = DEMO__V1__COUNT__INIT;
+    const struct demo__v1__echo__tell__callbacks callbacks = {.closed = NULL};
+    struct told t = {0};
+    const struct oak_rpc_request how = {.timeout_ns = 7, .fail_fast = true, .service = "other"};
+    assert_int_equal(demo__v1__echo__say__call(client, &request, &how, say_done, &t, NULL),
+                     OAK_ECLOSED);
+    assert_string_equal(noted.service, "demo.v1.Echo");
+    assert_string_equal(noted.method, "Say");
+    assert_int_equal(noted.timeout_ns, 7);
+    assert_true(noted.fail_fast && noted.idempotent);
+    assert_int_equal(noted.kind, OAK_RPC_UNARY);
+    assert_int_equal(demo__v1__echo__tell__call(client, &count, NULL, &callbacks, &t, NULL),
+                     OAK_ECLOSED);
+    assert_int_equal(noted.kind, OAK_RPC_SERVER_STREAM);
+    assert_false(noted.fail_fast || noted.idempotent);
+    assert_int_equal(t.done, 0);
+}
+
 /* -- bytes ------------------------------------------------------------------------------------- */
 
 static void raw_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
@@ -302,6 +335,7 @@ int main(void)
         cmocka_unit_test(an_answer_may_come_later_and_the_request_lives_until_then),
         cmocka_unit_test(a_call_whose_client_has_gone_waits_for_its_answer),
         cmocka_unit_test(who_asks_is_told_that_the_client_has_gone),
+        cmocka_unit_test(the_options_of_a_call_are_handed_on),
         cmocka_unit_test(bytes_that_are_no_request_are_refused),
         cmocka_unit_test(a_request_of_too_many_parts_is_refused),
     };
