@@ -115,10 +115,10 @@ static inline int script_heard(const struct script *s, const char *start, const 
         const uint8_t *line = s->log.data + at;
         const uint8_t *end = memchr(line, '\n', s->log.size - at);
         assert_non_null(end);
-        size_t size = (size_t)(end - line);
+        size_t size = (size_t)(end - line) + 1; /* so that the end may be asked for */
         bool begins = size >= strlen(start) && memcmp(line, start, strlen(start)) == 0;
         count += begins && (word == NULL || memmem(line, size, word, strlen(word)) != NULL);
-        at += size + 1;
+        at += size;
     }
     return count;
 }
