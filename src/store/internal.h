@@ -232,6 +232,8 @@ struct oak_store {
     uint64_t pending;               /* writes of the open batch */
     unsigned scans;                 /* open scans */
     unsigned snapshots;             /* open snapshots */
+    size_t waiting;                 /* bytes written since it is full */
+    bool full;                      /* what was to be written last found no space on disk */
     bool flushing;
     bool restoring; /* a restore was begun and is neither adopted nor dropped */
     bool poisoned;  /* a write or a sync failed: only reading and closing are left */
@@ -242,6 +244,7 @@ struct oak_store_scan {
 struct oak_store_flush {
     struct oak_store *store;
     uint64_t applied; /* what will be durable */
+    uint64_t durable; /* set by run: what it found to be; what the error says does not matter */
     int error;        /* set by run */
     bool done;
 };

@@ -199,6 +199,7 @@ void memory__flush_run(struct oak_store_flush *base)
     struct memory_flush *f = OAK_CONTAINER_OF(base, struct memory_flush, base);
     const struct memory *m = OAK_CONTAINER_OF(base->store, struct memory, base);
     base->error = write_file(m, oak_buf_bytes(&f->stream), &f->file_bytes);
+    base->durable = base->error == 0 ? base->applied : 0;
 }
 
 void memory__flush_free(struct oak_store_flush *base)

@@ -8,8 +8,12 @@
  *                state
  *              3 RocksDB takes it without a log of its own: ours is the log A read asks the cache,
  *                then the overlay, then the database.
- * Can fail     OAK_ENOMEM before anything changed; OAK_EIO, OAK_ENOSPC, OAK_ECORRUPT as RocksDB
- *              says.
+ * Full disk    RocksDB refuses writes from then on, keeps its memtables, looks for space every
+ *              five seconds, and writes them to new files when there is some (its
+ *              SstFileManager). So commits stay gathered in the overlay, and a flush tries them
+ *              again. A sync that fails for want of space is no exception to "never retry it": the
+ *              file it was of is thrown away, and the memtable written anew.
+ * Can fail     OAK_ENOMEM before anything changed; OAK_EIO, OAK_ECORRUPT as RocksDB says.
  * Invariants   one column family, so memtables become durable in the order of the commits: what a
  *              crash leaves is a prefix of them, state record included. The cache holds nothing
  *              that the overlay or the database does not.
@@ -31,11 +35,18 @@ struct rocks *rocks__of(struct oak_store *s)
     return OAK_CONTAINER_OF(s, struct rocks, base);
 }
 
+/* Its kind and subkind come first, and paths, which may say anything, behind them. */
+static bool says_no_space(const char *said)
+{
+    static const char text[] = "IO error: No space left on device";
+    return strncmp(said, text, sizeof(text) - 1) == 0;
+}
+
 int rocks__failed(const struct oak_log *log, const char *what, char *said)
 {
     OAK_ASSERT(said != NULL);
     int error = OAK_EIO;
-    if (strstr(said, "No space") != NULL) {
+    if (says_no_space(said)) {
         error = OAK_ENOSPC;
     } else if (strncmp(said, "Corruption", 10) == 0) {
         error = OAK_ECORRUPT;
@@ -178,8 +189,26 @@ void rocks__gathered_drop(struct rocks *r)
     r->unwritten = false;
 }
 
+/* With nothing: what has gathered is a lot to encode. */
+int rocks__ask_space(const struct rocks *r, const struct rocks_db *db)
+{
+    char *said = NULL;
+    rocksdb_writebatch_t *nothing = rocksdb_writebatch_create();
+    rocksdb_write(db->db, r->write, nothing, &said);
+    rocksdb_writebatch_destroy(nothing);
+    if (said != NULL && says_no_space(said)) {
+        rocksdb_free(said);
+        return OAK_ENOSPC; /* it has been logged */
+    }
+    return said == NULL ? 0 : rocks__failed(r->base.log, "look for space", said);
+}
+
 int rocks__write_out(struct rocks *r)
 {
+    int error = r->base.full ? rocks__ask_space(r, r->db) : 0;
+    if (error != 0) {
+        return error;
+    }
     return r->unwritten ? write_gathered(r, &r->base.state, r->base.committed) : 0;
 }
 
@@ -192,7 +221,12 @@ static int rocks_commit(struct oak_store *s, const struct oak_store_state *state
     }
     r->unwritten = true;
     r->committed_keys = s->keys;
-    return r->overlay.tree.bytes < GATHER_BYTES ? 0 : write_gathered(r, state, s->last);
+    if (s->full || r->overlay.tree.bytes < GATHER_BYTES) {
+        return 0;
+    }
+    error = write_gathered(r, state, s->last);
+    s->full = error == OAK_ENOSPC;
+    return s->full ? 0 : error;
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */

@@ -100,6 +100,12 @@ void rocks__cache_put(struct rocks_cache *c, const struct store_item *item);
 bool rocks__cache_get(struct rocks_cache *c, struct oak_bytes key, struct store_item *out,
                       bool *whole);
 
+/* Memtables, full ones included, and files of level 0, with which RocksDB slows writers down. */
+#define ROCKS_MEMTABLES_MAX 3
+#define ROCKS_LEVEL0_SLOW   40
+OAK_STATIC_ASSERT(ROCKS_MEMTABLES_MAX >= 3,
+                  "a flush beside one that has just begun makes no writer wait");
+
 /* -- the engine -------------------------------------------------------------------------------- */
 
 /* A database in options.dir. It outlives its time as the current one while a snapshot reads it. */
@@ -121,6 +127,7 @@ struct rocks {
     rocksdb_cache_t *blocks;
     rocksdb_readoptions_t *read_point; /* within one prefix, by the Bloom filters */
     rocksdb_readoptions_t *read_order; /* total order */
+    rocksdb_readoptions_t *read_files; /* past the memtables: what a crash leaves */
     rocksdb_writeoptions_t *write;
     rocksdb_iterator_t *point; /* for searches until the next write, or NULL: making one is dear */
     rocksdb_writebatch_t *batch;
@@ -143,6 +150,9 @@ struct rocks *rocks__of(struct oak_store *s);
 /* Log what RocksDB said, free it, and give the code for it. `what` names the action. */
 OAK_MUST_USE int rocks__failed(const struct oak_log *log, const char *what, char *said);
 
+/* Any thread. Does RocksDB take a write, after an error of an earlier one? 0, or its error; that it
+ * finds no space is not logged once more. */
+OAK_MUST_USE int rocks__ask_space(const struct rocks *r, const struct rocks_db *db);
 /* Write the commits that have gathered; an open batch stays in the overlay. A failure leaves them
  * gathered. */
 OAK_MUST_USE int rocks__write_out(struct rocks *r);

@@ -2,7 +2,9 @@
 /* rocks_move.c: making it durable, streaming it out, and taking a stream in.
  *
  * Flush        RocksDB writes its memtables to files and syncs them; what was committed before
- *              `begin` is among them.
+ *              `begin` is among them. That it says so is not enough: from 7.6 to 8.8 a flush
+ *              returns at once, and well, when RocksDB has ever got over a full disk in this
+ *              process. So the state is read back, past the memtables, and counts for what it is.
  * Snapshot     an iterator over RocksDB's snapshot as of `open`; state and metas are taken at
  *              `open`.
  * Restore      into a database of its own, beside the current one: 1 dir/<n + 1> is made and
@@ -30,6 +32,50 @@ struct rocks_flush {
     struct oak_store_flush base;
     struct rocks_db *db;
 };
+
+/* The applied index in the files of the database; 0: they have none. */
+static int applied_in_files(const struct rocks *r, struct rocks_db *db, uint64_t *applied)
+{
+    struct oak_buf key = {0};
+    struct rocks_state state = {0};
+    char *said = NULL;
+    size_t size = 0;
+    *applied = 0;
+    int error = rocks__kind_key(&r->group, ROCKS_STATE, oak_bytes(NULL, 0), &key);
+    if (error != 0) {
+        return error;
+    }
+    char *bytes =
+        rocksdb_get(db->db, r->read_files, (const char *)key.data, key.size, &size, &said);
+    if (said != NULL) {
+        error = rocks__failed(r->base.log, "read", said);
+    } else if (bytes != NULL) {
+        error = rocks__state_decode(oak_bytes(bytes, size), &state);
+        *applied = state.state.applied;
+    }
+    rocksdb_free(bytes);
+    oak_buf_fini(&key);
+    return error;
+}
+
+/* As text: not all of them are to be had as a number. */
+static uint64_t property(const struct rocks_db *db, const char *name)
+{
+    char *text = rocksdb_property_value(db->db, name);
+    OAK_ASSERT(text != NULL);
+    uint64_t value = strtoull(text, NULL, 10);
+    rocksdb_free(text);
+    return value;
+}
+
+/* RocksDB lets a flush wait that might make writers wait. When what it waits for fails for want of
+ * space, that is until there is some, and the worker with it. So there is none while another is
+ * under way: then that one brings it on, and the next look finds it. */
+static bool flush_would_wait(const struct rocks_db *db)
+{
+    return property(db, "rocksdb.num-immutable-mem-table") > 0 ||
+           property(db, "rocksdb.num-files-at-level0") + 2 >= ROCKS_LEVEL0_SLOW;
+}
 
 static int flush_db(const struct oak_log *log, struct rocks_db *db)
 {
@@ -60,7 +106,21 @@ int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out)
 void rocks__flush_run(struct oak_store_flush *base)
 {
     struct rocks_flush *f = OAK_CONTAINER_OF(base, struct rocks_flush, base);
-    base->error = flush_db(base->store->log, f->db);
+    const struct rocks *r = rocks__of(base->store);
+    base->error = rocks__ask_space(r, f->db);
+    if (base->error == 0 && !flush_would_wait(f->db)) {
+        base->error = flush_db(r->base.log, f->db);
+    }
+    if (base->error == OAK_ENOSPC) {
+        /* It may have been a compaction that found none, which stops neither writes nor flushes. */
+        base->error = rocks__ask_space(r, f->db);
+    }
+    if (base->error == 0) {
+        base->error = applied_in_files(r, f->db, &base->durable);
+    }
+    if (base->error == 0 && base->durable < base->applied) {
+        base->error = OAK_EAGAIN;
+    }
 }
 
 void rocks__flush_free(struct oak_store_flush *base)
@@ -419,6 +479,12 @@ int rocks__restore_prepare(struct oak_store_restore *base)
     }
     if (error == 0) {
         error = flush_db(r->base.log, t->db);
+    }
+    if (error == 0) {
+        uint64_t applied = 0;
+        error = applied_in_files(r, t->db, &applied);
+        /* It has found no space, and then some: better to begin anew than to wait here. */
+        error = error == 0 && applied != t->state.state.applied ? OAK_ENOSPC : error;
     }
     return error != 0 ? error : rocks__current_stage(r, t->number);
 }

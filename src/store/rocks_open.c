@@ -18,6 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* RocksDB's kPersistedTier, which its C interface gives no name. */
+#define READ_TIER_PERSISTED 2
+/* Above its highest level of log lines, HEADER_LEVEL. */
+#define INFO_LOG_NONE 6
+
 #define CURRENT_MAGIC "OAKROCK1"
 #define CURRENT_BYTES 24
 
@@ -93,7 +98,7 @@ static void set_options(struct rocks *r, size_t memory)
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_write_buffer_size(o, memory / 8);
-    rocksdb_options_set_max_write_buffer_number(o, 3);
+    rocksdb_options_set_max_write_buffer_number(o, ROCKS_MEMTABLES_MAX);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
     rocksdb_options_set_prefix_extractor(
         o, rocksdb_slicetransform_create(NULL, prefix_done, prefix_of, prefix_in_domain,
@@ -105,14 +110,15 @@ static void set_options(struct rocks *r, size_t memory)
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     /* Late rather than never: the owner must not wait for a compaction. */
     rocksdb_options_set_level0_file_num_compaction_trigger(o, 4);
-    rocksdb_options_set_level0_slowdown_writes_trigger(o, 40);
-    rocksdb_options_set_level0_stop_writes_trigger(o, 80);
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, ROCKS_LEVEL0_SLOW);
+    rocksdb_options_set_level0_stop_writes_trigger(o, 2 * ROCKS_LEVEL0_SLOW);
     rocksdb_options_set_soft_pending_compaction_bytes_limit(o, 0);
     rocksdb_options_set_hard_pending_compaction_bytes_limit(o, 0);
     rocksdb_options_set_bytes_per_sync(o, 1 * OAK_MIB);
-    rocksdb_options_set_info_log_level(o, 2); /* warnings */
-    rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_max_log_file_size(o, 1 * OAK_MIB);
+    /* Nothing: with a full disk its log file ends the process, where assertions are on (Debian).
+     * What it would say that matters comes as errors, and into our log. */
+    rocksdb_options_set_info_log_level(o, INFO_LOG_NONE);
+    rocksdb_options_set_keep_log_file_num(o, 1);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
 }
@@ -124,12 +130,14 @@ int rocks__options(struct rocks *r, const struct oak_store_options *options)
     r->options = rocksdb_options_create();
     r->read_point = rocksdb_readoptions_create();
     r->read_order = rocksdb_readoptions_create();
+    r->read_files = rocksdb_readoptions_create();
     r->write = rocksdb_writeoptions_create();
     r->batch = rocksdb_writebatch_create();
     set_table(r, memory);
     set_options(r, memory);
     rocksdb_readoptions_set_prefix_same_as_start(r->read_point, 1);
     rocksdb_readoptions_set_total_order_seek(r->read_order, 1);
+    rocksdb_readoptions_set_read_tier(r->read_files, READ_TIER_PERSISTED);
     rocksdb_writeoptions_disable_WAL(r->write, 1);
     return rocks__cache_init(&r->cache, memory / 2);
 }
@@ -143,6 +151,7 @@ void rocks__options_free(struct rocks *r)
     rocksdb_writeoptions_destroy(r->write);
     rocksdb_readoptions_destroy(r->read_point);
     rocksdb_readoptions_destroy(r->read_order);
+    rocksdb_readoptions_destroy(r->read_files);
     rocksdb_options_destroy(r->options);
     rocksdb_block_based_options_destroy(r->table);
     rocksdb_cache_destroy(r->blocks);
@@ -172,11 +181,16 @@ int rocks__db_open(const struct rocks *r, uint64_t number, struct rocks_db **out
     db->db = rocksdb_open(r->options, path, &said);
     int error = 0;
     if (said != NULL) {
-        oak_fail(e, OAK_EIO,
-                 "store: can't open the database %s: %s. If it is damaged, move %s away and start "
-                 "again: the contents come back from the log, or from another member",
-                 path, said, r->dir);
+        char why[512];
+        snprintf(why, sizeof(why), "%s", said);
         error = rocks__failed(r->base.log, "open", said);
+        oak_fail(e, error,
+                 error == OAK_ENOSPC
+                     ? "store: can't open the database %s: %s: start again once there is space for "
+                       "it; nothing in %s is lost"
+                     : "store: can't open the database %s: %s. If it is damaged, move %s away and "
+                       "start again: the contents come back from the log, or from another member",
+                 path, why, r->dir);
     } else {
         error = r->base.disk->sync_dir(r->base.disk->user, r->dir);
         if (error != 0) {

@@ -5,7 +5,9 @@
  *              2 the engine does it
  *              3 keep the books (newest revision, live keys, state, durable index)
  * Can fail     as the engine does. A failed commit or an input/output error poisons: from then on
- *              every write is OAK_EFATAL, because what the disk holds is unknown.
+ *              every write is OAK_EFATAL, because what the disk holds is unknown. A full disk is
+ *              neither: what found no space is whole in memory, and is written anew, into other
+ *              files, when there is some.
  * Invariants   revisions rise from write to write; state.revision and state.compacted never fall;
  *              durable <= state.applied.
  * Thread       the owner's, but for flush_run and snapshot_read.
@@ -32,6 +34,8 @@ void store__adopt(struct oak_store *s, const struct oak_store_state *state, uint
     s->pending = 0;
     s->last = (struct oak_store_rev){.main = state->revision, .sub = INT64_MAX};
     s->committed = s->last;
+    s->full = false;
+    s->waiting = 0;
 }
 
 void store__fini(struct oak_store *s)
@@ -147,6 +151,22 @@ static int write_check(const struct oak_store *s)
     return s->poisoned ? OAK_EFATAL : 0;
 }
 
+/* In memory a version takes about so much beside its bytes. */
+#define WAITING_OVERHEAD 128
+
+static void waiting_note(struct oak_store *s, size_t bytes)
+{
+    s->waiting += s->full ? bytes + WAITING_OVERHEAD : 0;
+}
+
+bool oak_store_full(const struct oak_store *s, size_t *waiting)
+{
+    if (waiting != NULL) {
+        *waiting = s->waiting;
+    }
+    return s->full;
+}
+
 static int write_item(struct oak_store *s, const struct store_item *item)
 {
     OAK_ASSERT(store__rev_cmp(s->last, item->rev) < 0);
@@ -161,6 +181,7 @@ static int write_item(struct oak_store *s, const struct store_item *item)
     if (error == 0) {
         s->last = item->rev;
         s->pending++;
+        waiting_note(s, item->kv.key.size + item->kv.value.size);
     }
     return error;
 }
@@ -201,6 +222,7 @@ int oak_store_meta_put(struct oak_store *s, struct oak_bytes key, struct oak_byt
     }
     if (error == 0) {
         s->pending++;
+        waiting_note(s, key.size + data.size);
     }
     return error;
 }
@@ -336,13 +358,15 @@ int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
 {
     *more = false;
     int error = write_check(s);
-    if (error != 0 || s->state.compacted < 0) {
+    if (error != 0 || s->state.compacted < 0 || s->full) {
         return error;
     }
     error = s->ops->reclaim(s, steps, more);
-    if (error == OAK_EIO || error == OAK_ENOSPC) {
-        s->poisoned = true;
+    if (error == OAK_ENOSPC) {
+        s->full = true;
+        return 0;
     }
+    s->poisoned = s->poisoned || error == OAK_EIO;
     return error;
 }
 
@@ -353,6 +377,7 @@ int oak_store_flush_begin(struct oak_store *s, struct oak_store_flush **out)
     *out = NULL;
     if (error == 0) {
         error = s->ops->flush_begin(s, out);
+        s->full = s->full || error == OAK_ENOSPC;
     }
     if (error == 0) {
         (*out)->store = s;
@@ -375,10 +400,14 @@ int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durable_applied)
     OAK_ASSERT(s->flushing);
     OAK_ASSERT(f->done);
     int error = f->error;
+    OAK_ASSERT(error != 0 || f->durable >= f->applied);
+    s->durable = OAK_MAX(s->durable, f->durable);
     if (error == 0) {
-        OAK_ASSERT_GE(f->applied, s->durable);
-        s->durable = f->applied;
-    } else if (error != OAK_ENOSPC && error != OAK_ENOMEM) {
+        s->full = false;
+        s->waiting = 0;
+    } else if (error == OAK_ENOSPC) {
+        s->full = true;
+    } else if (error != OAK_ENOMEM && error != OAK_EAGAIN) {
         s->poisoned = true;
     }
     *durable_applied = s->durable;

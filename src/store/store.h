@@ -94,9 +94,14 @@ OAK_MUST_USE int oak_store_meta_each(struct oak_store *s,
                                                   struct oak_bytes data),
                                      void *arg);
 /* Everything written since the last commit, and `state`, as one. A failure poisons the store: the
- * process must end. A rising state.compacted takes effect here, at once; space comes back by
- * reclaim. */
+ * process must end. What finds no space on disk is no failure: it stays in memory, and the store is
+ * full. A rising state.compacted takes effect here, at once; space comes back by reclaim. */
 OAK_MUST_USE int oak_store_commit(struct oak_store *s, const struct oak_store_state *state);
+
+/* Did what was to be written last find no space on disk? It is tried again by a flush, and a flush
+ * that succeeds is the end of it. *waiting (may be NULL): about how much was written since, in
+ * bytes, all of it in memory: the owner sees to it that it stays bounded. */
+bool oak_store_full(const struct oak_store *s, size_t *waiting);
 
 /* -- reading (owner; sees uncommitted writes) -------------------------------------------------- */
 
@@ -137,13 +142,14 @@ OAK_MUST_USE int oak_store_changes(struct oak_store *s, int64_t from, int64_t to
 
 /* Give back space of versions that the compaction floor hides: at most about `steps` versions are
  * looked at. *more says whether there is work left. Keeps, for each key, the newest version at or
- * below the floor unless it is a tombstone below the floor. */
+ * below the floor unless it is a tombstone below the floor. A full store does nothing. */
 OAK_MUST_USE int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more);
 
 /* Make what is committed durable, in three steps: begin (owner; takes note), run (a worker may call
  * it while the owner goes on writing; blocks on the disk), end (owner). end returns the applied
- * index that is durable now, or an error (OAK_ENOSPC leaves the store as it was; OAK_EIO poisons
- * it). */
+ * index that is durable now, or an error. Begin and end may say OAK_ENOSPC: the store is full, and
+ * has lost nothing. OAK_EAGAIN, of end: not all of it yet; begin another in a moment. OAK_EIO
+ * poisons it. *durable_applied tells what is durable in any case. */
 struct oak_store_flush;
 OAK_MUST_USE int oak_store_flush_begin(struct oak_store *s, struct oak_store_flush **out);
 void oak_store_flush_run(struct oak_store_flush *f);

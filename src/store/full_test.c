@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* full_test.c: a store on a file system that is really full, in a mount namespace of the test's
+ * own. */
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "store/test_help.h"
+
+#define DISK "size=24m,mode=700"
+#define KEYS 400
+
+/* False where this user may not mount anything. */
+static bool mount_small(const char *dir)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("oakum", dir, "tmpfs", 0, DISK) == 0;
+}
+
+static void filler_path(const struct test_store *t, char *out)
+{
+    snprintf(out, 80, "%s/filler", t->dir);
+}
+
+/* Takes every byte that is left. */
+static void fill_disk(const struct test_store *t)
+{
+    char path[80];
+    char bytes[4096] = {1};
+    filler_path(t, path);
+    int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, bytes, sizeof(bytes)) > 0) {
+    }
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+static void free_disk(const struct test_store *t)
+{
+    char path[80];
+    filler_path(t, path);
+    assert_int_equal(remove(path), 0);
+}
+
+/* Nothing that compresses. */
+static void value_of(int64_t rev, char *out, size_t size)
+{
+    struct oak_prng prng;
+    oak_prng_init(&prng, (uint64_t)rev);
+    for (size_t i = 0; i < size - 1; i++) {
+        out[i] = (char)(1 + oak_prng_below(&prng, 255));
+    }
+    out[size - 1] = '\0';
+}
+
+/* Revision `rev` writes 4 KiB to one of the keys. */
+static void put_one(struct test_store *t, int64_t rev)
+{
+    char key[16];
+    char value[4096];
+    snprintf(key, sizeof(key), "key%lld", (long long)(rev % KEYS));
+    value_of(rev, value, sizeof(value));
+    int64_t first = rev % KEYS < 2 ? rev % KEYS + KEYS : rev % KEYS;
+    test_put(t, rev, key, value, first, (rev - first) / KEYS + 1);
+    test_commit(t, (uint64_t)rev, rev, -1);
+}
+
+static void check_all(struct test_store *t, int64_t last)
+{
+    for (int64_t rev = OAK_MAX((int64_t)2, last - KEYS + 1); rev <= last; rev++) {
+        char key[16];
+        char value[4096];
+        struct oak_store_kv kv;
+        snprintf(key, sizeof(key), "key%lld", (long long)(rev % KEYS));
+        value_of(rev, value, sizeof(value));
+        assert_int_equal(oak_store_get(t->s, oak_bytes_str(key), 0, &kv), 0);
+        assert_int_equal(kv.mod_rev, rev);
+        assert_true(oak_bytes_eq(kv.value, oak_bytes_str(value)));
+    }
+    const struct oak_store_range all = {.from = oak_bytes_str("key"), .open_end = true};
+    uint64_t count = 0;
+    assert_int_equal(oak_store_count(t->s, &all, 0, &count), 0);
+    assert_int_equal(count, OAK_MIN((int64_t)KEYS, last - 1));
+}
+
+/* A whole flush; what it says. */
+static int flush(struct test_store *t)
+{
+    struct oak_store_flush *f;
+    uint64_t durable;
+    int error = oak_store_flush_begin(t->s, &f);
+    if (error == 0) {
+        oak_store_flush_run(f);
+        error = oak_store_flush_end(f, &durable);
+    }
+    return error;
+}
+
+/* RocksDB looks for space every five seconds. */
+static void heal(struct test_store *t)
+{
+    for (int tries = 0; oak_store_full(t->s, NULL); tries++) {
+        assert_true(tries < 1200);
+        int error = flush(t);
+        assert_true(error == 0 || error == OAK_ENOSPC || error == OAK_EAGAIN);
+        test_pause(50);
+    }
+}
+
+static void a_full_disk_is_waited_for_and_loses_nothing(void **state)
+{
+    (void)state;
+    for (size_t engine = 0; engine < TEST_ENGINES; engine++) {
+        struct test_store t = {.engine = &test_engines[engine], .memory = OAK_MIB};
+        test_disk_init(&t.disk);
+        snprintf(t.dir, sizeof(t.dir), "/tmp/oak-full-XXXXXX");
+        assert_non_null(mkdtemp(t.dir));
+        if (!mount_small(t.dir)) {
+            rmdir(t.dir);
+            skip();
+        }
+        test_store_open(&t);
+        int64_t rev = 1;
+        while (rev < 500) {
+            put_one(&t, ++rev);
+        }
+        test_store_flush(&t);
+        uint64_t durable = oak_store_durable(t.s);
+        size_t waiting = 0;
+        fill_disk(&t);
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 400; i++) {
+                put_one(&t, ++rev);
+            }
+            assert_int_equal(flush(&t), OAK_ENOSPC);
+            assert_true(oak_store_full(t.s, &waiting));
+            assert_true(waiting >= (size_t)round * 400 * 4096);
+            assert_true(waiting < (size_t)(round + 1) * 400 * 4400);
+            assert_int_equal(oak_store_durable(t.s), durable);
+            bool more = false;
+            assert_int_equal(oak_store_reclaim(t.s, 100, &more), 0);
+            check_all(&t, rev);
+        }
+        free_disk(&t);
+        heal(&t);
+        assert_int_equal(oak_store_durable(t.s), rev);
+        assert_false(oak_store_full(t.s, &waiting));
+        assert_int_equal(waiting, 0);
+        put_one(&t, ++rev);
+        check_all(&t, rev);
+        /* Full once more. What a flush has called durable is so, and what is closed now, and is
+         * not, is the log's to bring again. */
+        for (int error = 0; error != OAK_ENOSPC; error = flush(&t)) {
+            fill_disk(&t); /* a compaction may give some back */
+            put_one(&t, ++rev);
+        }
+        durable = oak_store_durable(t.s);
+        oak_store_close(t.s);
+        free_disk(&t);
+        test_store_open(&t);
+        assert_in_range(oak_store_state(t.s)->applied, durable, rev);
+        rev = (int64_t)oak_store_state(t.s)->applied;
+        check_all(&t, rev);
+        oak_store_close(t.s);
+        assert_int_equal(umount2(t.dir, MNT_DETACH), 0);
+        rmdir(t.dir);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_disk_is_waited_for_and_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
