@@ -23,11 +23,12 @@ EXCEEDED = "etcdserver: mvcc: database space exceeded"
 
 
 class SmallDisks:
-    """A mount namespace in which members find file systems of `mib` on their data directories."""
+    """A mount namespace in which members find file systems of `mib` on their data directories, or
+    on what of these is named ("n1/store")."""
 
     def __init__(self, folder, names, mib):
         self.folder = str(folder)
-        mounts = "".join(f"mkdir -p {self.folder}/{name} && "
+        mounts = "".join(f"mkdir -m 700 -p {self.folder}/{name} && "
                          f"mount -t tmpfs -o size={mib}m,mode=700 oakum {self.folder}/{name} && "
                          for name in names)
         # pylint: disable=consider-using-with
@@ -46,11 +47,11 @@ class SmallDisks:
         """Where the test sees a file of a member."""
         return f"/proc/{self.holder.pid}/root{os.path.join(node.data_dir, *names)}"
 
-    def fill(self, node, leave):
+    def fill(self, node, leave, *names):
         """Take all but `leave` bytes. The member may take some between the look and the deed."""
         def filled():
-            free = shutil.disk_usage(self.path(node)).free
-            with open(self.path(node, "filler"), "ab") as file:
+            free = shutil.disk_usage(self.path(node, *names)).free
+            with open(self.path(node, *names, "filler"), "ab") as file:
                 try:
                     os.posix_fallocate(file.fileno(), file.tell(), max(free - leave, 1))
                 except OSError as problem:
@@ -60,8 +61,8 @@ class SmallDisks:
 
         harness.until(filled, "the disk is full")
 
-    def free(self, node):
-        os.remove(self.path(node, "filler"))
+    def free(self, node, *names):
+        os.remove(self.path(node, *names, "filler"))
 
     def close(self):
         self.holder.stdin.close()
@@ -189,23 +190,94 @@ def test_a_follower_whose_log_finds_no_space_lags_and_catches_up(
     assert count(cluster, victim)[0] >= 2200
 
 
+def store_full(node):
+    return node.metrics().get("oakum_store_full") == 1
+
+
+# More than a test writes into a store.
+STORE_MIB = 64
+# What waits in memory at most, and what one output of Raft and one batch may add.
+WAITING_MAX = (16 + 4 + 4) * MIB
+
+
 @pytest.mark.needs_rocks
-def test_a_member_whose_store_finds_no_space_ends_and_starts_again_when_there_is(
+def test_a_store_that_finds_no_space_refuses_writes_and_heals(start_cluster, small_disks, tmp_path):
+    """The log has a device of its own, with space enough: it is RocksDB that finds none."""
+    disks = small_disks(["n1/store"], STORE_MIB)
+    cluster = start_cluster(size=1, program=disks.program, flags=FAST)
+    node = cluster.nodes[0]
+    acks = Acks(tmp_path / "acks")
+    disks.fill(node, 64 * 1024, "store")
+    with load(cluster, acks, 2000, clients=8, value_bytes=20000):
+        harness.until(lambda: store_full(node), "a store that is full")
+    assert node.running, node.log_tail()
+    done = put(cluster, node, "more")
+    assert done.returncode != 0 and EXCEEDED in done.stderr, done.stderr
+    status = cluster.etcdctl_json("endpoint", "status", endpoints=[node.endpoint])
+    assert any("alarm:NOSPACE" in text for text in status[0]["Status"]["errors"])
+    assert health(node) == (503, {"health": "false", "reason": "ALARM NOSPACE"})
+    assert "alarm NOSPACE: the store in" in node.log_text()
+    check_acknowledged(node, acks)
+    disks.free(node, "store")
+    harness.until(lambda: not store_full(node), "the end of it")
+    assert put(cluster, node, "after").returncode == 0
+    assert health(node)[0] == 200
+    check_acknowledged(node, acks)
+    # Once more, with a kill in that state: the log has kept what the store could not take.
+    disks.fill(node, 64 * 1024, "store")
+    acks = Acks(tmp_path / "acks2")
+    with load(cluster, acks, 2000, clients=8, value_bytes=20000, first=5000):
+        harness.until(lambda: store_full(node), "a store that is full once more")
+    node.kill()
+    disks.free(node, "store")
+    node.start()
+    cluster.wait_healthy()
+    check_acknowledged(node, acks)
+
+
+def check_acknowledged(node, acks):
+    acks.read()
+    revision, keys = dump(node)
+    for key, _, _, _, acknowledged in acks.rows:
+        assert key in keys and acknowledged <= keys[key][1] <= revision
+
+
+@pytest.mark.needs_rocks
+def test_a_follower_whose_store_finds_no_space_lags_and_catches_up(
         start_cluster, small_disks, tmp_path):
-    disks = small_disks(["n1", "n2", "n3"], 400)
+    disks = small_disks(["n1/store", "n2/store", "n3/store"], 4 * STORE_MIB)
     cluster = start_cluster(program=disks.program, flags=FAST)
     victim = cluster.followers()[0]
-    disks.fill(victim, 64 * 1024)
+    disks.fill(victim, 64 * 1024, "store")
     acks = Acks(tmp_path / "acks")
     with load(cluster, acks, 2200, clients=8, value_bytes=20000) as loader:
         loader.result()
     assert len(acks.read()) == 2200, "the others go on"
-    assert victim.wait() == 1
-    said = victim.log_text().splitlines()[-1]
-    assert "no space left on device" in said and "once there is space" in said
-    disks.free(victim)
-    victim.start()
-    cluster.wait_healthy()
+    harness.until(lambda: store_full(victim), "a store that is full")
+    assert victim.running, victim.log_tail()
+    assert victim.metrics()["oakum_store_waiting_bytes"] < WAITING_MAX
+    behind = count(cluster, victim)[0]
+    assert behind < 2200, "more would not fit its memory"
+    disks.free(victim, "store")
     harness.until(lambda: count(cluster, victim) == count(cluster, cluster.leader()),
                   "equal states")
     assert count(cluster, victim)[0] >= 2200
+    assert not store_full(victim)
+
+
+@pytest.mark.needs_rocks
+def test_a_start_without_any_space_says_so_and_succeeds_when_there_is(start_cluster, small_disks):
+    disks = small_disks(["n1/store"], STORE_MIB)
+    cluster = start_cluster(size=1, program=disks.program, flags=FAST)
+    node = cluster.nodes[0]
+    assert put(cluster, node, "before").returncode == 0
+    node.kill()
+    disks.fill(node, 0, "store")
+    node.start()
+    assert node.wait() == 1
+    said = node.log_text().splitlines()[-1]
+    assert "No space left on device" in said and "start again once there is space" in said, said
+    disks.free(node, "store")
+    node.start()
+    cluster.wait_healthy()
+    assert count(cluster, node)[0] == 1

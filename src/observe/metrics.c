@@ -104,9 +104,22 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
          "Time of a batch of the log until it is durable, smoothed.", (double)s.sync_us / 1e6},
         {"oakum_member_lag_seconds", G, "How late this member's timers fire, smoothed.",
          (double)s.lag_us / 1e6},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
+static int disk_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_replica_status s;
+    oak_replica_status(o->options.replica, &s);
+    const struct row list[] = {
         {"oakum_disk_free_bytes", G, "Bytes free where the log is; 0: not known.",
          s.disk_free_bytes == UINT64_MAX ? 0 : (double)s.disk_free_bytes},
         {"oakum_nospace", G, "1: the alarm NOSPACE is on.", s.disk_scarce ? 1 : 0},
+        {"oakum_store_full", G, "1: the store found no space on its disk, and tries again.",
+         s.store_full ? 1 : 0},
+        {"oakum_store_waiting_bytes", G, "Bytes applied that wait in memory because of that.",
+         (double)s.store_waiting},
         {"oakum_log_scrubs_total", C, "Passes of the scrub over the log on disk.",
          (double)s.scrubs},
         {"oakum_log_scrub_seconds", G, "From the begin of the scrub's last pass to its end.",
@@ -392,6 +405,7 @@ static int identity_rows(struct oak_observe *o, struct oak_buf *out)
 int observe__metrics(struct oak_observe *o, struct oak_buf *out)
 {
     int error = raft_rows(o, out);
+    error = error != 0 ? error : disk_rows(o, out);
     error = error != 0 ? error : snapshot_rows(o, out);
     error = error != 0 ? error : read_rows(o, out);
     error = error != 0 ? error : store_rows(o, out);

@@ -4,6 +4,10 @@
  * A batch of entries is one batch of the store. Answers leave only once that batch is in the store.
  * A batch is cut when its answers have grown large, so that memory stays bounded.
  *
+ * Entries wait while a snapshot is being installed, and while the store is full and has as much
+ * waiting in memory as it may. What waits is in the log; the core takes no more of it than its
+ * limit.
+ *
  * Can fail: the store; then the process must end. Thread: the loop's.
  */
 #include "replica/internal.h"
@@ -57,7 +61,7 @@ static int entry_apply(struct oak_replica *r, const struct oak_raft_entry *entry
     return error;
 }
 
-void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
+static void apply_now(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
 {
     struct waiting waiting[RESULTS_MAX];
     size_t i = 0;
@@ -89,6 +93,65 @@ void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries,
     }
     OAK_ASSERT_EQ(oak_kv_state(r->kv)->applied, entries[count - 1].index);
     oak_raft_applied(r->raft, entries[count - 1].index);
+}
+
+static bool must_wait(const struct oak_replica *r)
+{
+    size_t waiting = 0;
+    bool full = oak_store_full(r->options.store, &waiting);
+    return r->installing.active || (full && waiting >= r->options.store_waiting_max);
+}
+
+static int hold(struct applying *a, const struct oak_raft_entry *entries, size_t count)
+{
+    if (a->held_first == a->held_end) {
+        a->held_first = a->held_end = 0;
+    }
+    if (a->held_end + count > a->held_capacity) {
+        size_t capacity = OAK_MAX(a->held_end + count, a->held_capacity * 2);
+        struct oak_alloc libc = oak_alloc_libc();
+        void *grown = libc.resize(libc.user, a->held, capacity * sizeof(*a->held));
+        if (grown == NULL) {
+            return OAK_ENOMEM;
+        }
+        a->held = grown;
+        a->held_capacity = capacity;
+    }
+    memcpy(a->held + a->held_end, entries, count * sizeof(*entries));
+    a->held_end += count;
+    return 0;
+}
+
+void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
+{
+    struct applying *a = &r->applying;
+    if (a->held_first == a->held_end && !must_wait(r)) {
+        apply_now(r, entries, count);
+    } else if (hold(a, entries, count) != 0) {
+        replica__fatal(r, OAK_ENOMEM, "holding entries back that can't be applied yet");
+    }
+}
+
+void replica__apply_release(struct oak_replica *r)
+{
+    struct applying *a = &r->applying;
+    while (a->held_first < a->held_end && !r->failed && !must_wait(r)) {
+        const struct oak_raft_entry *at = &a->held[a->held_first];
+        size_t count = OAK_MIN(a->held_end - a->held_first, (size_t)RESULTS_MAX);
+        uint64_t applied = oak_kv_state(r->kv)->applied;
+        if (at->index <= applied) {
+            a->held_first++; /* a snapshot has brought it */
+            continue;
+        }
+        a->held_first += count;
+        apply_now(r, at, count);
+    }
+}
+
+void replica__apply_fini(struct oak_replica *r)
+{
+    struct oak_alloc libc = oak_alloc_libc();
+    libc.resize(libc.user, r->applying.held, 0);
 }
 
 void replica__reads_serve(struct oak_replica *r)

@@ -4,6 +4,7 @@
  *
  * The store lags behind the log on disk, never the other way round: the log is released only up to
  * what a finished flush has made durable. Nothing here stops serving: the flush runs on the worker.
+ * One that finds no space is tried again until there is some; that is how a full store heals.
  *
  * Thread: the loop's; the flush itself is the worker's while busy.
  */
@@ -11,6 +12,23 @@
 #include "replica/internal.h"
 
 #include "base/zoo.h"
+
+/* Between a flush that found no space, or was not done yet, and the next. */
+#define AGAIN_NS (250 * NS_A_MS)
+
+static void full_tell(struct oak_replica *r)
+{
+    struct flushing *f = &r->flushing;
+    bool full = oak_store_full(r->options.store, NULL);
+    if (full != f->full_told) {
+        f->full_told = full;
+        oak_log(r->options.log, full ? OAK_LOG_ERROR : OAK_LOG_WARN,
+                full ? "alarm NOSPACE: the store in %s finds no space on its device: writes are "
+                       "refused, and what was taken waits in memory and in the log"
+                     : "the store in %s has found space again, and has lost nothing",
+                r->options.dir);
+    }
+}
 
 static void flush_go(struct oak_task *task)
 {
@@ -31,35 +49,50 @@ static void flush_back(struct oak_task *task)
     if (replica__close_check(r)) {
         return;
     }
-    if (error == OAK_ENOSPC) {
-        oak_log(r->options.log, OAK_LOG_ERROR,
-                "no space left on the device of %s: the log can't be shortened until there is",
-                r->options.dir);
+    if (error == OAK_ENOSPC || error == OAK_EAGAIN) {
+        f->after_ns = replica__now(r) + AGAIN_NS;
     } else if (error != 0) {
         replica__fatal(r, error, "flushing the store");
-    } else if (durable > 0) {
+        return;
+    }
+    if (durable > f->released) {
+        f->released = durable;
         oak_journal_release(r->journal, &r->log, durable);
         oak_journal_kick(r->journal);
     }
     replica__install_go(r, 0);
+    replica__apply_release(r);
+}
+
+/* Enough has gathered, or the last one is to be tried again. */
+static bool flush_due(const struct oak_replica *r)
+{
+    const struct flushing *f = &r->flushing;
+    bool again = f->after_ns != 0 || oak_store_full(r->options.store, NULL);
+    return (again || f->bytes >= r->options.flush_bytes) && replica__now(r) >= f->after_ns;
 }
 
 void replica__flush_check(struct oak_replica *r)
 {
     struct flushing *f = &r->flushing;
-    if (f->busy || f->bytes < r->options.flush_bytes || r->installing.active) {
+    full_tell(r);
+    if (f->busy || r->installing.active || !flush_due(r)) {
         return;
     }
     f->replica = r;
     f->go.run = flush_go;
     f->back.run = flush_back;
     int error = oak_store_flush_begin(r->options.store, &f->flush);
+    if (error == OAK_ENOSPC || error == OAK_ENOMEM) {
+        f->after_ns = replica__now(r) + AGAIN_NS;
+        return;
+    }
     if (error != 0) {
-        oak_log(r->options.log, OAK_LOG_ERROR, "the store can't begin a flush: %s",
-                oak_error_text(error));
+        replica__fatal(r, error, "beginning a flush of the store");
         return;
     }
     f->bytes = 0;
+    f->after_ns = 0;
     f->busy = true;
     r->options.worker.post(r->options.worker.user, &f->go);
 }

@@ -235,24 +235,6 @@ void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot
     }
 }
 
-int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count)
-{
-    struct installing *in = &r->installing;
-    if (in->held_count + count > in->held_capacity) {
-        size_t capacity = OAK_MAX(in->held_count + count, in->held_capacity * 2);
-        struct oak_alloc libc = oak_alloc_libc();
-        void *grown = libc.resize(libc.user, in->held, capacity * sizeof(*in->held));
-        if (grown == NULL) {
-            return OAK_ENOMEM;
-        }
-        in->held = grown;
-        in->held_capacity = capacity;
-    }
-    memcpy(in->held + in->held_count, entries, count * sizeof(*entries));
-    in->held_count += count;
-    return 0;
-}
-
 /* -- the switch -------------------------------------------------------------------------------- */
 
 static void commit_go(struct oak_task *task)
@@ -287,11 +269,7 @@ static void commit_back(struct oak_task *task)
             (unsigned long long)in->meta.index);
     finish(r, true);
     oak_raft_applied(r->raft, in->meta.index);
-    if (in->held_count > 0) {
-        size_t count = in->held_count;
-        in->held_count = 0;
-        replica__apply(r, in->held, count);
-    }
+    replica__apply_release(r);
     replica__pump(r);
 }
 
@@ -318,6 +296,4 @@ void replica__install_fini(struct oak_replica *r)
         oak_store_restore_drop(in->restore);
         oak_store_restore_end(in->restore);
     }
-    struct oak_alloc libc = oak_alloc_libc();
-    libc.resize(libc.user, in->held, 0);
 }

@@ -135,9 +135,14 @@ struct installing {
     bool whole;        /* the worker has built all of it */
     bool busy;
     int error;
-    /* Committed entries that came out of Raft meanwhile. */
+};
+
+/* Committed entries that can't be applied yet: a snapshot is being installed, or the store is full.
+ * Their payloads are the core's. */
+struct applying {
     struct oak_raft_entry *held;
-    size_t held_count;
+    size_t held_first;
+    size_t held_end;
     size_t held_capacity;
 };
 
@@ -146,7 +151,10 @@ struct flushing {
     struct oak_task back;
     struct oak_replica *replica;
     struct oak_store_flush *flush;
-    size_t bytes; /* applied since the last flush began */
+    size_t bytes;      /* applied since the last flush began */
+    uint64_t after_ns; /* the last one failed for now: no other before; 0: none has */
+    uint64_t released; /* the log up to there */
+    bool full_told;    /* that the store is full */
     bool busy;
 };
 
@@ -298,6 +306,7 @@ struct oak_replica {
     uint64_t transfers;
     struct receiving receiving;
     struct installing installing;
+    struct applying applying;
     struct flushing flushing;
     struct newborn newborn;
     struct memory memory;
@@ -370,7 +379,11 @@ bool replica__hello_mute(const struct oak_replica *r);
 void replica__amends_tick(struct oak_replica *r);
 
 /* apply.c */
+/* Now, or once they can be. */
 void replica__apply(struct oak_replica *r, const struct oak_raft_entry *entries, size_t count);
+/* What stood in the way of entries that wait may be gone. */
+void replica__apply_release(struct oak_replica *r);
+void replica__apply_fini(struct oak_replica *r);
 void replica__reads_serve(struct oak_replica *r);
 
 /* requests.c */
@@ -506,12 +519,12 @@ void replica__install_want(struct oak_replica *r, const struct oak_raft_snapshot
                            uint64_t token);
 /* Told each token as it becomes durable (0: something that stood in the way is gone). */
 void replica__install_go(struct oak_replica *r, uint64_t durable_token);
-int replica__install_hold(struct oak_replica *r, const struct oak_raft_entry *entries,
-                          size_t count);
 void replica__install_tick(struct oak_replica *r);
 void replica__install_fini(struct oak_replica *r);
 
-/* space.c: is this command refused, because little space is left? */
+/* space.c: is the alarm NOSPACE on? */
+bool replica__space_scarce(const struct oak_replica *r);
+/* Is this command refused, because little space is left? */
 bool replica__space_refuses(const struct oak_replica *r, struct oak_bytes command);
 bool replica__space_refuses_any(const struct oak_replica *r, struct oak_bytes commands);
 /* On a leader: lets a follower lead that has space. */

@@ -21,7 +21,7 @@ static void tell(struct oak_replica *r, uint64_t leader, uint64_t now)
         .u.load = {.sync_us = own.sync_us,
                    .lag_us = own.lag_us,
                    .weary = now < r->gray.weary_ns,
-                   .scarce = oak_journal_stats(r->journal)->scarce},
+                   .scarce = replica__space_scarce(r)},
     };
     replica__send(r, leader, false, &frame);
 }

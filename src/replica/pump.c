@@ -64,15 +64,7 @@ static void output_handle(struct oak_replica *r)
         wants[i] = out->snapshots[i];
     }
     if (out->apply_count > 0) {
-        if (r->installing.active) {
-            int error = replica__install_hold(r, out->apply, out->apply_count);
-            if (error != 0) {
-                replica__fatal(r, error, "holding entries back during an installation");
-                return;
-            }
-        } else {
-            replica__apply(r, out->apply, out->apply_count);
-        }
+        replica__apply(r, out->apply, out->apply_count);
     }
     /* Only now, with the output worked off, may the core be called again. */
     for (size_t i = 0; i < want_count; i++) {
@@ -162,6 +154,7 @@ static void closed_run(struct oak_task *task)
     replica__snapshot_fini(r);
     replica__receive_fini(r);
     replica__install_fini(r);
+    replica__apply_fini(r);
     oak_journal_leave(r->journal, &r->log);
     oak_kv_free(r->kv);
     oak_raft_free(r->raft);

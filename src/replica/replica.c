@@ -100,6 +100,8 @@ static void defaults_fill(struct oak_replica_options *o)
     o->request_bytes_max = o->request_bytes_max != 0 ? o->request_bytes_max : OAK_REQUEST_BYTES_MAX;
     o->append_bytes_max = o->append_bytes_max != 0 ? o->append_bytes_max : OAK_APPEND_BYTES_MAX;
     o->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : 32 * OAK_MIB;
+    o->store_waiting_max =
+        o->store_waiting_max != 0 ? o->store_waiting_max : OAK_STORE_WAITING_BYTES_MAX;
     o->log_held_entries = o->log_held_entries != 0 ? o->log_held_entries : OAK_LOG_HELD_ENTRIES_MAX;
     o->snapshot_chunk_bytes = OAK_MIN(o->snapshot_chunk_bytes, OAK_SNAPSHOT_CHUNK_BYTES_MAX);
     if (o->snapshot_chunk_bytes == 0) {
@@ -233,7 +235,11 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     *out = r->counters;
     oak_raft_status(r->raft, &out->raft);
     out->disk_free_bytes = syncs->free_bytes;
-    out->disk_scarce = syncs->scarce;
+    size_t waiting = 0;
+    out->disk_scarce = replica__space_scarce(r);
+    out->store_full = oak_store_full(r->options.store, &waiting);
+    out->store_waiting = waiting;
+    out->entries_held = r->applying.held_end - r->applying.held_first;
     out->scrubs = syncs->scrubs;
     out->scrub_ns = syncs->scrub_ns;
     out->log_damaged = syncs->damaged;

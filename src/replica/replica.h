@@ -71,6 +71,7 @@ struct oak_replica_options {
     uint32_t txn_ops_max;     /* 0: OAK_TXN_OPS_MAX */
     size_t request_bytes_max; /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */
+    size_t store_waiting_max; /* applied to a store that is full; 0: OAK_STORE_WAITING_BYTES_MAX */
     size_t append_bytes_max;  /* of entries in one message to a follower; 0:
                                          OAK_APPEND_BYTES_MAX */
     size_t log_held_entries;  /* kept for one that catches up; 0:
@@ -225,7 +226,10 @@ struct oak_replica_status {
     uint64_t scrubs;          /* passes over the log on disk */
     uint64_t scrub_ns;        /* the last one took; 0: none yet */
     bool log_damaged;         /* found by it, with nobody to repair it */
-    bool disk_scarce;         /* the alarm NOSPACE: less than OAK_DISK_RESERVE_BYTES */
+    bool disk_scarce;         /* the alarm NOSPACE: little space is left, or store_full */
+    bool store_full;          /* the store has found no space, and tries again */
+    uint64_t store_waiting;   /* bytes that wait in memory because of that */
+    uint64_t entries_held;    /* committed ones that can't be applied yet */
     enum oak_peer_past past;  /* does it know what it has promised? */
     bool mute;                /* it doesn't, and promises nothing for now */
     bool receiving;           /* a snapshot is coming into its file */

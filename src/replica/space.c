@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* space.c: what a member does whose disk is nearly full, or full.
  *
- * While less is free than the reserve (limits.h), the journal's alarm is on:
+ * While less is free than the reserve (limits.h), or the store has found no space, it is an alarm:
  *   a leader       hands leadership to a follower that has space; if none has, it refuses what
- *                  would take more space, with etcd's "database space exceeded". What gives
- *                  space back (deletes, compaction) is taken, until not even the log finds any.
+ *                  would take more space, with etcd's "database space exceeded". What gives space
+ *                  back (deletes, compaction) is taken, until log or store find none any more.
  *   a follower     goes on. Once its log finds no space, what it is sent waits in memory (bounded
  *                  as for any slow follower), and it lags.
+ *   a full store   keeps what is applied in memory, bounded, then entries wait in the log
+ *                  (apply.c). Its flush is tried again (flush.c). Reads are answered from what is
+ *                  applied.
  * When space is back, all of it ends by itself.
  *
  * Thread: the loop's.
@@ -18,14 +21,19 @@
 /* So often at most is leadership handed on for want of space. */
 #define AGAIN_NS 30000000000ull
 
+bool replica__space_scarce(const struct oak_replica *r)
+{
+    return oak_journal_stats(r->journal)->scarce || oak_store_full(r->options.store, NULL);
+}
+
 bool replica__space_refuses(const struct oak_replica *r, struct oak_bytes command)
 {
-    const struct oak_journal_stats *s = oak_journal_stats(r->journal);
     struct oak_kv_command decoded;
-    if (!s->scarce || oak_kv_command_decode(command, &decoded) != 0) {
+    if (!replica__space_scarce(r) || oak_kv_command_decode(command, &decoded) != 0) {
         return false;
     }
-    return s->full || decoded.kind == OAK_KV_PUT || decoded.kind == OAK_KV_TXN;
+    bool full = oak_journal_stats(r->journal)->full || oak_store_full(r->options.store, NULL);
+    return full || decoded.kind == OAK_KV_PUT || decoded.kind == OAK_KV_TXN;
 }
 
 bool replica__space_refuses_any(const struct oak_replica *r, struct oak_bytes commands)
@@ -44,7 +52,7 @@ bool replica__space_handover(struct oak_replica *r, const struct gray_follower *
 {
     uint64_t now = replica__now(r);
     bool lately = r->space_handed_ns != 0 && now - r->space_handed_ns < AGAIN_NS;
-    if (!oak_journal_stats(r->journal)->scarce || lately) {
+    if (!replica__space_scarce(r) || lately) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {

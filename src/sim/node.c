@@ -258,6 +258,7 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
         .election_ms = SIM_ELECTION_MS,
         .priority = s->plan.priority[n->index],
         .flush_bytes = s->plan.flush_bytes,
+        .store_waiting_max = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
         .log_held_entries = s->plan.limits.held_entries,

@@ -24,7 +24,8 @@ struct scene_disk {
     struct oak_disk real;
     struct oak_file *snap; /* the file below snap/ or store.next that was opened last */
     bool full;
-    int flips; /* reads of a snapshot's data that come back with a bit flipped */
+    bool store_full; /* no flush of its store finds space; a restore does */
+    int flips;       /* reads of a snapshot's data that come back with a bit flipped */
 };
 
 struct scene {
@@ -180,7 +181,8 @@ static int scene_open(void *user, const char *path, enum oak_file_mode mode, str
 {
     struct scene_disk *d = &scene_current->disk;
     bool snap = strstr(path, "/snap/") != NULL || strstr(path, "store.next") != NULL;
-    if (snap && d->full && mode == OAK_FILE_CREATE) {
+    bool flush = strstr(path, "/store/") != NULL && !snap;
+    if (mode == OAK_FILE_CREATE && ((snap && d->full) || (flush && d->store_full))) {
         return OAK_ENOSPC;
     }
     int error = d->real.open(user, path, mode, out);
