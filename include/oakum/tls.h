@@ -120,6 +120,8 @@ struct oak_tls;
  * wrong with it. */
 OAK_API OAK_MUST_USE int oak_tls_new(const struct oak_tls_options *options, struct oak_tls **out,
                                      struct oak_errbuf *e);
+/* One more owner, who frees it too. Any thread. */
+OAK_API struct oak_tls *oak_tls_ref(struct oak_tls *tls);
 /* What was made with it keeps it until it has ended. NULL is fine. */
 OAK_API void oak_tls_free(struct oak_tls *tls);
 

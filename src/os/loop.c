@@ -246,9 +246,17 @@ int oak_os_loop_new(struct oak_os_loop **out)
     return 0;
 }
 
-void oak_os_loop_free(struct oak_os_loop *loop)
+/* What `closed` and the last tasks post is owed its run, too. */
+static void tasks_run_all(struct oak_os_loop *loop)
 {
-    if (loop == NULL) {
+    while (!oak_list_empty(&loop->posted)) {
+        tasks_run(loop);
+    }
+}
+
+void oak_os_loop_close(struct oak_os_loop *loop)
+{
+    if (loop->freeing) {
         return;
     }
     loop->freeing = true;
@@ -261,10 +269,19 @@ void oak_os_loop_free(struct oak_os_loop *loop)
     }
     uv_walk(&loop->uv, helper_close, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
-    /* What `closed` and the last tasks post is owed its run, too. */
-    while (!oak_list_empty(&loop->posted)) {
-        tasks_run(loop);
+    pthread_mutex_lock(&loop->lock);
+    loop->waiting = false; /* nor will it wait any more: a post needs no waking */
+    pthread_mutex_unlock(&loop->lock);
+    tasks_run_all(loop);
+}
+
+void oak_os_loop_free(struct oak_os_loop *loop)
+{
+    if (loop == NULL) {
+        return;
     }
+    oak_os_loop_close(loop);
+    tasks_run_all(loop);
     int rc = uv_loop_close(&loop->uv);
     OAK_ASSERT(rc == 0);
     pthread_mutex_destroy(&loop->lock);

@@ -30,8 +30,11 @@ struct oak_os_loop;
 /* OAK_ENOMEM, or OAK_EIO when the kernel gives no descriptors. */
 OAK_MUST_USE int oak_os_loop_new(struct oak_os_loop **out);
 /* Close what is still open (streams get `closed` with OAK_ECLOSED, pending connects and look-ups
- * `done`; children live on without us), run the tasks still posted, and free. Not from inside the
- * loop. Timers and hooks that are still set are forgotten. */
+ * `done`; children live on without us), and run the tasks still posted. Not from inside the loop,
+ * and it can't be run any more. Its timers and hooks can still be set and stopped, for nothing: who
+ * lived on it can be freed. */
+void oak_os_loop_close(struct oak_os_loop *loop);
+/* The same, unless it was done, then free. Timers and hooks that are still set are forgotten. */
 void oak_os_loop_free(struct oak_os_loop *loop);
 /* Serve until stopped. Each round: events of sockets, then timers that are due, then posted tasks,
  * then the hooks. May be called again after it returned. */

@@ -28,10 +28,11 @@ static int no_memory(struct oak_errbuf *e)
     return oak_fail(e, OAK_ENOMEM, "TLS: out of memory");
 }
 
-void tls__ref(struct oak_tls *tls)
+struct oak_tls *oak_tls_ref(struct oak_tls *tls)
 {
     int before = atomic_fetch_add(&tls->refs, 1);
     OAK_ASSERT_GT(before, 0);
+    return tls;
 }
 
 void oak_tls_free(struct oak_tls *tls)

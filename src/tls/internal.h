@@ -55,7 +55,6 @@ struct oak_tls {
     atomic_uint_least64_t reloads_failed;
 };
 
-void tls__ref(struct oak_tls *tls);
 /* A new connection by what is loaded now; NULL without memory. */
 SSL *tls__ssl_new(struct oak_tls *tls);
 

@@ -271,8 +271,10 @@ int oak_tls_net_new(struct oak_tls *tls, const struct oak_loop *loop, const stru
         free(plain);
         return OAK_ENOMEM;
     }
-    *net = (struct oak_tls_net){
-        .refs = 1, .tls = tls, .loop = loop, .under = under != NULL ? *under : loop->net};
+    *net = (struct oak_tls_net){.refs = 1,
+                                .tls = oak_tls_ref(tls),
+                                .loop = loop,
+                                .under = under != NULL ? *under : loop->net};
     net->port = (struct oak_net){
         .listen = net_listen,
         .listener_close = net_listener_close,
@@ -286,7 +288,6 @@ int oak_tls_net_new(struct oak_tls *tls, const struct oak_loop *loop, const stru
     oak_list_init(&net->handshakes);
     oak_list_init(&net->listeners);
     snprintf(net->server_name, sizeof(net->server_name), "%s", named ? server_name : "");
-    tls__ref(tls);
     *out = net;
     return 0;
 }
