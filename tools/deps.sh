@@ -14,8 +14,8 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config protobuf-compiler protobuf-
 # itself is not installed but unpacked beside the build: see peers.sh.
 test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
       etcd-client nghttp2-client openssl iproute2 curl git)
-# Sanitizers, fuzzers and the formatter.
-dev=(clang libclang-rt-14-dev llvm clang-format)
+# Sanitizers, fuzzers (with services that import protobuf's own files) and the formatter.
+dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.
 bench=(libraft-dev)
 
