@@ -346,6 +346,10 @@ struct oak_rpc_limits {
      * grpc-retry-pushback-ms. 0: OAK_STREAMS_MAX, OAK_HANDLERS_MAX */
     uint32_t connection_handlers_max;
     uint32_t handlers_max;
+    /* What all connections may cost: their state, headers and messages that are held, calls. Past
+     * it the connections that have been without a call for the longest time are closed; when none
+     * is left, what needs more is refused (RESOURCE_EXHAUSTED). 0: OAK_CONNECTIONS_BYTES_MAX */
+    size_t memory_bytes_max;
     /* Calls that one client may begin in a second over time (0: no limit), and at once (0: as many
      * as in a second). Past it RESOURCE_EXHAUSTED, with the time until the next may come. */
     uint32_t rate_per_second;
@@ -418,6 +422,8 @@ struct oak_rpc_traffic {
     uint64_t sent_bytes;
     uint64_t refused_busy; /* calls, because too many were being worked on */
     uint64_t refused_rate; /* calls of clients that call too often */
+    uint64_t memory_bytes; /* what connections cost now */
+    uint64_t shed;         /* connections closed to save memory */
     uint64_t aged;         /* connections asked to go for their age, or being idle */
     uint64_t abuse_closed; /* connections ended for abuse (floods, oversized headers, ...) */
 };

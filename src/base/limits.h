@@ -131,6 +131,8 @@
 #define OAK_CONNECTIONS_MAX 16384
 /* Streams a peer may have open on one connection. etcd sets no limit; clients queue past ours. */
 #define OAK_STREAMS_MAX 4096
+/* What the connections of one server may cost in memory: 64 KiB for each. */
+#define OAK_CONNECTIONS_BYTES_MAX (64 * OAK_KIB * OAK_CONNECTIONS_MAX)
 /* Calls that one server may be working on: about a KiB each before what they hold themselves. */
 #define OAK_HANDLERS_MAX 262144
 /* Decoded request header list, bytes (SETTINGS_MAX_HEADER_LIST_SIZE). */

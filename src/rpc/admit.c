@@ -145,6 +145,12 @@ bool rpc__admit(struct oak_rpc_call *call)
                "grpc: too many calls of this connection are being worked on", RPC_BUSY_PUSHBACK_NS);
         return false;
     }
+    if (!rpc__memory_fits(server)) {
+        server->traffic.refused_busy++;
+        refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: the server is out of memory",
+               RPC_BUSY_PUSHBACK_NS);
+        return false;
+    }
     uint64_t wait_ns = rate_wait(call);
     if (wait_ns > 0) {
         server->traffic.refused_rate++;

@@ -48,6 +48,9 @@ static int send_check(const struct oak_rpc_call *call, size_t size)
     if (size > call->conn->options.send_bytes_max || queued(call) >= OAK_OUTBOUND_BYTES_MAX) {
         return OAK_ELIMIT;
     }
+    if (queued(call) > OAK_RPC_QUEUE_HIGH_BYTES && !rpc__memory_fits(call->conn->server)) {
+        return OAK_ELIMIT; /* the others' peers read what they are sent */
+    }
     return 0;
 }
 
@@ -98,6 +101,7 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
         rpc__pack_begin(call, call->out.size);
     }
     call->out.size += RPC_FRAME_HEAD_BYTES + size;
+    rpc__call_charge(call, RPC_FRAME_HEAD_BYTES + size);
     call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
     if (call->method != NULL) {
         call->method->stats->sent++;
@@ -208,6 +212,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
         memcpy(to->data + to->size, call->out.data + call->out_at, length);
         to->size += length;
         call->out_at += length;
+        rpc__call_discharge(call, length);
         call->moved_ns = conn->now_ns;
     }
     if (call->out_at == call->out.size) {

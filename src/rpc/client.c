@@ -175,6 +175,8 @@ void rpc__client_move_waiting(struct oak_rpc_conn *from, struct oak_rpc_conn *to
         oak_list_remove(&call->link);
         from->waiting_count--;
         rpc__deadlines_remove(&from->deadlines, call);
+        rpc__discharge(from, call->charged_bytes);
+        rpc__charge(to, call->charged_bytes);
         call->conn = to;
         oak_list_push(&to->waiting, &call->link);
         to->waiting_count++;

@@ -21,6 +21,8 @@ static void limits_fill(struct oak_rpc_limits *l)
     l->handlers_max = l->handlers_max != 0 ? l->handlers_max : OAK_HANDLERS_MAX;
     l->connection_handlers_max =
         l->connection_handlers_max != 0 ? l->connection_handlers_max : OAK_STREAMS_MAX;
+    l->memory_bytes_max =
+        l->memory_bytes_max != 0 ? l->memory_bytes_max : OAK_CONNECTIONS_BYTES_MAX;
     l->rate_burst = l->rate_burst != 0 ? l->rate_burst : l->rate_per_second;
     l->age_max_ns = OAK_MIN(l->age_max_ns, RPC_AGE_MAX_NS);
     l->age_grace_ns = OAK_MIN(l->age_grace_ns, RPC_AGE_MAX_NS);
@@ -77,9 +79,10 @@ static int session_new(struct oak_rpc_conn *conn)
         nghttp2_option_set_max_continuations(option, RPC_CONTINUATIONS_MAX);
         /* Ours is in abuse.c: it knows resets of finished calls, and the clock it is given. */
         nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+        nghttp2_mem memory = rpc__memory(conn);
         rc = conn->server != NULL
-                 ? nghttp2_session_server_new2(&conn->session, callbacks, conn, option)
-                 : nghttp2_session_client_new2(&conn->session, callbacks, conn, option);
+                 ? nghttp2_session_server_new3(&conn->session, callbacks, conn, option, &memory)
+                 : nghttp2_session_client_new3(&conn->session, callbacks, conn, option, &memory);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -149,6 +152,8 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     oak_list_init(&conn->open);
     oak_list_init(&conn->waiting);
     oak_list_init(&conn->ready);
+    oak_list_init(&conn->idle_link);
+    rpc__charge(conn, sizeof(*conn));
     conn->now_ns = now_ns;
     conn->heard_ns = now_ns;
     conn->strict.last_id = -1;
@@ -156,7 +161,7 @@ int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *pool,
     if (server != NULL) { /* a client's transport may come later */
         const struct oak_rpc_limits *l = &conn->options.limits;
         conn->begun_ns = OAK_MAX(now_ns, (uint64_t)1);
-        conn->idle_ns = conn->begun_ns;
+        rpc__idle_begin(conn);
         conn->keepalive_ns = l->keepalive_ns == OAK_RPC_NEVER_NS ? 0 : l->keepalive_ns;
         conn->keepalive_timeout_ns = l->keepalive_timeout_ns;
         if (l->age_max_ns != 0) { /* not all that began together end together */
@@ -237,12 +242,12 @@ void oak_rpc_conn_free(struct oak_rpc_conn *conn)
     rpc__admit_forget(conn);
     OAK_ASSERT_EQ(conn->held_bytes, 0);
     OAK_ASSERT_EQ(conn->partial_bytes, 0);
-    /* After want of memory in the midst of queueing a frame, nghttp2 (1.52) has freed the frame and
-     * still points at it: deleting the session would free it again. Then the session is given up.
-     */
-    if (!conn->session_torn) {
-        nghttp2_session_del(conn->session);
-    }
+    rpc__idle_end(conn);
+    nghttp2_session_del(conn->session);
+    rpc__memory_end(conn);
+    rpc__discharge(conn, sizeof(*conn));
+    OAK_ASSERT(conn->memory_bytes == 0 || conn->starved); /* nghttp2 has forgotten nothing */
+    rpc__discharge(conn, conn->memory_bytes);
     rpc__deadlines_fini(&conn->deadlines);
     rpc__pool_fini(&conn->own_pool);
     oak_buf_fini(&conn->out);
@@ -276,6 +281,7 @@ void rpc__conn_break(struct oak_rpc_conn *conn, int error)
         return;
     }
     conn->broken = error;
+    rpc__idle_end(conn);
     if (error == OAK_ELIMIT && conn->server != NULL) {
         conn->server->traffic.abuse_closed++;
     }
@@ -285,7 +291,6 @@ void rpc__conn_break(struct oak_rpc_conn *conn, int error)
 void rpc__conn_check(struct oak_rpc_conn *conn, int rc)
 {
     if (rc == NGHTTP2_ERR_NOMEM) {
-        conn->session_torn = true;
         rpc__conn_break(conn, OAK_ENOMEM);
     }
 }

@@ -110,6 +110,10 @@ static int in_reserve(struct oak_rpc_call *call, size_t size)
 /* Add to the message that is being put together. */
 static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
 {
+    if (!rpc__memory_fits(call->conn->server)) {
+        rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: the server is out of memory");
+        return false;
+    }
     if (bytes.size > call->conn->options.unfinished_bytes_max - call->conn->partial_bytes) {
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED,
                          "grpc: too many unfinished messages on this connection");
@@ -122,6 +126,7 @@ static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
     int error = oak_buf_append(&call->in, bytes.data, bytes.size);
     OAK_ASSERT_EQ(error, 0); /* there is room */
     call->conn->partial_bytes += bytes.size;
+    rpc__call_charge(call, bytes.size);
     return true;
 }
 
@@ -132,6 +137,7 @@ static void deliver_gathered(struct oak_rpc_call *call)
     call->in = (struct oak_buf){0};
     OAK_ASSERT_LE(in.size, call->conn->partial_bytes);
     call->conn->partial_bytes -= in.size;
+    rpc__call_discharge(call, in.size);
     deliver(call, oak_buf_bytes(&in), call->in_packed);
     OAK_ASSERT_EQ(call->in.capacity, 0);
     oak_buf_clear(&in);
@@ -228,6 +234,7 @@ void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool las
             used = bytes.size;
         } else {
             call->conn->held_bytes += left;
+            rpc__call_charge(call, left);
         }
     }
     if (!last) {
@@ -254,10 +261,12 @@ void rpc__frame_resume(struct oak_rpc_call *call)
         call->held = (struct oak_buf){0};
         size_t used = parse(call, oak_buf_bytes(&held), call->remote_closed);
         rpc__conn_unhold(call->conn, used);
+        rpc__call_discharge(call, used);
         credit_stream(call, used);
         OAK_ASSERT_EQ(call->held.size, 0); /* nghttp2 is not on the stack: nothing came meanwhile */
         if (call->deaf) {
             rpc__conn_unhold(call->conn, held.size - used);
+            rpc__call_discharge(call, held.size - used);
             oak_buf_clear(&held);
         } else {
             oak_buf_consume(&held, used);

@@ -182,6 +182,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (call->deaf) {
         return 0;
     }
+    rpc__call_charge(call, name_size + value_size + 32);
     if (conn->server == NULL) {
         answer_header(call, oak_bytes(name, name_size), oak_bytes(value, value_size));
     } else if (!call->headers_received) {

@@ -13,71 +13,8 @@
 
 #include "oakum/rpc.h"
 #include "port/port.h"
+#include "rpc/limits.h"
 #include "zip/zip.h"
-
-/* -- limits of this room: number, unit, reason ------------------------------------------------- */
-
-/* Calls and their small buffers kept for reuse by a server or a channel: 1024 × about 1 KiB. */
-#define RPC_SPARE_CALLS_MAX 1024u
-/* A buffer larger than this goes back to the heap with its call. */
-#define RPC_SPARE_BUFFER_BYTES_MAX (4 * OAK_KIB)
-/* Buffers of large messages kept by a server or a channel for the next ones, and their size at
- * most: they would cost a page fault for every 4 KiB anew. */
-#define RPC_LARGE_BUFFERS          4
-#define RPC_LARGE_BUFFER_BYTES_MAX (2 * OAK_MIB + OAK_KIB)
-/* The same for the two buffers in which a server or a channel packs and unpacks messages. */
-#define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
-/* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
-#define RPC_TAKE_BYTES (256 * OAK_KIB)
-/* Received for paused calls of one connection: past it the peer gets no more of the connection's
- * window until some go on. */
-#define RPC_HELD_BYTES_MAX (16 * OAK_MIB)
-/* In messages of one connection of a server that have not come whole, unless it is told otherwise:
- * past it a call that needs more is refused. Holding back the window instead would stop the very
- * bytes that complete them. 30 of the largest. */
-#define RPC_UNFINISHED_BYTES_MAX (64 * OAK_MIB)
-/* Header lists this many times over the limit end the connection and not only the call. */
-#define RPC_HEADER_ABUSE_FACTOR 16u
-/* CONTINUATION frames behind one HEADERS: 64 KiB of headers need four. */
-#define RPC_CONTINUATIONS_MAX 8u
-/* Answers to PING and SETTINGS that wait because the peer doesn't read. */
-#define RPC_OUTBOUND_ACKS_MAX 1000u
-/* What a call may add to its headers, and to its trailers; and a status message, which is cut. */
-#define RPC_PAIRS_BYTES_MAX  (64 * OAK_KIB)
-#define RPC_STATUS_BYTES_MAX (4 * OAK_KIB)
-/* The same encoded: three bytes for one, and the base64 of pairs is counted already. */
-#define RPC_SEND_HEADER_BYTES_MAX (256 * OAK_KIB)
-/* What a client's user says of itself. */
-#define RPC_USER_AGENT_BYTES_MAX 128
-/* Streams one client connection may open before it makes room for a new one (of 2^30). */
-#define RPC_STREAM_ID_MAX ((int32_t)((1u << 31) - 1024u))
-/* Before each message; before each frame of HTTP/2. */
-#define RPC_FRAME_HEAD_BYTES       5
-#define RPC_HTTP2_FRAME_HEAD_BYTES 9
-/* A peer has this long to send its preface, or to end a block of headers it began. */
-#define RPC_HANDSHAKE_NS (10 * RPC_SECOND_NS)
-/* A peer that takes nothing of what is queued for it this long while it is too much is let go. */
-#define RPC_STALL_NS (60 * RPC_SECOND_NS)
-/* A stream that was told to close once its bytes have left is cut after this long. */
-#define RPC_LINGER_NS (5 * RPC_SECOND_NS)
-/* Between the two GOAWAYs of a drain, for calls that are on their way. */
-#define RPC_DRAIN_NS (1 * RPC_SECOND_NS)
-/* A server looks after a connection that says nothing (etcd's values). */
-#define RPC_SERVER_KEEPALIVE_NS  (7200 * RPC_SECOND_NS)
-#define RPC_KEEPALIVE_TIMEOUT_NS (20 * RPC_SECOND_NS)
-/* PINGs closer than this with no call open are strikes (etcd's value). */
-#define RPC_PING_MIN_NS      (5 * RPC_SECOND_NS)
-#define RPC_PING_STRIKES_MAX 2u
-
-/* Clients whose rate of calls a server remembers, 16 bytes each; past it those that have been quiet
- * longest are forgotten, whose buckets are nearest to full. */
-#define RPC_RATE_CLIENTS_MAX 32768u
-/* When to come again, to a call that was refused because too many are being worked on. */
-#define RPC_BUSY_PUSHBACK_NS (200 * 1000000u)
-/* So that sums of times don't overflow: a century. */
-#define RPC_AGE_MAX_NS (RPC_SECOND_NS * 86400 * 366 * 100)
-
-#define RPC_SECOND_NS ((uint64_t)1000000000)
 
 /* -- memory ------------------------------------------------------------------------------------ */
 
@@ -85,12 +22,16 @@
 void *rpc__resize(void *p, size_t size);
 
 /* Calls kept for reuse; one pool for all connections of a server or of a channel. */
+struct block;
+
 struct rpc_pool {
     struct oak_list spare;
     uint32_t spare_count;
     struct oak_buf fields; /* scratch: nghttp2_nv while headers are submitted */
     struct oak_buf text;   /* scratch: encoded values */
     struct oak_zip zip;
+    struct block *blocks[RPC_POOLED_STEPS]; /* free ones, by size */
+    size_t block_bytes;
     struct oak_buf large[RPC_LARGE_BUFFERS]; /* of messages that were large; empty */
     struct oak_buf packed; /* scratch: a message made smaller, one made whole again */
     struct oak_buf unpacked;
@@ -102,6 +43,21 @@ void rpc__pool_fini(struct rpc_pool *pool);
  * was used, empty again: kept for the next, or freed. */
 void rpc__large_take(struct rpc_pool *pool, struct oak_buf *buffer);
 void rpc__large_give(struct rpc_pool *pool, struct oak_buf *buffer);
+
+/* -- memory.c: what connections cost ----------------------------------------------------------- */
+
+/* Charge bytes to a connection and its server, and take them off again. */
+void rpc__charge(struct oak_rpc_conn *conn, size_t bytes);
+void rpc__discharge(struct oak_rpc_conn *conn, size_t bytes);
+/* Is there room for more? Sheds idle connections if need be. */
+bool rpc__memory_fits(struct oak_rpc_server *server);
+/* A server's connection has no call open, from now on or no longer. */
+void rpc__idle_begin(struct oak_rpc_conn *conn);
+void rpc__idle_end(struct oak_rpc_conn *conn);
+/* What the connection's session takes its memory from; and the end of what it left behind. */
+nghttp2_mem rpc__memory(struct oak_rpc_conn *conn);
+void rpc__memory_end(struct oak_rpc_conn *conn);
+void rpc__blocks_fini(struct rpc_pool *pool);
 
 /* -- headers.c --------------------------------------------------------------------------------- */
 
@@ -212,6 +168,7 @@ struct oak_rpc_call {
     uint32_t need;     /* its length, once the prefix is whole */
     uint32_t messages; /* received */
     size_t header_bytes;
+    size_t charged_bytes; /* to its connection; what is left of it goes with the call */
 
     struct oak_buf meta; /* received: pairs */
     size_t trailers_at;  /* client: of them, those from here on are trailers */
@@ -237,6 +194,9 @@ static inline const struct oak_rpc_call_ops *rpc__carrier(const struct oak_rpc_c
     return ((const struct oak_rpc_call_base *)(const void *)call)->ops;
 }
 
+/* Charge a call, and so its connection. */
+void rpc__call_charge(struct oak_rpc_call *call, size_t bytes);
+void rpc__call_discharge(struct oak_rpc_call *call, size_t bytes);
 /* A clean call in the connection's `open` list, NULL without memory. */
 struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn);
 /* Tell the handler `closed`, once. The memory stays until the stream is gone. */
@@ -413,9 +373,12 @@ struct oak_rpc_conn {
     struct oak_buf out;     /* for oak_rpc_conn_take */
     size_t gather_end;      /* enough, for a take in progress */
     struct oak_buf *gather; /* where a take in progress puts bytes */
-    size_t held_bytes;      /* in `held` of its calls */
-    size_t partial_bytes;   /* in `in` of its calls */
-    size_t owed_bytes;      /* of the connection's window, kept back from the peer */
+    size_t memory_bytes;    /* all that is charged to it */
+    struct block *aside;
+    struct oak_list idle_link; /* server->idle */
+    size_t held_bytes;         /* in `held` of its calls */
+    size_t partial_bytes;      /* in `in` of its calls */
+    size_t owed_bytes;         /* of the connection's window, kept back from the peer */
     uint64_t now_ns;
     uint64_t heard_ns;   /* last bytes from the peer */
     uint64_t begun_ns;   /* when the connection, and then a block of headers, began; 0: none open */
@@ -429,7 +392,8 @@ struct oak_rpc_conn {
     struct rpc_guard guard;
     struct rpc_strict strict;
     int broken;          /* an OAK_E code: say goodbye and go */
-    bool session_torn;   /* nghttp2 ran out of memory inside: see oak_rpc_conn_free */
+    bool starved;        /* nghttp2 got no memory: what it frees is laid aside */
+    bool shed;           /* to save memory: not in the server's any more */
     bool goodbye_queued; /* the last GOAWAY was written by hand */
     bool settings_received;
     bool secure;   /* the stream below is encrypted */
@@ -545,6 +509,7 @@ struct oak_rpc_server {
     bool draining;
     uint32_t handlers;       /* calls that are being worked on */
     struct rpc_rates *rates; /* NULL: no limit */
+    struct oak_list idle;    /* connections without a call, the longest so first */
     struct oak_prng prng;    /* spreads the ages of connections */
 };
 

@@ -82,7 +82,21 @@ void rpc__pool_fini(struct rpc_pool *pool)
     oak_buf_fini(&pool->packed);
     oak_buf_fini(&pool->unpacked);
     oak_zip_fini(&pool->zip);
+    rpc__blocks_fini(pool);
     pool->spare_count = 0;
+}
+
+void rpc__call_charge(struct oak_rpc_call *call, size_t bytes)
+{
+    call->charged_bytes += bytes;
+    rpc__charge(call->conn, bytes);
+}
+
+void rpc__call_discharge(struct oak_rpc_call *call, size_t bytes)
+{
+    OAK_ASSERT_LE(bytes, call->charged_bytes);
+    call->charged_bytes -= bytes;
+    rpc__discharge(call->conn, bytes);
 }
 
 struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn)
@@ -104,6 +118,8 @@ struct oak_rpc_call *rpc__call_new(struct oak_rpc_conn *conn)
     oak_list_init(&call->ready_link);
     oak_list_push(&conn->open, &call->link);
     conn->open_count++;
+    rpc__idle_end(conn);
+    rpc__call_charge(call, sizeof(*call));
     return call;
 }
 
@@ -133,8 +149,9 @@ void rpc__call_release(struct oak_rpc_call *call)
     uint32_t *count = call->waiting ? &conn->waiting_count : &conn->open_count;
     OAK_ASSERT_GT(*count, 0);
     (*count)--;
+    rpc__discharge(conn, call->charged_bytes);
     if (conn->open_count == 0) {
-        conn->idle_ns = conn->now_ns;
+        rpc__idle_begin(conn);
     }
     if (pool->spare_count >= RPC_SPARE_CALLS_MAX) {
         call_free(call);
@@ -199,6 +216,7 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
 
 void rpc__call_drop_out(struct oak_rpc_call *call)
 {
+    rpc__call_discharge(call, call->out.size - call->out_at);
     call->out_at = 0;
     call->pack_due = false;
     call->over_mark = false;
@@ -209,6 +227,7 @@ void rpc__call_drop_in(struct oak_rpc_call *call)
 {
     OAK_ASSERT_LE(call->in.size, call->conn->partial_bytes);
     call->conn->partial_bytes -= call->in.size;
+    rpc__call_discharge(call, call->in.size + call->held.size);
     rpc__conn_unhold(call->conn, call->held.size);
     oak_buf_clear(&call->in);
     oak_buf_clear(&call->held);

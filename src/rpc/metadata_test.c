@@ -57,7 +57,9 @@ static void look_closed(void *user, struct oak_rpc_call *call, const struct oak_
     oak_buf_clear(&l->details);
     assert_int_equal(oak_buf_append(&l->details, status->details.data, status->details.size), 0);
     assert_true(status->message.size < sizeof(l->text));
-    memcpy(l->text, status->message.data, status->message.size);
+    if (status->message.size > 0) {
+        memcpy(l->text, status->message.data, status->message.size);
+    }
     l->text[status->message.size] = '\0';
 }
 

@@ -137,6 +137,7 @@ void rpc__pack(struct oak_rpc_call *call)
         out->data[call->pack_at] = 1;
         oak_put_be32(out->data + call->pack_at + 1, (uint32_t)packed.size);
         memcpy(out->data + body, packed.data, packed.size);
+        rpc__call_discharge(call, out->size - body - packed.size);
         out->size = body + packed.size;
     }
     scratch_keep(&pool->packed, packed);

@@ -53,6 +53,7 @@ int oak_rpc_server_new(const struct oak_loop *loop, const struct oak_rpc_options
     if (loop != NULL) {
         loop->entropy.fill(loop->entropy.user, secrets, sizeof(secrets));
     }
+    oak_list_init(&server->idle);
     oak_prng_init(&server->prng, secrets[2]);
     const struct oak_rpc_limits *l = &server->options.limits;
     if (l->rate_per_second > 0 &&
@@ -100,7 +101,7 @@ int oak_rpc_serve(struct oak_rpc_server *server, struct oak_stream *stream, stru
     if (server->draining) {
         return OAK_ECLOSED;
     }
-    if (server->link_count >= server->options.connections_max) {
+    if (server->link_count >= server->options.connections_max || !rpc__memory_fits(server)) {
         return OAK_ELIMIT;
     }
     const struct oak_clock *clock = &server->loop->clock;
