@@ -246,6 +246,7 @@ static void a_paused_call_is_given_nothing(void **state)
     run(&w);
     assert_int_equal(r.messages, 1);
     ended(&r, OAK_RPC_OK);
+    world_close(&w);
     world_open(&w, "a:1", OPTIONS{0}); /* and before there is a connection */
     ask(&w, &r);
     oak_rpc_call_pause(r.call, true);
