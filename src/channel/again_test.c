@@ -365,6 +365,12 @@ static void past_what_is_kept_there_is_no_second_attempt(void **state)
     run(&w);
     refuse(&w, 0, 5, "14");
     ended(&r, OAK_RPC_UNAVAILABLE);
+    assert_int_equal(begin(&w, REQUEST{0}, &r), 0); /* not even what the server refused */
+    send_text(r.call, "01234567890123456789012345");
+    run(&w);
+    script_reset(&peer_of(&w, 0)->s, 7, NGHTTP2_REFUSED_STREAM);
+    say(&w, 0);
+    ended(&r, OAK_RPC_UNAVAILABLE);
     world_close(&w);
 }
 

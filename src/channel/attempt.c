@@ -43,7 +43,7 @@ static int give_one(struct channel_attempt *a)
 void channel__attempt_feed(struct channel_attempt *a)
 {
     const struct channel_call *call = a->call;
-    size_t end = oak_list_linked(&call->lazy_link) ? call->lazy_at : call->kept.size;
+    size_t end = call->kept.size;
     bool half_close = call->half_closed && !a->half_closed;
     if (a->dropped || (a->given >= end && !half_close)) {
         return;

@@ -39,10 +39,6 @@ static void line_changed(void *user, enum oak_rpc_subchannel_state state, int er
     if (lost) {
         channel__resolve(channel);
     }
-    bool spare = line->backend->line_count > 1 && oak_list_empty(&channel->waiting);
-    if (state == OAK_RPC_SUBCHANNEL_IDLE && spare) {
-        line_retire(line);
-    }
     channel__balance(channel);
 }
 

@@ -76,6 +76,22 @@ static void without_calls_for_long_it_is_idle_again(void **state)
     world_close(&w);
 }
 
+static void with_a_call_it_is_not_idle_however_long_that_takes(void **state)
+{
+    (void)state;
+    struct world w;
+    struct recorder r;
+    world_open(&w, "db.example:1", OPTIONS{.idle_ns = 100 * SECOND});
+    ask_with(&w, REQUEST{.kind = OAK_RPC_SERVER_STREAM}, &r);
+    pass(&w, 250 * SECOND);
+    assert_string_equal(w.told, "CR");
+    answer(&w, 0, 1);
+    ended(&r, OAK_RPC_OK);
+    pass(&w, 100 * SECOND);
+    assert_string_equal(w.told, "CRI");
+    world_close(&w);
+}
+
 static void freed_it_ends_its_calls_wherever_they_are(void **state)
 {
     (void)state;
@@ -454,7 +470,7 @@ static void a_further_connection_that_fails_harms_nobody(void **state)
 {
     (void)state;
     struct world w;
-    world_open(&w, "a:1", OPTIONS{.connections_max = 2});
+    world_open(&w, "a:1", OPTIONS{.connections_max = 3});
     w.peers.streams = 1;
     struct recorder r[2];
     ask(&w, &r[0]);
@@ -482,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_channel_is_idle_until_its_first_call),
         cmocka_unit_test(it_may_be_connected_without_a_call),
         cmocka_unit_test(without_calls_for_long_it_is_idle_again),
+        cmocka_unit_test(with_a_call_it_is_not_idle_however_long_that_takes),
         cmocka_unit_test(freed_it_ends_its_calls_wherever_they_are),
         cmocka_unit_test(what_is_not_understood_is_no_channel),
         cmocka_unit_test(when_nothing_answers_calls_fail_unless_they_wait),

@@ -5,8 +5,8 @@
  *              from then on the call is that attempt: nothing is kept any more, and what is asked
  *              of it is asked of the attempt.
  * Can fail     sending: as in rpc, and when too much is kept.
- * Invariants   no callback runs from inside a function of this file. What lies in `kept` behind
- *              lazy_at, while the call is in channel->lazy, is being filled by its user.
+ * Invariants   no callback runs from inside a function of this file. A message that its user fills
+ *              (send_into) is whole when the next function is called, or the loop goes on.
  * Thread       the loop's.
  */
 #include "channel/internal.h"
@@ -80,7 +80,6 @@ static int keep(struct channel_call *call, size_t size, uint8_t **body)
     uint8_t *at = call->kept.data + call->kept.size;
     oak_put_u32(at, (uint32_t)size);
     at[4] = call->compress;
-    call->lazy_at = call->kept.size;
     call->kept.size += whole;
     channel->kept_bytes += whole;
     bool much = call->kept.size > channel->options.replay_bytes_max ||

@@ -117,7 +117,6 @@ struct channel_call {
     /* What was sent, for attempts to come: a length, a byte (compress), and the message; again and
      * again. */
     struct oak_buf kept;
-    size_t lazy_at;                    /* where the last of them begins, while it is being filled */
     struct oak_rpc_follower following; /* of the request's parent */
     struct oak_rpc_follower *followers;
     struct oak_timer timer;

@@ -149,7 +149,7 @@ void channel__call_commit(struct channel_call *call, struct channel_attempt *win
     struct channel_attempt *keep = winner;
     for (size_t i = 0; i < CHANNEL_ATTEMPTS_MAX; i++) {
         struct channel_attempt *a = &call->attempts[i];
-        if (keep == NULL && a->rpc != NULL && !a->dropped) {
+        if (keep == NULL && a->rpc != NULL) {
             keep = a;
         } else if (a != keep) {
             channel__attempt_drop(a);
@@ -316,7 +316,7 @@ static uint64_t timeout_of(const struct channel_call *call)
     uint64_t timeout_ns = call->request.timeout_ns;
     const struct channel_rule *rule = call->rule;
     if (rule != NULL && rule->timeout_set) {
-        uint64_t set_ns = OAK_MAX(rule->timeout_ns, (uint64_t)1);
+        uint64_t set_ns = rule->timeout_ns;
         return timeout_ns == 0 ? set_ns : OAK_MIN(timeout_ns, set_ns);
     }
     if (timeout_ns == 0) {

@@ -31,6 +31,24 @@ static void a_name_is_looked_up_again_when_a_connection_is_lost_but_not_often(vo
     world_close(&w);
 }
 
+static void the_newest_order_of_addresses_counts(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, "db.example:1", OPTIONS{.resolve_pause_ns = 1});
+    w.dns[1] = "10.0.0.2:80";
+    oak_channel_connect(w.channel);
+    pass(&w, 2 * SECOND);
+    w.dns[0] = "10.0.0.2:80";
+    w.dns[1] = "10.0.0.1:80";
+    hang_up(&w, 0);
+    assert_int_equal(w.lookups, 2);
+    oak_channel_connect(w.channel);
+    run(&w);
+    assert_string_equal(w.reached[1], "10.0.0.2:80");
+    world_close(&w);
+}
+
 static void an_address_that_is_gone_finishes_its_calls(void **state)
 {
     (void)state;
@@ -128,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_is_looked_up_again_when_a_connection_is_lost_but_not_often),
+        cmocka_unit_test(the_newest_order_of_addresses_counts),
         cmocka_unit_test(an_address_that_is_gone_finishes_its_calls),
         cmocka_unit_test(a_name_that_nobody_knows_fails_calls_and_is_asked_for_again),
         cmocka_unit_test(what_was_known_of_a_name_stays_in_use_when_a_look_up_fails),
