@@ -120,5 +120,5 @@ clean: ## remove everything that was built
 	    echo "clean: something is mounted under build/; unmount it first" >&2; exit 1; fi
 	rm -rf build build-* bin
 
-install: all ## install the program, the Raft library, manual pages; PREFIX=/usr/local DESTDIR=
+install: all ## install the program, the libraries, manual pages; PREFIX=/usr/local DESTDIR=
 	@DESTDIR='$(DESTDIR)' cmake --install $(BUILD) --prefix '$(PREFIX)'

@@ -1,13 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-# The Raft core as a library for others: liboakum-raft, static and shared, with its header, manual
-# page, pkg-config file and CMake package. It stands alone: what it uses of base goes in privately.
+# The libraries for others, static and shared, with headers, manual page, pkg-config file and CMake
+# package: liboakum-raft, the Raft core, which stands alone, and liboakum-rpc, gRPC.
 #
-# Programs of this project link the room oak_raft; nothing here is built for the bug zoo, fuzzers,
+# Programs of this project link the rooms; nothing here is built for the bug zoo, fuzzers,
 # sanitizers or coverage.
 if(OAK_ZOO OR OAK_FUZZ OR OAK_SANITIZE OR OAK_COVER)
   return()
 endif()
 
+include(CMakePackageConfigHelpers)
+find_program(OBJCOPY_PROGRAM objcopy REQUIRED)
+
+# oak_library(rpc DESCRIPTION text OBJECTS $<TARGET_OBJECTS:x>... HEADERS rpc.h ...
+#             PUBLIC libprotobuf-c PRIVATE libnghttp2 ...)
+# makes liboakum-rpc of the objects, which are compiled for shared libraries. PUBLIC and PRIVATE are
+# modules of pkg-config that its headers and its code need.
+function(oak_library name)
+  cmake_parse_arguments(L "" "DESCRIPTION" "OBJECTS;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  string(SUBSTRING ${name} 0 1 first)
+  string(SUBSTRING ${name} 1 -1 rest)
+  string(TOUPPER ${first} first)
+  set(package Oakum${first}${rest})
+  set(modules ${L_PUBLIC} ${L_PRIVATE})
+
+  # One object in which all that isn't of the interface has become local: so also the static library
+  # shows nothing else, and can't clash with a name of the program it is linked into.
+  set(object ${PROJECT_BINARY_DIR}/oakum-${name}.o)
+  add_custom_command(
+    OUTPUT ${object}
+    COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${object} ${L_OBJECTS}
+    COMMAND ${OBJCOPY_PROGRAM} --localize-hidden ${object}
+    DEPENDS ${L_OBJECTS}
+    COMMAND_EXPAND_LISTS VERBATIM)
+
+  foreach(kind STATIC SHARED)
+    string(TOLOWER ${kind} lower)
+    set(target oakum_${name}_${lower})
+    add_library(${target} ${kind} ${object})
+    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+    set_target_properties(${target} PROPERTIES
+      OUTPUT_NAME oakum-${name} LINKER_LANGUAGE C
+      VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+      ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
+      LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+    target_include_directories(${target} INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    foreach(module ${modules})
+      pkg_check_modules(oakum_${module} REQUIRED IMPORTED_TARGET GLOBAL ${module})
+      if(module IN_LIST L_PUBLIC)
+        target_link_libraries(${target} PUBLIC PkgConfig::oakum_${module})
+      else()
+        target_link_libraries(${target} PRIVATE PkgConfig::oakum_${module})
+      endif()
+    endforeach()
+  endforeach()
+  target_link_options(oakum_${name}_shared PRIVATE LINKER:-z,defs LINKER:-z,relro LINKER:-z,now)
+  # One custom command, two users: the second waits for the first.
+  add_dependencies(oakum_${name}_shared oakum_${name}_static)
+  set_target_properties(oakum_${name}_shared PROPERTIES EXPORT_NAME ${name})
+  set_target_properties(oakum_${name}_static PROPERTIES EXPORT_NAME ${name}_static)
+
+  # Both description files find the library by where they lie themselves, so that the prefix may be
+  # chosen when it is installed, and the installed tree may be moved.
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/${package})
+  file(RELATIVE_PATH OAK_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" OAK_PC_TO_PREFIX "${OAK_PC_TO_PREFIX}")
+  set(OAK_NAME ${name})
+  set(OAK_PACKAGE ${package})
+  set(OAK_DESCRIPTION ${L_DESCRIPTION})
+  set(OAK_MODULES ${modules})
+  string(REPLACE ";" " " OAK_REQUIRES "${L_PUBLIC}")
+  string(REPLACE ";" " " OAK_REQUIRES_PRIVATE "${L_PRIVATE}")
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/oakum.pc.in
+                 ${PROJECT_BINARY_DIR}/oakum-${name}.pc @ONLY)
+  configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/OakumConfig.cmake.in
+                 ${PROJECT_BINARY_DIR}/${package}Config.cmake @ONLY)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/${package}ConfigVersion.cmake
+                                   VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
+
+  list(TRANSFORM L_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/include/oakum/)
+  install(TARGETS oakum_${name}_static oakum_${name}_shared EXPORT ${package} COMPONENT library
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
+          NAMELINK_COMPONENT library
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
+  install(FILES ${L_HEADERS} COMPONENT library DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/oakum)
+  install(EXPORT ${package} NAMESPACE Oakum:: FILE ${package}Targets.cmake COMPONENT library
+          DESTINATION ${package_dir})
+  install(FILES ${PROJECT_BINARY_DIR}/${package}Config.cmake
+                ${PROJECT_BINARY_DIR}/${package}ConfigVersion.cmake
+          COMPONENT library DESTINATION ${package_dir})
+  install(FILES ${PROJECT_BINARY_DIR}/oakum-${name}.pc COMPONENT library
+          DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(FILES ${PROJECT_SOURCE_DIR}/man/oakum-${name}.3 COMPONENT library
+          DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+endfunction()
+
+# The Raft core takes of base only how an assertion fails.
 get_target_property(sources oak_raft SOURCES)
 get_target_property(source_dir oak_raft SOURCE_DIR)
 list(TRANSFORM sources PREPEND ${source_dir}/)
@@ -15,57 +102,25 @@ add_library(oakum_raft_objects OBJECT ${sources} ${PROJECT_SOURCE_DIR}/src/base/
 set_target_properties(oakum_raft_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(oakum_raft_objects PRIVATE ${PROJECT_SOURCE_DIR}/src
                                                       ${PROJECT_SOURCE_DIR}/include)
+oak_library(raft DESCRIPTION "Raft consensus core that does no I/O"
+  OBJECTS $<TARGET_OBJECTS:oakum_raft_objects>
+  HEADERS raft.h)
 
-# One object in which all that isn't OAK_RAFT_API has become local: so also the static library shows
-# nothing but the interface, and can't clash with a name of the program it is linked into.
-find_program(OBJCOPY_PROGRAM objcopy REQUIRED)
-set(object ${PROJECT_BINARY_DIR}/oakum-raft.o)
-add_custom_command(
-  OUTPUT ${object}
-  COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${object} $<TARGET_OBJECTS:oakum_raft_objects>
-  COMMAND ${OBJCOPY_PROGRAM} --localize-hidden ${object}
-  DEPENDS oakum_raft_objects $<TARGET_OBJECTS:oakum_raft_objects>
-  COMMAND_EXPAND_LISTS VERBATIM)
-
-foreach(kind STATIC SHARED)
-  string(TOLOWER ${kind} lower)
-  add_library(oakum_raft_${lower} ${kind} ${object})
-  set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
-  set_target_properties(oakum_raft_${lower} PROPERTIES
-    OUTPUT_NAME oakum-raft LINKER_LANGUAGE C
-    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-    ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
-    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
-  target_include_directories(oakum_raft_${lower} INTERFACE
-    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+# gRPC is made of whole rooms, compiled once for the library and for our own programs. A call of a
+# public function within the library is not to go through a table that others could change.
+set(objects)
+set(headers common.h errors.def)
+foreach(room base pb schema zip rpc channel stub services os tls runtime)
+  set_target_properties(oak_${room} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(oak_${room} PRIVATE -fno-semantic-interposition)
+  list(APPEND objects $<TARGET_OBJECTS:oak_${room}>)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/include/oakum/${room}.h)
+    list(APPEND headers ${room}.h)
+  endif()
 endforeach()
-target_link_options(oakum_raft_shared PRIVATE LINKER:-z,defs LINKER:-z,relro LINKER:-z,now)
-# One custom command, two users: the second waits for the first.
-add_dependencies(oakum_raft_shared oakum_raft_static)
-set_target_properties(oakum_raft_shared PROPERTIES EXPORT_NAME raft)
-set_target_properties(oakum_raft_static PROPERTIES EXPORT_NAME raft_static)
-
-# Both description files find the library by where they lie themselves, so that the prefix may be
-# chosen when it is installed, and the installed tree may be moved.
-include(CMakePackageConfigHelpers)
-set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/OakumRaft)
-file(RELATIVE_PATH OAK_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-string(REGEX REPLACE "/$" "" OAK_PC_TO_PREFIX "${OAK_PC_TO_PREFIX}")
-configure_file(${CMAKE_CURRENT_LIST_DIR}/oakum-raft.pc.in ${PROJECT_BINARY_DIR}/oakum-raft.pc @ONLY)
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/OakumRaftConfigVersion.cmake
-                                 VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
-
-install(TARGETS oakum_raft_static oakum_raft_shared EXPORT OakumRaft COMPONENT library
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
-        NAMELINK_COMPONENT library
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
-install(FILES ${PROJECT_SOURCE_DIR}/include/oakum/raft.h COMPONENT library
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/oakum)
-install(EXPORT OakumRaft NAMESPACE Oakum:: FILE OakumRaftConfig.cmake COMPONENT library
-        DESTINATION ${package_dir})
-install(FILES ${PROJECT_BINARY_DIR}/OakumRaftConfigVersion.cmake COMPONENT library
-        DESTINATION ${package_dir})
-install(FILES ${PROJECT_BINARY_DIR}/oakum-raft.pc COMPONENT library
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES ${PROJECT_SOURCE_DIR}/man/oakum-raft.3 COMPONENT library
-        DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
+  OBJECTS ${objects}
+  HEADERS ${headers}
+  PUBLIC libprotobuf-c
+  PRIVATE libnghttp2 libuv openssl zlib jansson)
+install(TARGETS protoc-gen-oakum RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library)

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Raft core as others get it: installed into a folder of its own, found by pkg-config and by
-CMake, linked static and shared from C and C++, with nothing but its interface to be seen."""
+"""The libraries as others get them: installed into a folder of their own, found by pkg-config and
+by CMake, linked static and shared from C and C++, with nothing but their interfaces to be seen."""
+import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 import harness
 
-HEADER = os.path.join(harness.TOP, "include", "oakum", "raft.h")
 # Makes a group of one, proposes, and prints what comes out as applied.
-PROGRAM = r"""
+RAFT_PROGRAM = r"""
 #include <oakum/raft.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +58,88 @@ int main(void)
     return 0;
 }
 """
-PRINTS = "leader ok 10\n"
+# Includes all, makes what can be made without files, runs the loop for one posted function.
+RPC_PROGRAM = r"""
+#include <oakum/channel.h>
+#include <oakum/common.h>
+#include <oakum/raft.h>
+#include <oakum/rpc.h>
+#include <oakum/runtime.h>
+#include <oakum/services.h>
+#include <oakum/stub.h>
+#include <oakum/tls.h>
+#include <stdio.h>
+
+static void stop(void *user)
+{
+    oak_runtime_stop((struct oak_runtime *)user);
+}
+
+int main(void)
+{
+    struct oak_runtime *rt = NULL;
+    struct oak_rpc_server *server = NULL;
+    struct oak_health *health = NULL;
+    struct oak_channel *channel = NULL;
+    struct oak_tls *tls = NULL;
+    struct oak_tls_options options = {};
+    struct oak_errbuf e = {};
+    options.role = OAK_TLS_SERVER;
+    if (oak_runtime_new(&rt) != OAK_OK ||
+        oak_rpc_server_new(oak_runtime_loop(rt), NULL, &server) != OAK_OK ||
+        oak_health_add(server, &health) != OAK_OK ||
+        oak_channel_new(oak_runtime_loop(rt), "dns:///localhost:1", NULL, &channel, &e) != OAK_OK ||
+        oak_runtime_post(rt, stop, rt) != OAK_OK) {
+        return 1;
+    }
+    oak_runtime_run(rt);
+    printf("%s %s", oak_channel_state_name(oak_channel_state(channel)),
+           oak_rpc_code_name((enum oak_rpc_code)oak_error_grpc(OAK_ETLS)));
+    oak_channel_free(channel);
+    oak_runtime_close(rt);
+    oak_rpc_server_free(server);
+    oak_health_free(health);
+    oak_runtime_free(rt);
+    printf(" %d %s\n", oak_tls_new(&options, &tls, &e) == OAK_EINVAL, e.text);
+    return 0;
+}
+"""
+
+
+class Library:
+    """What a test needs to know of one library."""
+
+    def __init__(self, name, headers, api, program, prints, needs):
+        self.name = name
+        self.package = "Oakum" + name.capitalize()
+        self.headers = headers
+        self.api = api
+        self.program = program
+        self.prints = prints
+        self.needs = needs
+
+    def declared(self):
+        """The functions of the headers."""
+        text = ""
+        for header in self.headers:
+            with open(os.path.join(INCLUDE, header), encoding="utf-8") as f:
+                text += re.sub(r"/\*.*?\*/", " ", f.read(), flags=re.S)
+        return set(re.findall(rf"^{self.api}\b[^;(]*?(\w+)\(", text, re.M))
+
+    def __repr__(self):
+        return self.name
+
+
+INCLUDE = os.path.join(harness.TOP, "include", "oakum")
+ALL = {os.path.basename(path) for path in glob.glob(os.path.join(INCLUDE, "*.h"))}
+LIBRARIES = [
+    Library("raft", {"raft.h"}, "OAK_RAFT_API", RAFT_PROGRAM, "leader ok 10\n", {"libc.so.6"}),
+    Library("rpc", ALL - {"raft.h"}, "OAK_API", RPC_PROGRAM,
+            "IDLE Unavailable 1 TLS: a server needs a certificate and its key\n",
+            {"libc.so.6", "libcrypto.so.3", "libjansson.so.4", "libnghttp2.so.14",
+             "libprotobuf-c.so.1", "libssl.so.3", "libuv.so.1", "libz.so.1"}),
+]
+each_library = pytest.mark.parametrize("library", LIBRARIES, ids=str)
 
 
 def run(*command, cwd=None, env=None):
@@ -84,83 +166,140 @@ def prefix(tmp_path_factory):
     return moved
 
 
-def declared():
-    """The functions of the header."""
-    with open(HEADER, encoding="utf-8") as f:
-        text = re.sub(r"/\*.*?\*/", " ", f.read(), flags=re.S)
-    return set(re.findall(r"^OAK_RAFT_API\b[^;(]*?(\w+)\(", text, re.M))
-
-
 def symbols(*command):
     """Defined names that nm prints."""
     return {line.split()[-1] for line in run("nm", *command).splitlines()
             if re.search(r" [A-Zu] \S+$", line) and not re.search(r" U \S+$", line)}
 
 
-def test_everything_lies_where_it_is_looked_for(prefix):
-    for path in ["include/oakum/raft.h", "lib/liboakum-raft.a", "lib/liboakum-raft.so",
-                 "lib/pkgconfig/oakum-raft.pc", "lib/cmake/OakumRaft/OakumRaftConfig.cmake",
-                 "lib/cmake/OakumRaft/OakumRaftConfigVersion.cmake",
-                 "share/man/man3/oakum-raft.3"]:
+@each_library
+def test_everything_lies_where_it_is_looked_for(prefix, library):
+    name, package = f"oakum-{library.name}", library.package
+    for path in [*(f"include/oakum/{header}" for header in library.headers),
+                 f"lib/lib{name}.a", f"lib/lib{name}.so", f"lib/pkgconfig/{name}.pc",
+                 f"lib/cmake/{package}/{package}Config.cmake",
+                 f"lib/cmake/{package}/{package}ConfigVersion.cmake", f"share/man/man3/{name}.3"]:
         assert (prefix / path).exists(), path
-    shown = run("readelf", "-d", str(prefix / "lib/liboakum-raft.so"))
-    assert re.search(r"SONAME.*\[liboakum-raft\.so\.\d+\]", shown), shown
+    shown = run("readelf", "-d", str(prefix / f"lib/lib{name}.so"))
+    assert re.search(rf"SONAME.*\[lib{name}\.so\.\d+\]", shown), shown
 
 
-def test_nothing_but_the_interface_is_exported(prefix):
-    functions = declared()
-    assert len(functions) >= 20 and "oak_raft_take" in functions
-    assert symbols("-D", "--defined-only", str(prefix / "lib/liboakum-raft.so")) == functions
-    assert symbols("-g", "--defined-only", str(prefix / "lib/liboakum-raft.a")) == functions
+def test_no_header_is_installed_that_belongs_to_no_library(prefix):
+    installed = {path.name for path in (prefix / "include/oakum").iterdir()}
+    assert installed == ALL | {"errors.def"}
+    assert (prefix / "bin/protoc-gen-oakum").exists()
 
 
-def test_it_needs_nothing_but_libc(prefix):
-    shown = run("readelf", "-d", str(prefix / "lib/liboakum-raft.so"))
-    assert set(re.findall(r"NEEDED.*\[(.*?)\]", shown)) <= {"libc.so.6"}
+@each_library
+def test_nothing_but_the_interface_is_exported(prefix, library):
+    functions = library.declared()
+    assert len(functions) >= 20
+    path = str(prefix / f"lib/liboakum-{library.name}")
+    assert symbols("-D", "--defined-only", path + ".so") == functions
+    assert symbols("-g", "--defined-only", path + ".a") == functions
+
+
+@each_library
+def test_it_needs_what_it_says_and_nothing_else(prefix, library):
+    shown = run("readelf", "-d", str(prefix / f"lib/liboakum-{library.name}.so"))
+    assert set(re.findall(r"NEEDED.*\[(.*?)\]", shown)) == library.needs
 
 
 @pytest.mark.parametrize("kind", ["shared", "static"])
 @pytest.mark.parametrize("compiler,suffix", [("cc", "c"), ("c++", "cc")])
-def test_a_program_builds_by_pkg_config(prefix, tmp_path, compiler, suffix, kind):
+@each_library
+def test_a_program_builds_by_pkg_config(prefix, tmp_path, compiler, suffix, kind, library):
+    name = f"oakum-{library.name}"
     env = {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
-    flags = run("pkg-config", "--cflags", "--libs", "oakum-raft", env=env).split()
+    more = ["--static"] if kind == "static" else []
+    flags = run("pkg-config", *more, "--cflags", "--libs", name, env=env).split()
     if kind == "static":
-        flags = [f if f != "-loakum-raft" else "-l:liboakum-raft.a" for f in flags]
+        flags = [f if f != f"-l{name}" else f"-l:lib{name}.a" for f in flags]
     source = tmp_path / f"program.{suffix}"
-    source.write_text(PROGRAM)
+    source.write_text(library.program)
     run(compiler, "-Wall", "-Wextra", "-Werror", "-o", "program", source.name, *flags, cwd=tmp_path)
     needed = run("readelf", "-d", str(tmp_path / "program"))
-    assert ("liboakum-raft.so" in needed) == (kind == "shared")
-    assert run(str(tmp_path / "program"), env={"LD_LIBRARY_PATH": str(prefix / "lib")}) == PRINTS
+    assert (f"lib{name}.so" in needed) == (kind == "shared")
+    printed = run(str(tmp_path / "program"), env={"LD_LIBRARY_PATH": str(prefix / "lib")})
+    assert printed == library.prints
 
 
-@pytest.mark.parametrize("target", ["Oakum::raft", "Oakum::raft_static"])
-def test_a_program_builds_by_cmake(prefix, tmp_path, target):
-    (tmp_path / "program.c").write_text(PROGRAM)
-    (tmp_path / "program.cc").write_text(PROGRAM)
+@pytest.mark.parametrize("kind", ["", "_static"])
+@each_library
+def test_a_program_builds_by_cmake(prefix, tmp_path, library, kind):
+    (tmp_path / "program.c").write_text(library.program)
+    (tmp_path / "program.cc").write_text(library.program)
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\nproject(user LANGUAGES C CXX)\n"
-        "find_package(OakumRaft 0.1 REQUIRED)\n"
+        f"find_package({library.package} 0.1 REQUIRED)\n"
         f"foreach(x c cc)\nadd_executable(in_${{x}} program.${{x}})\n"
-        f"target_link_libraries(in_${{x}} {target})\nendforeach()\n")
+        f"target_link_libraries(in_${{x}} Oakum::{library.name}{kind})\nendforeach()\n")
     run("cmake", "-G", "Ninja", "-B", "build", f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
     run("cmake", "--build", "build", cwd=tmp_path)
     for x in ("c", "cc"):
-        assert run(str(tmp_path / "build" / f"in_{x}")) == PRINTS
+        assert run(str(tmp_path / "build" / f"in_{x}")) == library.prints
 
 
-def test_cmake_refuses_another_version(prefix, tmp_path):
+@each_library
+def test_cmake_refuses_another_version(prefix, tmp_path, library):
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\nproject(user LANGUAGES C)\n"
-        "find_package(OakumRaft 99.0 QUIET)\n"
-        "if(OakumRaft_FOUND)\nmessage(FATAL_ERROR found)\nendif()\n")
+        f"find_package({library.package} 99.0 QUIET)\n"
+        f"if({library.package}_FOUND)\nmessage(FATAL_ERROR found)\nendif()\n")
     run("cmake", "-G", "Ninja", "-B", "build", f"-DCMAKE_PREFIX_PATH={prefix}", cwd=tmp_path)
 
 
-def test_the_manual_describes_every_function(prefix):
+def test_the_manual_of_raft_describes_every_function(prefix):
     with open(prefix / "share/man/man3/oakum-raft.3", encoding="utf-8") as f:
         text = f.read().replace("\\-", "-")
     synopsis, functions = text.split(".SH DESCRIPTION")[0], text.split(".SH FUNCTIONS")[1]
-    missing = {name for name in declared() if not re.search(rf"^\.BI .*\b{name}\(", synopsis, re.M)
+    missing = {name for name in LIBRARIES[0].declared()
+               if not re.search(rf"^\.BI .*\b{name}\(", synopsis, re.M)
                or not re.search(rf"^\.BR .*\b{name}\b", functions, re.M)}
     assert not missing
+
+
+def test_the_manual_of_rpc_is_what_the_headers_say(prefix):
+    run("/usr/bin/python3", "-B", os.path.join(harness.TOP, "tools", "manual.py"), "--check")
+    with open(prefix / "share/man/man3/oakum-rpc.3", encoding="utf-8") as f:
+        text = f.read()
+    assert not {name for name in LIBRARIES[1].declared() if f"{name}(" not in text}
+
+
+# -- programs --------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def echo(prefix, tmp_path_factory):
+    """The example of gRPC, built against the installed library alone: where its programs are."""
+    build = tmp_path_factory.mktemp("echo")
+    run("cmake", "-G", "Ninja", "-B", str(build), "-S",
+        os.path.join(harness.TOP, "examples", "rpc-echo"), f"-DCMAKE_PREFIX_PATH={prefix}",
+        "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror")
+    run("cmake", "--build", str(build))
+    return build
+
+
+def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):
+    path = tmp_path / "socket"
+    with subprocess.Popen([echo / "echo-server", f"unix:{path}"], text=True, stdout=subprocess.PIPE,
+                          preexec_fn=harness.die_with_parent) as server:
+        harness.until(path.exists, "the server listens")
+        for text in ("hello", "", "x" * 100000):
+            assert run(str(echo / "echo-client"), f"unix:{path}", text) == f"{text}\nOK\n"
+        server.send_signal(signal.SIGTERM)
+        printed = server.communicate(timeout=harness.PATIENCE_S)[0]
+    assert server.returncode == 0
+    assert printed.count(": OK\n") == 3
+    assert not path.exists()
+
+
+def test_a_client_without_a_server_is_told(echo, tmp_path):
+    printed = run(str(echo / "echo-client"), f"unix:{tmp_path}/nobody", "hello")
+    assert re.fullmatch(r"(DeadlineExceeded|Unavailable)\n", printed), printed
+
+
+def test_the_examples_are_short():
+    for name in ("server.c", "client.c"):
+        with open(os.path.join(harness.TOP, "examples", "rpc-echo", name), encoding="utf-8") as f:
+            code = [line for line in f if line.strip() and not line.startswith("/*")]
+        assert len(code) < 40

@@ -77,8 +77,8 @@ struct oak_runtime_listener;
 
 /* Serve what connects to `address`: "host:port" (":2379" is every address of the machine), a port 0
  * being any that is free, "[v6]:port", "unix:path". With `tls` (may be NULL), which is that of a
- * server, over TLS alone. `server` lives until the runtime is closed. OAK_EINVAL, OAK_EINUSE, OAK_EPERM,
- * OAK_EUNRESOLVED, OAK_ENOMEM: `e` (may be NULL) names the address. */
+ * server, over TLS alone. `server` lives until the runtime is closed. OAK_EINVAL, OAK_EINUSE,
+ * OAK_EPERM, OAK_EUNRESOLVED, OAK_ENOMEM: `e` (may be NULL) names the address. */
 OAK_API OAK_MUST_USE int oak_runtime_listen(struct oak_runtime *rt, struct oak_rpc_server *server,
                                             const char *address, struct oak_tls *tls,
                                             struct oak_runtime_listener **out,
