@@ -234,6 +234,7 @@ int oak_raft_change(struct oak_raft *r, const struct oak_raft_config *target, ui
     }
     struct oak_raft_config next;
     raft__config_enter(&r->config, target, &next);
+    next = OAK_BUG(joint_skipped) ? *target : next;
     if (oak_raft_config_check(&next) != OAK_RAFT_OK) {
         return OAK_RAFT_EINVAL; /* too many members on the way */
     }

@@ -98,6 +98,63 @@ static void what_is_taken_back_is_seen(void **state)
     scene_end(sc);
 }
 
+/* -- quorums ----------------------------------------------------------------------------------- */
+
+static void quorums_meet_as_they_should(void **state)
+{
+    (void)state;
+    static const struct {
+        struct voters a, b;
+        bool meet;
+    } cases[] = {
+        {{0x07, 0}, {0x07, 0}, true},    /* {1,2,3} with itself */
+        {{0x07, 0}, {0x0f, 0}, true},    /* one more: 2 of 3 and 3 of 4 are over 4 */
+        {{0x07, 0}, {0x1f, 0}, false},   /* two more: {1,2} and {3,4,5} */
+        {{0x07, 0}, {0x06, 0}, true},    /* one less */
+        {{0x07, 0}, {0x01, 0}, false},   /* two less: {2,3} and {1} */
+        {{0x07, 0}, {0x1f, 0x07}, true}, /* joint with the old one */
+        {{0x1f, 0x07}, {0x1f, 0}, true}, /* and with the new one */
+        {{0x07, 0}, {0x70, 0x07}, true}, /* all others */
+        {{0x70, 0x07}, {0x70, 0}, true},    {{0x07, 0}, {0x70, 0}, false},
+        {{0x70, 0x07}, {0x38, 0x07}, true}, /* two joint ones that share a half */
+        {{0x01, 0}, {0x01, 0}, true},       {{0x01, 0}, {0x02, 0}, false},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
+        assert_int_equal(sim__quorums_meet(&cases[i].a, &cases[i].b), cases[i].meet);
+        assert_int_equal(sim__quorums_meet(&cases[i].b, &cases[i].a), cases[i].meet);
+    }
+}
+
+static void a_configuration_that_need_not_meet_the_one_before_is_seen(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(36);
+    struct member *m = sim__first(sc->s, scene_leader(sc));
+    struct group *g = m->group;
+    const struct oak_replica_status s = scene_status(sc, scene_leader(sc));
+    assert_int_equal(g->committed.now, 7);
+    /* As if it had led by node 5 alone. */
+    m->voters_seen = (struct voters){.now = 16};
+    m->config_seen = 1000;
+    sim__quorums_look(m, &s);
+    spoken(sc, "quorums: node ");
+    assert_non_null(strstr(sc->report.what, "the one before"));
+    sim__quorums_look(m, &s);
+    silent(sc);
+    /* As if another than its own were committed below it, and at its index. */
+    g->committed = (struct voters){.now = 16};
+    m->config_seen = 1000;
+    sim__quorums_look(m, &s);
+    spoken(sc, "quorums: node ");
+    assert_non_null(strstr(sc->report.what, "the last that is committed"));
+    g->committed = (struct voters){.now = 7, .outgoing = 3};
+    g->committed_at = s.raft.config_index;
+    m->config_seen = 1000;
+    sim__quorums_look(m, &s);
+    spoken(sc, "quorums: as of index ");
+    scene_end(sc);
+}
+
 /* -- ends -------------------------------------------------------------------------------------- */
 
 static struct oak_file *file_of(const struct oak_disk *d, const char *path)
@@ -347,6 +404,8 @@ int main(void)
         cmocka_unit_test(another_entry_at_an_applied_index_is_seen),
         cmocka_unit_test(a_store_of_another_term_is_seen),
         cmocka_unit_test(what_is_taken_back_is_seen),
+        cmocka_unit_test(quorums_meet_as_they_should),
+        cmocka_unit_test(a_configuration_that_need_not_meet_the_one_before_is_seen),
         cmocka_unit_test(a_failed_call_excuses_only_the_end_that_it_causes),
         cmocka_unit_test(a_full_disk_excuses_a_refusal_and_no_end),
         cmocka_unit_test(damage_excuses_a_refusal_that_names_it),

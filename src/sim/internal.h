@@ -33,6 +33,11 @@ struct transfer_seen {
     uint64_t resumed, rewound;
 };
 
+/* Who votes, as bits of nodes; `outgoing` 0: not a joint configuration. */
+struct voters {
+    unsigned now, outgoing;
+};
+
 /* One node's part in one group. */
 struct member {
     struct node *node;
@@ -49,6 +54,9 @@ struct member {
     uint64_t applied_seen;
     bool installing_seen;
     struct transfer_seen transfer;
+    /* Its configuration as it was seen last, and the term that it led in then (0: it did not). */
+    struct voters voters_seen;
+    uint64_t config_seen, config_commit_seen, led_seen;
     unsigned looks; /* of the checkers */
 };
 
@@ -216,6 +224,11 @@ struct group {
     struct oak_buf chains;  /* u64 by index: the state's hash where a batch ended; 0: none did */
     struct oak_buf leaders; /* u64 by term: who led it; 0: nobody seen */
     struct oak_buf votes;   /* u64 by term and node: whom it voted for */
+    /* quorums.c: the newest configuration that is known to be committed, and as of which index; and
+     * the highest term that somebody led in. */
+    struct voters committed;
+    uint64_t committed_at;
+    uint64_t newest_term;
     struct model_kv model;
 };
 
@@ -368,6 +381,14 @@ void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_confi
 bool sim__members_whole(struct sim *s);
 /* After each event of a node that is up. */
 void sim__members_look(struct member *m, const struct oak_replica_status *status);
+
+/* quorums.c */
+/* Do these nodes decide? */
+bool sim__quorum(unsigned nodes, const struct voters *v);
+/* Have any two quorums of both a node in common? */
+bool sim__quorums_meet(const struct voters *a, const struct voters *b);
+/* After each event of a node that is up. */
+void sim__quorums_look(struct member *m, const struct oak_replica_status *status);
 
 /* transfer.c */
 void sim__transfer_plan(struct sim *s);

@@ -307,6 +307,8 @@ static int store_open(struct member *m, struct oak_errbuf *e)
     m->applied_seen = 0;
     m->installing_seen = false;
     m->transfer = (struct transfer_seen){0};
+    m->config_seen = m->config_commit_seen = m->led_seen = 0;
+    m->voters_seen = (struct voters){0};
     int error = oak_store_open_memory(&store, &m->store, e);
     if (error != 0) {
         m->store = NULL;
