@@ -27,7 +27,7 @@
  * method with a hedging policy is not waited for: another attempt starts beside the first.
  *
  * The call that a handler sees is one, whatever becomes of its attempts, and is used by the
- * oak_rpc_call_* functions like any other.
+ * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt.
  *
  * Sources: gRPC's "naming", "service_config", "connectivity-semantics-and-api",
  * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9.
@@ -74,7 +74,7 @@ struct oak_channel_options {
     bool keepalive_always;         /* also while no call is open */
     uint64_t idle_ns;              /* without a call for so long: IDLE again; 0: 30 minutes */
     uint32_t connections_max;      /* to one address, when streams run out; 0: 1 */
-    uint32_t attempts_max;         /* of one call, at most 5; 0: 3; 1: never again */
+    uint32_t attempts_max;         /* of one call, at most 5; 0: 3; 1: nothing is made again */
     size_t replay_bytes_max;       /* kept of what a call has sent, to send it again; 0: 1 MiB */
     void (*state)(void *user, enum oak_channel_state state); /* as oak_channel_watch */
     void *user;

@@ -182,6 +182,11 @@ static void one_attempt_is_one_attempt(void **state)
     run(&w);
     refuse(&w, 0, 1, "14");
     ended(&r, OAK_RPC_UNAVAILABLE);
+    ask(&w, &r); /* nor unseen: nothing is kept for it */
+    run(&w);
+    script_reset(&peer_of(&w, 0)->s, 3, NGHTTP2_REFUSED_STREAM);
+    say(&w, 0);
+    ended(&r, OAK_RPC_UNAVAILABLE);
     world_close(&w);
 }
 
