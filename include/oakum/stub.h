@@ -51,6 +51,9 @@ OAK_API struct oak_bytes oak_stub_metadata(const struct oak_stub_call *call, con
 OAK_API void oak_stub_cancel(struct oak_stub_call *call);
 /* Stop or go on delivering messages: back-pressure to the peer. */
 OAK_API void oak_stub_pause(struct oak_stub_call *call, bool paused);
+/* The call beneath, for all that rpc.h can do with one, but for ending it. NULL on a server once the
+ * client has gone. */
+OAK_API struct oak_rpc_call *oak_stub_rpc(const struct oak_stub_call *call);
 /* Bytes queued and not taken by the connection: see oak_rpc_call_queued(). */
 OAK_API size_t oak_stub_queued(const struct oak_stub_call *call);
 /* The message that came, as it came; during its callback. */
@@ -61,8 +64,10 @@ OAK_API struct oak_bytes oak_stub_bytes(const struct oak_stub_call *call);
 /* End the call with a status, behind what was sent; `message` may be NULL. */
 OAK_API void oak_stub_finish(struct oak_stub_call *call, enum oak_rpc_code code,
                              const char *message);
-/* The call beneath, for its deadline, peer, headers and trailers; NULL once the client has gone. */
-OAK_API struct oak_rpc_call *oak_stub_rpc(const struct oak_stub_call *call);
+/* The same, with details for programs: see oak_rpc_call_finish_details(), whose errors it has; then
+ * the call is not ended. */
+OAK_API OAK_MUST_USE int oak_stub_finish_details(struct oak_stub_call *call, enum oak_rpc_code code,
+                                                 const char *message, struct oak_bytes details);
 /* Unary, within the handler: call `closed` instead of keeping the call until it is answered. `user`
  * is the service's. */
 OAK_API void oak_stub_on_closed(struct oak_stub_call *call,
@@ -139,8 +144,8 @@ OAK_API OAK_MUST_USE int oak_stub_add(struct oak_rpc_server *server,
                                       const struct oak_stub_service *service, const void *handlers,
                                       size_t handlers_size, void *user);
 /* Server: send a response; it ends a call that has only one. OAK_ECLOSED: the client has gone, or
- * the call was ended. OAK_ELIMIT, OAK_ENOMEM: a call that has only one response ends with
- * RESOURCE_EXHAUSTED. */
+ * the call was ended. OAK_ELIMIT: it can't be queued; a call that has only one response ends with
+ * RESOURCE_EXHAUSTED then. */
 OAK_API int oak_stub_reply(struct oak_stub_call *call, const ProtobufCMessage *response);
 /* Client: a request to begin with, or NULL. `how` may be NULL; its service, method, kind, handler
  * and user are filled in here. `callbacks` are borrowed, or NULL and `done` set.
@@ -150,7 +155,7 @@ OAK_API OAK_MUST_USE int oak_stub_start(struct oak_stub_client client,
                                         const ProtobufCMessage *request,
                                         const struct oak_rpc_request *how, const void *callbacks,
                                         void (*done)(void), void *user, struct oak_stub_call **out);
-/* Client: one more request. Errors as oak_rpc_call_send(). */
+/* Client: one more request. OAK_ELIMIT: it can't be queued, or the call is ending. */
 OAK_API OAK_MUST_USE int oak_stub_send(struct oak_stub_call *call, const ProtobufCMessage *request);
 
 #ifdef __cplusplus

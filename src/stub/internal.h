@@ -63,7 +63,7 @@ void stub__call_fini(struct oak_stub_call *call);
 OAK_MUST_USE int stub__decode(struct oak_stub_call *call,
                               const ProtobufCMessageDescriptor *descriptor, bool more,
                               struct oak_bytes bytes, ProtobufCMessage **out);
-/* Encode into the queue of the call. Errors as oak_rpc_call_send(). */
+/* Encode into the queue of the call. OAK_ELIMIT. */
 OAK_MUST_USE int stub__encode(struct oak_stub_call *call, const ProtobufCMessage *message);
 /* An answer to an unary call whose client has gone: the memory goes. */
 void stub__call_release(struct oak_stub_call *call);

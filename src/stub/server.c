@@ -222,6 +222,18 @@ void oak_stub_finish(struct oak_stub_call *call, enum oak_rpc_code code, const c
     }
 }
 
+int oak_stub_finish_details(struct oak_stub_call *call, enum oak_rpc_code code, const char *message,
+                            struct oak_bytes details)
+{
+    OAK_ASSERT(call->service != NULL);
+    if (answer_gone(call) || call->answered) {
+        return 0;
+    }
+    int error = oak_rpc_call_finish_details(call->rpc, code, message, details);
+    call->answered = error == 0;
+    return error;
+}
+
 struct oak_rpc_call *oak_stub_rpc(const struct oak_stub_call *call)
 {
     return call->rpc;

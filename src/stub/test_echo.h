@@ -67,6 +67,7 @@ struct told {
     int writable;
     enum oak_rpc_code code;
     char status[128];
+    char details[64];
     bool response; /* there was one */
     char text[64];
     int32_t count;
@@ -82,6 +83,11 @@ static inline void told_status(struct told *t, const struct oak_rpc_status *stat
         memcpy(t->status, status->message.data, size);
     }
     t->status[size] = '\0';
+    size = OAK_MIN(status->details.size, sizeof(t->details) - 1);
+    if (size > 0) {
+        memcpy(t->details, status->details.data, size);
+    }
+    t->details[size] = '\0';
 }
 
 static inline void told_text(struct told *t, const text_message *text)

@@ -57,6 +57,16 @@ static void say_hold_and_hear(void *user, struct oak_stub_call *call, const text
     oak_stub_on_closed(call, held_closed);
 }
 
+static void say_details(void *user, struct oak_stub_call *call, const text_message *request)
+{
+    seen_of(user)->asked++;
+    assert_int_equal(
+        oak_stub_finish_details(call, OAK_RPC_ABORTED, "see details", oak_bytes_str(request->text)),
+        0);
+    assert_int_equal(demo__v1__echo__say__reply(call, request), OAK_ECLOSED);
+}
+
+static const struct demo__v1__echo_handlers details = {.say = say_details};
 static const struct demo__v1__echo_handlers now = {.say = say_now};
 static const struct demo__v1__echo_handlers hold = {.say = say_hold};
 static const struct demo__v1__echo_handlers hear = {.say = say_hold_and_hear};
@@ -97,6 +107,14 @@ static void a_status_comes_without_a_response(void **state)
     assert_int_equal(t.code, OAK_RPC_DATA_LOSS);
     assert_string_equal(t.status, "as you wish");
     assert_false(t.response);
+    world_close(&w);
+    t = (struct told){0};
+    world_open(&w, &details, &s);
+    say(&w, "in depth", &t);
+    fake_run(&w.loop);
+    assert_int_equal(t.code, OAK_RPC_ABORTED);
+    assert_string_equal(t.status, "see details");
+    assert_string_equal(t.details, "in depth");
     world_close(&w);
 }
 
