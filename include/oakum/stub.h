@@ -51,8 +51,8 @@ OAK_API struct oak_bytes oak_stub_metadata(const struct oak_stub_call *call, con
 OAK_API void oak_stub_cancel(struct oak_stub_call *call);
 /* Stop or go on delivering messages: back-pressure to the peer. */
 OAK_API void oak_stub_pause(struct oak_stub_call *call, bool paused);
-/* The call beneath, for all that rpc.h can do with one, but for ending it. NULL on a server once the
- * client has gone. */
+/* The call beneath, for all that rpc.h can do with one, but for ending it. NULL on a server once
+ * the client has gone. */
 OAK_API struct oak_rpc_call *oak_stub_rpc(const struct oak_stub_call *call);
 /* Bytes queued and not taken by the connection: see oak_rpc_call_queued(). */
 OAK_API size_t oak_stub_queued(const struct oak_stub_call *call);

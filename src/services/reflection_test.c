@@ -304,7 +304,7 @@ static void a_client_that_does_not_read_is_not_read_from(void **state)
     r.file_by_filename = (char *)(uintptr_t) "demo/echo.proto";
     oak_stub_pause(f->call, true);
     int asked = 0;
-    while (asked < 20000) {
+    while (asked < 60000) {
         assert_int_equal(
             grpc__reflection__v1__server_reflection__server_reflection_info__send(f->call, &r), 0);
         asked++;

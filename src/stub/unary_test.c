@@ -66,6 +66,15 @@ static void say_details(void *user, struct oak_stub_call *call, const text_messa
     assert_int_equal(demo__v1__echo__say__reply(call, request), OAK_ECLOSED);
 }
 
+static void say_as_told(void *user, struct oak_stub_call *call, const text_message *request)
+{
+    say_hold(user, call, request);
+    if (strcmp(request->text, "hear") == 0) {
+        oak_stub_on_closed(call, held_closed);
+    }
+}
+
+static const struct demo__v1__echo_handlers as_told = {.say = say_as_told};
 static const struct demo__v1__echo_handlers details = {.say = say_details};
 static const struct demo__v1__echo_handlers now = {.say = say_now};
 static const struct demo__v1__echo_handlers hold = {.say = say_hold};
@@ -225,6 +234,72 @@ static void who_asks_is_told_that_the_client_has_gone(void **state)
     world_close(&w);
 }
 
+static void who_was_told_once_is_not_told_for_others(void **state)
+{
+    (void)state;
+    struct world w;
+    struct seen s = {0};
+    struct told t = {0};
+    world_open(&w, &as_told, &s);
+    say(&w, "hear", &t);
+    fake_run(&w.loop);
+    answer_text(s.held, "yes");
+    fake_run(&w.loop);
+    assert_int_equal(s.closed, 1);
+    struct oak_stub_call *call = say(&w, "the same memory", &t);
+    fake_run(&w.loop);
+    oak_stub_cancel(call);
+    fake_run(&w.loop);
+    assert_int_equal(s.closed, 1);
+    assert_int_equal(demo__v1__echo__say__reply(s.held, s.request), OAK_ECLOSED);
+    world_close(&w);
+}
+
+/* Calls of `say` that the server was told of, and those of them that are over. */
+static uint64_t over(const struct world *w, uint64_t *started)
+{
+    const struct oak_rpc_method_stats *stats;
+    assert_true(oak_rpc_server_stats(w->server, &stats) > 0);
+    uint64_t handled = 0;
+    for (size_t i = 0; i < OAK_COUNT_OF(stats[0].handled); i++) {
+        handled += stats[0].handled[i];
+    }
+    *started = stats[0].started;
+    return handled;
+}
+
+static void a_request_that_cannot_be_sent_is_never_told_of(void **state)
+{
+    (void)state;
+    struct world w;
+    struct seen s = {0};
+    struct told t = {0};
+    uint64_t started;
+    world_open(&w, &now, &s);
+    say(&w, "fits", &t);
+    fake_run(&w.loop);
+    static char large[3 * 1024 * 1024];
+    memset(large, 'x', sizeof(large) - 1);
+    text_message request = DEMO__TYPES__V1__TEXT__INIT;
+    request.text = large;
+    const struct oak_rpc_subchannel_options options = {.rpc = {.send_bytes_max = OAK_MIB}};
+    struct oak_rpc_subchannel *narrow;
+    assert_int_equal(oak_rpc_subchannel_new(&w.loop.port, "fake:1", &options, &narrow), 0);
+    fake_run(&w.loop);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(demo__v1__echo__say__call(oak_stub_subchannel(narrow), &request, NULL,
+                                                   say_done, &t, NULL),
+                         OAK_ELIMIT);
+        fake_run(&w.loop);
+    }
+    assert_int_equal(t.done, 1);
+    uint64_t ended = over(&w, &started);
+    assert_int_equal(started, 1);
+    assert_int_equal(ended, started);
+    oak_rpc_subchannel_free(narrow);
+    world_close(&w);
+}
+
 /* What is asked for a call reaches whoever makes it, and what the .proto says of the method. */
 static int note_request(void *channel, const struct oak_rpc_request *request,
                         struct oak_rpc_call **out)
@@ -274,6 +349,30 @@ static void raw_closed(void *user, struct oak_rpc_call *call, const struct oak_r
 }
 
 static const struct oak_rpc_handler raw_handler = {.message = raw_message, .closed = raw_closed};
+
+static void a_call_that_never_brought_its_request_is_forgotten(void **state)
+{
+    (void)state;
+    struct world w;
+    struct seen s = {0};
+    struct told t = {0};
+    uint64_t started;
+    world_open(&w, &hold, &s);
+    const struct oak_rpc_request request = {
+        .service = "demo.v1.Echo", .method = "Say", .handler = &raw_handler, .user = &t};
+    struct oak_rpc_call *call;
+    assert_int_equal(oak_rpc_subchannel_call(w.channel, &request, &call), 0);
+    fake_run(&w.loop);
+    uint64_t ended = over(&w, &started);
+    assert_int_equal(started, 1);
+    assert_int_equal(ended, 0);
+    oak_rpc_call_cancel(call);
+    fake_run(&w.loop);
+    ended = over(&w, &started);
+    assert_int_equal(ended, 1);
+    assert_int_equal(s.asked, 0);
+    world_close(&w); /* asserts that no call of the service is open */
+}
 
 static void send_raw(struct world *w, struct oak_bytes bytes, struct told *t)
 {
@@ -353,6 +452,9 @@ int main(void)
         cmocka_unit_test(an_answer_may_come_later_and_the_request_lives_until_then),
         cmocka_unit_test(a_call_whose_client_has_gone_waits_for_its_answer),
         cmocka_unit_test(who_asks_is_told_that_the_client_has_gone),
+        cmocka_unit_test(who_was_told_once_is_not_told_for_others),
+        cmocka_unit_test(a_request_that_cannot_be_sent_is_never_told_of),
+        cmocka_unit_test(a_call_that_never_brought_its_request_is_forgotten),
         cmocka_unit_test(the_options_of_a_call_are_handed_on),
         cmocka_unit_test(bytes_that_are_no_request_are_refused),
         cmocka_unit_test(a_request_of_too_many_parts_is_refused),
