@@ -11,12 +11,12 @@ endif()
 include(CMakePackageConfigHelpers)
 find_program(OBJCOPY_PROGRAM objcopy REQUIRED)
 
-# oak_library(rpc DESCRIPTION text OBJECTS $<TARGET_OBJECTS:x>... HEADERS rpc.h ...
+# oak_library(rpc DESCRIPTION text OBJECTS $<TARGET_OBJECTS:x>... HEADERS rpc.h ... MANUAL path
 #             PUBLIC libprotobuf-c PRIVATE libnghttp2 ...)
 # makes liboakum-rpc of the objects, which are compiled for shared libraries. PUBLIC and PRIVATE are
 # modules of pkg-config that its headers and its code need.
 function(oak_library name)
-  cmake_parse_arguments(L "" "DESCRIPTION" "OBJECTS;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(L "" "DESCRIPTION;MANUAL" "OBJECTS;HEADERS;PUBLIC;PRIVATE" ${ARGN})
   string(SUBSTRING ${name} 0 1 first)
   string(SUBSTRING ${name} 1 -1 rest)
   string(TOUPPER ${first} first)
@@ -90,8 +90,7 @@ function(oak_library name)
           COMPONENT library DESTINATION ${package_dir})
   install(FILES ${PROJECT_BINARY_DIR}/oakum-${name}.pc COMPONENT library
           DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-  install(FILES ${PROJECT_SOURCE_DIR}/man/oakum-${name}.3 COMPONENT library
-          DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+  install(FILES ${L_MANUAL} COMPONENT library DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
 endfunction()
 
 # The Raft core takes of base only how an assertion fails.
@@ -104,7 +103,8 @@ target_include_directories(oakum_raft_objects PRIVATE ${PROJECT_SOURCE_DIR}/src
                                                       ${PROJECT_SOURCE_DIR}/include)
 oak_library(raft DESCRIPTION "Raft consensus core that does no I/O"
   OBJECTS $<TARGET_OBJECTS:oakum_raft_objects>
-  HEADERS raft.h)
+  HEADERS raft.h
+  MANUAL ${PROJECT_SOURCE_DIR}/man/oakum-raft.3)
 
 # gRPC is made of whole rooms, compiled once for the library and for our own programs. A call of a
 # public function within the library is not to go through a table that others could change.
@@ -118,9 +118,24 @@ foreach(room base pb schema zip rpc channel stub services os tls runtime)
     list(APPEND headers ${room}.h)
   endif()
 endforeach()
+# Its manual page says what the headers say.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(manual ${PROJECT_BINARY_DIR}/oakum-rpc.3)
+set(made_of ${PROJECT_SOURCE_DIR}/man/oakum-rpc.3.in ${PROJECT_SOURCE_DIR}/tools/manual.py)
+foreach(header ${headers})
+  list(APPEND made_of ${PROJECT_SOURCE_DIR}/include/oakum/${header})
+endforeach()
+add_custom_command(
+  OUTPUT ${manual}
+  COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/manual.py ${manual}
+  DEPENDS ${made_of}
+  VERBATIM)
+add_custom_target(oakum_rpc_manual ALL DEPENDS ${manual})
+
 oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
   OBJECTS ${objects}
   HEADERS ${headers}
+  MANUAL ${manual}
   PUBLIC libprotobuf-c
   PRIVATE libnghttp2 libuv openssl zlib jansson)
 install(TARGETS protoc-gen-oakum RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library)

@@ -260,10 +260,10 @@ def test_the_manual_of_raft_describes_every_function(prefix):
 
 
 def test_the_manual_of_rpc_is_what_the_headers_say(prefix):
-    run("/usr/bin/python3", "-B", os.path.join(harness.TOP, "tools", "manual.py"), "--check")
     with open(prefix / "share/man/man3/oakum-rpc.3", encoding="utf-8") as f:
         text = f.read()
     assert not {name for name in LIBRARIES[1].declared() if f"{name}(" not in text}
+    assert "OAK_API" not in text and ".\\\" the headers" not in text
 
 
 # -- programs --------------------------------------------------------------------------------------

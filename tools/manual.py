@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""manual.py [--check]: write man/oakum-rpc.3 from man/oakum-rpc.3.in and the headers, so that the
-manual page of the library says of each type and function what its header says.
-
-With --check nothing is written: exits 1 when the page is not what it would be.
+"""manual.py FILE: write the manual page of the gRPC library, man/oakum-rpc.3.in with all that the
+headers say behind it, so that the page says of each type and function what its header says. The
+build runs it.
 """
 import os
 import re
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PAGE = "man/oakum-rpc.3"
 MARK = ".\\\" the headers\n"
 NOT_OURS = {"raft.h"}
 
@@ -119,23 +117,16 @@ def reference(name):
 
 
 def page():
-    text = read(PAGE + ".in")
+    text = read("man/oakum-rpc.3.in")
     assert MARK in text
     made = "\n".join(line for name in headers() for line in reference(name))
     return text.replace(MARK, made + "\n")
 
 
 def main():
-    made = page()
-    if sys.argv[1:] == ["--check"]:
-        if read(PAGE) == made:
-            return 0
-        print(f"{PAGE} is not what the headers say: run tools/manual.py")
-        return 1
-    with open(os.path.join(TOP, PAGE), "w", encoding="utf-8") as f:
-        f.write(made)
-    return 0
+    with open(sys.argv[1], "w", encoding="utf-8") as f:
+        f.write(page())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
