@@ -76,6 +76,9 @@ struct oak_channel_options {
     uint32_t connections_max;      /* to one address, when streams run out; 0: 1 */
     uint32_t attempts_max;         /* of one call, at most 5; 0: 3; 1: nothing is made again */
     size_t replay_bytes_max;       /* kept of what a call has sent, to send it again; 0: 1 MiB */
+    /* Sent by calls that wait for a connection or a stream, all together: past it, they can't send
+     * (OAK_ELIMIT). 0: 64 MiB */
+    size_t waiting_bytes_max;
     void (*state)(void *user, enum oak_channel_state state); /* as oak_channel_watch */
     void *user;
 };

@@ -61,7 +61,8 @@ static int keep_check(const struct channel_call *call, size_t size)
 {
     const struct oak_channel *channel = call->channel;
     bool full = call->kept.size >= OAK_OUTBOUND_BYTES_MAX ||
-                channel->kept_bytes + size > CHANNEL_KEPT_BYTES_MAX;
+                size > channel->options.waiting_bytes_max ||
+                channel->kept_bytes > channel->options.waiting_bytes_max - size;
     return full || size > UINT32_MAX ? OAK_ELIMIT : 0;
 }
 

@@ -145,6 +145,23 @@ static void what_waits_for_a_connection_is_bounded(void **state)
     }
 }
 
+static void how_much_may_wait_for_a_connection_can_be_said(void **state)
+{
+    (void)state;
+    struct world w;
+    struct recorder r[2];
+    world_open(&w, "a:1", OPTIONS{.waiting_bytes_max = 20}); /* five go before each message */
+    assert_int_equal(begin(&w, REQUEST{0}, &r[0]), 0);
+    assert_int_equal(begin(&w, REQUEST{0}, &r[1]), 0);
+    assert_int_equal(oak_rpc_call_send(r[0].call, oak_bytes_str("0123456789012345")), OAK_ELIMIT);
+    send_text(r[0].call, "01234");
+    send_text(r[1].call, "01234");
+    assert_int_equal(oak_rpc_call_send(r[1].call, oak_bytes(NULL, 0)), OAK_ELIMIT);
+    world_close(&w);
+    ended(&r[0], OAK_RPC_CANCELLED);
+    ended(&r[1], OAK_RPC_CANCELLED);
+}
+
 static void packed_messages_are_packed_again_for_each_attempt(void **state)
 {
     (void)state;
@@ -547,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_message_may_be_filled_after_it_was_begun),
         cmocka_unit_test(a_producer_is_told_when_to_stop_and_to_go_on),
         cmocka_unit_test(what_waits_for_a_connection_is_bounded),
+        cmocka_unit_test(how_much_may_wait_for_a_connection_can_be_said),
         cmocka_unit_test(packed_messages_are_packed_again_for_each_attempt),
         cmocka_unit_test(what_is_asked_of_a_call_is_its_answers),
         cmocka_unit_test(a_paused_call_is_given_nothing),

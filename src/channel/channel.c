@@ -141,6 +141,8 @@ static void options_fill(struct oak_channel_options *o)
     o->attempts_max = o->attempts_max != 0 ? o->attempts_max : 3;
     o->attempts_max = OAK_MIN(o->attempts_max, CHANNEL_ATTEMPTS_MAX);
     o->replay_bytes_max = o->replay_bytes_max != 0 ? o->replay_bytes_max : OAK_MIB;
+    o->waiting_bytes_max =
+        o->waiting_bytes_max != 0 ? o->waiting_bytes_max : CHANNEL_WAITING_BYTES_MAX;
 }
 
 /* A copy of an option's text; `*text` NULL stays so. */

@@ -28,8 +28,9 @@
 /* Kept of what all calls of a channel have sent, to be sent again: past it, a call that sends more
  * gets no further attempt. 16 calls of the default each. */
 #define CHANNEL_REPLAY_BYTES_MAX (16 * OAK_MIB)
-/* Sent by calls that have no connection yet: past it, they can't send. */
-#define CHANNEL_KEPT_BYTES_MAX (64 * OAK_MIB)
+/* Sent by calls that have no connection yet, unless the channel is told otherwise: past it, they
+ * can't send. */
+#define CHANNEL_WAITING_BYTES_MAX (64 * OAK_MIB)
 /* Calls kept for their next use, each about 1 KiB. */
 #define CHANNEL_SPARE_CALLS_MAX 256u
 /* A buffer larger than this goes back to the heap with its call. */
