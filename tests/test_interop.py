@@ -36,7 +36,7 @@ CASES = {
     "custom_metadata": "text and binary metadata come back",
     "unimplemented_method": "a method that isn't there",
     "unimplemented_service": "a service that isn't there",
-    "pick_first_unary": "a hundred calls go to one server",
+    "pick_first_unary": "a hundred calls go to one server of two",
     "rpc_soak": "large_unary again and again on one channel",
     "channel_soak": "large_unary again and again on channels of their own",
     "concurrent_large_unary": "large_unary a thousand times at once on one channel",
@@ -145,16 +145,17 @@ def server_of(tmp_path_factory, tls_flags):
     """Gives the server of a kind and transport, started once."""
     servers = {}
 
-    def find(kind, transport):
-        if (kind, transport) not in servers:
-            servers[kind, transport] = Server(kind, tmp_path_factory.mktemp(transport),
-                                              tls_flags[0] if transport == "tls" else ())
-        return servers[kind, transport]
+    def find(kind, transport, which="one"):
+        key = kind, transport, which
+        if key not in servers:
+            servers[key] = Server(kind, tmp_path_factory.mktemp(transport),
+                                  tls_flags[0] if transport == "tls" else ())
+        return servers[key]
 
     yield find
-    for (kind, _), server in servers.items():
+    for key, server in servers.items():
         code = server.stop()
-        assert kind != "oakum" or code == 0, server.text()
+        assert key[0] != "oakum" or code == 0, server.text()
 
 
 def runs():
@@ -177,19 +178,35 @@ def test_interop(server_of, tls_flags, client, server, transport, case):
         argv += tls_flags[1]
     if case.endswith("_soak"):
         argv += SOAK
+    if case == "pick_first_unary" and client != "go":
+        argv.append(f"--server_target=ipv4:127.0.0.1:{peer.port},"
+                    f"127.0.0.1:{server_of(server, transport, 'another').port}")
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr + "\nthe server said: " + peer.text()
 
 
 def test_interop_a_case_that_fails_is_told(server_of):
-    """A case that there isn't, and one that the server refuses."""
+    """A case that there isn't, one that the server refuses, and a server that isn't there."""
     peer = server_of("oakum", "plain")
     for kind in ("oakum", "cpp"):
-        for flags in (["--test_case=nothing"], ["--test_case=rpc_soak", "--soak_response_size=-1"]):
+        for flags in (["--test_case=nothing"], ["--test_case=rpc_soak", "--soak_response_size=-1"],
+                      ["--test_case=large_unary", "--server_port=1"]):
             done = subprocess.run([program(kind, "client"), "--server_host=127.0.0.1",
                                    f"--server_port={peer.port}"] + flags, capture_output=True,
                                   text=True, timeout=TIMEOUT_S, check=False)
             assert done.returncode == 1 and "failed: " in done.stderr
+
+
+def test_interop_another_name_is_not_taken(server_of, tls_flags):
+    """What the server's certificate is for decides, not where it is reached."""
+    peer = server_of("oakum", "tls")
+    for kind in ("oakum", "cpp"):
+        for flags in (["--server_host_override=other.test"], ["--server_host_override="]):
+            done = subprocess.run([program(kind, "client"), "--server_host=127.0.0.1",
+                                   f"--server_port={peer.port}", "--test_case=empty_unary",
+                                   *tls_flags[1], *flags], capture_output=True, text=True,
+                                  timeout=TIMEOUT_S, check=False)
+            assert done.returncode == 1 and "failed: status" in done.stderr, done.stderr
 
 
 # -- the page -------------------------------------------------------------------------------------

@@ -537,6 +537,7 @@ int main(int argc, char **argv)
     struct interop_flag flags[] = {
         {"server_host", "localhost"},
         {"server_port", ""},
+        {"server_target", ""}, /* of ours: in place of host and port, as channels take it */
         {"use_tls", "false"},
         {"use_test_ca", "true"}, /* the same: no other is taken */
         {"ca_file", ""},

@@ -4,14 +4,14 @@
 #ifndef TESTS_INTEROP_CLIENT_H
 #define TESTS_INTEROP_CLIENT_H
 
+#include "oakum/channel.h"
 #include "tests/interop/interop.h"
 
 struct client {
     struct oak_os_loop *os;
     struct interop_net net;
-    struct oak_rpc_subchannel *channel;
+    struct oak_channel *channel;
     const struct interop_flag *flags;
-    char address[256];
 };
 
 /* A message that came. */

@@ -20,24 +20,33 @@ static void loop_open(struct client *client)
 
 void client_open(struct client *client)
 {
-    const struct oak_rpc_subchannel_options options = {
-        .rpc = {.receive_bytes_max = INTEROP_MESSAGE_BYTES_MAX}};
-    snprintf(client->address, sizeof(client->address), "%s:%s",
-             interop_text(client->flags, "server_host"),
-             interop_text(client->flags, "server_port"));
+    /* How long a case may take is for whoever started it to say. */
+    const struct oak_channel_options options = {
+        .net = client->net.net != NULL ? oak_tls_net_port(client->net.net) : NULL,
+        .rpc = {.receive_bytes_max = INTEROP_MESSAGE_BYTES_MAX},
+        .connect_timeout_ns = UINT64_C(20000000000),
+        .call_timeout_ns = OAK_RPC_NEVER_NS,
+        .progress_timeout_ns = OAK_RPC_NEVER_NS,
+        .waiting_bytes_max = 1024 * OAK_MIB, /* a thousand large calls, before they are connected */
+    };
+    const char *target = interop_text(client->flags, "server_target");
+    char address[256];
+    struct oak_errbuf e = {{0}};
     if (client->os == NULL) {
         loop_open(client);
     }
-    int error =
-        oak_rpc_subchannel_new(&client->net.loop, client->address, &options, &client->channel);
+    snprintf(address, sizeof(address), "%s:%s", interop_text(client->flags, "server_host"),
+             interop_text(client->flags, "server_port"));
+    int error = oak_channel_new(&client->net.loop, target[0] != '\0' ? target : address, &options,
+                                &client->channel, &e);
     if (error != 0) {
-        interop_fail("no channel: %s", oak_error_text(error));
+        interop_fail("no channel: %s: %s", oak_error_text(error), e.text);
     }
 }
 
 void client_close(struct client *client)
 {
-    oak_rpc_subchannel_free(client->channel);
+    oak_channel_free(client->channel);
     client->channel = NULL;
 }
 
@@ -113,7 +122,7 @@ void flight_begin(struct flight *f, struct client *client, const char *method,
     };
     *f = (struct flight){.client = client};
     f->last = &f->first;
-    int error = oak_rpc_subchannel_call(client->channel, &request, &f->call);
+    int error = oak_channel_call(client->channel, &request, &f->call);
     if (error != 0) {
         interop_fail("%s: %s", method, oak_error_text(error));
     }

@@ -29,7 +29,7 @@ const char *interop_text(const struct interop_flag *flags, const char *name);
 bool interop_true(const struct interop_flag *flags, const char *name);
 long interop_number(const struct interop_flag *flags, const char *name);
 
-/* The loop's network, or TLS over it (--use_tls): the same loop to whoever opens streams. */
+/* The loop's network, or TLS over it (--use_tls), as that of a loop that is the same otherwise. */
 struct interop_net {
     struct oak_loop loop;
     struct oak_tls *tls;

@@ -58,9 +58,10 @@ class Client
         }
         /* Each of them connects by itself: channel_soak means connections. */
         arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        return grpc::CreateCustomChannel(flags_.Text("server_host", "localhost") + ":" +
-                                             flags_.Text("server_port", ""),
-                                         credentials, arguments);
+        std::string address =
+            flags_.Text("server_host", "localhost") + ":" + flags_.Text("server_port", "");
+        return grpc::CreateCustomChannel(flags_.Text("server_target", address), credentials,
+                                         arguments);
     }
 
     static void CheckOk(const Status &status)
