@@ -22,7 +22,7 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
-        interop-go h2spec \
+        interop-go h2spec soak \
         bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
 
 help: ## this list
@@ -77,6 +77,10 @@ h2spec: deps-test ## h2spec's cases against our gRPC server (needs Go)
 	@tools/go-peers.sh
 	@tools/build.sh $(BUILD) oak_tests
 	@OAK_INTEROP_GO=$(CURDIR)/build/peers/go T=h2spec tools/test.sh $(BUILD)
+
+soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
+	@tools/build.sh $(BUILD) grpc_soak
+	@$(BUILD)/bin/grpc_soak --seconds=$(TIME)
 
 cover: deps-test ## lines of raft, wal and snap that tests and simulation run; fails under 95 %
 	@tools/cover.sh

@@ -12,6 +12,8 @@ CLUSTERS = pytest.StashKey()
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs_rocks: what the store on disk knows is part of it; "
                             "left out where the program runs on the memory store")
+    config.addinivalue_line("markers", "needs_own_heap: it measures the allocator; left out where "
+                            "a sanitizer has put its own in its place")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 DRIVEN="not test_tidy and not test_totals and not test_harness"
 DRIVEN+=" and not test_library and not test_counter and not test_track_record"
+DRIVEN+=" and not needs_own_heap"
 case $1 in
 asan) kinds=address,undefined ;;
 tsan)
