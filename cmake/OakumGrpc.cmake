@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # C made of .proto files while building: messages by protobuf-c, services by protoc-gen-oakum. Part
 # of the CMake package OakumRpc, and used by Oakum's own build.
-find_program(PROTOC protoc REQUIRED)
-find_program(PROTOC_GEN_C protoc-gen-c REQUIRED)
+find_program(PROTOC protoc)
+find_program(PROTOC_GEN_C protoc-gen-c)
 
 # oakum_grpc(target a.proto b/c.proto ... [ROOT dir] [INCLUDES dir ...])
 # compiles what is made of the files into `target`, which can then include "b/c.oak.h" (and with it
@@ -64,6 +64,10 @@ endfunction()
 # One rule for one file: `command` makes GEN/<stem><suffix> for each suffix. It is run again when
 # one of NEEDS changes: all protos of a call, since they may import each other, and what makes them.
 function(oak_generate out command)
+  if(NOT PROTOC OR NOT PROTOC_GEN_C)
+    message(FATAL_ERROR "protoc and protoc-gen-c are needed to make C of .proto files: Debian's "
+                        "packages are protobuf-compiler and protobuf-c-compiler")
+  endif()
   cmake_parse_arguments(G "" "GEN;ROOT;PROTO" "NEEDS;INCLUDES;SUFFIXES" ${ARGN})
   string(REGEX REPLACE "\\.proto$" "" stem ${G_PROTO})
   set(made)

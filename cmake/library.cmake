@@ -12,11 +12,13 @@ include(CMakePackageConfigHelpers)
 find_program(OBJCOPY_PROGRAM objcopy REQUIRED)
 
 # oak_library(rpc DESCRIPTION text OBJECTS $<TARGET_OBJECTS:x>... HEADERS rpc.h ... MANUAL path
-#             PUBLIC libprotobuf-c PRIVATE libnghttp2 ...)
+#             PUBLIC libprotobuf-c PRIVATE libnghttp2 ... PROGRAMS protoc-gen-oakum MODULE x.cmake)
 # makes liboakum-rpc of the objects, which are compiled for shared libraries. PUBLIC and PRIVATE are
-# modules of pkg-config that its headers and its code need.
+# modules of pkg-config that its headers and its code need. PROGRAMS, and a file that its CMake
+# package includes, come with it.
 function(oak_library name)
-  cmake_parse_arguments(L "" "DESCRIPTION;MANUAL" "OBJECTS;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(L "" "DESCRIPTION;MANUAL;MODULE" "OBJECTS;HEADERS;PUBLIC;PRIVATE;PROGRAMS"
+                        ${ARGN})
   string(SUBSTRING ${name} 0 1 first)
   string(SUBSTRING ${name} 1 -1 rest)
   string(TOUPPER ${first} first)
@@ -68,6 +70,7 @@ function(oak_library name)
   set(OAK_PACKAGE ${package})
   set(OAK_DESCRIPTION ${L_DESCRIPTION})
   set(OAK_MODULES ${modules})
+  set(OAK_INCLUDE ${L_MODULE})
   string(REPLACE ";" " " OAK_REQUIRES "${L_PUBLIC}")
   string(REPLACE ";" " " OAK_REQUIRES_PRIVATE "${L_PRIVATE}")
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/oakum.pc.in
@@ -78,7 +81,8 @@ function(oak_library name)
                                    VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
 
   list(TRANSFORM L_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/include/oakum/)
-  install(TARGETS oakum_${name}_static oakum_${name}_shared EXPORT ${package} COMPONENT library
+  install(TARGETS oakum_${name}_static oakum_${name}_shared ${L_PROGRAMS} EXPORT ${package}
+          COMPONENT library RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
           NAMELINK_COMPONENT library
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
@@ -88,6 +92,10 @@ function(oak_library name)
   install(FILES ${PROJECT_BINARY_DIR}/${package}Config.cmake
                 ${PROJECT_BINARY_DIR}/${package}ConfigVersion.cmake
           COMPONENT library DESTINATION ${package_dir})
+  if(L_MODULE)
+    install(FILES ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${L_MODULE}
+            COMPONENT library DESTINATION ${package_dir})
+  endif()
   install(FILES ${PROJECT_BINARY_DIR}/oakum-${name}.pc COMPONENT library
           DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
   install(FILES ${L_MANUAL} COMPONENT library DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
@@ -137,5 +145,6 @@ oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
   HEADERS ${headers}
   MANUAL ${manual}
   PUBLIC libprotobuf-c
-  PRIVATE libnghttp2 libuv openssl zlib jansson)
-install(TARGETS protoc-gen-oakum RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library)
+  PRIVATE libnghttp2 libuv openssl zlib jansson
+  PROGRAMS protoc-gen-oakum
+  MODULE OakumGrpc.cmake)

@@ -268,15 +268,23 @@ def test_the_manual_of_rpc_is_what_the_headers_say(prefix):
 
 # -- programs --------------------------------------------------------------------------------------
 
-@pytest.fixture(scope="module")
-def echo(prefix, tmp_path_factory):
-    """The example of gRPC, built against the installed library alone: where its programs are."""
-    build = tmp_path_factory.mktemp("echo")
+def example(name, prefix, build):
+    """An example of gRPC, built against the installed library alone: where its programs are."""
     run("cmake", "-G", "Ninja", "-B", str(build), "-S",
-        os.path.join(harness.TOP, "examples", "rpc-echo"), f"-DCMAKE_PREFIX_PATH={prefix}",
+        os.path.join(harness.TOP, "examples", name), f"-DCMAKE_PREFIX_PATH={prefix}",
         "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror")
     run("cmake", "--build", str(build))
     return build
+
+
+@pytest.fixture(scope="module")
+def echo(prefix, tmp_path_factory):
+    return example("rpc-echo", prefix, tmp_path_factory.mktemp("echo"))
+
+
+@pytest.fixture(scope="module")
+def greeter(prefix, tmp_path_factory):
+    return example("greeter", prefix, tmp_path_factory.mktemp("greeter"))
 
 
 def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):
@@ -291,6 +299,36 @@ def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):
     assert server.returncode == 0
     assert printed.count(": OK\n") == 3
     assert not path.exists()
+
+
+def test_the_guide_s_program_greets_by_calls_and_by_a_stream(greeter):
+    with subprocess.Popen([greeter / "greeter-server", "127.0.0.1:0"], text=True,
+                          stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent) as server:
+        address = server.stdout.readline().removeprefix("serving on ").strip()
+        client = str(greeter / "greeter-client")
+        assert run(client, address, "Ada") == "Hello, Ada!\n"
+        names = ("Ada", "Grace", "Barbara")
+        assert run(client, f"dns:///{address}", *names) == \
+            "".join(f"Hello, {name}!\n" for name in names)
+        refused = subprocess.run([client, address, ""], text=True, capture_output=True,
+                                 check=False, timeout=harness.PATIENCE_S)
+        assert refused.returncode == 1
+        assert refused.stderr == "InvalidArgument: who is to be greeted?\n"
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=harness.PATIENCE_S)
+    assert server.returncode == 0
+
+
+def test_the_guide_shows_what_is_in_its_program():
+    """Each line of C that the guide takes from the greeter is there."""
+    with open(os.path.join(harness.TOP, "docs", "guide", "grpc.md"), encoding="utf-8") as f:
+        shown = set(re.findall(r"\bgreeter__greeter\w*|\boak_\w+(?=\()", f.read()))
+    known = set(LIBRARIES[1].declared())
+    program = ""
+    for name in ("server.c", "client.c"):
+        with open(os.path.join(harness.TOP, "examples", "greeter", name), encoding="utf-8") as f:
+            program += f.read()
+    assert not {name for name in shown if name not in known and name not in program}
 
 
 def test_a_client_without_a_server_is_told(echo, tmp_path):
