@@ -367,6 +367,10 @@ struct oak_rpc_limits {
      * when nothing comes then (0: 20 s). */
     uint64_t keepalive_ns;
     uint64_t keepalive_timeout_ns;
+    /* A call that has begun a message and doesn't end it, or doesn't take what is queued for it,
+     * has to make some progress in so much time (a KiB), or it is reset. 0: 5 min;
+     * OAK_RPC_NEVER_NS */
+    uint64_t stall_ns;
     /* A client's PINGs may come so close (0: 5 s) with no call open, and so with one (0: as it
      * likes). The third too early since we last answered a call ends the connection with GOAWAY
      * ENHANCE_YOUR_CALM, "too_many_pings". */
@@ -417,6 +421,23 @@ OAK_API void oak_rpc_server_drain(struct oak_rpc_server *server, uint64_t grace_
 OAK_API size_t oak_rpc_server_connections(const struct oak_rpc_server *server);
 OAK_API size_t oak_rpc_server_stats(const struct oak_rpc_server *server,
                                     const struct oak_rpc_method_stats **out);
+/* What a peer can do that costs us and gets it nowhere: past a pace of it, it has to go. */
+enum oak_rpc_abuse {
+    OAK_RPC_ABUSE_RESETS,        /* of streams: by itself, or by us for its errors */
+    OAK_RPC_ABUSE_PINGS,         /* too many, or too early */
+    OAK_RPC_ABUSE_SETTINGS,      /* too often, or too many in one frame */
+    OAK_RPC_ABUSE_EMPTY,         /* DATA with nothing in it */
+    OAK_RPC_ABUSE_CONTROL,       /* WINDOW_UPDATE, PRIORITY, unknown frames */
+    OAK_RPC_ABUSE_UNREAD,        /* it asks, and doesn't read the answers */
+    OAK_RPC_ABUSE_CONTINUATIONS, /* of one block of headers */
+    OAK_RPC_ABUSE_HEADERS,       /* many times larger than they may be */
+    OAK_RPC_ABUSE_SLOW,          /* with its preface, or a block of headers */
+    OAK_RPC_ABUSE_STALLED,       /* takes nothing of a lot that is queued */
+};
+#define OAK_RPC_ABUSES 10
+/* "resets": as metrics write it. */
+OAK_API const char *oak_rpc_abuse_name(enum oak_rpc_abuse kind);
+
 struct oak_rpc_traffic {
     uint64_t received_bytes;
     uint64_t sent_bytes;
@@ -425,7 +446,9 @@ struct oak_rpc_traffic {
     uint64_t memory_bytes; /* what connections cost now */
     uint64_t shed;         /* connections closed to save memory */
     uint64_t aged;         /* connections asked to go for their age, or being idle */
-    uint64_t abuse_closed; /* connections ended for abuse (floods, oversized headers, ...) */
+    uint64_t stalled;      /* calls whose peer made no progress, see limits */
+    uint64_t abuse_closed; /* connections ended for abuse, of each kind: */
+    uint64_t abuse[OAK_RPC_ABUSES];
 };
 OAK_API void oak_rpc_server_traffic(const struct oak_rpc_server *server,
                                     struct oak_rpc_traffic *out);

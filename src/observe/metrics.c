@@ -209,6 +209,8 @@ static int process_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_network_shed_total", C, "Idle connections closed to save memory.", (double)t.shed},
         {"oakum_network_aged_total", C, "Connections asked to go for their age, or being idle.",
          (double)t.aged},
+        {"oakum_network_stalled_total", C, "Calls reset: their peer made no progress.",
+         (double)t.stalled},
         {"oakum_network_abuse_closed_total", C, "Connections ended for abuse of HTTP/2.",
          (double)t.abuse_closed},
         {"process_cpu_seconds_total", C, "User and system time.", (double)p.cpu_ns / 1e9},
@@ -302,6 +304,19 @@ static int method_families(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : family(out, "grpc_server_msg_sent_total", "Messages sent.");
     for (size_t i = 0; error == 0 && i < count; i++) {
         error = method_row(out, "grpc_server_msg_sent_total", stats[i].method, NULL, stats[i].sent);
+    }
+    return error;
+}
+
+static int abuse_family(struct oak_observe *o, struct oak_buf *out)
+{
+    static const char name[] = "oakum_network_abuse_total";
+    struct oak_rpc_traffic t;
+    oak_rpc_server_traffic(o->options.clients, &t);
+    int error = family(out, name, "Connections ended for abuse of HTTP/2, by its kind.");
+    for (int i = 0; error == 0 && i < OAK_RPC_ABUSES; i++) {
+        const char *kind = oak_rpc_abuse_name((enum oak_rpc_abuse)i);
+        error = oak_buf_printf(out, "%s{kind=\"%s\"} %" PRIu64 "\n", name, kind, t.abuse[i]);
     }
     return error;
 }
@@ -416,6 +431,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : peer_families(o, out);
     error = error != 0 ? error : follower_families(o, out);
     error = error != 0 ? error : method_families(o, out);
+    error = error != 0 ? error : abuse_family(o, out);
     error = error != 0 ? error : process_rows(o, out);
     return error != 0 ? error : identity_rows(o, out);
 }

@@ -3,7 +3,7 @@
  *
  * Happy path   each kind of frame takes a token from its bucket; buckets refill with time.
  * Can fail     an empty bucket: the connection ends with GOAWAY ENHANCE_YOUR_CALM, whose debug
- *              data names the reason, and is counted in the server's traffic.abuse_closed. Why
+ *              data names the reason, and is counted in the server's traffic by its kind. Why
  *              these resets: rapid reset, and resets that the peer makes us send. PINGs,
  *              SETTINGS, empty DATA: work without progress. nghttp2 itself bounds CONTINUATION
  *              and unsent answers.
@@ -22,6 +22,22 @@ static const struct rate ping_rate = {1000, 100};
 static const struct rate settings_rate = {100, 10};
 static const struct rate empty_rate = {1000, 100};
 static const struct rate other_rate = {10000, 5000};
+
+static const char *const kind_names[OAK_RPC_ABUSES] = {
+    "resets", "pings",         "settings", "empty", "control",
+    "unread", "continuations", "headers",  "slow",  "stalled"};
+
+const char *oak_rpc_abuse_name(enum oak_rpc_abuse kind)
+{
+    return (size_t)kind < OAK_COUNT_OF(kind_names) ? kind_names[kind] : "unknown";
+}
+
+void rpc__guard_count(struct oak_rpc_traffic *traffic, enum oak_rpc_abuse kind)
+{
+    OAK_ASSERT_LT(kind, OAK_RPC_ABUSES);
+    traffic->abuse_closed++;
+    traffic->abuse[kind]++;
+}
 
 static bool bucket_take(struct rpc_bucket *b, struct rate rate, uint64_t now_ns)
 {
@@ -45,10 +61,11 @@ static void bucket_give(struct rpc_bucket *b, uint32_t tokens)
     b->used -= OAK_MIN(tokens, b->used);
 }
 
-static bool refuse(struct oak_rpc_conn *conn, const char *reason)
+bool rpc__guard_refuse(struct oak_rpc_conn *conn, enum oak_rpc_abuse kind, const char *reason)
 {
     if (conn->guard.reason == NULL) {
         conn->guard.reason = reason;
+        conn->guard.kind = kind;
     }
     return false;
 }
@@ -90,10 +107,11 @@ bool rpc__guard_frame(struct oak_rpc_conn *conn, const nghttp2_frame *frame)
             return true;
         }
         return bucket_take(&g->empties, empty_rate, conn->now_ns) ||
-               refuse(conn, "too_many_empty_frames");
+               rpc__guard_refuse(conn, OAK_RPC_ABUSE_EMPTY, "too_many_empty_frames");
     }
     if (frame->hd.type == NGHTTP2_RST_STREAM && reset_costs(conn, frame->hd.stream_id)) {
-        return bucket_take(&g->resets, reset_rate, conn->now_ns) || refuse(conn, "too_many_resets");
+        return bucket_take(&g->resets, reset_rate, conn->now_ns) ||
+               rpc__guard_refuse(conn, OAK_RPC_ABUSE_RESETS, "too_many_resets");
     }
     if (frame->hd.type == NGHTTP2_PING) {
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
@@ -101,12 +119,12 @@ bool rpc__guard_frame(struct oak_rpc_conn *conn, const nghttp2_frame *frame)
         }
         bool fair = bucket_take(&g->pings, ping_rate, conn->now_ns) &&
                     (conn->server == NULL || ping_allowed(conn));
-        return fair || refuse(conn, "too_many_pings");
+        return fair || rpc__guard_refuse(conn, OAK_RPC_ABUSE_PINGS, "too_many_pings");
     }
     if (frame->hd.type == NGHTTP2_SETTINGS) {
         return (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 ||
                bucket_take(&g->settings, settings_rate, conn->now_ns) ||
-               refuse(conn, "too_many_settings");
+               rpc__guard_refuse(conn, OAK_RPC_ABUSE_SETTINGS, "too_many_settings");
     }
     return true;
 }
@@ -119,7 +137,7 @@ bool rpc__guard_head(struct oak_rpc_conn *conn, const nghttp2_frame_hd *head)
         return true;
     }
     return bucket_take(&conn->guard.others, other_rate, conn->now_ns) ||
-           refuse(conn, "too_many_control_frames");
+           rpc__guard_refuse(conn, OAK_RPC_ABUSE_CONTROL, "too_many_control_frames");
 }
 
 bool rpc__guard_reset_sent(struct oak_rpc_conn *conn, uint32_t error)
@@ -128,13 +146,13 @@ bool rpc__guard_reset_sent(struct oak_rpc_conn *conn, uint32_t error)
         return true; /* our own wish */
     }
     return bucket_take(&conn->guard.resets, reset_rate, conn->now_ns) ||
-           refuse(conn, "too_many_stream_errors");
+           rpc__guard_refuse(conn, OAK_RPC_ABUSE_RESETS, "too_many_stream_errors");
 }
 
 bool rpc__guard_headers(struct oak_rpc_conn *conn, size_t header_bytes)
 {
     return header_bytes / RPC_HEADER_ABUSE_FACTOR <= conn->options.header_bytes_max ||
-           refuse(conn, "header_list_too_large");
+           rpc__guard_refuse(conn, OAK_RPC_ABUSE_HEADERS, "header_list_too_large");
 }
 
 void rpc__guard_sent(struct oak_rpc_conn *conn)

@@ -213,6 +213,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
         to->size += length;
         call->out_at += length;
         rpc__call_discharge(call, length);
+        call->moved_bytes += length;
         call->moved_ns = conn->now_ns;
     }
     if (call->out_at == call->out.size) {

@@ -30,6 +30,7 @@ static void limits_fill(struct oak_rpc_limits *l)
     l->keepalive_ns = l->keepalive_ns != 0 ? l->keepalive_ns : RPC_SERVER_KEEPALIVE_NS;
     l->keepalive_timeout_ns =
         l->keepalive_timeout_ns != 0 ? l->keepalive_timeout_ns : RPC_KEEPALIVE_TIMEOUT_NS;
+    l->stall_ns = l->stall_ns != 0 ? l->stall_ns : RPC_CALL_STALL_NS;
     l->ping_min_ns = l->ping_min_ns != 0 ? l->ping_min_ns : RPC_PING_MIN_NS;
 }
 
@@ -283,7 +284,7 @@ void rpc__conn_break(struct oak_rpc_conn *conn, int error)
     conn->broken = error;
     rpc__idle_end(conn);
     if (error == OAK_ELIMIT && conn->server != NULL) {
-        conn->server->traffic.abuse_closed++;
+        rpc__guard_count(&conn->server->traffic, conn->guard.kind);
     }
     rpc__conn_wake(conn);
 }
@@ -302,8 +303,9 @@ static void break_by(struct oak_rpc_conn *conn, ssize_t rc)
     if (conn->guard.reason != NULL) {
         rpc__conn_break(conn, OAK_ELIMIT);
     } else if (rc == NGHTTP2_ERR_FLOODED || rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
-        conn->guard.reason =
-            rc == NGHTTP2_ERR_FLOODED ? "too_many_unread_answers" : "too_many_continuations";
+        bool flood = rc == NGHTTP2_ERR_FLOODED;
+        rpc__guard_refuse(conn, flood ? OAK_RPC_ABUSE_UNREAD : OAK_RPC_ABUSE_CONTINUATIONS,
+                          flood ? "too_many_unread_answers" : "too_many_continuations");
         rpc__conn_break(conn, OAK_ELIMIT);
     } else {
         rpc__conn_break(conn, rc == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? OAK_EFORMAT : OAK_ENOMEM);

@@ -223,6 +223,7 @@ void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool las
 {
     size_t used = bytes.size;
     call->moved_ns = call->conn->now_ns;
+    call->moved_bytes += bytes.size;
     if (!call->deaf) {
         bool behind = call->paused || call->held.size > 0;
         used = behind ? 0 : parse(call, bytes, last);

@@ -336,6 +336,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             rpc__call_reset(call, NGHTTP2_NO_ERROR);
         }
     }
+    if (frame->hd.type == NGHTTP2_GOAWAY && conn->server != NULL &&
+        frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM) {
+        /* Ours are written by hand. nghttp2 says it to too many entries of SETTINGS. */
+        rpc__guard_count(&conn->server->traffic, OAK_RPC_ABUSE_SETTINGS);
+    }
     if (frame->hd.type == NGHTTP2_RST_STREAM &&
         !rpc__guard_reset_sent(conn, frame->rst_stream.error_code)) {
         return NGHTTP2_ERR_CALLBACK_FAILURE;

@@ -126,6 +126,7 @@ struct oak_rpc_call {
     uint8_t chain_count;  /* interceptors whose start it passed */
     uint8_t accepts;      /* server: what the client takes, a bit for each encoding */
     uint32_t http_status; /* client */
+    uint64_t moved_bytes; /* since it was last looked at for progress */
     uint64_t moved_ns;    /* when bytes of it last came or left; 0: never */
 
     bool counted : 1;          /* server: in the statistics */
@@ -152,6 +153,7 @@ struct oak_rpc_call {
     bool finishing : 1;   /* server: the interceptors are being told of the status */
     bool admitted : 1;    /* server: counted in the handlers of its connection and server */
     bool verdict_due : 1; /* client: an interceptor has ended it; `closed` follows */
+    bool was_owed : 1;    /* at that look, its peer owed progress */
     bool compress : 1;    /* messages sent from here on */
     bool pack_due : 1;    /* the last message in `out`, which begins at pack_at, is to be packed */
     bool was_packed : 1;  /* the message that is being delivered came compressed */
@@ -342,9 +344,13 @@ struct rpc_guard {
     struct rpc_bucket others;  /* PRIORITY, WINDOW_UPDATE, unknown */
     uint64_t ping_ns;          /* when the last came; 0: none, or forgiven */
     uint8_t ping_strikes;
+    enum oak_rpc_abuse kind;
     const char *reason; /* set: the peer must go, and this is the debug data */
 };
 
+/* The peer has to go, for this: false. And one that went is counted. */
+bool rpc__guard_refuse(struct oak_rpc_conn *conn, enum oak_rpc_abuse kind, const char *reason);
+void rpc__guard_count(struct oak_rpc_traffic *traffic, enum oak_rpc_abuse kind);
 /* A frame begins, a frame came, a reset left. False: the peer went too far, and guard->reason says
  * how. */
 bool rpc__guard_head(struct oak_rpc_conn *conn, const nghttp2_frame_hd *head);
@@ -385,7 +391,8 @@ struct oak_rpc_conn {
     uint64_t pinged_ns;  /* our PING is out since; 0: none */
     uint64_t idle_ns;    /* server: no call has been open since */
     uint64_t age_due_ns; /* server: when it is too old; 0: never */
-    uint64_t drain_ns;   /* first GOAWAY of a drain was submitted; 0: no drain */
+    uint64_t stall_due_ns; /* server: when its calls are looked at for progress; 0: none is open */
+    uint64_t drain_ns;     /* first GOAWAY of a drain was submitted; 0: no drain */
     uint64_t keepalive_ns; /* 0: never */
     uint64_t keepalive_timeout_ns;
     bool keepalive_calls_only;

@@ -50,6 +50,11 @@
 #define RPC_HTTP2_FRAME_HEAD_BYTES 9
 /* A peer has this long to send its preface, or to end a block of headers it began. */
 #define RPC_HANDSHAKE_NS (10 * RPC_SECOND_NS)
+/* A call has to make so much progress, once it owes some, in so much time unless the server was
+ * told otherwise: the first is next to nothing, the second longer than any pause of a client that
+ * lives. */
+#define RPC_PROGRESS_BYTES 1024u
+#define RPC_CALL_STALL_NS  (300 * RPC_SECOND_NS)
 /* A peer that takes nothing of what is queued for it this long while it is too much is let go. */
 #define RPC_STALL_NS (60 * RPC_SECOND_NS)
 /* A stream that was told to close once its bytes have left is cut after this long. */

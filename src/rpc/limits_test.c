@@ -299,8 +299,9 @@ static void an_old_connection_is_asked_to_go(void **state)
 {
     (void)state;
     struct attack a;
-    const struct oak_rpc_options options = {
-        .limits = {.age_max_ns = 1000 * SECOND, .age_grace_ns = 50 * SECOND}};
+    const struct oak_rpc_options options = {.limits = {.age_max_ns = 1000 * SECOND,
+                                                       .age_grace_ns = 50 * SECOND,
+                                                       .stall_ns = OAK_RPC_NEVER_NS}};
     attack_open(&a, &options);
     begin(&a, 1);
     uint64_t due_ns = tick_to(&a, 2 * SECOND);
@@ -439,7 +440,8 @@ static void a_servers_own_pings_are_options(void **state)
     tick_to(&a, 36 * SECOND);
     assert_true(oak_rpc_conn_done(a.conn));
     attack_close(&a);
-    const struct oak_rpc_options never = {.limits = {.keepalive_ns = OAK_RPC_NEVER_NS}};
+    const struct oak_rpc_options never = {
+        .limits = {.keepalive_ns = OAK_RPC_NEVER_NS, .stall_ns = OAK_RPC_NEVER_NS}};
     attack_open(&a, &never);
     begin(&a, 1);
     assert_int_equal(tick_to(&a, 1000000 * SECOND), 0);

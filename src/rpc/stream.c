@@ -111,7 +111,7 @@ static uint64_t stall_check(struct rpc_link *link, uint64_t now_ns)
     }
     size_t queued = link->stream->ops->queued(link->stream);
     if (queued >= link->stalled_bytes) {
-        link->links->traffic->abuse_closed++;
+        rpc__guard_count(link->links->traffic, OAK_RPC_ABUSE_STALLED);
         rpc__link_close(link, true);
         return 0;
     }

@@ -40,7 +40,7 @@ static void tick_handshake(struct oak_rpc_conn *conn, uint64_t *next_ns)
     }
     uint64_t due_ns = conn->begun_ns + RPC_HANDSHAKE_NS;
     if (due_ns <= conn->now_ns) {
-        conn->guard.reason = "too_slow";
+        rpc__guard_refuse(conn, OAK_RPC_ABUSE_SLOW, "too_slow");
         rpc__conn_break(conn, OAK_ELIMIT);
     } else {
         sooner(next_ns, due_ns);
@@ -87,6 +87,43 @@ static void tick_drain(struct oak_rpc_conn *conn, uint64_t *next_ns)
     rpc__conn_wake(conn);
 }
 
+/* A call whose peer neither ends a message that it began nor takes what is queued for it. */
+static bool call_stalls(struct oak_rpc_call *call)
+{
+    bool owed = !call->ended && call->stream_id != 0 && oak_rpc_call_owed(call);
+    bool stalls = owed && call->was_owed && call->moved_bytes < RPC_PROGRESS_BYTES;
+    call->was_owed = owed;
+    call->moved_bytes = 0;
+    return stalls;
+}
+
+static void tick_stall(struct oak_rpc_conn *conn, uint64_t *next_ns)
+{
+    static const char text[] = "grpc: the peer makes no progress";
+    uint64_t stall_ns = conn->options.limits.stall_ns;
+    if (conn->server == NULL || conn->open_count == 0 || stall_ns == OAK_RPC_NEVER_NS) {
+        conn->stall_due_ns = 0;
+        return;
+    }
+    if (conn->stall_due_ns == 0) {
+        conn->stall_due_ns = conn->now_ns + stall_ns;
+    }
+    if (conn->stall_due_ns <= conn->now_ns) {
+        conn->stall_due_ns = conn->now_ns + stall_ns;
+        struct oak_list *at = conn->open.next;
+        while (at != &conn->open) {
+            struct oak_rpc_call *call = OAK_LIST_ENTRY(at, struct oak_rpc_call, link);
+            at = at->next;
+            if (call_stalls(call)) {
+                conn->server->traffic.stalled++;
+                rpc__call_reset(call, NGHTTP2_ENHANCE_YOUR_CALM);
+                rpc__call_end(call, OAK_RPC_CANCELLED, oak_bytes(text, sizeof(text) - 1));
+            }
+        }
+    }
+    sooner(next_ns, conn->stall_due_ns);
+}
+
 /* Too old, or without a call for too long: it is asked to go, and in the end made to. */
 static void tick_age(struct oak_rpc_conn *conn, uint64_t *next_ns)
 {
@@ -130,6 +167,7 @@ void oak_rpc_conn_tick(struct oak_rpc_conn *conn, uint64_t now_ns, uint64_t *nex
     tick_deadlines(conn, next_ns);
     tick_handshake(conn, next_ns);
     tick_keepalive(conn, next_ns);
+    tick_stall(conn, next_ns);
     tick_age(conn, next_ns);
     tick_drain(conn, next_ns);
     conn->depth--;
