@@ -4,7 +4,7 @@
 #include <oakum/runtime.h>
 #include <stdio.h>
 
-#include "greeter.oak.h"
+#include <greeter.oak.h>
 
 static int result = 1; /* of the process */
 

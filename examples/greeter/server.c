@@ -3,7 +3,7 @@
 #include <oakum/runtime.h>
 #include <stdio.h>
 
-#include "greeter.oak.h"
+#include <greeter.oak.h>
 
 /* Called with the decoded request, which lives as long as the call. */
 static void hello(void *user, struct oak_stub_call *call, const Greeter__HelloRequest *request)
