@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* internal.h: what the files of the store share. The door is store.h.
  *
- *   store.c            the door: checks, bookkeeping common to both engines, then the engine's
+ *   store.c, beside.c  the door: checks, bookkeeping common to both engines, then the engine's
  * table tree.c             ordered tree of keys with chains of versions meta.c             named
  * values, with what is not yet committed on top snapshot_stream.c  the stream that both engines
  * make and take memory*.c          the memory engine rocks*.c           the RocksDB engine
@@ -203,6 +203,9 @@ struct store_ops {
     int (*flush_begin)(struct oak_store *s, struct oak_store_flush **out);
     void (*flush_run)(struct oak_store_flush *f);
     void (*flush_free)(struct oak_store_flush *f);
+    int (*scrub_begin)(struct oak_store *s, struct oak_store_scrub **out);
+    void (*scrub_run)(struct oak_store_scrub *scrub, size_t bytes);
+    void (*scrub_free)(struct oak_store_scrub *scrub);
     int (*snapshot_open)(struct oak_store *s, struct oak_store_snapshot **out);
     int (*snapshot_read)(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
                          size_t *got);
@@ -234,6 +237,8 @@ struct oak_store {
     unsigned snapshots;             /* open snapshots */
     size_t waiting;                 /* bytes written since it is full */
     bool full;                      /* what was to be written last found no space on disk */
+    bool damaged;                   /* a read has found what can't be */
+    bool scrubbing;
     bool flushing;
     bool restoring; /* a restore was begun and is neither adopted nor dropped */
     bool poisoned;  /* a write or a sync failed: only reading and closing are left */
@@ -248,10 +253,16 @@ struct oak_store_flush {
     int error;        /* set by run */
     bool done;
 };
+struct oak_store_scrub {
+    struct oak_store *store;
+    int error;  /* set by run, as the next */
+    bool whole; /* it came to the end */
+};
 struct oak_store_snapshot {
     struct oak_store *store;
     struct oak_store_state state;
     uint64_t offset; /* of the next byte */
+    int error;       /* of the last read */
 };
 struct oak_store_restore {
     struct oak_store *store;
@@ -261,6 +272,10 @@ struct oak_store_restore {
     bool settled; /* adopted or dropped */
 };
 
+/* OAK_EFATAL when it is poisoned. */
+OAK_MUST_USE int store__write_check(const struct oak_store *s);
+/* What a read has ended with: does it show damage? Gives it back. */
+int store__read_note(struct oak_store *s, int error);
 /* Fill what both engines have in common, for an empty store. */
 void store__init(struct oak_store *s, const struct store_ops *ops,
                  const struct oak_store_options *options);

@@ -38,9 +38,26 @@ void memory__data_clear(struct memory_data *d);
 
 extern const struct store_ops memory__ops;
 
+/* -- memory_read.c ----------------------------------------------------------------------------- */
+
+#define MEMORY_FILE_MAGIC        "OAKMEM01"
+#define MEMORY_FILE_HEADER_BYTES 24
+#define MEMORY_FILE_VERSION      1
+#define MEMORY_FILE_CHUNK_HEAD   8
+#define MEMORY_FILE_CHUNK_BYTES  (256 * OAK_KIB)
+
+/* Borrowed bytes of the stream, in order. A nonzero return ends reading with it. */
+typedef int memory_chunk_fn(void *arg, struct oak_bytes bytes);
+/* Read the file that a flush has left, and check it; `each` may be NULL. *bytes: its size. */
+OAK_MUST_USE int memory__read(const struct memory *m, memory_chunk_fn *each, void *arg,
+                              uint64_t *bytes, struct oak_errbuf *e);
+int memory__scrub_begin(struct oak_store *s, struct oak_store_scrub **out);
+void memory__scrub_run(struct oak_store_scrub *scrub, size_t bytes);
+void memory__scrub_free(struct oak_store_scrub *scrub);
+
 /* -- memory_file.c ----------------------------------------------------------------------------- */
 
-/* Read the file that the last flush left, if there is one. */
+/* What the last flush left, if there is anything. */
 OAK_MUST_USE int memory__load(struct memory *m, struct oak_errbuf *e);
 int memory__flush_begin(struct oak_store *s, struct oak_store_flush **out);
 void memory__flush_run(struct oak_store_flush *f);

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memory_file.c: the memory engine's snapshots, and the file it flushes to.
  *
- * Format       "store": 24 bytes of header, then the snapshot stream in chunks, then an empty
- * chunk.
- *
- *                  0           8                  16          20         24
- *                  +-----------+------------------+-----------+----------+
- *                  | "OAKMEM01"| group (LE)       | version 1 | CRC-32C  |
- *                  +-----------+------------------+-----------+----------+
- *                  | size (LE) | CRC-32C (LE)     | bytes ... |   chunk, size > 0
- *                  | 0         | CRC-32C of all chunks' bytes |   the last: nothing stands behind
- * it
- *
  * Happy path   flush: 1 the owner makes the stream in a buffer 2 a worker writes store.part,
  *              syncs it, renames it to store, syncs the directory. So a "store" is always whole.
  * Can fail     writing: OAK_ENOSPC leaves the older file; OAK_EIO. Reading: OAK_ECORRUPT names
@@ -23,12 +12,6 @@
 #include "store/memory.h"
 
 #include <stdlib.h>
-
-#define FILE_MAGIC        "OAKMEM01"
-#define FILE_HEADER_BYTES 24
-#define FILE_VERSION      1
-#define FILE_CHUNK_HEAD   8
-#define FILE_CHUNK_BYTES  (256 * OAK_KIB)
 
 struct memory_flush {
     struct oak_store_flush base;
@@ -104,12 +87,12 @@ static int build_committed(const struct memory *m, struct oak_buf *buf)
 static int write_chunks(const struct oak_disk *disk, struct oak_file *file, struct oak_bytes stream,
                         uint64_t *size)
 {
-    uint64_t at = FILE_HEADER_BYTES;
+    uint64_t at = MEMORY_FILE_HEADER_BYTES;
     uint32_t all = 0;
-    uint8_t head[FILE_CHUNK_HEAD];
+    uint8_t head[MEMORY_FILE_CHUNK_HEAD];
     size_t done = 0;
     while (done < stream.size) {
-        size_t part = OAK_MIN(stream.size - done, FILE_CHUNK_BYTES);
+        size_t part = OAK_MIN(stream.size - done, MEMORY_FILE_CHUNK_BYTES);
         const uint8_t *bytes = stream.data + done;
         all = oak_crc32c(all, bytes, part);
         oak_put_u32(head, (uint32_t)part);
@@ -144,10 +127,10 @@ static int write_temp(const struct memory *m, const char *path, struct oak_bytes
     if (error != 0) {
         return error;
     }
-    uint8_t header[FILE_HEADER_BYTES];
-    memcpy(header, FILE_MAGIC, 8);
+    uint8_t header[MEMORY_FILE_HEADER_BYTES];
+    memcpy(header, MEMORY_FILE_MAGIC, 8);
     oak_put_u64(header + 8, m->group);
-    oak_put_u32(header + 16, FILE_VERSION);
+    oak_put_u32(header + 16, MEMORY_FILE_VERSION);
     oak_put_u32(header + 20, oak_crc32c(0, header, 20));
     error = disk->write(disk->user, file, 0, header, sizeof(header));
     if (error == 0) {
@@ -470,92 +453,27 @@ void memory__restore_free(struct oak_store_restore *base)
 
 /* -- loading ----------------------------------------------------------------------------------- */
 
-static int read_exactly(const struct oak_disk *disk, struct oak_file *file, uint64_t at, void *out,
-                        size_t size)
+static int load_chunk(void *arg, struct oak_bytes bytes)
 {
-    size_t got = 0;
-    int error = disk->read(disk->user, file, at, out, size, &got);
-    return error != 0 ? error : got == size ? 0 : OAK_ECORRUPT;
+    struct memory_restore *r = arg;
+    return store__stream_feed(&r->in, bytes);
 }
 
-static int load_header(const struct memory *m, struct oak_file *file, struct oak_errbuf *e)
-{
-    uint8_t header[FILE_HEADER_BYTES];
-    int error = read_exactly(m->base.disk, file, 0, header, sizeof(header));
-    if (error != 0) {
-        return error;
-    }
-    if (memcmp(header, FILE_MAGIC, 8) != 0 ||
-        oak_get_u32(header + 20) != oak_crc32c(0, header, 20)) {
-        return OAK_ECORRUPT;
-    }
-    if (oak_get_u32(header + 16) != FILE_VERSION) {
-        return oak_fail(e, OAK_EINVAL, "store: %s has format version %u, this program reads %u",
-                        m->path, (unsigned)oak_get_u32(header + 16), (unsigned)FILE_VERSION);
-    }
-    if (oak_get_u64(header + 8) != m->group) {
-        return oak_fail(e, OAK_EINVAL, "store: %s belongs to group %llu, not %llu", m->path,
-                        (unsigned long long)oak_get_u64(header + 8), (unsigned long long)m->group);
-    }
-    return 0;
-}
-
-static int load_chunks(struct memory_restore *r, const struct oak_disk *disk, struct oak_file *file,
-                       uint8_t *chunk)
-{
-    uint64_t at = FILE_HEADER_BYTES;
-    uint32_t all = 0;
-    for (;;) {
-        uint8_t head[FILE_CHUNK_HEAD];
-        int error = read_exactly(disk, file, at, head, sizeof(head));
-        if (error != 0) {
-            return error;
-        }
-        at += sizeof(head);
-        size_t size = oak_get_u32(head);
-        uint32_t crc = oak_get_u32(head + 4);
-        if (size == 0) {
-            uint64_t whole = 0;
-            error = disk->size(disk->user, file, &whole);
-            return error != 0 ? error : crc == all && whole == at ? 0 : OAK_ECORRUPT;
-        }
-        if (size > FILE_CHUNK_BYTES) {
-            return OAK_ECORRUPT;
-        }
-        error = read_exactly(disk, file, at, chunk, size);
-        if (error == 0 && oak_crc32c(0, chunk, size) != crc) {
-            error = OAK_ECORRUPT;
-        }
-        if (error == 0) {
-            error = store__stream_feed(&r->in, oak_bytes(chunk, size));
-        }
-        if (error != 0) {
-            return error;
-        }
-        all = oak_crc32c(all, chunk, size);
-        at += size;
-    }
-}
-
-static int load_contents(struct memory *m, struct oak_file *file)
+static int load_contents(struct memory *m, struct oak_errbuf *e)
 {
     struct memory_restore *r = malloc(sizeof(*r));
-    uint8_t *chunk = malloc(FILE_CHUNK_BYTES);
-    int error = OAK_ENOMEM;
-    if (r != NULL) {
-        restore_init(r, m);
-        if (chunk != NULL) {
-            error = load_chunks(r, m->base.disk, file, chunk);
-        }
-        if (error == 0) {
-            error = restore_settle(r);
-        }
-        if (error == 0) {
-            restore_adopt(r, m);
-        }
-        restore_fini(r);
+    if (r == NULL) {
+        return OAK_ENOMEM;
     }
-    free(chunk);
+    restore_init(r, m);
+    int error = memory__read(m, load_chunk, r, &m->file_bytes, e);
+    if (error == 0) {
+        error = restore_settle(r);
+    }
+    if (error == 0) {
+        restore_adopt(r, m);
+    }
+    restore_fini(r);
     free(r);
     return error;
 }
@@ -563,21 +481,10 @@ static int load_contents(struct memory *m, struct oak_file *file)
 int memory__load(struct memory *m, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = m->base.disk;
-    struct oak_file *file;
     (void)disk->remove(disk->user, m->next); /* a crash came before its commit */
-    int error = disk->open(disk->user, m->path, OAK_FILE_READ, &file);
+    int error = load_contents(m, e);
     if (error == OAK_ENOENT) {
         return 0;
-    }
-    if (error == 0) {
-        error = load_header(m, file, e);
-        if (error == 0) {
-            error = load_contents(m, file);
-        }
-        if (error == 0) {
-            error = disk->size(disk->user, file, &m->file_bytes);
-        }
-        disk->close(disk->user, file);
     }
     if (error == OAK_ECORRUPT) {
         return oak_fail(

@@ -377,6 +377,7 @@ static void rocks_close(struct oak_store *s)
     oak_buf_fini(&r->key);
     oak_buf_fini(&r->value);
     oak_buf_fini(&r->got);
+    oak_buf_fini(&r->scrubbed);
     free(r->dir);
     free(r);
 }
@@ -413,6 +414,9 @@ const struct store_ops rocks__ops = {
     .flush_begin = rocks__flush_begin,
     .flush_run = rocks__flush_run,
     .flush_free = rocks__flush_free,
+    .scrub_begin = rocks__scrub_begin,
+    .scrub_run = rocks__scrub_run,
+    .scrub_free = rocks__scrub_free,
     .snapshot_open = rocks__snapshot_open,
     .snapshot_read = rocks__snapshot_read,
     .snapshot_rewind = rocks__snapshot_rewind,

@@ -8,6 +8,7 @@
  *   rocks_scan.c     walking keys in order
  *   rocks_changes.c  changes by revision, reclaim
  *   rocks_move.c     flush, snapshot, restore
+ *   rocks_scrub.c    reading all files again
  */
 #ifndef OAK_STORE_ROCKS_H
 #define OAK_STORE_ROCKS_H
@@ -142,6 +143,7 @@ struct rocks {
     struct oak_buf key;              /* scratch */
     struct oak_buf value;            /* scratch */
     struct oak_buf got;              /* bytes that the last read gave out */
+    struct oak_buf scrubbed;         /* the key up to which this pass of the scrub has come */
 };
 
 extern const struct store_ops rocks__ops;
@@ -201,6 +203,11 @@ int rocks__changes(struct oak_store *s, int64_t from, int64_t to,
 int rocks__reclaim(struct oak_store *s, size_t steps, bool *more);
 /* Put the changes records of what has gathered, up to `upto`, into the write batch. */
 OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto);
+
+/* rocks_scrub.c */
+int rocks__scrub_begin(struct oak_store *s, struct oak_store_scrub **out);
+void rocks__scrub_run(struct oak_store_scrub *scrub, size_t bytes);
+void rocks__scrub_free(struct oak_store_scrub *scrub);
 
 /* rocks_move.c */
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out);

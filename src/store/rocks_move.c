@@ -512,6 +512,7 @@ void rocks__restore_adopt(struct oak_store_restore *base)
     t->meta = meta;
     store__meta_commit(&r->base.meta);
     rocks__cache_clear(&r->cache);
+    oak_buf_clear(&r->scrubbed);
     rocks__adopt(r, &t->state);
     /* Closing it takes its time: that is left to `end`, unless a snapshot still reads it, whose
      * close is the last then. */

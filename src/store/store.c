@@ -10,7 +10,8 @@
  *              files, when there is some.
  * Invariants   revisions rise from write to write; state.revision and state.compacted never fall;
  *              durable <= state.applied.
- * Thread       the owner's, but for flush_run and snapshot_read.
+ *              What a worker may do beside the owner is in beside.c.
+ * Thread       the owner's.
  */
 #include "store/internal.h"
 
@@ -36,6 +37,7 @@ void store__adopt(struct oak_store *s, const struct oak_store_state *state, uint
     s->committed = s->last;
     s->full = false;
     s->waiting = 0;
+    s->damaged = false;
 }
 
 void store__fini(struct oak_store *s)
@@ -129,7 +131,7 @@ void oak_store_close(struct oak_store *s)
     }
     OAK_ASSERT_EQ(s->scans, 0U);
     OAK_ASSERT_EQ(s->snapshots, 0U);
-    OAK_ASSERT(!s->flushing);
+    OAK_ASSERT(!s->flushing && !s->scrubbing);
     s->ops->close(s);
 }
 
@@ -145,7 +147,7 @@ uint64_t oak_store_durable(const struct oak_store *s)
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
-static int write_check(const struct oak_store *s)
+int store__write_check(const struct oak_store *s)
 {
     OAK_ASSERT_EQ(s->scans, 0U);
     return s->poisoned ? OAK_EFATAL : 0;
@@ -174,7 +176,7 @@ static int write_item(struct oak_store *s, const struct store_item *item)
         item->kv.value.size > STORE_PAIR_BYTES_MAX - item->kv.key.size) {
         return OAK_EINVAL;
     }
-    int error = write_check(s);
+    int error = store__write_check(s);
     if (error == 0) {
         error = s->ops->write(s, item);
     }
@@ -216,7 +218,7 @@ int oak_store_meta_put(struct oak_store *s, struct oak_bytes key, struct oak_byt
     if (key.size > STORE_META_KEY_MAX || data.size > STORE_META_DATA_MAX) {
         return OAK_EINVAL;
     }
-    int error = write_check(s);
+    int error = store__write_check(s);
     if (error == 0) {
         error = s->ops->meta_put(s, key, data);
     }
@@ -255,7 +257,7 @@ int oak_store_commit(struct oak_store *s, const struct oak_store_state *state)
     OAK_ASSERT_GE(state->compacted, s->state.compacted);
     OAK_ASSERT_LE(state->compacted, state->revision);
     OAK_ASSERT_LE(s->last.main, state->revision);
-    int error = write_check(s);
+    int error = store__write_check(s);
     if (error != 0) {
         return error;
     }
@@ -275,23 +277,35 @@ int oak_store_commit(struct oak_store *s, const struct oak_store_state *state)
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
+/* A disk that can't give back what it has is as one that gives back something else. */
+int store__read_note(struct oak_store *s, int error)
+{
+    s->damaged = s->damaged || error == OAK_ECORRUPT || error == OAK_EIO;
+    return error;
+}
+
+bool oak_store_damaged(const struct oak_store *s)
+{
+    return s->damaged;
+}
+
 int oak_store_get(struct oak_store *s, struct oak_bytes key, int64_t rev, struct oak_store_kv *out)
 {
     *out = (struct oak_store_kv){0};
-    return s->ops->get(s, key, rev, false, out);
+    return store__read_note(s, s->ops->get(s, key, rev, false, out));
 }
 
 int oak_store_head(struct oak_store *s, struct oak_bytes key, struct oak_store_kv *out)
 {
     *out = (struct oak_store_kv){0};
-    return s->ops->get(s, key, 0, true, out);
+    return store__read_note(s, s->ops->get(s, key, 0, true, out));
 }
 
 int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range, int64_t rev,
                         bool keys_only, bool descend, struct oak_store_scan **out)
 {
     *out = NULL;
-    int error = s->ops->scan_open(s, range, rev, keys_only, descend, out);
+    int error = store__read_note(s, s->ops->scan_open(s, range, rev, keys_only, descend, out));
     if (error == 0) {
         OAK_ASSERT((*out)->store == s);
         s->scans++;
@@ -302,7 +316,7 @@ int oak_store_scan_open(struct oak_store *s, const struct oak_store_range *range
 int oak_store_scan_next(struct oak_store_scan *scan, struct oak_store_kv *out)
 {
     *out = (struct oak_store_kv){0};
-    return scan->store->ops->scan_next(scan, out);
+    return store__read_note(scan->store, scan->store->ops->scan_next(scan, out));
 }
 
 void oak_store_scan_close(struct oak_store_scan *scan)
@@ -349,7 +363,7 @@ int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
                       void *arg)
 {
     OAK_ASSERT_GE(from, s->state.compacted);
-    return s->ops->changes(s, from, to, each, arg);
+    return store__read_note(s, s->ops->changes(s, from, to, each, arg));
 }
 
 /* -- housekeeping ------------------------------------------------------------------------------ */
@@ -357,7 +371,7 @@ int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
 int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
 {
     *more = false;
-    int error = write_check(s);
+    int error = store__write_check(s);
     if (error != 0 || s->state.compacted < 0 || s->full) {
         return error;
     }
@@ -366,192 +380,8 @@ int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
         s->full = true;
         return 0;
     }
+    s->damaged = s->damaged || error == OAK_ECORRUPT;
     s->poisoned = s->poisoned || error == OAK_EIO;
-    return error;
-}
-
-int oak_store_flush_begin(struct oak_store *s, struct oak_store_flush **out)
-{
-    OAK_ASSERT(!s->flushing);
-    int error = write_check(s);
-    *out = NULL;
-    if (error == 0) {
-        error = s->ops->flush_begin(s, out);
-        s->full = s->full || error == OAK_ENOSPC;
-    }
-    if (error == 0) {
-        (*out)->store = s;
-        (*out)->applied = s->state.applied;
-        s->flushing = true;
-    }
-    return error;
-}
-
-void oak_store_flush_run(struct oak_store_flush *f)
-{
-    OAK_ASSERT(!f->done);
-    f->store->ops->flush_run(f);
-    f->done = true;
-}
-
-int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durable_applied)
-{
-    struct oak_store *s = f->store;
-    OAK_ASSERT(s->flushing);
-    OAK_ASSERT(f->done);
-    int error = f->error;
-    OAK_ASSERT(error != 0 || f->durable >= f->applied);
-    s->durable = OAK_MAX(s->durable, f->durable);
-    if (error == 0) {
-        s->full = false;
-        s->waiting = 0;
-    } else if (error == OAK_ENOSPC) {
-        s->full = true;
-    } else if (error != OAK_ENOMEM && error != OAK_EAGAIN) {
-        s->poisoned = true;
-    }
-    *durable_applied = s->durable;
-    s->flushing = false;
-    s->ops->flush_free(f);
-    return error;
-}
-
-int oak_store_snapshot_open(struct oak_store *s, struct oak_store_snapshot **out)
-{
-    *out = NULL;
-    int error = s->ops->snapshot_open(s, out);
-    if (error == 0) {
-        (*out)->store = s;
-        (*out)->state = s->state;
-        s->snapshots++;
-    }
-    return error;
-}
-
-const struct oak_store_state *oak_store_snapshot_state(const struct oak_store_snapshot *snap)
-{
-    return &snap->state;
-}
-
-int oak_store_snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t capacity,
-                            size_t *got)
-{
-    *got = 0;
-    int error = snap->store->ops->snapshot_read(snap, out, capacity, got);
-    snap->offset += *got;
-    return error;
-}
-
-int oak_store_snapshot_seek(struct oak_store_snapshot *snap, uint64_t offset)
-{
-    if (offset < snap->offset) {
-        snap->store->ops->snapshot_rewind(snap);
-        snap->offset = 0;
-    }
-    uint8_t skipped[4096];
-    int error = 0;
-    while (error == 0 && snap->offset < offset) {
-        size_t part = (size_t)OAK_MIN(offset - snap->offset, (uint64_t)sizeof(skipped));
-        size_t got = 0;
-        error = oak_store_snapshot_read(snap, skipped, part, &got);
-        if (error == 0 && got == 0) {
-            error = OAK_EINVAL;
-        }
-    }
-    return error;
-}
-
-void oak_store_snapshot_close(struct oak_store_snapshot *snap)
-{
-    if (snap == NULL) {
-        return;
-    }
-    OAK_ASSERT_GT(snap->store->snapshots, 0U);
-    snap->store->snapshots--;
-    snap->store->ops->snapshot_close(snap);
-}
-
-int oak_store_restore_begin(struct oak_store *s, struct oak_store_restore **out)
-{
-    *out = NULL;
-    OAK_ASSERT(!s->restoring);
-    int error = write_check(s);
-    if (error == 0) {
-        error = s->ops->restore_begin(s, out);
-    }
-    if (error == 0) {
-        (*out)->store = s;
-        s->restoring = true;
-    }
-    return error;
-}
-
-int oak_store_restore_write(struct oak_store_restore *r, struct oak_bytes bytes)
-{
-    OAK_ASSERT(!r->prepared);
-    if (r->error == 0) {
-        r->error = r->store->ops->restore_write(r, bytes);
-    }
-    return r->error;
-}
-
-int oak_store_restore_prepare(struct oak_store_restore *r)
-{
-    OAK_ASSERT(!r->prepared);
-    if (r->error == 0) {
-        r->error = r->store->ops->restore_prepare(r);
-    }
-    r->prepared = r->error == 0;
-    return r->error;
-}
-
-int oak_store_restore_commit(struct oak_store_restore *r)
-{
-    OAK_ASSERT(r->prepared && !r->committed);
-    r->error = r->store->ops->restore_commit(r);
-    r->committed = r->error == 0;
-    return r->error;
-}
-
-void oak_store_restore_adopt(struct oak_store_restore *r)
-{
-    struct oak_store *s = r->store;
-    OAK_ASSERT(r->committed && !r->settled);
-    OAK_ASSERT(!s->flushing);
-    OAK_ASSERT_EQ(s->scans, 0U);
-    OAK_ASSERT_EQ(s->pending, 0U);
-    s->ops->restore_adopt(r);
-    OAK_ASSERT_EQ(s->durable, s->state.applied);
-    s->restoring = false;
-    r->settled = true;
-}
-
-void oak_store_restore_drop(struct oak_store_restore *r)
-{
-    struct oak_store *s = r->store;
-    OAK_ASSERT(!r->settled);
-    /* A commit that failed or was not adopted: what is on disk is not what is in memory. */
-    s->poisoned = s->poisoned || (r->prepared && (r->committed || r->error != 0));
-    s->restoring = false;
-    r->settled = true;
-}
-
-void oak_store_restore_end(struct oak_store_restore *r)
-{
-    OAK_ASSERT(r->settled);
-    r->store->ops->restore_free(r);
-}
-
-int oak_store_restore_finish(struct oak_store_restore *r)
-{
-    int error = oak_store_restore_prepare(r);
-    error = error != 0 ? error : oak_store_restore_commit(r);
-    if (error == 0) {
-        oak_store_restore_adopt(r);
-    } else {
-        oak_store_restore_drop(r);
-    }
-    oak_store_restore_end(r);
     return error;
 }
 

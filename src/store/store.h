@@ -157,6 +157,18 @@ OAK_MUST_USE int oak_store_flush_end(struct oak_store_flush *f, uint64_t *durabl
 /* The applied index known to be durable. */
 uint64_t oak_store_durable(const struct oak_store *s);
 
+/* Read what is on disk again and check it, a piece at a time: begin (owner), run (a worker may call
+ * it while the owner goes on writing) reads about so many bytes from where the last piece ended,
+ * end (owner). *whole: it came to the end, and the next piece begins a new pass. OAK_ECORRUPT, of
+ * end: the store is damaged. One at a time. */
+struct oak_store_scrub;
+OAK_MUST_USE int oak_store_scrub_begin(struct oak_store *s, struct oak_store_scrub **out);
+void oak_store_scrub_run(struct oak_store_scrub *scrub, size_t bytes);
+OAK_MUST_USE int oak_store_scrub_end(struct oak_store_scrub *scrub, bool *whole);
+/* What was on disk has once been read, by anything above, and could not be, or was not what had
+ * been written: nothing here is to be relied on until other contents are restored. */
+bool oak_store_damaged(const struct oak_store *s);
+
 /* The whole committed state as a byte stream that either engine can take back: state, meta pairs,
  * then every version in key order; format in snapshot_stream.c. open is the owner's; read may be
  * called by a worker while the owner goes on writing. read fills up to `capacity` bytes; *got is 0
