@@ -262,3 +262,90 @@ def test_the_scrub_finds_damage_while_a_member_runs(start_cluster, tmp_path):
     victim.start()
     cluster.wait_healthy()
     assert_nothing_lost(cluster, acks)
+
+
+def table_files(node):
+    """RocksDB's files with data, the largest first."""
+    found = []
+    for folder, _, names in os.walk(os.path.join(node.data_dir, "store")):
+        found += [os.path.join(folder, name) for name in names if name.endswith(".sst")]
+    return sorted(found, key=os.path.getsize, reverse=True)
+
+
+def filled(cluster, acks, nodes):
+    """Write, and have `nodes` write their stores out: a stop does that."""
+    with load(cluster, acks, 400, clients=8, value_bytes=2000) as loader:
+        loader.result()
+    acks.read()
+    for node in nodes:
+        node.restart()
+        node.wait_healthy()
+
+
+def damage_table(node, every=2048):
+    """Flip a bit in each block of the data; behind it are filters and indexes."""
+    path = table_files(node)[0]
+    for at in range(100, os.path.getsize(path) * 8 // 10, every):
+        flip(path, at)
+    return path
+
+
+def repaired_after_its_end(cluster, victim, acks):
+    assert victim.wait() == 1, victim.log_tail()
+    assert "damage in the store" in victim.log_text().splitlines()[-1]
+    others = [node for node in cluster.nodes if node is not victim]
+    cluster.etcdctl("put", "mean", "while", endpoints=[others[0].endpoint])
+    victim.start()
+    cluster.wait_healthy()
+    assert says(victim, "it is set aside as")
+    assert_nothing_lost(cluster, acks)
+    victim.restart()
+    victim.wait_healthy()
+    assert victim.log_text().count("it is set aside as") == 1
+
+
+SCRUB = ["--experimental-scrub-rate=67108864", "--experimental-scrub-interval=1"]
+NO_SCRUB = ["--experimental-scrub-rate=0"]
+
+
+@pytest.mark.needs_rocks
+def test_the_scrub_finds_damage_in_the_store_while_a_member_runs(start_cluster, tmp_path):
+    cluster = start_cluster(flags=[*FAST, *SCRUB])
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    filled(cluster, acks, [victim])
+    passes = victim.metrics()["oakum_store_scrubs_total"]
+    harness.until(lambda: victim.metrics()["oakum_store_scrubs_total"] > passes + 1, "a pass")
+    path = table_files(victim)[0]
+    flip(path, os.path.getsize(path) // 2)
+    repaired_after_its_end(cluster, victim, acks)
+
+
+@pytest.mark.needs_rocks
+def test_a_read_that_meets_damage_ends_a_member_which_is_repaired(start_cluster, tmp_path):
+    cluster = start_cluster(flags=[*FAST, *NO_SCRUB])
+    acks = Acks(tmp_path / "acks")
+    victim = cluster.followers()[0]
+    filled(cluster, acks, [victim])
+    damage_table(victim)
+    assert victim.running
+    done = cluster.etcdctl("get", "", "--prefix", "--consistency=s", endpoints=[victim.endpoint],
+                           check=False)
+    assert done.returncode != 0, "no wrong answer"
+    repaired_after_its_end(cluster, victim, acks)
+
+
+@pytest.mark.needs_rocks
+def test_a_member_that_is_alone_says_what_to_do_about_damage_in_its_store(start_cluster, tmp_path):
+    cluster = start_cluster(size=1, flags=[*FAST, *SCRUB])
+    node = cluster.nodes[0]
+    acks = Acks(tmp_path / "acks")
+    filled(cluster, acks, [node])
+    path = table_files(node)[0]
+    flip(path, os.path.getsize(path) // 2)
+    harness.until(lambda: node.metrics()["oakum_store_damaged"] == 1, "the damage is found")
+    assert says(node, "Save what can be read, look at the disk, and restore a backup")
+    # It works on as far as that goes.
+    cluster.etcdctl("put", "new", "value")
+    assert cluster.etcdctl("get", "new", "--print-value-only") == "value"
+    assert node.running and not os.path.exists(os.path.join(node.data_dir, "store.suspect"))

@@ -116,8 +116,9 @@
 /* What is applied to a store whose disk is full waits in memory, up to this; then entries wait in
  * the log. It is written in one go, 40 ms, when there is space. */
 #define OAK_STORE_WAITING_BYTES_MAX (16 * OAK_MIB)
-/* The scrub reads so much of the log in a second unless it is told otherwise, a segment a minute,
- * and at most; its share so often; and rests so long behind each pass. */
+/* The scrub reads so much of the log in a second, and as much of the store, unless it is told
+ * otherwise, a segment a minute, and at most; its share so often; and rests so long behind each
+ * pass. */
 #define OAK_SCRUB_BYTES_A_SECOND     (256 * OAK_KIB)
 #define OAK_SCRUB_BYTES_A_SECOND_MAX (64 * OAK_MIB)
 #define OAK_SCRUB_STEP_MS            250

@@ -87,6 +87,7 @@ static void apply_now(struct oak_replica *r, const struct oak_raft_entry *entrie
             replica__chain_due(r);
         }
     }
+    replica__damage_look(r);
     if (error != 0) {
         replica__fatal(r, error, "applying to the store");
         return;

@@ -158,6 +158,19 @@ struct flushing {
     bool busy;
 };
 
+/* scrub.c */
+struct scrubbing {
+    struct oak_task go;
+    struct oak_task back;
+    struct oak_replica *replica;
+    struct oak_store_scrub *piece; /* the worker's while busy */
+    size_t bytes;                  /* of a piece */
+    uint64_t piece_ns;             /* when the last one began */
+    uint64_t begun_ns;             /* this pass; 0: none is under way */
+    bool damaged;                  /* found, and told */
+    bool busy;
+};
+
 /* One run of a member's process. */
 struct remote_run {
     uint64_t boot;        /* 0: none */
@@ -308,6 +321,7 @@ struct oak_replica {
     struct installing installing;
     struct applying applying;
     struct flushing flushing;
+    struct scrubbing scrubbing;
     struct newborn newborn;
     struct memory memory;
 
@@ -346,6 +360,8 @@ bool replica__close_check(struct oak_replica *r);
 
 /* recover.c */
 int replica__recover(struct oak_replica *r, struct oak_errbuf *e);
+/* No other member has a vote: nobody else has what this one has lost. */
+bool replica__alone(const struct oak_replica *r);
 
 /* newborn.c */
 /* At start-up; `empty`: neither the log nor the store has anything of this member. */
@@ -529,6 +545,11 @@ bool replica__space_refuses(const struct oak_replica *r, struct oak_bytes comman
 bool replica__space_refuses_any(const struct oak_replica *r, struct oak_bytes commands);
 /* On a leader: lets a follower lead that has space. */
 bool replica__space_handover(struct oak_replica *r, const struct gray_follower *rows, size_t count);
+
+/* scrub.c */
+void replica__scrub_tick(struct oak_replica *r);
+/* Has anything found damage in the store? Then it is not relied on any more. */
+void replica__damage_look(struct oak_replica *r);
 
 /* flush.c */
 void replica__flush_check(struct oak_replica *r);

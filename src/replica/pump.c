@@ -177,7 +177,7 @@ bool replica__idle(const struct oak_replica *r)
         sending = sending || r->sendings[i].busy;
     }
     return !oak_journal_busy(&r->log) && !sending && !r->receiving.busy && !r->installing.busy &&
-           !r->flushing.busy && !r->newborn.busy && !r->memory.busy;
+           !r->flushing.busy && !r->newborn.busy && !r->memory.busy && !r->scrubbing.busy;
 }
 
 bool replica__close_check(struct oak_replica *r)

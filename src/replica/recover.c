@@ -207,7 +207,7 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g, bool
     return 0;
 }
 
-static bool alone(const struct oak_replica *r)
+bool replica__alone(const struct oak_replica *r)
 {
     const struct oak_raft_config *config = &r->config_applied;
     return config->voter_count == 1 && config->voters[0] == r->options.id &&
@@ -295,7 +295,7 @@ int replica__recover(struct oak_replica *r, struct oak_errbuf *e)
         error = oak_fail(e, error, "the store in %s doesn't tell who is in the group: %s", o->dir,
                          oak_error_text(error));
     }
-    if (error == 0 && in_doubt && alone(r)) {
+    if (error == 0 && in_doubt && replica__alone(r)) {
         error = oak_fail(e, OAK_ECORRUPT,
                          "the log in %s or the store beside it is damaged, and this is the only "
                          "member of its group: restore a backup",

@@ -38,6 +38,8 @@ static void tick_fire(struct oak_timer *timer)
     replica__chain_tick(r);
     replica__receive_tick(r);
     replica__install_tick(r);
+    replica__damage_look(r);
+    replica__scrub_tick(r);
     replica__requests_expire(r);
     replica__newborn_tick(r);
     replica__hello_tick(r);
@@ -243,6 +245,7 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     out->scrubs = syncs->scrubs;
     out->scrub_ns = syncs->scrub_ns;
     out->log_damaged = syncs->damaged;
+    out->store_damaged = r->scrubbing.damaged;
     out->syncs = syncs->syncs;
     out->sync_ns_total = syncs->sync_ns_total;
     out->cluster = r->options.cluster;

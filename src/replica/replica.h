@@ -54,6 +54,9 @@ struct oak_replica_options {
     /* A store or a snapshot that is lost puts the member in doubt, and its peers give it the state
      * anew (docs/internals/repair.md). Not for a group of one. */
     bool repair;
+    /* The store is read again, so many bytes a second (0: never), with a rest behind each pass. */
+    uint64_t scrub_rate;
+    uint64_t scrub_rest_ms;
     uint32_t heartbeat_ms; /* 0: 100 */
     uint32_t election_ms;  /* 0: 1000 */
     /* Who should lead (raft.h); a leader hands over to a better one after ten election time-outs.
@@ -226,6 +229,9 @@ struct oak_replica_status {
     uint64_t scrubs;          /* passes over the log on disk */
     uint64_t scrub_ns;        /* the last one took; 0: none yet */
     bool log_damaged;         /* found by it, with nobody to repair it */
+    uint64_t store_scrubs;    /* passes over the store */
+    uint64_t store_scrub_ns;  /* the last one took; 0: none yet */
+    bool store_damaged;       /* found by anybody, with nobody to repair it */
     bool disk_scarce;         /* the alarm NOSPACE: little space is left, or store_full */
     bool store_full;          /* the store has found no space, and tries again */
     uint64_t store_waiting;   /* bytes that wait in memory because of that */

@@ -109,6 +109,8 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .snapshot_send_rate = s->config.snapshot_send_rate != 0 ? s->config.snapshot_send_rate
                                                                 : OAK_REPLICA_UNLIMITED,
         .repair = true,
+        .scrub_rate = s->config.scrub_rate,
+        .scrub_rest_ms = s->config.scrub_interval_ms,
         .loop = s->port,
         .journal = s->journal,
         .worker = oak_os_actor_exec(s->worker),
