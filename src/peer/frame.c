@@ -182,18 +182,19 @@ static struct oak_peer_memory memory_read(struct oak_reader *r)
     return m;
 }
 
-/* seq, excused; u8 past, u8 of 1 told + 2 met, 6 zero bytes; the memories of me, of you, and the
- * tale, each number, run, term, vote, index. */
-#define HELLO_BYTES (3 * 8 + 3 * MEMORY_VALUES * 8)
+/* seq, heard, excused; u8 past, u8 of 1 told + 2 met, 6 zero bytes; the memories of me, of you, and
+ * the tale, each number, run, term, vote, index. */
+#define HELLO_BYTES (4 * 8 + 3 * MEMORY_VALUES * 8)
 
 static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
 {
     uint8_t b[HELLO_BYTES] = {0};
     oak_put_u64(b, h->seq);
-    oak_put_u64(b + 8, h->excused);
-    b[16] = (uint8_t)h->past;
-    b[17] = (uint8_t)((h->told ? 1 : 0) | (h->met ? 2 : 0));
-    uint8_t *p = memory_put(b + 24, &h->me);
+    oak_put_u64(b + 8, h->heard);
+    oak_put_u64(b + 16, h->excused);
+    b[24] = (uint8_t)h->past;
+    b[25] = (uint8_t)((h->told ? 1 : 0) | (h->met ? 2 : 0));
+    uint8_t *p = memory_put(b + 32, &h->me);
     p = memory_put(p, &h->of_you);
     p = memory_put(p, &h->tale);
     OAK_ASSERT(p == b + HELLO_BYTES);
@@ -203,6 +204,7 @@ static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
 static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
 {
     h->seq = oak_read_u64(r);
+    h->heard = oak_read_u64(r);
     h->excused = oak_read_u64(r);
     uint8_t past = oak_read_u8(r);
     uint8_t flags = oak_read_u8(r);

@@ -149,6 +149,7 @@ static void chunks_acks_forwards_refusals_and_loads_come_back(void **state)
 static const struct oak_peer_frame hello = {
     .kind = OAK_PEER_HELLO,
     .u.hello = {.seq = 1,
+                .heard = 18,
                 .me = {.number = 2, .run = 3, .term = 4, .vote = 5, .index = 6},
                 .of_you = {.number = 7, .run = 8, .term = 9, .vote = 10, .index = 11},
                 .tale = {.number = 12, .run = 13, .term = 14, .vote = 15, .index = 16},
@@ -175,7 +176,8 @@ static void a_hello_comes_back_as_it_went(void **state)
     struct oak_peer_frame out;
     assert_int_equal(hello_decoded(hello, &out), 0);
     const struct oak_peer_hello *h = &out.u.hello;
-    assert_true(h->seq == 1 && h->told && !h->met && h->past == OAK_PEER_WHOLE && h->excused == 17);
+    assert_true(h->seq == 1 && h->heard == 18 && h->told && !h->met && h->past == OAK_PEER_WHOLE &&
+                h->excused == 17);
     assert_memory_equal(&h->me, &hello.u.hello.me, sizeof(h->me));
     assert_memory_equal(&h->of_you, &hello.u.hello.of_you, sizeof(h->of_you));
     assert_memory_equal(&h->tale, &hello.u.hello.tale, sizeof(h->tale));

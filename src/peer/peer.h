@@ -103,8 +103,9 @@ enum oak_peer_past {
 };
 
 struct oak_peer_hello {
-    uint64_t seq;              /* rises within a run: what comes late is known from what is new */
-    struct oak_peer_memory me; /* the sender; its run is that of the frame */
+    uint64_t seq;   /* rises within a run: what comes late is known from what is new */
+    uint64_t heard; /* the newest of this run of the receiver that has come; 0: none has */
+    struct oak_peer_memory me;     /* the sender; its run is that of the frame */
     struct oak_peer_memory of_you; /* what it remembers of the receiver */
     /* What the receiver has told, and the sender has found in its own past; if `told`. */
     struct oak_peer_memory tale;

@@ -13,6 +13,8 @@
  *              3 the member follows, until its log holds all that the leader's did (raft/doubt.c)
  *              4 it says that it is whole, and is ready: the leader makes it a voter.
  * Can fail     nothing: what can't be done now is tried with the next tick, by whoever leads then.
+ *              What it heard may be old: a member loses its vote only if it said that it forgot
+ *              after a hello that this leader sent in its term, and once for each lapse.
  * Invariants   no member gets its vote here that did not say that it lost it by this.
  * Thread       the loop's.
  */
@@ -39,11 +41,11 @@ static void id_add(uint64_t *ids, uint32_t *count, uint64_t id)
     (*count)++;
 }
 
-static void vote_change(struct oak_replica *r, uint64_t id, bool votes)
+static bool vote_change(struct oak_replica *r, uint64_t id, bool votes)
 {
     const struct oak_raft_config *now = oak_raft_config(r->raft);
     if (r->changing.request != NULL || now->voter_outgoing_count > 0) {
-        return;
+        return false;
     }
     struct oak_raft_config target = *now;
     if (votes) {
@@ -53,7 +55,8 @@ static void vote_change(struct oak_replica *r, uint64_t id, bool votes)
         id_remove(target.voters, &target.voter_count, id);
         id_add(target.learners, &target.learner_count, id);
     }
-    if (oak_raft_change(r->raft, &target, NULL, NULL) == OAK_RAFT_OK) {
+    bool done = oak_raft_change(r->raft, &target, NULL, NULL) == OAK_RAFT_OK;
+    if (done) {
         oak_log(r->options.log, OAK_LOG_WARN,
                 votes
                     ? "member %016llx has caught up with what it had forgotten, and gets its vote "
@@ -62,6 +65,14 @@ static void vote_change(struct oak_replica *r, uint64_t id, bool votes)
                       "has caught up",
                 (unsigned long long)id);
     }
+    return done;
+}
+
+/* It forgot; or it did, and we have taken its vote when it had it again already. */
+static bool is_to_be_excused(const struct remote *remote)
+{
+    return remote->it.past == OAK_PEER_FORGOT ||
+           (remote->it.past == OAK_PEER_SOUND && remote->demoted);
 }
 
 static void excuse(struct oak_replica_request *request, int error,
@@ -72,7 +83,7 @@ static void excuse(struct oak_replica_request *request, int error,
     (void)result;
     m->asking = false;
     struct remote *remote = replica__remote(r, m->about);
-    if (error != 0 || r->failed || remote == NULL || remote->it.past != OAK_PEER_FORGOT ||
+    if (error != 0 || r->failed || remote == NULL || !is_to_be_excused(remote) ||
         remote->it.number != m->about_number ||
         replica__config_votes(&r->config_applied, remote->id)) {
         return;
@@ -94,23 +105,38 @@ static void excuse_begin(struct oak_replica *r, const struct remote *remote)
     m->asking = oak_replica_read(r, &m->read) == 0;
 }
 
+static void amend(struct oak_replica *r, struct remote *remote)
+{
+    struct acquaintance *it = &remote->it;
+    bool votes = replica__config_votes(oak_raft_config(r->raft), remote->id);
+    bool learns = !votes && replica__config_names(oak_raft_config(r->raft), remote->id);
+    bool fresh = it->heard > r->memory.lead_seq && it->excused != it->number;
+    if (it->past == OAK_PEER_FORGOT && votes && fresh) {
+        remote->demoted = vote_change(r, remote->id, false) || remote->demoted;
+    } else if (is_to_be_excused(remote) && learns) {
+        excuse_begin(r, remote);
+    } else if (it->past == OAK_PEER_WHOLE && learns) {
+        (void)vote_change(r, remote->id, true);
+    } else if (it->past == OAK_PEER_SOUND && votes) {
+        remote->demoted = false;
+    }
+}
+
 void replica__amends_tick(struct oak_replica *r)
 {
+    struct memory *m = &r->memory;
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
-    for (size_t i = 0; status.role == OAK_RAFT_LEADER && i < r->remote_count; i++) {
-        const struct remote *remote = &r->remotes[i];
-        bool votes = replica__config_votes(oak_raft_config(r->raft), remote->id);
-        bool learns = !votes && replica__config_names(oak_raft_config(r->raft), remote->id);
-        if (!remote->it.accepted) {
-            continue;
-        }
-        if (remote->it.past == OAK_PEER_FORGOT && votes) {
-            vote_change(r, remote->id, false);
-        } else if (remote->it.past == OAK_PEER_FORGOT && learns) {
-            excuse_begin(r, remote);
-        } else if (remote->it.past == OAK_PEER_WHOLE && learns) {
-            vote_change(r, remote->id, true);
+    if (status.role != OAK_RAFT_LEADER) {
+        return;
+    }
+    if (m->lead_term != status.term) {
+        m->lead_term = status.term;
+        m->lead_seq = m->seq;
+    }
+    for (size_t i = 0; i < r->remote_count; i++) {
+        if (r->remotes[i].it.accepted) {
+            amend(r, &r->remotes[i]);
         }
     }
 }

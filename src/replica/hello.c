@@ -61,7 +61,7 @@ static void slot_make(struct oak_replica *r)
     p->seq++;
     past_encode(p, r->memory.slot);
     for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
-        p->memories[i].saving_run = p->memories[i].at.run;
+        p->memories[i].saving = p->memories[i].at;
     }
     r->memory.due = false;
     r->memory.changed = false;
@@ -71,7 +71,7 @@ static void slot_saved(struct oak_replica *r)
 {
     struct past *p = &r->memory.past;
     for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
-        p->memories[i].saved_run = p->memories[i].saving_run;
+        p->memories[i].saved = p->memories[i].saving;
     }
 }
 
@@ -211,6 +211,21 @@ static struct oak_peer_memory me(struct oak_replica *r)
     };
 }
 
+struct oak_peer_memory oak_replica_past(struct oak_replica *r)
+{
+    return me(r);
+}
+
+bool oak_replica_remembers(struct oak_replica *r, uint64_t id, struct oak_peer_memory *out)
+{
+    const struct past_memory *of = past_find(&r->memory.past, id);
+    bool known = of != NULL && of->saved.number != 0;
+    if (known) {
+        *out = of->saved;
+    }
+    return known;
+}
+
 static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t boot)
 {
     const struct past_memory *of = past_find(&r->memory.past, to->id);
@@ -224,7 +239,8 @@ static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t bo
     }
     if (boot == to->it.boot) {
         h->told = to->it.told;
-        h->met = to->it.accepted && to->it.known;
+        h->met = to->it.accepted && to->it.known && !replica__hello_mute(r);
+        h->heard = to->it.seq;
         h->tale = to->it.tale;
         h->excused = to->it.excused;
     }
@@ -234,7 +250,7 @@ static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t bo
 void replica__hello_send(struct oak_replica *r, struct remote *to)
 {
     const struct past_memory *of = past_find(&r->memory.past, to->id);
-    if (of != NULL && of->at.run != of->saved_run) {
+    if (of != NULL && of->at.run != of->saved.run) {
         return; /* it must not hear of what a crash may take: it does when that is durable */
     }
     to->hello_ns = replica__now(r);
@@ -246,7 +262,7 @@ static void accepted_tell(struct oak_replica *r)
     for (size_t i = 0; i < r->remote_count; i++) {
         struct remote *remote = &r->remotes[i];
         const struct past_memory *of = past_find(&r->memory.past, remote->id);
-        if (!remote->it.accepted && of != NULL && remote->it.boot == of->saved_run) {
+        if (!remote->it.accepted && of != NULL && remote->it.boot == of->saved.run) {
             remote->it.accepted = true;
             replica__hello_send(r, remote);
         }
@@ -279,13 +295,16 @@ static void forgotten(struct oak_replica *r, const struct remote *from,
     m->past.state = OAK_PEER_FORGOT;
     m->excused = false;
     oak_raft_doubt(r->raft);
+    /* Whatever was said of this run so far is not said of it from now on. */
+    past_present(&m->past)->number++;
+    replica__past_save(r);
 }
 
 /* Told of a run that this one does not follow. */
 static void number_raise(struct oak_replica *r, const struct oak_peer_memory *told)
 {
     struct past_run *present = past_present(&r->memory.past);
-    if (told->number >= present->number && told->run != present->run) {
+    if (told->number >= present->number) {
         present->number = told->number + 1;
         replica__past_save(r);
     }
@@ -307,7 +326,6 @@ static bool tale_take(struct oak_replica *r, struct remote *from,
     }
     if (r->memory.past.state != OAK_PEER_FORGOT && !past_covers(&r->memory.past, told)) {
         forgotten(r, from, told);
-        replica__past_save(r);
     }
     if (r->failed) {
         return false;
@@ -316,6 +334,22 @@ static bool tale_take(struct oak_replica *r, struct remote *from,
     it->told = true;
     it->tale = *told;
     return true;
+}
+
+/* This run has no vote in the group, because it forgot. */
+static void excused(struct oak_replica *r)
+{
+    struct memory *m = &r->memory;
+    if (replica__hello_mute(r)) {
+        m->excused = true;
+        oak_log(r->options.log, OAK_LOG_WARN,
+                "this member has no vote now: it follows its leader, and gets what it lacks");
+    } else if (m->past.state == OAK_PEER_SOUND &&
+               !replica__config_votes(oak_raft_config(r->raft), r->options.id)) {
+        /* Its leader did not know that it had its vote again. */
+        m->past.state = OAK_PEER_WHOLE;
+        replica__past_save(r);
+    }
 }
 
 /* -- accepted ---------------------------------------------------------------------------------- */
@@ -383,7 +417,7 @@ static bool run_follow(struct oak_replica *r, struct remote *from, uint64_t boot
     if (row != NULL && !remembered && h->me.number <= row->at.number) {
         return false;
     }
-    *it = (struct acquaintance){.boot = boot, .accepted = remembered && row->saved_run == boot};
+    *it = (struct acquaintance){.boot = boot, .accepted = remembered && row->saved.run == boot};
     return true;
 }
 
@@ -413,16 +447,15 @@ void replica__hello_take(struct oak_replica *r, struct remote *from,
         return;
     }
     it->seq = h->seq;
+    it->heard = for_us ? h->heard : 0;
     it->number = h->me.number;
     it->past = h->past;
     bool before = it->told && it->known;
     if (for_us && !tale_take(r, from, &h->of_you)) {
         return;
     }
-    if (for_us && h->excused == past_present(&r->memory.past)->number && replica__hello_mute(r)) {
-        r->memory.excused = true;
-        oak_log(r->options.log, OAK_LOG_WARN,
-                "this member has no vote now: it follows its leader, and gets what it lacks");
+    if (for_us && h->excused == past_present(&r->memory.past)->number) {
+        excused(r);
     }
     accept(r, from, h);
     if (first || before != (it->told && it->known) || (!h->met && may_ask(r, from))) {
@@ -503,10 +536,12 @@ static void state_follow(struct oak_replica *r)
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
     struct past *p = &r->memory.past;
-    bool votes = replica__config_votes(oak_raft_config(r->raft), r->options.id);
+    const struct oak_raft_config *config = oak_raft_config(r->raft);
+    bool votes = replica__config_votes(config, r->options.id);
+    bool settled = status.config_index <= status.commit && config->voter_outgoing_count == 0;
     if (p->state == OAK_PEER_FORGOT && r->memory.excused && !status.in_doubt && !votes) {
         whole_again(r);
-    } else if (p->state == OAK_PEER_WHOLE && votes && status.config_index <= status.commit) {
+    } else if (p->state == OAK_PEER_WHOLE && votes && settled) {
         oak_log(r->options.log, OAK_LOG_INFO, "this member votes again");
         p->state = OAK_PEER_SOUND;
         replica__past_save(r);

@@ -194,6 +194,7 @@ struct acquaintance {
     uint64_t boot;   /* its run; 0: none yet */
     uint64_t number; /* of that run, as it says */
     uint64_t seq;    /* of its newest hello */
+    uint64_t heard;  /* the newest of ours that it had heard then */
     enum oak_peer_past past;
     bool told;     /* it has told what it remembers of us, and we are content */
     bool known;    /* it remembers this run of ours, durably */
@@ -205,9 +206,10 @@ struct acquaintance {
 struct remote {
     uint64_t id;
     struct acquaintance it;
-    bool knew;                                   /* it has remembered this run of ours before */
-    uint64_t hello_ns;                           /* when we said hello last; 0: never */
-    uint64_t boot;                               /* of its last frame; 0: none yet */
+    bool knew;         /* it has remembered this run of ours before */
+    bool demoted;      /* we took its vote because it forgot, and it has not had it again since */
+    uint64_t hello_ns; /* when we said hello last; 0: never */
+    uint64_t boot;     /* of its last frame; 0: none yet */
     uint64_t forward_seq;                        /* the last forward taken from this run of it */
     struct remote_run runs[OAK_REMOTE_RUNS_MAX]; /* the others that were heard of last */
     unsigned run_next;
@@ -241,6 +243,8 @@ struct memory {
     /* amends.c: does a member that forgot have a vote still? */
     struct oak_replica_request read;
     bool asking;
+    uint64_t lead_term;    /* the last one in which this member has led, */
+    uint64_t lead_seq;     /* and its last hello before that */
     uint64_t about;        /* whom */
     uint64_t about_number; /* and which run of it */
 };

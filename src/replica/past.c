@@ -163,7 +163,7 @@ bool past_decode(const uint8_t slot[PAST_SLOT_BYTES], struct past *out)
         m->at.term = oak_read_u64(&r);
         m->at.vote = oak_read_u64(&r);
         m->at.index = oak_read_u64(&r);
-        m->saved_run = m->at.run;
+        m->saved = m->at;
     }
     return !r.failed;
 }

@@ -43,8 +43,8 @@ struct past_run {
 struct past_memory {
     uint64_t id; /* 0: the row is free */
     struct oak_peer_memory at;
-    uint64_t saved_run;  /* at.run, as it is on disk */
-    uint64_t saving_run; /* ... as it is being written */
+    struct oak_peer_memory saved;  /* as it is on disk */
+    struct oak_peer_memory saving; /* ... and as it is being written */
 };
 
 struct past {

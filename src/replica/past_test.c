@@ -136,7 +136,7 @@ static void a_slot_comes_back_as_it_was_written(void **state)
     assert_int_equal(out.state, OAK_PEER_FORGOT);
     assert_int_equal(out.run_count, PAST_RUNS_MAX);
     assert_int_equal(past_find(&out, 7)->at.run, 6);
-    assert_int_equal(past_find(&out, 7)->saved_run, 6);
+    assert_int_equal(past_find(&out, 7)->saved.run, 6);
     assert_null(past_find(&out, 99));
     past_encode(&out, again);
     assert_memory_equal(slot, again, sizeof(slot));

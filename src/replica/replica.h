@@ -248,6 +248,11 @@ const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
                          size_t capacity);
 
+/* This run of this member, and what it has on disk for sure. */
+struct oak_peer_memory oak_replica_past(struct oak_replica *r);
+/* What this member remembers of another one, on its disk; false: nothing. */
+bool oak_replica_remembers(struct oak_replica *r, uint64_t id, struct oak_peer_memory *out);
+
 /* OAK_JOURNAL_BUCKETS of them; see struct oak_journal_stats. */
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r);
 

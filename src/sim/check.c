@@ -174,6 +174,7 @@ void sim__check_step(struct member *m)
     m->installing_seen = status.installing;
     sim__members_look(m, &status);
     sim__quorums_look(m, &status);
+    sim__lapse_look(m, &status);
     sim__transfer_look(m, &status);
     if (status.installing) {
         return;

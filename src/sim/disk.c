@@ -462,6 +462,27 @@ const struct oak_disk *sim_disk_port(struct sim_disk *d)
     return &d->port;
 }
 
+void disk__clear(struct sim_disk *d)
+{
+    OAK_ASSERT_EQ(d->change_count, 0);
+    dir_clear(&d->now);
+    dir_clear(&d->sure);
+}
+
+void disk__file_add(struct sim_disk *d, const char *path, struct oak_bytes bytes)
+{
+    struct inode *inode = calloc(1, sizeof(*inode));
+    OAK_ASSERT(inode != NULL);
+    buf_resize(&inode->now, bytes.size);
+    if (bytes.size > 0) {
+        memcpy(inode->now.data, bytes.data, bytes.size);
+    }
+    dirty_mark(inode, 0, bytes.size);
+    inode_sync(inode, d->world->now_ns);
+    dir_put(&d->now, path, inode);
+    dir_put(&d->sure, path, inode);
+}
+
 void sim_disk_crash(struct sim_disk *d)
 {
     changes_apply(d, oak_prng_below(&d->world->prng, d->change_count + 1));

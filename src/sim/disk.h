@@ -75,4 +75,12 @@ uint64_t sim_disk_failed_ns(const struct sim_disk *d, int error, enum sim_disk_p
 const char *sim_disk_rot(struct sim_disk *d, struct oak_prng *p, const char *part,
                          uint64_t before_ns, bool misdirected);
 
+/* All that is certain on a disk, as it is now; of a machine that is off it may be put back. */
+struct sim_disk_image;
+struct sim_disk_image *sim_disk_image_take(const struct sim_disk *d);
+void sim_disk_image_put(struct sim_disk *d, const struct sim_disk_image *image);
+void sim_disk_image_free(struct sim_disk_image *image);
+/* Is there a file whose path ends so? */
+bool sim_disk_image_has(const struct sim_disk_image *image, const char *end);
+
 #endif

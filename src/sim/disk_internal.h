@@ -85,6 +85,10 @@ enum fate {
 
 /* A call that changes something is about to happen; `grows` by so many bytes. */
 enum fate disk__fate(struct sim_disk *d, enum sim_disk_call call, const char *path, size_t grows);
+/* All files are gone; none is open. */
+void disk__clear(struct sim_disk *d);
+/* A file, as if it had been written and synced now. */
+void disk__file_add(struct sim_disk *d, const char *path, struct oak_bytes bytes);
 /* What the caller of a call that did not go on gets. */
 int disk__error(enum fate fate);
 

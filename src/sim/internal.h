@@ -38,6 +38,14 @@ struct voters {
     unsigned now, outgoing;
 };
 
+/* lapse.c */
+enum lapse {
+    LAPSE_NONE,
+    LAPSE_ROLLED,  /* its disk is an older one, and it has not been told */
+    LAPSE_MUTE,    /* it has */
+    LAPSE_EXCUSED, /* it has no vote any more: it may begin anew */
+};
+
 /* One node's part in one group. */
 struct member {
     struct node *node;
@@ -57,6 +65,7 @@ struct member {
     /* Its configuration as it was seen last, and the term that it led in then (0: it did not). */
     struct voters voters_seen;
     uint64_t config_seen, config_commit_seen, led_seen;
+    enum lapse lapse;
     unsigned looks; /* of the checkers */
 };
 
@@ -167,9 +176,20 @@ struct plan {
     bool read_heavy;
     bool storm;       /* clients that get no answer ask again at once */
     bool core;        /* before all faults end, only a connected majority is healed */
+    uint32_t note_ms; /* between two times that members tell all how far they are; 0: as usual */
     unsigned victims; /* nodes whose disks may be damaged, as bits: a minority */
     enum ambush_kind ambush;
     struct transfer_plan transfer;
+};
+
+/* lapse.c: a disk as it was, to be put back. */
+struct rollback {
+    struct sim_disk_image *image; /* NULL: none is kept */
+    struct node *node;
+    uint32_t id;
+    uint64_t taken_ns;
+    unsigned tries;
+    struct oak_peer_memory at[SIM_GROUPS_MAX]; /* how far the node was then, at the most */
 };
 
 /* Puts that nobody waits for. */
@@ -260,6 +280,7 @@ struct sim {
     struct members members;
     struct oak_prng transfer_prng;
     struct burst burst;
+    struct rollback rollback;
     struct story story;
     uint64_t value;     /* of the last put */
     uint64_t moment;    /* order of calls and returns */
@@ -326,7 +347,7 @@ sim_fault_fn sim__fault_partition, sim__fault_reset, sim__fault_clog, sim__fault
 sim_fault_fn sim__fault_weather;
 sim_fault_fn sim__fault_slow_disk, sim__fault_stall, sim__fault_full_disk, sim__fault_sync_fails;
 sim_fault_fn sim__fault_write_fails, sim__fault_rot, sim__fault_misdirect;
-sim_fault_fn sim__fault_burst, sim__fault_abandon;
+sim_fault_fn sim__fault_burst, sim__fault_abandon, sim__fault_rollback;
 
 /* fault_node.c */
 /* A leader has been elected: in a run with churn it won't live long. */
@@ -411,6 +432,18 @@ void sim__clients_lost(struct sim *s, int node);
 /* burst.c */
 /* Puts to a key that no client looks at, at one node, at once. What comes of them is all one. */
 void sim__burst(struct member *m, size_t count, size_t value_bytes);
+
+/* lapse.c */
+void sim__lapse_fini(struct sim *s);
+/* Has it forgotten something in any group, and not been made whole yet? */
+bool sim__lapse_is(const struct node *n);
+bool sim__lapse_any(const struct sim *s);
+/* After each event of a node that is up. */
+void sim__lapse_look(struct member *m, const struct oak_replica_status *status);
+/* It says something by which it promises; `what` it does. */
+void sim__lapse_promise(struct member *m, const char *what);
+/* When all has ended. */
+void sim__lapse_end(struct sim *s);
 
 /* ambush.c */
 void sim__ambush_plan(struct plan *plan, struct oak_prng *p);

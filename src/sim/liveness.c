@@ -46,19 +46,24 @@ static bool answered(const struct sim *s)
 
 /* -- a connected majority ---------------------------------------------------------------------- */
 
-/* All that live, less some that are not needed for a majority. A node whose disk is damaged may
- * still turn out to be no use: a majority stands without those. */
+static bool is_sound(const struct node *n)
+{
+    return !n->dead && !n->rotten && !sim__lapse_is(n);
+}
+
+/* All that live, less some that are not needed for a majority. A node whose disk is damaged, or an
+ * older one, may still turn out to be no use: a majority stands without those. */
 static unsigned core_draw(struct sim *s, struct oak_prng *p)
 {
     int count = s->world.node_count, sound = 0;
     unsigned core = 0;
     for (int i = 0; i < count; i++) {
         core |= s->nodes[i].dead ? 0 : 1u << i;
-        sound += s->nodes[i].dead || s->nodes[i].rotten ? 0 : 1;
+        sound += is_sound(&s->nodes[i]) ? 1 : 0;
     }
     for (int i = (int)oak_prng_below(p, (uint64_t)count); i > 0; i--) {
         uint64_t out = oak_prng_below(p, (uint64_t)count);
-        bool counts = (core >> out & 1) != 0 && !s->nodes[out].rotten;
+        bool counts = (core >> out & 1) != 0 && is_sound(&s->nodes[out]);
         if (!counts || sound > count / 2 + 1) {
             sound -= counts ? 1 : 0;
             core &= ~(1u << out);

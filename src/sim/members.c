@@ -145,8 +145,8 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
             target.learners[target.learner_count++] = member;
         }
     }
-    if (m->busy || target.voter_count == 0) {
-        return;
+    if (m->busy || target.voter_count == 0 || (restless != 0 && sim__lapse_any(s))) {
+        return; /* a change may need the vote of one that must lose it */
     }
     m->request = (struct oak_replica_request){.done = change_done};
     m->busy = oak_replica_reconfigure(n->members[0].replica, &target, &m->request) == 0;

@@ -261,6 +261,7 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
         .store_waiting_max = s->plan.flush_bytes,
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
+        .note_ms = s->plan.note_ms,
         .log_held_entries = s->plan.limits.held_entries,
         .log_tail_bytes = s->plan.limits.tail_bytes,
         .log_held_bytes = s->plan.limits.held_bytes,
@@ -374,11 +375,12 @@ void sim__node_start(struct node *n)
     for (int g = 0; g < s->plan.groups; g++) {
         struct oak_replica_status status;
         oak_replica_status(n->members[g].replica, &status);
-        if (status.raft.in_doubt && !n->rotten) {
+        enum lapse lapse = n->members[g].lapse;
+        if (status.raft.in_doubt && !n->rotten && lapse == LAPSE_NONE) {
             sim__fail(s, "%s is in doubt about its log, and its disk kept its promises",
                       n->members[g].name);
         }
-        if (!status.raft.in_doubt) {
+        if (!status.raft.in_doubt && (lapse == LAPSE_NONE || lapse == LAPSE_EXCUSED)) {
             sim__promise_started(&n->members[g]);
         }
     }

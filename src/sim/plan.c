@@ -119,6 +119,23 @@ static void limits_draw(struct sim *s)
                    16 * sim__entry_bytes_max(plan);
 }
 
+/* Who forgets is the one that the group can do without: no other disk is damaged then. The others
+ * hear often how far each is, or there would be little that they could remember. */
+static void rollback_draw(struct sim *s)
+{
+    struct oak_prng p;
+    struct plan *plan = &s->plan;
+    oak_prng_init(&p, s->options->seed ^ 0x726f6c6c6261636bull);
+    if (plan->nodes < 3 || plan->ambush != AMBUSH_NONE) {
+        plan->has[OAK_SIM_ROLLBACK] = false;
+        plan->mean_ms[OAK_SIM_ROLLBACK] = 0;
+    }
+    if (plan->has[OAK_SIM_ROLLBACK]) {
+        plan->victims = 0;
+        plan->note_ms = (uint32_t)oak_prng_between(&p, 200, 3000);
+    }
+}
+
 void sim__plan_draw(struct sim *s)
 {
     struct oak_prng p;
@@ -157,6 +174,7 @@ void sim__plan_draw(struct sim *s)
     priorities_draw(s);
     limits_draw(s);
     plan->victims = minority_draw(plan->nodes, &p);
+    rollback_draw(s);
 }
 
 /* -- the schedule ------------------------------------------------------------------------------ */

@@ -56,24 +56,31 @@ static void raft_note(struct member *m, const struct oak_raft_msg *msg)
 {
     switch (msg->type) {
     case OAK_RAFT_MSG_VOTE:
+        sim__lapse_promise(m, "asks for votes");
         vote_note(m, msg->term, m->node->id);
         term_note(m, msg->term);
         break;
     case OAK_RAFT_MSG_VOTE_REPLY:
         if (!msg->reject) {
+            sim__lapse_promise(m, "votes");
             vote_note(m, msg->term, msg->to);
             term_note(m, msg->term);
         }
         break;
     case OAK_RAFT_MSG_APPEND_REPLY:
         if (!msg->reject) {
+            sim__lapse_promise(m, "acknowledges");
             term_note(m, msg->term);
             m->acked = msg->index;
             m->acked_term = msg->term;
         }
         break;
+    case OAK_RAFT_MSG_HEARTBEAT_REPLY:
+        sim__lapse_promise(m, "confirms a leader");
+        break;
     case OAK_RAFT_MSG_APPEND:
     case OAK_RAFT_MSG_HEARTBEAT:
+        sim__lapse_promise(m, "leads");
         term_note(m, msg->term);
         sim__check_leads(m, msg->term);
         break;

@@ -171,6 +171,7 @@ static void sim_end(struct sim *s)
     }
     world_fini(&s->world);
     sim__groups_free(s);
+    sim__lapse_fini(s);
     free(s->faults);
     oak_arena_fini(&s->frame_arena);
     s->options->alloc.resize(s->options->alloc.user, s, 0);
@@ -194,6 +195,7 @@ void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *r
         sim__phase_settle(s);
     }
     if (!s->failed) {
+        sim__lapse_end(s);
         groups_judge(s);
     }
     report_end(s);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lapse_test.c: a member whose disk is an older one, a copy that runs beside it, and words about
+ * both that come late. */
+#include "sim/transfer_fixture.h"
+
+static struct scene *calm_scene(uint64_t seed)
+{
+    struct scene *sc = scene_new(seed, 0);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    scene_run(sc, 2000);
+    return sc;
+}
+
+static struct member *victim_of(struct scene *sc)
+{
+    return sim__first(sc->s, sc->victim);
+}
+
+/* Its disk becomes what it was. */
+static void put_back(struct scene *sc, struct sim_disk_image *image)
+{
+    struct node *n = &sc->s->nodes[sc->victim];
+    sim__node_crash(n);
+    sim_disk_image_put(sc->s->world.machines[sc->victim].disk, image);
+    n->members[0].lapse = LAPSE_ROLLED;
+}
+
+/* The others are told how far it is, and write that down. */
+static void notes_pass(struct scene *sc)
+{
+    scene_run(sc, (uint64_t)2 * OAK_NOTE_MS + 1000);
+}
+
+/* The checkers of the simulator hold that it promises nothing meanwhile. */
+static void forgets_and_is_made_whole(struct scene *sc)
+{
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
+    assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_FORGOT);
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_EXCUSED);
+    assert_int_equal(oak_replica_config(sim__first(sc->s, scene_leader(sc))->replica)->voter_count,
+                     2);
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_NONE);
+    assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
+}
+
+static void a_disk_that_is_put_back_within_one_run_is_noticed(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(5);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    forgets_and_is_made_whole(sc);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
+static void a_disk_of_before_the_last_start_is_noticed_without_any_note(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(6);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    sim__node_crash(&sc->s->nodes[sc->victim]);
+    SCENE_UNTIL(sc, 20000, scene_equal(sc));
+    put_back(sc, image);
+    forgets_and_is_made_whole(sc);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
+static void who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(7);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    sim__node_crash(&sc->s->nodes[sc->victim]);
+    SCENE_UNTIL(sc, 20000, scene_equal(sc));
+    /* The two others can't agree on anything. */
+    sc->s->world.cut[sc->leader][sc->other] = sc->s->world.cut[sc->other][sc->leader] = true;
+    put_back(sc, image);
+    for (int i = 0; i < 3; i++) {
+        SCENE_UNTIL(sc, 20000, sc->s->nodes[sc->victim].up);
+        SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
+        scene_run(sc, 5000);
+        assert_int_equal(victim_of(sc)->lapse, LAPSE_MUTE);
+        sim__node_crash(&sc->s->nodes[sc->victim]);
+    }
+    sc->s->world.cut[sc->leader][sc->other] = sc->s->world.cut[sc->other][sc->leader] = false;
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_NONE);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
+/* As if node `from` had said it to node `to`, after all that it has said. */
+static void hello_forge(struct scene *sc, int from, int to, struct oak_peer_hello hello)
+{
+    struct node *n = &sc->s->nodes[to];
+    struct oak_buf bytes = {0};
+    hello.seq = 1 << 20;
+    hello.me = oak_replica_past(sim__first(sc->s, from)->replica);
+    struct oak_peer_frame frame = {.kind = OAK_PEER_HELLO,
+                                   .address = {.cluster = 77,
+                                               .group = 1,
+                                               .from = sc->s->nodes[from].id,
+                                               .to = n->id,
+                                               .boot = sc->boots[from],
+                                               .to_boot = sc->boots[to]},
+                                   .u.hello = hello};
+    assert_int_equal(oak_peer_encode(&frame, &bytes), 0);
+    oak_replica_receive(n->members[0].replica, oak_buf_bytes(&bytes));
+    oak_buf_fini(&bytes);
+}
+
+static void a_member_ends_when_a_copy_of_it_has_started(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(8);
+    struct oak_peer_memory copy = oak_replica_past(victim_of(sc)->replica);
+    copy.number++;
+    copy.run += 2;
+    hello_forge(sc, sc->other, sc->victim, (struct oak_peer_hello){.of_you = copy});
+    assert_true(sc->s->nodes[sc->victim].fatal);
+    assert_non_null(strstr(sc->report.what, "another process runs as this member"));
+    sc->s->failed = false; /* it was meant to */
+    /* Started again it does not know the copy's run: it has to be made whole. */
+    victim_of(sc)->lapse = LAPSE_ROLLED;
+    scene_step(sc);
+    SCENE_UNTIL(sc, 20000, sc->s->nodes[sc->victim].up);
+    victim_of(sc)->lapse = LAPSE_NONE; /* the others have heard of no copy */
+    scene_end(sc);
+}
+
+static uint32_t voters(struct scene *sc)
+{
+    return oak_replica_config(sim__first(sc->s, sc->leader)->replica)->voter_count;
+}
+
+/* Said before this leader led, or to another of its hellos than one of its term. */
+static void a_lapse_of_long_ago_costs_no_vote(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(9);
+    const struct oak_peer_hello late = {.past = OAK_PEER_FORGOT, .told = true, .met = true};
+    hello_forge(sc, sc->victim, sc->leader, late);
+    scene_run(sc, 1000);
+    assert_int_equal(voters(sc), 3);
+    scene_end(sc);
+}
+
+/* A vote that was taken because of old news is given back. */
+static void a_vote_taken_too_late_is_given_back(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(10);
+    const struct oak_peer_hello lies = {
+        .past = OAK_PEER_FORGOT, .told = true, .met = true, .heard = 1 << 20};
+    hello_forge(sc, sc->victim, sc->leader, lies);
+    SCENE_UNTIL(sc, 5000, voters(sc) == 2);
+    /* It starts anew, and is heard again: it is sound. */
+    sim__node_crash(&sc->s->nodes[sc->victim]);
+    SCENE_UNTIL(sc, 20000, voters(sc) == 3);
+    scene_end(sc);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_disk_that_is_put_back_within_one_run_is_noticed),
+        cmocka_unit_test(a_disk_of_before_the_last_start_is_noticed_without_any_note),
+        cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
+        cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
+        cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
+        cmocka_unit_test(a_vote_taken_too_late_is_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
