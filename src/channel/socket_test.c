@@ -9,7 +9,7 @@
 
 #include "oakum/channel.h"
 
-#define SERVERS 3
+#define SERVERS 4
 
 struct world;
 
@@ -76,8 +76,8 @@ static void world_open(struct world *w)
         assert_int_equal(oak_rpc_server_new(w->loop, NULL, &v->server), 0);
         echo_add(v->server, &v->echo);
         char address[128];
-        snprintf(address, sizeof(address), "unix:%s", w->socket_path);
-        serve(w, v, i == 0 ? address : "127.0.0.1:0");
+        snprintf(address, sizeof(address), "unix:%s%s", i == 0 ? "" : "@", w->socket_path);
+        serve(w, v, i == 0 || i == 3 ? address : "127.0.0.1:0");
     }
     w->loop->after_add(w->loop->user, &w->look);
 }
@@ -195,11 +195,12 @@ static void calls_come_back_by_every_kind_of_target(void **state)
     snprintf(targets[4], 256, "static:127.0.0.1:1,localhost:%s", port);
     snprintf(targets[5], 256, "unix:%s", w.socket_path);
     snprintf(targets[6], 256, "unix://%s", w.socket_path);
-    for (size_t i = 0; i < 7; i++) {
+    snprintf(targets[7], 256, "unix-abstract:%s", w.socket_path);
+    for (size_t i = 0; i < 8; i++) {
         channel_open(&w, targets[i], (struct oak_channel_options){0});
         ask_many(&w, 3, 1000);
         assert_int_equal(oak_channel_state(w.channel), OAK_CHANNEL_READY);
-        if (i < 6) {
+        if (i < 7) {
             oak_channel_free(w.channel);
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* address.c: "host:port", "[v6]:port", ":port" and "unix:path", read and written.
+/* address.c: "host:port", "[v6]:port", ":port", "unix:path" and "unix:@name" (which has no file),
+ * read and written.
  *
  * Can fail     OAK_EINVAL with the reason in words. Names are not looked up here.
  * Thread       any.
@@ -15,8 +16,9 @@
 static int parse_unix(const char *path, struct os_address *out, struct oak_errbuf *e)
 {
     size_t size = strlen(path);
-    if (size == 0 || path[0] == '@') {
-        return oak_fail(e, OAK_EINVAL, "\"unix:%s\": a path of a socket file is wanted", path);
+    if (size == 0 || (size == 1 && path[0] == '@')) {
+        return oak_fail(e, OAK_EINVAL, "\"unix:%s\": a path of a socket file is wanted, or @name",
+                        path);
     }
     if (size >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
         return oak_fail(e, OAK_EINVAL, "\"unix:%s\": the path is longer than %zu bytes", path,

@@ -26,7 +26,8 @@ struct os_connect {
     struct oak_timer timer; /* the end of the time, or a failure to be told */
     uv_getaddrinfo_t lookup;
     bool looking_up;
-    bool over; /* `done` was called */
+    bool over;      /* `done` was called */
+    bool connected; /* at once: to be told by the timer */
     struct addrinfo *found;
     struct addrinfo *next; /* in `found`: the address to try next */
     struct os_stream *stream;
@@ -66,6 +67,12 @@ static void finish(struct os_connect *c, int error, struct os_stream *s)
 static void timer_fire(struct oak_timer *timer)
 {
     struct os_connect *c = OAK_CONTAINER_OF(timer, struct os_connect, timer);
+    if (c->connected) {
+        struct os_stream *s = c->stream;
+        os__stream_connected(s, c->address.host);
+        finish(c, 0, s);
+        return;
+    }
     bool trying = c->stream != NULL || c->looking_up;
     finish(c, trying ? OAK_EDEADLINE : c->error, NULL);
 }
@@ -96,9 +103,20 @@ static bool try_unix(struct os_connect *c)
         c->error = OAK_ENOMEM;
         return false;
     }
+    if (c->address.host[0] == '@') {
+        int rc = os__abstract_connect(&s->uv.pipe, c->address.host);
+        if (rc != 0) {
+            c->error = oak_os_error(rc);
+            os__stream_close(s, 0);
+            return false;
+        }
+        c->connected = true;
+    }
     s->attempt = c;
     c->stream = s;
-    uv_pipe_connect(&s->connect, &s->uv.pipe, c->address.host, os__connect_result);
+    if (!c->connected) {
+        uv_pipe_connect(&s->connect, &s->uv.pipe, c->address.host, os__connect_result);
+    }
     return true;
 }
 
@@ -199,7 +217,7 @@ int os__connect(void *user, const char *address, uint64_t timeout_ns,
     oak_list_push(&loop->connects, &c->link);
     uint64_t now = loop->port.clock.mono_ns(loop->port.clock.user);
     uint64_t due = now > UINT64_MAX - timeout_ns ? UINT64_MAX : now + timeout_ns;
-    loop->port.timers.set(loop, &c->timer, start(c) ? due : now);
+    loop->port.timers.set(loop, &c->timer, start(c) && !c->connected ? due : now);
     return 0;
 }
 

@@ -38,6 +38,26 @@ static void unix_sockets_serve_and_leave_no_file(void **state)
     assert_int_equal(access(address + 5, F_OK), -1);
 }
 
+static void unix_sockets_may_have_a_name_without_a_file(void **state)
+{
+    struct world *w = *state;
+    char address[128];
+    snprintf(address, sizeof(address), "unix:@%s", w->dir);
+    listen_on(w, address);
+    assert_string_equal(listener_name(w), address);
+    struct oak_listener *second = NULL;
+    struct oak_errbuf e = {0};
+    assert_int_equal(w->port->net.listen(w->port->net.user, address, accepted, w, &second, &e),
+                     OAK_EINUSE);
+    converse(w, address);
+    struct failure f = {.world = w, .calling = true};
+    assert_int_equal(
+        w->port->net.connect(w->port->net.user, "unix:@no such name", SECOND, failed, &f), 0);
+    f.calling = false;
+    oak_os_loop_run(w->loop);
+    assert_int_equal(f.error, OAK_EREFUSED);
+}
+
 static void the_socket_file_of_a_dead_process_is_taken_over(void **state)
 {
     struct world *w = *state;
@@ -59,7 +79,7 @@ static void addresses_that_make_no_sense_are_refused(void **state)
     struct world *w = *state;
     static const char *const bad[] = {
         "",           "localhost",      "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:x",
-        "::1:80",     "[1.2.3.4]:80",   "[::1:80",  "unix:",         "unix:@name",
+        "::1:80",     "[1.2.3.4]:80",   "[::1:80",  "unix:",         "unix:@",
         "1.2.3.4:-1", "1.2.3.4:000080", "host:80 ", "[localhost]:80"};
     for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
         struct oak_errbuf e = {0};
@@ -313,6 +333,7 @@ int main(void)
         T(names_and_v6_are_understood),
         T(no_host_is_every_address),
         T(unix_sockets_serve_and_leave_no_file),
+        T(unix_sockets_may_have_a_name_without_a_file),
         T(the_socket_file_of_a_dead_process_is_taken_over),
         T(addresses_that_make_no_sense_are_refused),
         T(an_address_in_use_is_named),

@@ -67,7 +67,7 @@ bool os__timers_arm(struct oak_os_loop *loop);
 struct os_address {
     bool unix_path;
     bool literal;                /* `host` is an IP address, and is in `ip` */
-    char host[OS_ADDRESS_BYTES]; /* without brackets; or the path */
+    char host[OS_ADDRESS_BYTES]; /* without brackets; or the path, or "@name" */
     char port[6];                /* decimal */
     struct sockaddr_storage ip;
 };
@@ -120,6 +120,10 @@ struct os_stream *os__stream_new(struct oak_os_loop *loop, bool unix_path);
 void os__stream_connected(struct os_stream *s, const char *unix_path);
 /* Close now; `closed` follows, with `error`, if a handler is there. */
 void os__stream_close(struct os_stream *s, int error);
+
+/* -- abstract.c: "@name", for a pipe that was made and not opened; codes of libuv ------------- */
+int os__abstract_connect(uv_pipe_t *pipe, const char *name);
+int os__abstract_bind(uv_pipe_t *pipe, const char *name);
 
 /* -- listen.c, connect.c ----------------------------------------------------------------------- */
 int os__listen(void *user, const char *address, void (*accepted)(void *arg, struct oak_stream *s),

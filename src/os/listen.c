@@ -147,8 +147,9 @@ static int try_unix(struct oak_os_loop *loop, const char *path, struct oak_liste
     if (l == NULL) {
         return UV_ENOMEM;
     }
-    int rc = uv_pipe_bind(&l->uv.pipe, path);
-    if (rc == UV_EADDRINUSE && stale_socket_remove(path)) {
+    bool abstract = path[0] == '@';
+    int rc = abstract ? os__abstract_bind(&l->uv.pipe, path) : uv_pipe_bind(&l->uv.pipe, path);
+    if (rc == UV_EADDRINUSE && !abstract && stale_socket_remove(path)) {
         rc = uv_pipe_bind(&l->uv.pipe, path);
     }
     if (rc == 0) {

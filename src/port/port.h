@@ -141,7 +141,8 @@ struct oak_stream {
     const struct oak_stream_ops *ops;
 };
 
-/* Opens and accepts streams. Addresses are "host:port", "[v6]:port" or "unix:path". */
+/* Opens and accepts streams. Addresses are "host:port", "[v6]:port" or "unix:path" ("unix:@name":
+ * without a file, as Linux has it). */
 struct oak_listener;
 
 struct oak_net {
