@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rpc_frames_fuzz.c: bytes into a connection of a server or of a client with calls open.
  *
- * The first byte chooses the side, whether the preface is given, and the size of the pieces. A
- * handler of each kind answers, pauses, cancels and finishes by what the messages say.
+ * The first byte chooses the side, whether the preface is given, the size of the pieces, and
+ * whether the server has hardly room for anything. A handler of each kind answers, pauses, cancels and
+ * finishes by what the messages say. An interceptor watches.
  */
 #include "oakum/rpc.h"
 #include "port/port.h"
@@ -12,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct told {
     int started;
     int closed;
+    int watched; /* calls that the interceptor knows to be open */
 };
 
 static void fuzz_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
@@ -41,7 +43,48 @@ static void server_message(void *user, struct oak_rpc_call *call, struct oak_byt
 static void server_half_closed(void *user, struct oak_rpc_call *call)
 {
     (void)user;
-    oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+    struct oak_bytes details = oak_rpc_call_authority(call);
+    int error = oak_rpc_call_finish_details(call, OAK_RPC_OK, NULL, details);
+    OAK_MAYBE(error != 0);
+}
+
+/* Every pair lies in the call's memory, whatever came. */
+static void walk(const struct oak_rpc_call *call)
+{
+    struct oak_rpc_pair pair;
+    size_t sum = 0;
+    for (int part = 0; part < 2; part++) {
+        size_t at = 0;
+        while (oak_rpc_call_metadata_next(call, (enum oak_rpc_part)part, &at, &pair)) {
+            OAK_ASSERT(pair.name.size > 0 && pair.name.data[0] != ':');
+            sum += pair.value.size > 0 ? pair.value.data[pair.value.size - 1] : 1u;
+        }
+    }
+    OAK_MAYBE(sum > 0);
+}
+
+/* The interceptor has been told the beginning and the end of the same calls. */
+static struct oak_rpc_verdict watch_start(void *user, struct oak_rpc_call *call, void *state)
+{
+    struct told *told = user;
+    uint32_t *mark = state;
+    OAK_ASSERT_EQ(*mark, 0);
+    *mark = 77;
+    told->watched++;
+    walk(call);
+    struct oak_bytes refuse = oak_rpc_call_metadata(call, "r");
+    return (struct oak_rpc_verdict){refuse.data != NULL ? OAK_RPC_ABORTED : OAK_RPC_OK, NULL};
+}
+
+static void watch_closed(void *user, struct oak_rpc_call *call, void *state,
+                         const struct oak_rpc_status *status)
+{
+    struct told *told = user;
+    const uint32_t *mark = state;
+    OAK_ASSERT_EQ(*mark, 77);
+    OAK_ASSERT_LE(status->code, OAK_RPC_UNAUTHENTICATED);
+    told->watched--;
+    walk(call);
 }
 
 static void fuzz_closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
@@ -88,7 +131,8 @@ static void feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, size_t piece
     }
 }
 
-static void server_input(struct told *told, struct oak_bytes bytes, bool preface, size_t piece)
+static void server_input(struct told *told, struct oak_bytes bytes, bool preface, bool narrow,
+                         size_t piece)
 {
     struct oak_rpc_server *server;
     struct oak_rpc_conn *conn = NULL;
@@ -96,7 +140,21 @@ static void server_input(struct told *told, struct oak_bytes bytes, bool preface
         {.service = "s", .name = "u", .kind = OAK_RPC_UNARY, .start = fuzz_start, .user = told},
         {.service = "s", .name = "b", .kind = OAK_RPC_BIDI, .start = fuzz_start, .user = told},
     };
-    if (oak_rpc_server_new(NULL, NULL, &server) != 0) {
+    const struct oak_rpc_interceptor watch = {.state_bytes = sizeof(uint32_t),
+                                              .start = watch_start,
+                                              .closed = watch_closed,
+                                              .user = told};
+    struct oak_rpc_options options = {.interceptors = &watch, .interceptor_count = 1};
+    if (narrow) {
+        options.receive_bytes_max = 64;
+        options.limits = (struct oak_rpc_limits){.connection_handlers_max = 2,
+                                                 .rate_per_second = 50,
+                                                 .age_max_ns = 200000000,
+                                                 .age_grace_ns = 1500000000,
+                                                 .stall_ns = 40000000,
+                                                 .memory_bytes_max = 40000};
+    }
+    if (oak_rpc_server_new(NULL, &options, &server) != 0) {
         return;
     }
     if (oak_rpc_server_add(server, &methods[0]) == 0 &&
@@ -109,6 +167,7 @@ static void server_input(struct told *told, struct oak_bytes bytes, bool preface
         feed(conn, bytes, piece);
     }
     oak_rpc_conn_free(conn);
+    OAK_ASSERT_EQ(told->watched, 0);
     oak_rpc_server_free(server);
 }
 
@@ -156,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((data[0] & 1) != 0) {
         client_input(&told, bytes, preface, piece);
     } else {
-        server_input(&told, bytes, preface, piece);
+        server_input(&told, bytes, preface, (data[0] & 8) != 0, piece);
     }
     OAK_ASSERT_EQ(told.started, told.closed);
     return 0;
