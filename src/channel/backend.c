@@ -34,6 +34,7 @@ static void line_changed(void *user, enum oak_rpc_subchannel_state state, int er
     if (state == OAK_RPC_SUBCHANNEL_FAILED) {
         channel->stats.connect_failures++;
         channel__error_set(channel, line->backend->address, error);
+        channel__timer_stop(channel, &channel->stagger); /* the next one need not wait */
     }
     bool lost = state == OAK_RPC_SUBCHANNEL_FAILED || error != 0; /* not: its back-off is over */
     if (lost) {

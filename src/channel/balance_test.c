@@ -289,6 +289,20 @@ static void pick_first_does_not_wait_long_for_a_silent_one(void **state)
     world_close(&w);
 }
 
+static void a_failure_hurries_pick_first_on(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, "static:a:1,b:2,c:3", OPTIONS{0});
+    w.silent[0] = "a:1";
+    w.refusing[0] = "b:2";
+    oak_channel_connect(w.channel);
+    pass(&w, SECOND / 4);
+    assert_string_equal(w.tried, "a:1 b:2 c:3 ");
+    assert_string_equal(w.told, "CR");
+    world_close(&w);
+}
+
 static void when_all_fail_pick_first_tries_each_after_its_back_off(void **state)
 {
     (void)state;
@@ -507,6 +521,7 @@ int main(void)
         cmocka_unit_test(the_back_off_grows_and_may_be_skipped),
         cmocka_unit_test(pick_first_takes_the_first_that_answers),
         cmocka_unit_test(pick_first_does_not_wait_long_for_a_silent_one),
+        cmocka_unit_test(a_failure_hurries_pick_first_on),
         cmocka_unit_test(when_all_fail_pick_first_tries_each_after_its_back_off),
         cmocka_unit_test(after_a_lost_connection_pick_first_waits_for_a_call),
         cmocka_unit_test(pick_first_may_shuffle),

@@ -119,6 +119,7 @@ static void rest_fire(struct oak_timer *timer)
     channel->resolved = false;
     channel->failing = false;
     channel->lookup_backoff_ns = 0;
+    channel->lookup_ns = 0; /* the next call asks at once */
     channel__backends_drop(channel);
     channel__balance(channel);
 }

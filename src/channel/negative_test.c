@@ -157,6 +157,30 @@ static void max_streams_lowered_while_ten_calls_are_open(void **state)
     world_close(&w);
 }
 
+static void a_server_that_is_silent_is_pinged_and_given_up(void **state)
+{
+    (void)state;
+    struct world w;
+    struct recorder r;
+    world_open(&w, "a:1", OPTIONS{.keepalive_ns = 10 * SECOND, .keepalive_timeout_ns = SECOND});
+    oak_channel_connect(w.channel);
+    pass(&w, 60 * SECOND);
+    struct script *s = &peer_of(&w, 0)->s;
+    assert_int_equal(script_heard(s, "PING", NULL), 0); /* there is no call */
+    assert_int_equal(begin(&w, REQUEST{.kind = OAK_RPC_BIDI}, &r), 0);
+    pass(&w, SECOND / 2); /* silent for so long already: asked at once */
+    assert_int_equal(script_heard(s, "PING 0 0\n", NULL), 1);
+    pass(&w, SECOND);
+    ended(&r, OAK_RPC_UNAVAILABLE);
+    assert_string_equal(w.told, "CRI");
+    world_close(&w);
+    world_open(&w, "a:1", OPTIONS{.keepalive_ns = 10 * SECOND, .keepalive_always = true});
+    oak_channel_connect(w.channel);
+    pass(&w, 11 * SECOND);
+    assert_int_equal(script_heard(&peer_of(&w, 0)->s, "PING 0 0\n", NULL), 1);
+    world_close(&w);
+}
+
 static void padding_of_data_is_no_data(void **state)
 {
     (void)state;
@@ -217,6 +241,7 @@ int main(void)
         cmocka_unit_test(ping_each_is_answered),
         cmocka_unit_test(max_streams_ten_calls_succeed_one_by_one),
         cmocka_unit_test(max_streams_lowered_while_ten_calls_are_open),
+        cmocka_unit_test(a_server_that_is_silent_is_pinged_and_given_up),
         cmocka_unit_test(padding_of_data_is_no_data),
         cmocka_unit_test(a_server_that_speaks_something_else_is_no_server),
         cmocka_unit_test(an_answer_that_is_not_grpc_has_the_code_of_its_status),

@@ -71,6 +71,21 @@ static void an_address_that_is_gone_finishes_its_calls(void **state)
     world_close(&w);
 }
 
+static void after_a_rest_the_name_is_looked_up_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, "db.example:1", OPTIONS{.idle_ns = 10 * SECOND});
+    oak_channel_connect(w.channel);
+    pass(&w, 11 * SECOND);
+    assert_string_equal(w.told, "CRI");
+    oak_channel_connect(w.channel);
+    run(&w);
+    assert_int_equal(w.lookups, 2);
+    assert_string_equal(w.told, "CRICR");
+    world_close(&w);
+}
+
 static void a_name_that_nobody_knows_fails_calls_and_is_asked_for_again(void **state)
 {
     (void)state;
@@ -148,6 +163,7 @@ int main(void)
         cmocka_unit_test(a_name_is_looked_up_again_when_a_connection_is_lost_but_not_often),
         cmocka_unit_test(the_newest_order_of_addresses_counts),
         cmocka_unit_test(an_address_that_is_gone_finishes_its_calls),
+        cmocka_unit_test(after_a_rest_the_name_is_looked_up_at_once),
         cmocka_unit_test(a_name_that_nobody_knows_fails_calls_and_is_asked_for_again),
         cmocka_unit_test(what_was_known_of_a_name_stays_in_use_when_a_look_up_fails),
         cmocka_unit_test(where_names_have_no_list_the_name_is_the_address),
