@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* call.c: one-shot unary calls, for commands that ask and wait.
  *
- * Happy path   for each call at once: 1 try to connect, so that a dead host is told at once and
- *              with its reason 2 a channel 3 the call 4 decode the answer
+ * Happy path   for each call at once: 1 a channel of its own, which tells a dead host at once and
+ *              with its reason 2 the call 3 decode the answer
  * Can fail     connecting, the call's status, decoding: each call tells its own.
  * Invariants   cli__calls returns when every call is done; channels are freed by then.
  */
@@ -62,8 +62,12 @@ static const struct oak_rpc_handler handler = {.message = message, .closed = clo
 
 static int call_send(struct cli__call *call)
 {
-    struct oak_rpc_subchannel_options options = {0};
-    int error = oak_rpc_subchannel_new(call->run->loop, call->endpoint, &options, &call->channel);
+    /* Once, and nothing but the deadline ends it: who asks wants to know how it is now. */
+    const struct oak_channel_options options = {.attempts_max = 1,
+                                                .connect_timeout_ns = call->run->timeout_ns,
+                                                .progress_timeout_ns = OAK_RPC_NEVER_NS};
+    int error =
+        oak_channel_new(call->run->loop, call->endpoint, &options, &call->channel, &call->text);
     if (error != 0) {
         return error;
     }
@@ -75,7 +79,7 @@ static int call_send(struct cli__call *call)
         .user = call,
     };
     struct oak_rpc_call *rpc = NULL;
-    error = oak_rpc_subchannel_call(call->channel, &request, &rpc);
+    error = oak_channel_call(call->channel, &request, &rpc);
     if (error != 0) {
         return error;
     }
@@ -91,39 +95,6 @@ static int call_send(struct cli__call *call)
     return 0;
 }
 
-/* The probe's stream has served its purpose. */
-static void probe_data(void *user, struct oak_bytes bytes)
-{
-    (void)user;
-    (void)bytes;
-}
-static void probe_drained(void *user)
-{
-    (void)user;
-}
-static void probe_closed(void *user, int error)
-{
-    (void)user;
-    (void)error;
-}
-
-static void probed(void *arg, int error, struct oak_stream *stream)
-{
-    static const struct oak_stream_handler deaf = {
-        .data = probe_data, .drained = probe_drained, .closed = probe_closed};
-    struct cli__call *call = arg;
-    if (error == 0) {
-        stream->ops->handle(stream, &deaf);
-        stream->ops->close(stream, true);
-        error = call_send(call);
-    }
-    if (error != 0) {
-        call->error = oak_fail(&call->text, error, "cannot reach %s: %s", call->endpoint,
-                               oak_error_text(error));
-        done(call);
-    }
-}
-
 bool cli__calls(struct oak_os_loop *loop, struct cli__call *calls, size_t count,
                 uint64_t timeout_ns)
 {
@@ -134,16 +105,17 @@ bool cli__calls(struct oak_os_loop *loop, struct cli__call *calls, size_t count,
         struct cli__call *call = &calls[i];
         oak_arena_init(&call->arena, 16 * OAK_KIB, ARENA_BYTES_MAX);
         call->run = &run;
-        call->error = 0;
         call->response = NULL;
         call->channel = NULL;
         call->done = false;
         call->status = OAK_RPC_UNKNOWN;
-        int error =
-            run.loop->net.connect(run.loop->net.user, call->endpoint, timeout_ns, probed, call);
-        if (error != 0) {
-            call->error =
-                oak_fail(&call->text, error, "%s: %s", call->endpoint, oak_error_text(error));
+        call->text.text[0] = '\0';
+        call->error = call_send(call);
+        if (call->error != 0) {
+            if (call->text.text[0] == '\0') {
+                oak_fail(&call->text, call->error, "%s: %s", call->endpoint,
+                         oak_error_text(call->error));
+            }
             done(call);
         }
     }
@@ -153,7 +125,7 @@ bool cli__calls(struct oak_os_loop *loop, struct cli__call *calls, size_t count,
     bool whole = true;
     for (size_t i = 0; i < count; i++) {
         if (calls[i].channel != NULL) {
-            oak_rpc_subchannel_free(calls[i].channel);
+            oak_channel_free(calls[i].channel);
             calls[i].channel = NULL;
         }
         calls[i].run = NULL;

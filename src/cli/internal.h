@@ -14,6 +14,7 @@
 
 #include "os/os.h"
 #include "proto/proto.h"
+#include "oakum/channel.h"
 #include "oakum/rpc.h"
 #include "port/port.h"
 
@@ -101,7 +102,7 @@ struct cli__call {
     uint64_t took_ns;
 
     struct oak_arena arena;
-    struct oak_rpc_subchannel *channel;
+    struct oak_channel *channel;
     struct cli__calls *run;
     bool done;
 };
