@@ -48,9 +48,7 @@ int main(int argc, char **argv)
 {
     const struct greeter__greeter_handlers handlers = {
         .hello = hello,
-        .chat = {.message = chat_name,
-                 .writable = chat_writable,
-                 .half_closed = chat_half_closed},
+        .chat = {.message = chat_name, .writable = chat_writable, .half_closed = chat_half_closed},
     };
     struct oak_runtime *rt;
     struct oak_rpc_server *server;

@@ -2,8 +2,8 @@
 /* rpc_frames_fuzz.c: bytes into a connection of a server or of a client with calls open.
  *
  * The first byte chooses the side, whether the preface is given, the size of the pieces, and
- * whether the server has hardly room for anything. A handler of each kind answers, pauses, cancels and
- * finishes by what the messages say. An interceptor watches.
+ * whether the server has hardly room for anything. A handler of each kind answers, pauses, cancels
+ * and finishes by what the messages say. An interceptor watches.
  */
 #include "oakum/rpc.h"
 #include "port/port.h"
