@@ -12,6 +12,7 @@
 /* cmocka wants the above first */
 #include <cmocka.h>
 
+#include "oakum/channel.h"
 #include "oakum/runtime.h"
 #include "tls/test_certs.h"
 
@@ -422,6 +423,43 @@ static void a_call_goes_over_tls(void **state)
     files_close(&f);
 }
 
+static void a_channel_proves_its_server_by_the_name_it_looked_up(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"localhost", "127.0.0.1"};
+    for (size_t i = 0; i < OAK_COUNT_OF(hosts); i++) {
+        struct world w;
+        struct files f;
+        files_open(&f); /* good for the address, not for the name */
+        world_open(&w);
+        world_listen(&w, f.server, f.client);
+        struct oak_channel_options o = {0};
+        assert_int_equal(oak_runtime_tls_net(w.rt, f.client, NULL, &o.net), 0);
+        const char *port = strrchr(oak_runtime_listener_name(w.listener), ':');
+        char target[64];
+        snprintf(target, sizeof(target), "dns:///%s%s", hosts[i], port);
+        struct oak_channel *channel;
+        struct oak_errbuf e = {0};
+        assert_int_equal(oak_channel_new(oak_runtime_loop(w.rt), target, &o, &channel, &e), 0);
+        static const struct oak_rpc_handler handler = {.message = client_message,
+                                                       .closed = client_closed_stop};
+        const struct oak_rpc_request request = {.service = "t.S",
+                                                .method = "M",
+                                                .timeout_ns = 60 * SECOND,
+                                                .handler = &handler,
+                                                .user = &w};
+        struct oak_rpc_call *call;
+        assert_int_equal(oak_channel_call(channel, &request, &call), 0);
+        assert_int_equal(oak_rpc_call_send(call, oak_bytes(NULL, 0)), 0);
+        oak_rpc_call_half_close(call);
+        oak_runtime_run(w.rt);
+        assert_int_equal(w.code, i == 0 ? OAK_RPC_UNAVAILABLE : OAK_RPC_OK);
+        oak_channel_free(channel);
+        world_close(&w);
+        files_close(&f);
+    }
+}
+
 struct watched {
     struct world w;
     struct files f;
@@ -480,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_drain_waits_for_the_calls),
         cmocka_unit_test(a_drain_has_an_end),
         cmocka_unit_test(a_call_goes_over_tls),
+        cmocka_unit_test(a_channel_proves_its_server_by_the_name_it_looked_up),
         cmocka_unit_test(files_that_change_are_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,50 @@ static void the_name_of_the_network_goes_first(void **state)
     world_close(&w);
 }
 
+static void resolved(void *arg, int error, const char *const *addresses, size_t count)
+{
+    const char **out = arg;
+    assert_int_equal(error, 0);
+    assert_int_equal(count, 1);
+    *out = addresses[0];
+}
+
+static void the_name_that_was_looked_up_is_the_servers(void **state)
+{
+    (void)state;
+    static const struct {
+        bool below; /* the network below knows names */
+        const char *name;
+        bool good;
+    } cases[] = {{true, "localhost:443", true},
+                 {false, "localhost:443", true},
+                 {true, "other:443", false},
+                 {false, "other:443", false}};
+    for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
+        struct world w;
+        world_init(&w);
+        w.loop.port.net.connect_as = cases[i].below ? fake_connect_as : NULL;
+        w.loop.port.net.resolve = cases[i].below ? fake_resolve : NULL;
+        world_open(&w);
+        const struct oak_net *net = oak_tls_net_port(w.client_net);
+        /* An address that the certificate is good for does not help. */
+        assert_int_equal(
+            net->connect_as(net->user, "127.0.0.1:443", cases[i].name, SECOND, end_connected, &w.c),
+            0);
+        fake_run(&w.loop);
+        assert_int_equal(w.c.opened, cases[i].good);
+        assert_int_equal(w.c.error, cases[i].good ? 0 : OAK_ETLS);
+        assert_ptr_equal(w.loop.looked_up, cases[i].below ? cases[i].name : NULL);
+        assert_int_equal(net->resolve != NULL, cases[i].below);
+        const char *address = NULL;
+        if (cases[i].below) {
+            assert_int_equal(net->resolve(net->user, "x:1", SECOND, resolved, &address), 0);
+            assert_string_equal(address, "x:1");
+        }
+        world_close(&w);
+    }
+}
+
 static void an_address_without_a_host_is_not_connected_to(void **state)
 {
     (void)state;
@@ -536,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_server_must_be_good_for_the_name_that_was_connected_to),
         cmocka_unit_test(the_name_may_be_another_than_the_address),
         cmocka_unit_test(the_name_of_the_network_goes_first),
+        cmocka_unit_test(the_name_that_was_looked_up_is_the_servers),
         cmocka_unit_test(an_address_without_a_host_is_not_connected_to),
         cmocka_unit_test(a_server_of_an_unknown_ca_is_refused),
         cmocka_unit_test(a_server_is_judged_by_the_loops_clock),

@@ -49,6 +49,7 @@ struct fake_loop {
     void (*connect_done)(void *arg, int error, struct oak_stream *s);
     void *connect_arg;
     int connect_error;
+    const char *looked_up;
     bool server_alone; /* a connect's other end is the test's, in `raw` */
     struct fake_stream *raw;
     struct fake_stream *client_end; /* the newest */
@@ -289,6 +290,28 @@ static inline int fake_connect(void *user, const char *address, uint64_t timeout
     OAK_ASSERT(loop->connect_done == NULL);
     loop->connect_done = done;
     loop->connect_arg = arg;
+    return 0;
+}
+
+/* A network that looks names up: `looked_up` is what connect_as was told. */
+static inline int fake_connect_as(void *user, const char *address, const char *name,
+                                  uint64_t timeout_ns,
+                                  void (*done)(void *arg, int error, struct oak_stream *s),
+                                  void *arg)
+{
+    struct fake_loop *loop = user;
+    loop->looked_up = name;
+    return fake_connect(user, address, timeout_ns, done, arg);
+}
+
+static inline int fake_resolve(void *user, const char *name, uint64_t timeout_ns,
+                               void (*done)(void *arg, int error, const char *const *addresses,
+                                            size_t count),
+                               void *arg)
+{
+    (void)user;
+    (void)timeout_ns;
+    done(arg, 0, &name, 1);
     return 0;
 }
 
