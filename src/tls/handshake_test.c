@@ -94,6 +94,19 @@ static void a_server_must_be_good_for_the_name_that_was_connected_to(void **stat
     }
 }
 
+static void a_common_name_is_no_name_of_a_server(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct cert_pair p =
+        cert_pair_new(&(struct cert_wanted){.common_name = "plain.test", .issuer = &w.ca});
+    w.server_options.material.certificate.bytes = world_cert(&w, &p);
+    w.server_options.material.key.bytes = world_key(&w, &p);
+    client_refuses(&w, "plain.test:443", "not good for the name");
+    cert_pair_free(&p);
+}
+
 static void the_name_may_be_another_than_the_address(void **state)
 {
     (void)state;
@@ -578,6 +591,7 @@ int main(void)
         cmocka_unit_test(two_ends_talk_in_both_versions),
         cmocka_unit_test(versions_that_do_not_meet_are_told),
         cmocka_unit_test(a_server_must_be_good_for_the_name_that_was_connected_to),
+        cmocka_unit_test(a_common_name_is_no_name_of_a_server),
         cmocka_unit_test(the_name_may_be_another_than_the_address),
         cmocka_unit_test(the_name_of_the_network_goes_first),
         cmocka_unit_test(the_name_that_was_looked_up_is_the_servers),

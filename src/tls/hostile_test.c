@@ -253,6 +253,68 @@ static void new_keys_with_data_between_them_are_no_flood(void **state)
     world_close(&w);
 }
 
+static void what_was_saved_up_has_an_end(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_open(&w);
+    world_connect(&w, "localhost:443");
+    size_t size = 5 * OAK_MIB;
+    uint8_t *bytes = calloc(1, size);
+    assert_int_equal(end_write(&w.c, oak_bytes(bytes, size)), 0);
+    free(bytes);
+    fake_run(&w.loop);
+    assert_int_equal(w.s.got.size, size);
+    keys_update(&w.c, 32, SSL_KEY_UPDATE_NOT_REQUESTED);
+    assert_int_equal(end_say(&w.c, "x"), 0);
+    fake_run(&w.loop);
+    assert_int_equal(w.s.closed, 0);
+    keys_update(&w.c, 3, SSL_KEY_UPDATE_NOT_REQUESTED);
+    fake_run(&w.loop);
+    assert_int_equal(w.s.closed, 1);
+    world_close(&w);
+}
+
+static void echo(struct end *e, struct oak_bytes bytes)
+{
+    assert_int_equal(e->stream->ops->write(e->stream, bytes), 0);
+}
+
+static void an_answer_to_new_keys_leaves_before_the_data_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_open(&w);
+    world_connect(&w, "localhost:443");
+    w.s.on_data = echo; /* writes while the answer would still wait */
+    keys_update(&w.c, 2, SSL_KEY_UPDATE_REQUESTED);
+    assert_int_equal(end_say(&w.c, "hello"), 0);
+    fake_run(&w.loop);
+    assert_got(&w.c, "hello");
+    world_close(&w);
+}
+
+static void a_client_does_not_renegotiate_for_a_server(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    w.client_options.version_max = OAK_TLS_VERSION_1_2;
+    world_open(&w);
+    world_connect(&w, "localhost:443");
+    SSL_clear_options(ssl_of(&w.s), SSL_OP_NO_RENEGOTIATION);
+    SSL *client = ssl_of(&w.c);
+    assert_int_equal(SSL_renegotiate(ssl_of(&w.s)), 1);
+    SSL_do_handshake(ssl_of(&w.s));
+    push(&w.s);
+    fake_round(&w.loop);
+    assert_int_equal(SSL_num_renegotiations(client), 0);
+    fake_run(&w.loop);
+    world_close(&w);
+}
+
 static void nobody_renegotiates(void **state)
 {
     (void)state;
@@ -365,6 +427,9 @@ int main(void)
         cmocka_unit_test(a_changed_byte_ends_the_connection),
         cmocka_unit_test(new_keys_are_taken_and_a_flood_of_them_is_not),
         cmocka_unit_test(new_keys_with_data_between_them_are_no_flood),
+        cmocka_unit_test(what_was_saved_up_has_an_end),
+        cmocka_unit_test(an_answer_to_new_keys_leaves_before_the_data_is_told),
+        cmocka_unit_test(a_client_does_not_renegotiate_for_a_server),
         cmocka_unit_test(nobody_renegotiates),
         cmocka_unit_test(nothing_is_left_to_resume_by),
         cmocka_unit_test(chains_have_an_end),

@@ -104,6 +104,7 @@ static void an_owner_without_a_handler_has_time(void **state)
     assert_int_equal(end_say(&w.c, " world"), 0);
     fake_run(&w.loop);
     assert_int_equal(w.s.got.size, 0);
+    assert_true(w.loop.server_end->paused); /* what waits is bounded */
     w.s.calling = true;
     end_handle(&w.s);
     w.s.calling = false;
@@ -268,6 +269,24 @@ static void a_close_at_once_looks_cut_off_to_the_peer(void **state)
     world_close(&w);
 }
 
+static void a_close_in_order_that_takes_too_long_can_be_cut_short(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    w.loop.client_end->blocked = true;
+    say_pattern(&w.c, FLOOD_BYTES);
+    end_close(&w.c, false);
+    fake_run(&w.loop);
+    assert_int_equal(w.c.closed, 0);
+    end_close(&w.c, true);
+    fake_run(&w.loop);
+    assert_int_equal(w.c.closed, 1);
+    assert_int_equal(w.c.error, 0);
+    assert_int_equal(w.s.error, OAK_ETRUNCATED);
+    world_close(&w);
+}
+
 static void an_end_of_the_stream_below_alone_is_a_cut(void **state)
 {
     (void)state;
@@ -369,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_close_in_order_delivers_all_and_is_no_error),
         cmocka_unit_test(a_handler_may_close_within_a_delivery),
         cmocka_unit_test(a_close_at_once_looks_cut_off_to_the_peer),
+        cmocka_unit_test(a_close_in_order_that_takes_too_long_can_be_cut_short),
         cmocka_unit_test(an_end_of_the_stream_below_alone_is_a_cut),
         cmocka_unit_test(an_error_below_is_told_as_it_is),
         cmocka_unit_test(a_connect_that_fails_below_tells_so),
