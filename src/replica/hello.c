@@ -421,10 +421,16 @@ static bool run_follow(struct oak_replica *r, struct remote *from, uint64_t boot
     return true;
 }
 
-static bool may_ask(struct oak_replica *r, const struct remote *remote)
+/* Once a heartbeat is enough. */
+static bool is_due(const struct oak_replica *r, uint64_t last_ns)
 {
     uint64_t now = replica__now(r);
-    return remote->hello_ns == 0 || now - remote->hello_ns >= NS_A_MS * r->options.heartbeat_ms;
+    return last_ns == 0 || now - last_ns >= NS_A_MS * r->options.heartbeat_ms;
+}
+
+static bool may_ask(const struct oak_replica *r, const struct remote *remote)
+{
+    return is_due(r, remote->hello_ns);
 }
 
 void replica__hello_take(struct oak_replica *r, struct remote *from,
@@ -433,9 +439,10 @@ void replica__hello_take(struct oak_replica *r, struct remote *from,
     const struct oak_peer_hello *h = &frame->u.hello;
     uint64_t boot = frame->address.boot;
     if (!run_follow(r, from, boot, h)) {
-        /* A late one of an earlier run; or its run is the one that has forgotten: tell it. */
-        if (may_ask(r, from)) {
-            from->hello_ns = replica__now(r);
+        /* A late one of an earlier run; or its run is the one that has forgotten: tell it. It has a
+         * time of its own: whoever was started anew, too, asks into the void all the while. */
+        if (is_due(r, from->news_ns)) {
+            from->news_ns = replica__now(r);
             hello_to(r, from, boot);
         }
         return;

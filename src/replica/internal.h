@@ -209,6 +209,7 @@ struct remote {
     bool knew;         /* it has remembered this run of ours before */
     bool demoted;      /* we took its vote because it forgot, and it has not had it again since */
     uint64_t hello_ns; /* when we said hello last; 0: never */
+    uint64_t news_ns;  /* ... and when to a run that is none of the newest */
     uint64_t boot;     /* of its last frame; 0: none yet */
     uint64_t forward_seq;                        /* the last forward taken from this run of it */
     struct remote_run runs[OAK_REMOTE_RUNS_MAX]; /* the others that were heard of last */

@@ -70,6 +70,25 @@ static void a_disk_of_before_the_last_start_is_noticed_without_any_note(void **s
     scene_end(sc);
 }
 
+/* Seed 95000272. The others know of no run of it that they could speak with, and look for one. */
+static void a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(8);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    for (int i = 0; i < 3; i++) {
+        sim__node_crash(&sc->s->nodes[sc->victim]);
+        SCENE_UNTIL(sc, 20000, scene_equal(sc));
+        scene_run(sc, 1000);
+    }
+    put_back(sc, image);
+    sim__node_crash(&sc->s->nodes[sc->leader]);
+    sim__node_crash(&sc->s->nodes[sc->other]);
+    forgets_and_is_made_whole(sc);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 static void who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it(void **state)
 {
     (void)state;
@@ -217,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disk_that_is_put_back_within_one_run_is_noticed),
         cmocka_unit_test(a_disk_of_before_the_last_start_is_noticed_without_any_note),
+        cmocka_unit_test(a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started),
         cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
         cmocka_unit_test(a_node_that_lost_its_disk_comes_back_as_another_member),
         cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
