@@ -116,17 +116,16 @@ static void rounds_hold_nothing_more(void **state)
     if (!MEMORY_COUNTS) {
         return; /* the leak checker of a sanitizer is the test there */
     }
-    memory_begin(0);
-    countdown = -1; /* none fails */
+    memory_begin(-1);
     pair_open(&p, NULL, NULL);
     for (int round = 0; round < ROUNDS; round++) {
         conversation(&p, &t);
         if (round <= WARM) {
             bytes = OAK_MAX(bytes, mallinfo2().uordblks);
-            count = OAK_MAX(count, live);
+            count = OAK_MAX(count, memory_live());
         }
     }
-    assert_in_range(live, 0, count + BLOCKS_MORE);
+    assert_in_range(memory_live(), 0, count + BLOCKS_MORE);
     assert_in_range(mallinfo2().uordblks, 0, bytes + BYTES_MORE);
     assert_int_equal(t.begun, CALLS * ROUNDS);
     pair_close(&p);

@@ -118,7 +118,7 @@ OAK_API void free(void *p)
     __libc_free(p);
 }
 
-/* From here on the allocation that comes behind `at` others fails. */
+/* From here on the allocation that comes behind `at` others fails; below 0: none. */
 static bool memory_begin(long at)
 {
     OAK_ASSERT_LT(at, 100000);
@@ -136,6 +136,11 @@ static bool memory_end(void)
     counting = false;
     assert_int_equal(live, 0);
     return failed_one;
+}
+/* Blocks that the program itself asked for since then, and has not given back. */
+static inline size_t memory_live(void)
+{
+    return live;
 }
 static inline void memory_hold(void)
 {
@@ -156,6 +161,10 @@ static bool memory_begin(long at)
 static bool memory_end(void)
 {
     return false;
+}
+static inline size_t memory_live(void)
+{
+    return 0;
 }
 static inline void memory_hold(void)
 {
