@@ -367,6 +367,10 @@ static void two_leaders_in_one_term_halt(void **state)
         assert_int_equal(oak_raft_campaign(r), OAK_RAFT_EHALTED);
         assert_int_equal(oak_raft_transfer(r, 0), OAK_RAFT_EHALTED);
         assert_int_equal(oak_raft_change(r, &o.snapshot.config, NULL, NULL), OAK_RAFT_EHALTED);
+        struct oak_raft_status status;
+        oak_raft_doubt(r);
+        oak_raft_status(r, &status);
+        assert_false(status.in_doubt);
         assert_false(oak_raft_has_output(r));
         const struct oak_raft_output *out = oak_raft_take(r);
         assert_true(out->persist.token == 0 && out->send_count + out->apply_count == 0);
