@@ -293,6 +293,7 @@ static void forgotten(struct oak_replica *r, const struct remote *from,
             (unsigned long long)from->id, (unsigned long long)told->number,
             (unsigned long long)told->term, (unsigned long long)told->index);
     m->past.state = OAK_PEER_FORGOT;
+    m->past.voteless = !replica__config_votes(oak_raft_config(r->raft), r->options.id);
     m->excused = false;
     oak_raft_doubt(r->raft);
     /* Whatever was said of this run so far is not said of it from now on. */
@@ -528,9 +529,9 @@ void replica__hello_note(struct oak_replica *r, const struct remote *from,
 static void whole_again(struct oak_replica *r)
 {
     struct past *p = &r->memory.past;
-    oak_log(r->options.log, OAK_LOG_INFO,
-            "this member has caught up: it asks for the vote that it lost");
-    p->state = OAK_PEER_WHOLE;
+    oak_log(r->options.log, OAK_LOG_INFO, "this member has caught up%s",
+            p->voteless ? "" : ": it asks for the vote that it lost");
+    p->state = p->voteless ? OAK_PEER_SOUND : OAK_PEER_WHOLE;
     r->memory.note_ns = 0; /* at once */
     r->memory.noted = (struct oak_peer_memory){0};
     p->runs[0] = *past_present(p);

@@ -396,6 +396,9 @@ void replica__past_save(struct oak_replica *r);
 /* This member forgot, and has not been excused: it promises nothing. */
 bool replica__hello_mute(const struct oak_replica *r);
 
+/* members.c: its present run is known here, and knows what it promised. */
+bool replica__may_vote(const struct oak_replica *r, uint64_t id);
+
 /* amends.c: on a leader, members that forgot lose their vote, and get it again. */
 void replica__amends_tick(struct oak_replica *r);
 

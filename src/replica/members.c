@@ -167,6 +167,30 @@ static int error_of(int raft_error)
     }
 }
 
+bool replica__may_vote(const struct oak_replica *r, uint64_t id)
+{
+    bool may = id == r->options.id;
+    for (size_t i = 0; i < r->remote_count; i++) {
+        const struct acquaintance *it = &r->remotes[i].it;
+        bool known = it->accepted && it->past != OAK_PEER_FORGOT;
+        may = may || (r->remotes[i].id == id && known);
+    }
+    return may;
+}
+
+/* A new voter whose word would be missing: the change could not be finished, nor be taken back. */
+static bool waits_for_a_voter(const struct oak_replica *r, const struct oak_raft_config *target)
+{
+    const struct oak_raft_config *now = oak_raft_config(r->raft);
+    for (uint32_t i = 0; i < target->voter_count; i++) {
+        uint64_t id = target->voters[i];
+        if (!ids_have(now->voters, now->voter_count, id) && !replica__may_vote(r, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int oak_replica_reconfigure(struct oak_replica *r, const struct oak_raft_config *target,
                             struct oak_replica_request *request)
 {
@@ -194,7 +218,11 @@ void replica__change_dispatch(struct oak_replica *r)
     if (c->request == NULL || c->index != 0) {
         return;
     }
-    int error = error_of(oak_raft_change(r->raft, &c->target, &c->index, &c->term));
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    int error = status.role == OAK_RAFT_LEADER && waits_for_a_voter(r, &c->target)
+                    ? OAK_ELEARNERNOTREADY
+                    : error_of(oak_raft_change(r->raft, &c->target, &c->index, &c->term));
     if (error != 0) {
         change_end(r, error);
     }

@@ -11,6 +11,7 @@
 #define RUNS_AT    24
 #define ROWS_AT    28
 #define HEAD_BYTES 32
+#define VOTELESS   0x100u /* a flag in the state */
 #define RUN_BYTES  40
 #define ROW_BYTES  48
 
@@ -113,7 +114,7 @@ void past_encode(const struct past *p, uint8_t slot[PAST_SLOT_BYTES])
     memset(slot, 0, PAST_SLOT_BYTES);
     oak_put_u64(slot, MAGIC);
     oak_put_u64(slot + SEQ_AT, p->seq);
-    oak_put_u32(slot + STATE_AT, (uint32_t)p->state);
+    oak_put_u32(slot + STATE_AT, (uint32_t)p->state | (p->voteless ? VOTELESS : 0));
     oak_put_u32(slot + RUNS_AT, (uint32_t)p->run_count);
     uint8_t *at = slot + HEAD_BYTES;
     for (size_t i = 0; i < p->run_count; i++) {
@@ -138,7 +139,8 @@ void past_encode(const struct past *p, uint8_t slot[PAST_SLOT_BYTES])
 bool past_decode(const uint8_t slot[PAST_SLOT_BYTES], struct past *out)
 {
     *out = (struct past){.seq = oak_get_u64(slot + SEQ_AT)};
-    uint32_t state = oak_get_u32(slot + STATE_AT);
+    uint32_t word = oak_get_u32(slot + STATE_AT);
+    uint32_t state = word & ~VOTELESS;
     uint32_t runs = oak_get_u32(slot + RUNS_AT);
     uint32_t rows = oak_get_u32(slot + ROWS_AT);
     if (oak_get_u64(slot) != MAGIC || oak_get_u32(slot + CRC_AT) != slot_crc(slot) ||
@@ -146,6 +148,7 @@ bool past_decode(const uint8_t slot[PAST_SLOT_BYTES], struct past *out)
         return false;
     }
     out->state = (enum oak_peer_past)state;
+    out->voteless = (word & VOTELESS) != 0;
     struct oak_reader r = oak_reader(oak_bytes(slot + HEAD_BYTES, PAST_SLOT_BYTES - HEAD_BYTES));
     for (; out->run_count < runs; out->run_count++) {
         struct past_run *run = &out->runs[out->run_count];

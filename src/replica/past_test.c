@@ -114,7 +114,7 @@ static void a_memory_only_grows(void **state)
 
 static struct past full_past(void)
 {
-    struct past p = {.seq = 17, .state = OAK_PEER_FORGOT};
+    struct past p = {.seq = 17, .state = OAK_PEER_FORGOT, .voteless = true};
     for (uint64_t run = 1; run <= PAST_RUNS_MAX; run++) {
         past_begin(&p, run, &(struct past_run){.term = run, .vote = 3, .last = 10 * run});
     }
@@ -134,6 +134,7 @@ static void a_slot_comes_back_as_it_was_written(void **state)
     assert_true(past_decode(slot, &out));
     assert_int_equal(out.seq, 17);
     assert_int_equal(out.state, OAK_PEER_FORGOT);
+    assert_true(out.voteless);
     assert_int_equal(out.run_count, PAST_RUNS_MAX);
     assert_int_equal(past_find(&out, 7)->at.run, 6);
     assert_int_equal(past_find(&out, 7)->saved.run, 6);

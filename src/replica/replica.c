@@ -266,7 +266,11 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
                          size_t capacity)
 {
-    return oak_raft_peers(r->raft, rows, capacity);
+    size_t count = oak_raft_peers(r->raft, rows, capacity);
+    for (size_t i = 0; i < OAK_MIN(count, capacity); i++) {
+        rows[i].ready = rows[i].ready && replica__may_vote(r, rows[i].id);
+    }
+    return count;
 }
 
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r)

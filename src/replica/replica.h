@@ -172,9 +172,9 @@ bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reac
 /* Make `target` the configuration, as oak_raft_change() says; on the leader only. done(error 0,
  * NULL) once all of it is applied here, the leaving of the joint configuration too. `done` may
  * tell: OAK_ENOTLEADER; OAK_EAGAIN: another change is under way, or the leader is too new;
- * OAK_ELEARNERNOTREADY: a new voter is no learner yet, or has not caught up; OAK_EINVAL;
- * OAK_ELEADERCHANGED: it did not happen; OAK_ETIMEOUT: it may still happen. The call itself:
- * OAK_ESTOPPED, OAK_EAGAIN, OAK_EINVAL. */
+ * OAK_ELEARNERNOTREADY: a new voter is no learner yet, has not caught up, or has forgotten what it
+ * promised; OAK_EINVAL; OAK_ELEADERCHANGED: it did not happen; OAK_ETIMEOUT: it may still happen.
+ * The call itself: OAK_ESTOPPED, OAK_EAGAIN, OAK_EINVAL. */
 OAK_MUST_USE int oak_replica_reconfigure(struct oak_replica *r,
                                          const struct oak_raft_config *target,
                                          struct oak_replica_request *request);
@@ -244,7 +244,7 @@ struct oak_replica_status {
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
 /* The configuration in force. */
 const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
-/* Rows of the Raft core's peers; on a leader. */
+/* Rows of the Raft core's peers; on a leader. `ready`: oak_replica_reconfigure() would take it. */
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
                          size_t capacity);
 

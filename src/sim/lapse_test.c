@@ -183,6 +183,64 @@ static void a_vote_taken_too_late_is_given_back(void **state)
     scene_end(sc);
 }
 
+struct asked {
+    struct oak_replica_request request;
+    int error;
+    bool done;
+};
+
+static void answered(struct oak_replica_request *request, int error,
+                     const struct oak_kv_result *result)
+{
+    struct asked *a = OAK_CONTAINER_OF(request, struct asked, request);
+    (void)result;
+    a->error = error;
+    a->done = true;
+}
+
+/* The leader is asked to make the victim a voter, or a learner; its answer. */
+static int part_asked(struct scene *sc, bool votes)
+{
+    struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
+    struct asked a = {.request.done = answered};
+    struct oak_raft_config target = *oak_replica_config(leader);
+    target.voter_count = target.learner_count = 0;
+    for (int i = 0; i < SCENE_NODES; i++) {
+        if (i != sc->victim || votes) {
+            target.voters[target.voter_count++] = sc->s->nodes[i].id;
+        } else {
+            target.learners[target.learner_count++] = sc->s->nodes[i].id;
+        }
+    }
+    assert_int_equal(oak_replica_reconfigure(leader, &target, &a.request), 0);
+    SCENE_UNTIL(sc, 20000, a.done);
+    return a.error;
+}
+
+/* Seed 1795724148729051: with such a vote the change could not be finished. A learner that is
+ * whole again is a learner. */
+static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_asked(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(11);
+    assert_int_equal(part_asked(sc, false), 0);
+    scene_run(sc, 1000);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
+    scene_run(sc, 20); /* the leader hears of it */
+    assert_int_equal(part_asked(sc, true), OAK_ELEARNERNOTREADY);
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_NONE);
+    scene_run(sc, 2000);
+    assert_int_equal(voters(sc), 2);
+    assert_int_equal(part_asked(sc, true), 0);
+    assert_int_equal(voters(sc), 3);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
         cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),
+        cmocka_unit_test(a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
