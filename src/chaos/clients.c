@@ -121,6 +121,9 @@ static void op_send(struct chaos__client *client)
     case OP_LOOK:
         chaos__pair_send(client, TIMEOUT_NS);
         return;
+    case OP_SWEEP:
+    case OP_TRIM:
+        break;
     }
     OAK_UNREACHABLE("operation");
 }

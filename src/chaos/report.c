@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 static const char *const kinds[] = {
-    [OP_PUT] = "put",   [OP_GET] = "get",   [OP_DELETE] = "delete", [OP_CAS] = "cas",
-    [OP_MOVE] = "move", [OP_LOOK] = "look", [OP_PEEK] = "peek"};
+    [OP_PUT] = "put",   [OP_GET] = "get",     [OP_DELETE] = "delete",
+    [OP_CAS] = "cas",   [OP_MOVE] = "move",   [OP_LOOK] = "look",
+    [OP_PEEK] = "peek", [OP_SWEEP] = "sweep", [OP_TRIM] = "trim"};
 
 static int failed(struct oak_errbuf *e, const char *path)
 {

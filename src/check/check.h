@@ -22,6 +22,9 @@ enum op_kind {
     OP_MOVE, /* a token goes from the key that has it to the other */
     OP_LOOK, /* sees both keys at once: one of them has it */
     OP_PEEK, /* a serializable GET: what one node has, perhaps stale */
+    /* Over many keys. */
+    OP_SWEEP, /* puts some, or removes a range of them */
+    OP_TRIM,  /* compacts history */
 };
 
 /* Values are numbers, each written at most once; 0 stands for "no such key". */

@@ -87,6 +87,8 @@ static bool model_step(struct model *m, const struct op *op)
     case OP_MOVE:
     case OP_LOOK:
     case OP_PEEK:
+    case OP_SWEEP:
+    case OP_TRIM:
         break;
     }
     OAK_UNREACHABLE("operation");
@@ -351,10 +353,12 @@ static bool wrote(const struct op *op)
         return true;
     case OP_DELETE:
     case OP_CAS:
+    case OP_SWEEP:
         return op->result != 0;
     case OP_GET:
     case OP_LOOK:
     case OP_PEEK:
+    case OP_TRIM:
         break;
     }
     return false;

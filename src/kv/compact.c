@@ -24,6 +24,9 @@ void kv__compact(struct kv__run *run, const Etcdserverpb__CompactionRequest *req
         return;
     }
     state->compacted = request->revision;
+    if (OAK_BUG(floor_one_higher) && request->revision < state->revision) {
+        state->compacted++;
+    }
     *told = 0;
     Etcdserverpb__CompactionResponse *response =
         kv__message_new(run, &etcdserverpb__compaction_response__descriptor);

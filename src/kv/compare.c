@@ -112,8 +112,11 @@ static int compare_one(struct oak_kv *kv, const Etcdserverpb__Compare *c, bool *
     bool value = c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE;
     int error =
         value ? oak_store_get(kv->store, key, 0, &found) : oak_store_head(kv->store, key, &found);
+    if (OAK_BUG(compare_old_state) && kv->state.revision > OAK_MAX(kv->state.compacted, 1)) {
+        error = oak_store_get(kv->store, key, kv->state.revision - 1, &found);
+    }
     if (error == OAK_ENOENT) {
-        *holds = holds_for_none(c);
+        *holds = holds_for_none(c) || OAK_BUG(compare_missing_holds);
         return 0;
     }
     *holds = error == 0 && holds_for(c, &found);

@@ -235,6 +235,9 @@ int kv__delete(struct kv__run *run, const Etcdserverpb__DeleteRangeRequest *requ
         error = delete_one(run, oak_proto_bytes(request->key), want_pairs, &pairs);
     } else if (kv__range_of(request->key, request->range_end, &range)) {
         error = delete_range(run, range, want_pairs, &pairs);
+        if (error == 0 && OAK_BUG(delete_takes_end) && !range.open_end) {
+            error = delete_one(run, oak_proto_bytes(request->range_end), want_pairs, &pairs);
+        }
     }
     if (error != 0) {
         return error;

@@ -54,7 +54,7 @@ void raft__doubt_answered(struct oak_raft *r, const struct oak_raft_msg *m)
         m->read_seq > r->reads.ask_next) {
         return;
     }
-    d->until = m->hint_index;
+    d->until = OAK_BUG(doubt_ends_at_once) ? OAK_MIN(m->hint_index, 1u) : m->hint_index;
     raft__doubt_check(r);
 }
 

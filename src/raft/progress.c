@@ -107,6 +107,9 @@ void raft__peer_lost(struct raft__peer *p, uint64_t has, uint64_t next)
 {
     OAK_ASSERT_LE(has, p->match);
     OAK_ASSERT_GT(next, has);
+    if (OAK_BUG(doubt_not_started_over)) {
+        return;
+    }
     p->match = has;
     /* A snapshot that is on its way brings it further than any probe. */
     if (p->state != OAK_RAFT_PEER_SNAPSHOT) {

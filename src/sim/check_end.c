@@ -3,7 +3,8 @@
  *
  *   convergence   all nodes hold the same keys, values, versions, revisions
  *   dense         every revision of the history of changes is there, once, with its parts in order
- *   model         each key is what a second, simple state machine makes of the log (model.c)
+ *   model         each key is what a second, simple state machine makes of the log (model.c), now
+ *                 and as of the floor of compaction and revisions behind it
  *
  * And one last read of every key for the history: what was acknowledged is there.
  */
@@ -81,18 +82,18 @@ static void stores_compare(struct member *first, struct member *other)
     oak_store_scan_close(y);
 }
 
-static void model_compare(struct member *m)
+/* `rev` 0: now. */
+static void keys_compare(struct member *m, const struct model_kv *model, int64_t rev)
 {
     const struct oak_store_range all = {.from = oak_bytes("", 0), .open_end = true};
     struct sim *s = m->group->sim;
-    const struct model_kv *model = &m->group->model;
     struct oak_store_scan *scan;
     struct oak_store_kv kv;
     size_t found = 0, wanted = 0;
     for (size_t i = 0; i < model->count; i++) {
         wanted += model->keys[i].version != 0 ? 1 : 0;
     }
-    int error = oak_store_scan_open(m->store, &all, 0, false, false, &scan);
+    int error = oak_store_scan_open(m->store, &all, rev, false, false, &scan);
     OAK_ASSERT_EQ(error, 0);
     while (oak_store_scan_next(scan, &kv) == 0) {
         const struct model_key *k = sim__model_find(model, kv.key);
@@ -100,14 +101,39 @@ static void model_compare(struct member *m)
         if (k == NULL || k->value_size != kv.value.size ||
             k->value_crc != oak_crc32c(0, kv.value.data, kv.value.size) ||
             k->create != kv.create_rev || k->mod != kv.mod_rev || k->version != kv.version) {
-            sim__fail(s, "model: %.*s is not what the log's commands make of it", (int)kv.key.size,
-                      (const char *)kv.key.data);
+            sim__fail(s, "model: %.*s of %s is not what the log's commands make of it%s",
+                      (int)kv.key.size, (const char *)kv.key.data, m->name,
+                      rev != 0 ? ", as of an older revision" : "");
             break;
         }
     }
     oak_store_scan_close(scan);
     if (found != wanted) {
-        sim__fail(s, "model: there are %zu keys, the log's commands make %zu", found, wanted);
+        sim__fail(s, "model: %s has %zu keys%s, the log's commands make %zu", m->name, found,
+                  rev != 0 ? " as of an older revision" : "", wanted);
+    }
+}
+
+/* Revisions that are looked at between the floor and now. */
+#define OLDER_LOOKS 8
+
+static void model_compare(struct member *m)
+{
+    const struct model_kv *model = &m->group->model;
+    const struct oak_store_state *state = oak_store_state(m->store);
+    keys_compare(m, model, 0);
+    if (state->compacted != model->compacted && model->index > 0) {
+        sim__fail(m->group->sim,
+                  "model: %s is compacted up to %" PRId64 ", by the log's commands up to %" PRId64,
+                  m->name, state->compacted, model->compacted);
+    }
+    int64_t floor = OAK_MAX(state->compacted, (int64_t)1);
+    int64_t step = OAK_MAX((state->revision - floor) / OLDER_LOOKS, (int64_t)1);
+    for (int64_t rev = floor; rev < state->revision; rev += step) {
+        struct model_kv older;
+        sim__model_as_of(model, rev, &older);
+        keys_compare(m, &older, rev);
+        sim__model_fini(&older);
     }
 }
 
@@ -182,7 +208,11 @@ void sim__check_equal(struct group *g)
         stores_compare(first, m);
         sim__check_dense(m);
     }
-    model_compare(first);
+    for (int i = first->node->index; i < s->world.node_count; i++) {
+        if (s->nodes[i].up) {
+            model_compare(&s->nodes[i].members[g->index]);
+        }
+    }
 }
 
 /* A key's last state as a read that comes after everything: what was acknowledged is there. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.c: clients that put, get, delete and exchange a few keys, one operation at a time each, at
- * any node.
+ * any node; and now and then do something to many at once (sweep.c).
  *
  * Keys change every few seconds, so that the history of one key stays short enough to be checked.
  * Whatever ends without an answer may have happened or not.
@@ -30,7 +30,8 @@ static struct op *op_of(struct client *c)
 
 static void op_trace(struct client *c, const struct op *op, bool known)
 {
-    static const char *const names[] = {"put", "get", "delete", "cas", "move", "look"};
+    static const char *const names[] = {"put",  "get",  "delete", "cas", "move",
+                                        "look", "peek", "sweep",  "trim"};
     if (known) {
         sim__trace(c->sim,
                    "c%d %s key%" PRIu64 " %" PRIu64 " at n%d: %" PRIu64 ", version %" PRIu64
@@ -50,6 +51,8 @@ static void op_end(struct client *c, bool known)
     c->busy = false;
     c->failed = !known;
     op_trace(c, op, known);
+    int64_t *seen = &c->seen[c->group->index];
+    *seen = known ? OAK_MAX(*seen, op->revision) : *seen;
     if (known) {
         op->ret = ++c->sim->moment;
         c->sim->report->operations++;
@@ -113,6 +116,17 @@ static void token_see(struct client *c)
     }
 }
 
+static void sweep_seen(struct op *op, const ProtobufCMessage *response)
+{
+    if (response->descriptor == &etcdserverpb__txn_response__descriptor) {
+        op->result = 1;
+        op->revision = ((const Etcdserverpb__TxnResponse *)response)->header->revision;
+    } else {
+        op->result = (uint64_t)((const Etcdserverpb__DeleteRangeResponse *)response)->deleted;
+        op->revision = ((const Etcdserverpb__DeleteRangeResponse *)response)->header->revision;
+    }
+}
+
 static void write_seen(struct op *op, const ProtobufCMessage *response)
 {
     switch (op->kind) {
@@ -128,9 +142,13 @@ static void write_seen(struct op *op, const ProtobufCMessage *response)
         op->result = ((const Etcdserverpb__TxnResponse *)response)->succeeded ? 1 : 0;
         op->revision = ((const Etcdserverpb__TxnResponse *)response)->header->revision;
         break;
+    case OP_SWEEP:
+        sweep_seen(op, response);
+        break;
     case OP_GET:
     case OP_LOOK:
     case OP_PEEK:
+    case OP_TRIM:
         break;
     }
 }
@@ -282,8 +300,14 @@ static int op_send(struct client *c, const struct op *op, struct oak_replica *re
         return cas_send(c, replica, expect, value);
     case OP_MOVE:
         return move_send(c, replica);
+    case OP_SWEEP:
+    case OP_TRIM:
+        break;
     }
-    OAK_UNREACHABLE("operation");
+    struct sweep sweep;
+    enum oak_kv_kind kind;
+    const ProtobufCMessage *message = sim__sweep_make(&sweep, op, c->seen[c->group->index], &kind);
+    return propose(c, replica, kind, message);
 }
 
 /* A value that some client wrote to this key lately, so that exchanges have a chance. */
@@ -317,12 +341,16 @@ static void op_draw(struct client *c, struct op *op)
     if (oak_prng_chance(p, 1, 10)) {
         op->kind = dice < reads ? OP_LOOK : OP_MOVE;
     }
+    if (oak_prng_chance(p, 1, 12)) {
+        op->kind = oak_prng_chance(p, 1, 8) ? OP_TRIM : OP_SWEEP;
+        op->arg = oak_prng_u64(p) >> 8;
+    }
     op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
     while (s->core != 0 && ((s->core >> op->node & 1) == 0 || s->nodes[op->node].dead)) {
         op->node = (op->node + 1) % s->world.node_count;
     }
     op->expect = op->kind == OP_CAS ? guess(&c->group->history, op->key) : 0;
-    op->arg = op->kind == OP_PUT || op->kind == OP_CAS ? ++s->value : 0;
+    op->arg = op->kind == OP_PUT || op->kind == OP_CAS ? ++s->value : op->arg;
 }
 
 /* On the node's machine: a crash loses it, a pause delays it. */

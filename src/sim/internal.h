@@ -88,6 +88,18 @@ struct node {
     struct oak_log log;
 };
 
+/* sweep.c: room for a request over many keys. */
+struct sweep {
+    char keys[3][16];
+    char value[24];
+    Etcdserverpb__PutRequest puts[3];
+    Etcdserverpb__RequestOp ops[3];
+    Etcdserverpb__RequestOp *success[3];
+    Etcdserverpb__TxnRequest txn;
+    Etcdserverpb__DeleteRangeRequest remove;
+    Etcdserverpb__CompactionRequest compact;
+};
+
 /* A client does one operation at a time, in one group. */
 struct client {
     struct sim *sim;
@@ -103,9 +115,10 @@ struct client {
     struct oak_kv_reach reach;
     size_t op; /* in the history */
     bool busy;
-    bool arrived;      /* the replica knows the request */
-    bool failed;       /* its last operation had no answer */
-    uint64_t answered; /* operations with a known end in this phase */
+    bool arrived;                 /* the replica knows the request */
+    bool failed;                  /* its last operation had no answer */
+    uint64_t answered;            /* operations with a known end in this phase */
+    int64_t seen[SIM_GROUPS_MAX]; /* the newest revision in an answer, of each group */
 };
 
 /* ambush.c says what they are. */
@@ -217,12 +230,22 @@ struct model_key {
     int64_t version; /* 0: no such key */
 };
 
+/* What a key was made at a revision. */
+struct model_change {
+    struct model_key as;
+    size_t key; /* its place */
+};
+
 struct model_kv {
     struct model_key *keys;
     size_t count;
     size_t capacity;
+    struct model_change *changes; /* in their order */
+    size_t change_count;
+    size_t change_capacity;
     uint64_t index;
     int64_t revision;
+    int64_t compacted; /* -1: not yet */
 };
 
 /* What is known of one applied entry. */
@@ -461,11 +484,19 @@ void sim__promise_watch(struct member *m, struct oak_bytes frame);
 /* It has started again: is there what it acknowledged? */
 void sim__promise_started(struct member *m);
 
+/* sweep.c */
+/* The request of an OP_SWEEP or OP_TRIM, valid until the next one; `seen`: a revision that there
+ * is. */
+const ProtobufCMessage *sim__sweep_make(struct sweep *w, const struct op *op, int64_t seen,
+                                        enum oak_kv_kind *kind);
+
 /* model.c */
 /* Indexes come in order, without a gap. Returns the revision behind it. */
 int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes entry);
 /* NULL: no such key. */
 const struct model_key *sim__model_find(const struct model_kv *m, struct oak_bytes key);
+/* The model as it was at a revision; freed as any. */
+void sim__model_as_of(const struct model_kv *m, int64_t rev, struct model_kv *out);
 void sim__model_fini(struct model_kv *m);
 
 /* check.c */

@@ -3,8 +3,8 @@
  * table of keys. Each index is taken when the first node applies it. Every node's revision at that
  * index, and at the end all keys with their versions and revisions, must be the model's.
  *
- * It knows only what the clients of the simulation ask for: puts, deletes of one key, transactions
- * that compare values for equality and put.
+ * It knows only what the clients of the simulation ask for: puts, deletes of a key or a range,
+ * transactions that compare values for equality and put, compactions. It remembers every change.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 void sim__model_fini(struct model_kv *m)
 {
     free(m->keys);
+    free(m->changes);
     *m = (struct model_kv){0};
 }
 
@@ -49,6 +50,26 @@ static struct model_key *place_of(struct model_kv *m, struct oak_bytes key)
     return k;
 }
 
+static void changed(struct model_kv *m, const struct model_key *k)
+{
+    if (m->change_count == m->change_capacity) {
+        m->change_capacity = OAK_MAX((size_t)256, m->change_capacity * 2);
+        m->changes = realloc(m->changes, m->change_capacity * sizeof(*m->changes));
+        OAK_ASSERT(m->changes != NULL);
+    }
+    m->changes[m->change_count++] = (struct model_change){.as = *k, .key = (size_t)(k - m->keys)};
+}
+
+void sim__model_as_of(const struct model_kv *m, int64_t rev, struct model_kv *out)
+{
+    *out = (struct model_kv){.count = m->count};
+    out->keys = calloc(m->count + 1, sizeof(*out->keys));
+    OAK_ASSERT(out->keys != NULL);
+    for (size_t i = 0; i < m->change_count && m->changes[i].as.mod <= rev; i++) {
+        out->keys[m->changes[i].key] = m->changes[i].as;
+    }
+}
+
 static void put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
 {
     struct model_key *k = place_of(m, oak_proto_bytes(request->key));
@@ -57,6 +78,7 @@ static void put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
     k->version++;
     k->value_size = request->value.len;
     k->value_crc = oak_crc32c(0, request->value.data, request->value.len);
+    changed(m, k);
 }
 
 static bool holds(const struct model_kv *m, const Etcdserverpb__Compare *c)
@@ -84,12 +106,40 @@ static bool txn(struct model_kv *m, const Etcdserverpb__TxnRequest *request)
     return count > 0;
 }
 
+static bool gone(struct model_kv *m, struct model_key *k)
+{
+    bool there = k->version != 0;
+    if (there) {
+        k->version = 0;
+        k->mod = m->revision + 1;
+        changed(m, k);
+    }
+    return there;
+}
+
 static bool removed(struct model_kv *m, const Etcdserverpb__DeleteRangeRequest *request)
 {
-    struct model_key *k = place_of(m, oak_proto_bytes(request->key));
-    bool there = k->version != 0;
-    k->version = 0;
-    return there;
+    struct oak_bytes from = oak_proto_bytes(request->key);
+    struct oak_bytes to = oak_proto_bytes(request->range_end);
+    bool any = false;
+    if (to.size == 0) {
+        return gone(m, place_of(m, from));
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        struct oak_bytes key = oak_bytes(m->keys[i].key, m->keys[i].key_size);
+        if (oak_bytes_cmp(from, key) <= 0 && oak_bytes_cmp(key, to) < 0) {
+            any = gone(m, &m->keys[i]) || any;
+        }
+    }
+    return any;
+}
+
+/* It changes no key, and takes no revision. */
+static void compact(struct model_kv *m, const Etcdserverpb__CompactionRequest *request)
+{
+    if (request->revision > m->compacted && request->revision <= m->revision) {
+        m->compacted = request->revision;
+    }
 }
 
 static bool run(struct model_kv *m, const struct oak_kv_command *command)
@@ -98,26 +148,30 @@ static bool run(struct model_kv *m, const struct oak_kv_command *command)
         [OAK_KV_PUT] = &etcdserverpb__put_request__descriptor,
         [OAK_KV_DELETE] = &etcdserverpb__delete_range_request__descriptor,
         [OAK_KV_TXN] = &etcdserverpb__txn_request__descriptor,
+        [OAK_KV_COMPACT] = &etcdserverpb__compaction_request__descriptor,
     };
-    if (command->kind > OAK_KV_TXN) {
-        OAK_ASSERT_EQ(command->kind, OAK_KV_PUBLISH);
+    if (command->kind == OAK_KV_PUBLISH) {
         return false;
     }
+    OAK_ASSERT_LT(command->kind, (int)OAK_COUNT_OF(kinds));
     ProtobufCMessage *message = protobuf_c_message_unpack(
         kinds[command->kind], NULL, command->request.size, command->request.data);
     if (message == NULL) {
         return false; /* damaged: it changes nothing, as the state machine says */
     }
-    bool changed = true;
+    bool wrote = true;
     if (command->kind == OAK_KV_PUT) {
         put(m, (const Etcdserverpb__PutRequest *)message);
     } else if (command->kind == OAK_KV_DELETE) {
-        changed = removed(m, (const Etcdserverpb__DeleteRangeRequest *)message);
+        wrote = removed(m, (const Etcdserverpb__DeleteRangeRequest *)message);
+    } else if (command->kind == OAK_KV_COMPACT) {
+        wrote = false;
+        compact(m, (const Etcdserverpb__CompactionRequest *)message);
     } else {
-        changed = txn(m, (const Etcdserverpb__TxnRequest *)message);
+        wrote = txn(m, (const Etcdserverpb__TxnRequest *)message);
     }
     protobuf_c_message_free_unpacked(message, NULL);
-    return changed;
+    return wrote;
 }
 
 int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes entry)
@@ -125,7 +179,10 @@ int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes en
     struct oak_kv_command command;
     OAK_ASSERT_EQ(index, m->index + 1);
     m->index = index;
-    m->revision = m->revision == 0 ? 1 : m->revision;
+    if (m->revision == 0) {
+        m->revision = 1;
+        m->compacted = -1;
+    }
     if (entry.size > 0 && oak_kv_command_decode(entry, &command) == 0 && run(m, &command)) {
         m->revision++;
     }

@@ -231,7 +231,8 @@ static int memory_reclaim(struct oak_store *s, size_t steps, bool *more)
             return 0;
         }
         struct store_version *v = c->at[next];
-        size_t done = 1 + drop_older(&d->tree, v, floor);
+        bool hides = OAK_BUG(reclaim_tombstone_first) && v->deleted;
+        size_t done = 1 + (hides ? 0 : drop_older(&d->tree, v, floor));
         steps -= OAK_MIN(steps, done);
         if (!below) {
             d->reclaimed++;
@@ -240,7 +241,7 @@ static int memory_reclaim(struct oak_store *s, size_t steps, bool *more)
         /* What stood at an older floor when it was looked at is looked at again. */
         d->reclaimed = d->reclaimed > 0 ? d->reclaimed - 1 : 0;
         c->first++;
-        if (v->deleted) {
+        if (v->deleted || OAK_BUG(reclaim_drops_newest)) {
             store__tree_drop(&d->tree, v);
         }
     }

@@ -13,6 +13,8 @@
  */
 #include "wal/internal.h"
 
+#include "base/zoo.h"
+
 #include <stdlib.h>
 
 int wal__state_check(const struct wal__state *s, const struct wal__record *r)
@@ -219,7 +221,8 @@ static bool needed(const struct oak_wal *wal, const struct wal__segment *s)
             OAK_ASSERT_LT(place, wal->group_count);
         }
         const struct wal__group *g = &wal->groups[place];
-        if (s->marks[i].last > OAK_MAX(g->released, g->durable.snapshot_index)) {
+        if (s->marks[i].last > OAK_MAX(g->released, g->durable.snapshot_index) &&
+            !OAK_BUG(wal_recycled_early)) {
             return true;
         }
     }
