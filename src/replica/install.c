@@ -178,6 +178,14 @@ void replica__install_build(struct oak_replica *r, const struct oak_raft_snapsho
 
 /* -- Raft -------------------------------------------------------------------------------------- */
 
+/* Taking it acknowledges what is in it: so it waits, as all messages of the core do, for what
+ * others remember of this member (hello.c). */
+static bool may_take(struct oak_replica *r)
+{
+    struct remote *from = replica__remote(r, r->installing.from);
+    return from != NULL && replica__hello_admits(r, from, from->it.boot);
+}
+
 /* It names the term in which its sender led, so that a leader of another term is not taken for
  * one. */
 static void offer(struct oak_replica *r)
@@ -196,7 +204,7 @@ static void offer(struct oak_replica *r)
         .term = in->lead,
         .snapshot = in->meta,
     };
-    int error = oak_raft_step(r->raft, &msg);
+    int error = may_take(r) ? oak_raft_step(r->raft, &msg) : 0;
     oak_raft_status(r->raft, &status);
     if (error == OAK_RAFT_ENOMEM) {
         return;

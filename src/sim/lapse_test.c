@@ -112,6 +112,28 @@ static void who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it(voi
     scene_end(sc);
 }
 
+/* Seed 1795723849286565. To take one is to acknowledge what is in it. */
+static void who_forgot_takes_no_snapshot_before_it_knows(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(12);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    scene_leave_behind(sc);
+    put_back(sc, image);
+    sc->hellos_lost = true;
+    sc->record = true;
+    scene_join(sc);
+    scene_run(sc, 5000);
+    assert_int_not_equal(sc->frame_count, 0); /* one came */
+    assert_int_equal(victim_of(sc)->lapse, LAPSE_ROLLED);
+    sc->record = sc->hellos_lost = false;
+    forgets_and_is_made_whole(sc);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 /* As if node `from` had said it to node `to`, after all that it has said. */
 static void hello_forge(struct scene *sc, int from, int to, struct oak_peer_hello hello)
 {
@@ -248,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_disk_of_before_the_last_start_is_noticed_without_any_note),
         cmocka_unit_test(a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started),
         cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
+        cmocka_unit_test(who_forgot_takes_no_snapshot_before_it_knows),
         cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
         cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),

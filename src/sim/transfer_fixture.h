@@ -24,8 +24,10 @@ struct scene_disk {
     struct oak_disk real;
     struct oak_file *snap; /* the file below snap/ or store.next that was opened last */
     bool full;
-    bool store_full; /* no flush of its store finds space; a restore does */
-    int flips;       /* reads of a snapshot's data that come back with a bit flipped */
+    bool store_full;       /* no flush of its store finds space; a restore does */
+    struct oak_file *past; /* the file of that name, while it is open */
+    bool past_full;        /* it can't be written over */
+    int flips;             /* reads of a snapshot's data that come back with a bit flipped */
 };
 
 struct scene {
@@ -44,6 +46,7 @@ struct scene {
     int frame_to[SCENE_FRAMES];
     size_t frame_count;
     bool record;
+    bool hellos_lost;            /* frames in which members tell what they remember of each other */
     uint64_t boots[SCENE_NODES]; /* of the last frame that each has sent */
 };
 
@@ -60,6 +63,9 @@ static void scene_deliver(struct world *w, int to, int from, int group, struct o
     struct node *n = &sc->s->nodes[to];
     (void)group;
     sc->boots[from] = oak_get_u64(frame.data + 40);
+    if (sc->hellos_lost && frame.data[3] == OAK_PEER_HELLO) {
+        return;
+    }
     bool snap = frame.data[3] == OAK_PEER_CHUNK || frame.data[3] == OAK_PEER_CHUNK_ACK;
     if (sc->record && snap && sc->frame_count < SCENE_FRAMES) {
         sc->frame_to[sc->frame_count] = to;
@@ -189,6 +195,9 @@ static int scene_open(void *user, const char *path, enum oak_file_mode mode, str
     if (error == 0 && snap) {
         d->snap = *out;
     }
+    if (error == 0 && strstr(path, "/past") != NULL) {
+        d->past = *out;
+    }
     return error;
 }
 
@@ -196,6 +205,11 @@ static int scene_write(void *user, struct oak_file *file, uint64_t offset, const
                        size_t size)
 {
     struct scene_disk *d = &scene_current->disk;
+    if (d->past_full && file == d->past) {
+        /* Half of it is on the disk. */
+        int error = d->real.write(user, file, offset, data, size / 2);
+        return error != 0 ? error : OAK_ENOSPC;
+    }
     return d->full && file == d->snap ? OAK_ENOSPC : d->real.write(user, file, offset, data, size);
 }
 
@@ -215,6 +229,7 @@ static void scene_close(void *user, struct oak_file *file)
 {
     struct scene_disk *d = &scene_current->disk;
     d->snap = d->snap == file ? NULL : d->snap;
+    d->past = d->past == file ? NULL : d->past;
     d->real.close(user, file);
 }
 
