@@ -27,174 +27,11 @@
  *              docs/internals/repair.md says why that is enough, and what it can't be enough for.
  * A copy       P remembers a newer run of X while X still speaks: another process runs from a copy
  *              of X's directory. X ends.
- * Can fail     the disk: the process ends.
+ * Can fail     nothing; its file may (past_file.c).
  * Invariants   what P has told X that it remembers is on P's disk, when it is of X's present run.
- * Thread       the loop's; the slot is the worker's while busy.
+ * Thread       the loop's.
  */
 #include "replica/internal.h"
-
-#include <stdio.h>
-
-#define PATH_BYTES_MAX 4096
-
-/* -- the file ---------------------------------------------------------------------------------- */
-
-static int path_make(const struct oak_replica *r, char *out)
-{
-    int size = snprintf(out, PATH_BYTES_MAX, "%s/past", r->options.dir);
-    return size < 0 || size >= PATH_BYTES_MAX ? OAK_EINVAL : 0;
-}
-
-static int slot_write(const struct oak_replica *r, struct oak_file *file)
-{
-    const struct oak_disk *disk = r->options.disk;
-    const uint8_t *slot = r->memory.slot;
-    uint64_t place = r->memory.past.seq % 2 * PAST_SLOT_BYTES;
-    int error = disk->write(disk->user, file, place, slot, PAST_SLOT_BYTES);
-    return error != 0 ? error : disk->sync(disk->user, file);
-}
-
-/* The slot, and which runs of others are on disk once it is. */
-static void slot_make(struct oak_replica *r)
-{
-    struct past *p = &r->memory.past;
-    p->seq++;
-    past_encode(p, r->memory.slot);
-    for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
-        p->memories[i].saving = p->memories[i].at;
-    }
-    r->memory.due = false;
-    r->memory.changed = false;
-}
-
-static void slot_saved(struct oak_replica *r)
-{
-    struct past *p = &r->memory.past;
-    for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
-        p->memories[i].saved = p->memories[i].saving;
-    }
-}
-
-static void save_go(struct oak_task *task)
-{
-    struct memory *m = OAK_CONTAINER_OF(task, struct memory, go);
-    const struct oak_replica_options *o = &m->replica->options;
-    struct oak_file *file = NULL;
-    char path[PATH_BYTES_MAX];
-    m->error = path_make(m->replica, path);
-    if (m->error == 0) {
-        m->error = o->disk->open(o->disk->user, path, OAK_FILE_WRITE, &file);
-    }
-    if (m->error == 0) {
-        m->error = slot_write(m->replica, file);
-        o->disk->close(o->disk->user, file);
-    }
-    o->loop->exec.post(o->loop->exec.user, &m->back);
-}
-
-static void accepted_tell(struct oak_replica *r);
-
-static void save_back(struct oak_task *task)
-{
-    struct memory *m = OAK_CONTAINER_OF(task, struct memory, back);
-    struct oak_replica *r = m->replica;
-    m->busy = false;
-    if (replica__close_check(r) || r->failed) {
-        return;
-    }
-    if (m->error != 0) {
-        replica__fatal(r, m->error, "writing what is remembered of the members");
-        return;
-    }
-    slot_saved(r);
-    accepted_tell(r);
-    if (m->due) {
-        replica__past_save(r);
-    }
-}
-
-void replica__past_save(struct oak_replica *r)
-{
-    struct memory *m = &r->memory;
-    m->due = true;
-    if (m->busy) {
-        return;
-    }
-    slot_make(r);
-    m->replica = r;
-    m->go.run = save_go;
-    m->back.run = save_back;
-    m->busy = true;
-    r->options.worker.post(r->options.worker.user, &m->go);
-}
-
-/* Two empty slots, so that no later write makes the file longer. */
-static int file_create(const struct oak_replica *r, const char *path, struct oak_file **file)
-{
-    static const uint8_t nothing[2 * PAST_SLOT_BYTES];
-    const struct oak_disk *disk = r->options.disk;
-    int error = disk->open(disk->user, path, OAK_FILE_CREATE, file);
-    if (error == 0) {
-        error = disk->write(disk->user, *file, 0, nothing, sizeof(nothing));
-    }
-    return error != 0 ? error : disk->sync_dir(disk->user, r->options.dir);
-}
-
-/* The newer of the slots that are whole, if one is. */
-static int slots_read(struct oak_replica *r, struct oak_file *file)
-{
-    const struct oak_disk *disk = r->options.disk;
-    struct past *best = &r->memory.past;
-    for (uint64_t i = 0; i < 2; i++) {
-        struct past found;
-        size_t got = 0;
-        int error = disk->read(disk->user, file, i * PAST_SLOT_BYTES, r->memory.slot,
-                               PAST_SLOT_BYTES, &got);
-        if (error != 0) {
-            return error;
-        }
-        if (got == PAST_SLOT_BYTES && past_decode(r->memory.slot, &found) &&
-            found.seq >= best->seq) {
-            *best = found;
-        }
-    }
-    return 0;
-}
-
-int replica__past_open(struct oak_replica *r, const struct past_run *end, bool empty,
-                       struct oak_errbuf *e)
-{
-    const struct oak_disk *disk = r->options.disk;
-    struct oak_file *file = NULL;
-    char path[PATH_BYTES_MAX];
-    r->memory.empty = empty;
-    int error = path_make(r, path);
-    if (error == 0) {
-        error = disk->open(disk->user, path, OAK_FILE_WRITE, &file);
-    }
-    if (error == OAK_ENOENT) {
-        error = file_create(r, path, &file);
-    } else if (error == 0) {
-        error = slots_read(r, file);
-    }
-    if (error == 0) {
-        past_begin(&r->memory.past, r->boot, end);
-        slot_make(r);
-        error = slot_write(r, file);
-        slot_saved(r);
-    }
-    if (file != NULL) {
-        disk->close(disk->user, file);
-    }
-    if (error != 0) {
-        return oak_fail(e, error, "what is remembered of the members, in %.900s/past: %s",
-                        r->options.dir, oak_error_text(error));
-    }
-    if (r->memory.past.state == OAK_PEER_FORGOT) {
-        oak_raft_doubt(r->raft);
-    }
-    return 0;
-}
 
 /* -- what is said ------------------------------------------------------------------------------ */
 
@@ -257,7 +94,7 @@ void replica__hello_send(struct oak_replica *r, struct remote *to)
     hello_to(r, to, to->it.boot);
 }
 
-static void accepted_tell(struct oak_replica *r)
+void replica__hello_accepted(struct oak_replica *r)
 {
     for (size_t i = 0; i < r->remote_count; i++) {
         struct remote *remote = &r->remotes[i];
@@ -579,6 +416,7 @@ static void notes_send(struct oak_replica *r)
 
 void replica__hello_tick(struct oak_replica *r)
 {
+    replica__past_tick(r);
     state_follow(r);
     notes_send(r);
     for (size_t i = 0; i < r->remote_count; i++) {

@@ -378,10 +378,16 @@ int replica__newborn_check(const struct oak_replica *r, struct oak_errbuf *e);
 bool replica__newborn_caught(struct oak_replica *r, bool empty);
 void replica__newborn_tick(struct oak_replica *r);
 
-/* hello.c */
+/* past_file.c */
 /* At start-up, before anything is said. `end`: what is found of the run before. */
 int replica__past_open(struct oak_replica *r, const struct past_run *end, bool empty,
                        struct oak_errbuf *e);
+/* What is remembered here has changed, and must not wait. */
+void replica__past_save(struct oak_replica *r);
+/* Once more, what found no space. */
+void replica__past_tick(struct oak_replica *r);
+
+/* hello.c */
 void replica__hello_take(struct oak_replica *r, struct remote *from,
                          const struct oak_peer_frame *frame);
 /* May a message of the Raft core, of this run of it, be heard? Else a hello is due. */
@@ -391,8 +397,8 @@ void replica__hello_note(struct oak_replica *r, const struct remote *from,
                          const struct oak_raft_msg *m);
 void replica__hello_tick(struct oak_replica *r);
 void replica__hello_send(struct oak_replica *r, struct remote *to);
-/* What is remembered here has changed, and must not wait. */
-void replica__past_save(struct oak_replica *r);
+/* The file has been written: who can be heard now is told so. */
+void replica__hello_accepted(struct oak_replica *r);
 /* This member forgot, and has not been excused: it promises nothing. */
 bool replica__hello_mute(const struct oak_replica *r);
 

@@ -83,6 +83,36 @@ static void a_leader_whose_store_is_full_lets_another_lead(void **state)
     scene_end(sc);
 }
 
+/* On a file system that needs space to write over what is there. */
+static void what_is_remembered_of_others_waits_for_space(void **state)
+{
+    (void)state;
+    struct scene *sc = begin(17);
+    const uint64_t other = sc->s->nodes[sc->other].id;
+    struct oak_replica *victim = sim__first(sc->s, sc->victim)->replica;
+    struct oak_peer_memory before, now;
+    assert_true(oak_replica_remembers(victim, other, &before));
+    sc->disk.past_full = true;
+    sim__node_crash(&sc->s->nodes[sc->other]);
+    SCENE_UNTIL(sc, 10000, sc->s->nodes[sc->other].up);
+    scene_run(sc, 3000);
+    assert_true(oak_replica_remembers(victim, other, &now));
+    assert_int_equal(now.run, before.run);
+    /* Its power goes, with one slot half written, again and again: the other one is whole. */
+    sim__node_crash(&sc->s->nodes[sc->victim]);
+    sc->disk.past_full = false;
+    SCENE_UNTIL(sc, 10000, sc->s->nodes[sc->victim].up);
+    sc->disk.past_full = true;
+    sim__node_crash(&sc->s->nodes[sc->other]);
+    SCENE_UNTIL(sc, 10000, sc->s->nodes[sc->other].up);
+    scene_run(sc, 3000);
+    sc->disk.past_full = false;
+    victim = sim__first(sc->s, sc->victim)->replica;
+    SCENE_UNTIL(sc, 2000, oak_replica_remembers(victim, other, &now) && now.run != before.run);
+    assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
+    scene_end(sc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -90,6 +120,7 @@ int main(void)
         cmocka_unit_test(a_crash_in_that_state_loses_nothing),
         cmocka_unit_test(a_snapshot_brings_what_waits_and_more),
         cmocka_unit_test(a_leader_whose_store_is_full_lets_another_lead),
+        cmocka_unit_test(what_is_remembered_of_others_waits_for_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
