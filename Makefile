@@ -44,14 +44,14 @@ sim: all ## the simulator with fresh seeds; SEED=7 [SHRINK=1] replays one, SECON
 		$(if $(SHRINK),--shrink)
 
 zoo: deps ## each deliberate bug must be caught by the simulator
-	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
+	@tools/tree.sh zoo
 	@build-zoo/bin/oakum zoo
 
 chaos: all ## real processes under faults for TIME=600 seconds; SEED=7 repeats the faults
 	@bin/oakum chaos --seconds $(TIME) $(if $(SEED),--seed $(SEED)) --report $(BUILD)/chaos
 
 chaos-zoo: deps ## the same with a deliberate bug in it (BUG=read_own_commit): it must be caught
-	@OAK_CMAKE='-DOAK_ZOO=ON' tools/build.sh build-zoo
+	@tools/tree.sh zoo
 	@tools/chaos-zoo.sh $(TIME) $(or $(BUG),read_own_commit)
 
 fuzz: ## every fuzzer for TIME=60 seconds; F=wal only those that match

@@ -8,13 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 dir=build-cover
-mkdir -p "$dir"
-# Warnings are the other builds' business: at -O0 the compiler guesses differently.
-OAK_CMAKE='-DCMAKE_BUILD_TYPE=Debug -DOAK_COVER=ON -DOAK_WERROR=OFF' \
-    tools/build.sh "$dir" oak_tests >"$dir/build.log" 2>&1 || {
-    cat "$dir/build.log"
-    exit 1
-}
+tools/tree.sh cover
 find "$dir" -name '*.gcda' -delete
 ctest --test-dir "$dir" -R '^(raft|wal|snap)/' -j "${JOBS:-2}" --output-on-failure
 "$dir/bin/oakum" sim --seed 1 --seeds 100

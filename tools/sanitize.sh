@@ -15,14 +15,11 @@ DRIVEN="not test_tidy and not test_totals and not test_harness"
 DRIVEN+=" and not test_library and not test_counter and not test_track_record"
 DRIVEN+=" and not needs_own_heap"
 case $1 in
-asan) kinds=address,undefined ;;
+asan) ;;
 tsan)
-    kinds=thread
     export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
-    one_engine='^(base|check|proto|raft|wal|snap|store|rpc|stub|services|plugin|http|os|peer|server'
-    one_engine+='|server_config|sim|chaos|cli)/'
-    export UNIT=${T:-$one_engine|^kv/(kv|script)$}
+    export UNIT_NOT='^kv/twin$'
     ;;
 *)
     echo "usage: tools/sanitize.sh asan|tsan" >&2
@@ -30,9 +27,7 @@ tsan)
     ;;
 esac
 dir=build-$1
-compiler=${SANITIZE_CC:-clang}
-OAK_CMAKE="-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=$compiler -DOAK_SANITIZE=$kinds" \
-    tools/build.sh "$dir" oak_tests
+tools/tree.sh "$1"
 
 reports=$PWD/$dir/reports
 rm -rf "$reports"

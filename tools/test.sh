@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # test.sh DIR: run the unit tests of a build (CTest) and the tests that drive its program (pytest).
 #
-# T filters both: a regular expression for CTest, words for pytest; UNIT is one for CTest alone, and
-# DRIVEN an expression of pytest's -k for use without T.
+# T filters both: a regular expression for CTest, words for pytest. UNIT_NOT says what CTest leaves
+# out, and DRIVEN is an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
@@ -18,7 +18,8 @@ rm -f "$dir/ctest.xml" "$dir/pytest.xml"
 
 unit=(ctest --test-dir "$dir" -j "${JOBS:-2}" --output-on-failure --no-tests=ignore
       --output-junit ctest.xml)
-[ -z "${UNIT:-$filter}" ] || unit+=(-R "${UNIT:-$filter}")
+[ -z "$filter" ] || unit+=(-R "$filter")
+[ -z "${UNIT_NOT:-}" ] || unit+=(-E "$UNIT_NOT")
 unit_rc=0
 "${unit[@]}" || unit_rc=$?
 
