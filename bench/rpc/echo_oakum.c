@@ -20,7 +20,7 @@ static void fail(const char *what)
 static void unary_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
 {
     (void)user;
-    if (oak_rpc_call_send(call, bytes) != 0) {
+    if (oak_rpc_call_forward(call, bytes, call) != 0) {
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "no room");
         return;
     }
@@ -30,7 +30,7 @@ static void unary_message(void *user, struct oak_rpc_call *call, struct oak_byte
 static void stream_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
 {
     (void)user;
-    if (oak_rpc_call_send(call, bytes) != 0) {
+    if (oak_rpc_call_forward(call, bytes, call) != 0) {
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "no room");
     } else if (oak_rpc_call_queued(call) > OAK_RPC_QUEUE_HIGH_BYTES) {
         oak_rpc_call_pause(call, true);

@@ -118,6 +118,11 @@ OAK_API OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak
 /* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
  * call of this room. NULL as send fails. */
 OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+/* As send, of the message that `message` has got from another call (of the same loop), or from the
+ * same one: where it can be, it is passed on and not copied. After success its bytes are not to be
+ * touched. */
+OAK_API OAK_MUST_USE int oak_rpc_call_forward(struct oak_rpc_call *from, struct oak_bytes message,
+                                              struct oak_rpc_call *to);
 /* Compression. Each message is packed for itself, when it would become smaller by it. Don't
  * compress what mixes a secret with what an attacker chooses: the size on the wire would tell of
  * the secret.

@@ -24,7 +24,17 @@ static void flood(struct world *w)
         }
         size_t before = s->ops->queued(s);
         w->client.calling = true;
-        assert_int_equal(s->ops->write(s, oak_bytes(chunk, 65536)), 0);
+        if (at % 131072 == 0) {
+            assert_int_equal(s->ops->write(s, oak_bytes(chunk, 65536)), 0);
+        } else { /* where the socket's room ends is anywhere in them */
+            const struct oak_bytes pieces[] = {
+                oak_bytes(chunk, 1),
+                oak_bytes(chunk + 1, 0),
+                oak_bytes(chunk + 1, 30000),
+                oak_bytes(chunk + 30001, 35535),
+            };
+            assert_int_equal(s->ops->write_pieces(s, pieces, OAK_COUNT_OF(pieces)), 0);
+        }
         w->client.calling = false;
         assert_true(s->ops->queued(s) <= before + 65536);
     }

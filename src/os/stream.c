@@ -206,29 +206,53 @@ static void write_cb(uv_write_t *request, int status)
     }
 }
 
-static int stream_write(struct oak_stream *base, struct oak_bytes bytes)
+/* What the socket takes of the pieces at once. False: it is broken, and the stream closes. */
+static bool write_now(struct os_stream *s, const struct oak_bytes *pieces, size_t count,
+                      size_t *sent)
+{
+    uv_buf_t now[OAK_STREAM_PIECES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        now[i] = (uv_buf_t){.base = (char *)(uintptr_t)pieces[i].data, .len = pieces[i].size};
+    }
+    int rc = uv_try_write(&s->uv.stream, now, (unsigned)count);
+    if (rc < 0 && rc != UV_EAGAIN) {
+        os__stream_close(s, oak_os_error(rc));
+        return false;
+    }
+    *sent = rc > 0 ? (size_t)rc : 0;
+    return true;
+}
+
+static int stream_write_pieces(struct oak_stream *base, const struct oak_bytes *pieces,
+                               size_t count)
 {
     struct os_stream *s = of_base(base);
+    OAK_ASSERT_LE(count, OAK_STREAM_PIECES_MAX);
+    size_t left = 0;
+    size_t sent = 0;
+    for (size_t i = 0; i < count; i++) {
+        left += pieces[i].size;
+    }
     if (s->closing || s->ending) {
         return OAK_ECLOSED;
     }
-    if (bytes.size == 0) {
+    if (left == 0) {
         return 0;
     }
-    size_t sent = 0;
-    if (!s->in_flight) {
-        uv_buf_t now = {.base = (char *)(uintptr_t)bytes.data, .len = bytes.size};
-        int rc = uv_try_write(&s->uv.stream, &now, 1);
-        if (rc < 0 && rc != UV_EAGAIN) {
-            os__stream_close(s, oak_os_error(rc));
-            return OAK_ECLOSED;
-        }
-        sent = rc > 0 ? (size_t)rc : 0;
+    if (!s->in_flight && !write_now(s, pieces, count, &sent)) {
+        return OAK_ECLOSED;
     }
-    if (sent == bytes.size) {
+    left -= sent;
+    if (left == 0) {
         return 0;
     }
-    if (oak_buf_append(&s->waiting, bytes.data + sent, bytes.size - sent) != 0) {
+    int error = oak_buf_reserve(&s->waiting, left);
+    for (size_t i = 0; i < count && error == 0; i++) {
+        size_t gone = OAK_MIN(sent, pieces[i].size);
+        error = oak_buf_append(&s->waiting, pieces[i].data + gone, pieces[i].size - gone);
+        sent -= gone;
+    }
+    if (error != 0) {
         os__stream_close(s, OAK_ENOMEM);
         return OAK_ECLOSED;
     }
@@ -236,6 +260,11 @@ static int stream_write(struct oak_stream *base, struct oak_bytes bytes)
         flush(s);
     }
     return s->closing ? OAK_ECLOSED : 0;
+}
+
+static int stream_write(struct oak_stream *base, struct oak_bytes bytes)
+{
+    return stream_write_pieces(base, &bytes, 1);
 }
 
 static void stream_pause(struct oak_stream *base, bool paused)
@@ -281,6 +310,7 @@ static const char *stream_peer_name(struct oak_stream *base)
 static const struct oak_stream_ops stream_ops = {
     .handle = stream_handle,
     .write = stream_write,
+    .write_pieces = stream_write_pieces,
     .queued = stream_queued,
     .pause = stream_pause,
     .close = stream_close,

@@ -119,11 +119,16 @@ struct oak_stream_handler {
     void *user;
 };
 
+#define OAK_STREAM_PIECES_MAX 128
+
 struct oak_stream_ops {
     void (*handle)(struct oak_stream *stream, const struct oak_stream_handler *handler);
     /* Queue the bytes (copied only if they can't leave at once). 0, or OAK_ECLOSED. The caller
      * bounds what it queues by `queued`. */
     int (*write)(struct oak_stream *stream, struct oak_bytes bytes);
+    /* As write, of up to OAK_STREAM_PIECES_MAX pieces as if they lay behind each other. NULL in the
+     * place of the function: nothing is won by it here, and whoever has pieces joins them. */
+    int (*write_pieces)(struct oak_stream *stream, const struct oak_bytes *pieces, size_t count);
     size_t (*queued)(struct oak_stream *stream);
     /* Stop and start reading: back-pressure. */
     void (*pause)(struct oak_stream *stream, bool paused);

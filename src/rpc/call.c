@@ -58,6 +58,12 @@ static int send_check(const struct oak_rpc_call *call, size_t size)
 static int out_reserve(struct oak_rpc_call *call, size_t size)
 {
     struct oak_buf *out = &call->out;
+    if (out->capacity - out->size < size && rpc__is_lent(call)) {
+        int error = rpc__lent_part(call);
+        if (error != 0) {
+            return error;
+        }
+    }
     if (call->out_at > 0 && out->capacity - out->size < size && call->out_at >= queued(call)) {
         oak_buf_consume(out, call->out_at);
         call->out_at = 0;
@@ -77,7 +83,8 @@ static void resume(struct oak_rpc_call *call)
     rpc__conn_check(call->conn, nghttp2_session_resume_data(call->conn->session, call->stream_id));
 }
 
-static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
+/* May a message of that size be sent? And then its headers are. */
+static int send_admit(struct oak_rpc_call *call, size_t size)
 {
     int error = send_check(call, size);
     if (error == 0 && call->chain_count > 0) {
@@ -85,22 +92,20 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
         error = passes ? send_check(call, size) : OAK_ECLOSED; /* it may have ended the call */
     }
     rpc__pack(call);
-    if (error == 0) {
-        error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
-    }
-    if (error == 0 && is_server(call) && !call->headers_due) {
-        error = rpc__submit_headers(call);
-    }
-    if (error != 0) {
-        return error;
-    }
-    uint8_t *at = call->out.data + call->out.size;
-    at[0] = 0;
-    oak_put_be32(at + 1, (uint32_t)size);
+    return error;
+}
+
+static int headers_first(struct oak_rpc_call *call)
+{
+    return is_server(call) && !call->headers_due ? rpc__submit_headers(call) : 0;
+}
+
+/* A message of that size is the last of `out` now. */
+static void send_done(struct oak_rpc_call *call, size_t size)
+{
     if (call->compress && size > 0) {
-        rpc__pack_begin(call, call->out.size);
+        rpc__pack_begin(call, call->out.size - RPC_FRAME_HEAD_BYTES - size);
     }
-    call->out.size += RPC_FRAME_HEAD_BYTES + size;
     rpc__call_charge(call, RPC_FRAME_HEAD_BYTES + size);
     call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
     if (call->method != NULL) {
@@ -108,6 +113,25 @@ static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
     }
     resume(call);
     rpc__conn_wake(call->conn);
+}
+
+static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
+{
+    int error = send_admit(call, size);
+    if (error == 0) {
+        error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
+    }
+    if (error == 0) {
+        error = headers_first(call);
+    }
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *at = call->out.data + call->out.size;
+    at[0] = 0;
+    oak_put_be32(at + 1, (uint32_t)size);
+    call->out.size += RPC_FRAME_HEAD_BYTES + size;
+    send_done(call, size);
     *body = at + RPC_FRAME_HEAD_BYTES;
     return 0;
 }
@@ -134,6 +158,30 @@ uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
     }
     uint8_t *body;
     return send_begin(call, size, &body) == 0 ? body : NULL;
+}
+
+int oak_rpc_call_forward(struct oak_rpc_call *from, struct oak_bytes message,
+                         struct oak_rpc_call *to)
+{
+    struct oak_buf *in = rpc__carrier(from) == NULL ? from->delivered : NULL;
+    bool all = in != NULL && message.data == in->data + RPC_FRAME_HEAD_BYTES &&
+               message.size == in->size - RPC_FRAME_HEAD_BYTES;
+    if (!all || rpc__carrier(to) != NULL || to->out.size > 0) {
+        return oak_rpc_call_send(to, message);
+    }
+    int error = send_admit(to, message.size);
+    if (error == 0) {
+        error = headers_first(to);
+    }
+    if (error != 0) {
+        return error;
+    }
+    OAK_ASSERT(to->out.size == 0 && in->data[0] == 0); /* one that came packed lies elsewhere */
+    struct oak_buf empty = to->out;
+    to->out = *in;
+    *in = empty;
+    send_done(to, message.size);
+    return 0;
 }
 
 void oak_rpc_call_half_close(struct oak_rpc_call *call)
@@ -209,8 +257,10 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
     memcpy(to->data + to->size, framehd, RPC_HTTP2_FRAME_HEAD_BYTES);
     to->size += RPC_HTTP2_FRAME_HEAD_BYTES;
     if (length > 0) {
-        memcpy(to->data + to->size, call->out.data + call->out_at, length);
-        to->size += length;
+        if (!rpc__lend(call, length)) {
+            memcpy(to->data + to->size, call->out.data + call->out_at, length);
+            to->size += length;
+        }
         call->out_at += length;
         rpc__call_discharge(call, length);
         call->moved_bytes += length;
@@ -218,6 +268,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
     }
     if (call->out_at == call->out.size) {
         call->out_at = 0;
+        rpc__lent_leave(call);
         oak_buf_clear(&call->out);
         rpc__large_give(conn->pool, &call->out);
     }
@@ -228,7 +279,7 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
         }
     }
     /* Enough is enough: nghttp2 would go on to the end of the window. */
-    return to->size >= conn->gather_end ? NGHTTP2_ERR_PAUSE : 0;
+    return rpc__conn_gathered(conn) >= conn->gather_end ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* -- ending ------------------------------------------------------------------------------------ */

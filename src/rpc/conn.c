@@ -397,11 +397,16 @@ int oak_rpc_conn_feed(struct oak_rpc_conn *conn, struct oak_bytes bytes, uint64_
     return conn->broken;
 }
 
-/* Frames of nghttp2 into `out`. False: it had none. */
-static bool frames_append(struct oak_rpc_conn *conn, struct oak_buf *out, size_t end)
+size_t rpc__conn_gathered(const struct oak_rpc_conn *conn)
 {
-    size_t before = out->size;
-    while (conn->broken == 0 && out->size < end) {
+    return conn->gather->size + (conn->lent != NULL ? conn->lent->bytes : 0);
+}
+
+/* Frames of nghttp2 into `out`. False: it had none. */
+static bool frames_append(struct oak_rpc_conn *conn, struct oak_buf *out)
+{
+    size_t before = rpc__conn_gathered(conn);
+    while (conn->broken == 0 && rpc__conn_gathered(conn) < conn->gather_end) {
         const uint8_t *data;
         ssize_t size = nghttp2_session_mem_send(conn->session, &data);
         if (size < 0) {
@@ -412,16 +417,17 @@ static bool frames_append(struct oak_rpc_conn *conn, struct oak_buf *out, size_t
             rpc__conn_break(conn, OAK_ENOMEM);
         }
     }
-    return out->size > before;
+    return rpc__conn_gathered(conn) > before;
 }
 
-void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out)
+void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out, struct rpc_lent *lent)
 {
     OAK_ASSERT_EQ(conn->depth, 0);
+    OAK_ASSERT(lent == NULL || lent->count == 0);
     conn->depth++;
     conn->gather = out;
-    size_t end = out->size + RPC_TAKE_BYTES;
-    conn->gather_end = end;
+    conn->lent = lent;
+    conn->gather_end = out->size + RPC_TAKE_BYTES;
     bool more = true;
     while (conn->broken == 0 && more) {
         rpc__conn_looks(conn);
@@ -429,20 +435,21 @@ void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out)
             rpc__client_start(conn);
         }
         /* What left may have closed streams: room for waiting calls, and handlers that went on. */
-        more = frames_append(conn, out, end) && out->size < end;
+        more = frames_append(conn, out) && rpc__conn_gathered(conn) < conn->gather_end;
         more = more || !oak_list_empty(&conn->ready);
     }
     if (conn->broken != 0 && !conn->goodbye_queued) {
         goodbye_append(conn, out);
     }
     conn->gather = NULL;
+    conn->lent = NULL;
     conn->depth--;
 }
 
 struct oak_bytes oak_rpc_conn_take(struct oak_rpc_conn *conn)
 {
     oak_buf_clear(&conn->out);
-    rpc__conn_gather(conn, &conn->out);
+    rpc__conn_gather(conn, &conn->out, NULL);
     return oak_buf_bytes(&conn->out);
 }
 

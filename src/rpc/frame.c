@@ -2,12 +2,12 @@
 /* frame.c: from DATA to messages, which start anywhere in it and end anywhere.
  *
  * Happy path   a message that lies whole in one piece of DATA is delivered where it lies; others
- *              are put together in `in`, which grows with what has come and never by what is
- *              merely announced.
+ *              are put together in `in`, behind their prefix: so a large one can be passed on as
+ *              it is. `in` grows with what has come and never by what is merely announced.
  * Can fail     what the peer did wrong ends its call: too large, compressed, cut off, not exactly
  *              one.
  * Invariants   a byte of the stream's window is credited when it is delivered, put into `in` or
- *              dropped: never while it waits in `held`. in.size <= need <= receive_bytes_max.
+ *              dropped: never while it waits in `held`. rpc__in_size <= need <= receive_bytes_max.
  * Format       { u8 compressed, u32 big-endian length, message } repeated (PROTOCOL-HTTP2).
  * Thread       the connection's; may call the handler.
  */
@@ -92,19 +92,23 @@ static void deliver(struct oak_rpc_call *call, struct oak_bytes message, bool pa
     rpc__unpack_end(call, raw);
 }
 
+size_t rpc__in_size(const struct oak_rpc_call *call)
+{
+    return call->in.size > 0 ? call->in.size - RPC_FRAME_HEAD_BYTES : 0;
+}
+
 /* Room for more of a message: four times what has come, but no more than is to come. */
 static int in_reserve(struct oak_rpc_call *call, size_t size)
 {
     struct oak_buf *in = &call->in;
-    if (in->capacity - in->size >= size) {
+    if (in->size > 0 && in->capacity - in->size >= size) {
         return 0;
     }
     if (in->size == 0 && call->need > RPC_SPARE_BUFFER_BYTES_MAX) {
         rpc__large_take(call->conn->pool, in);
     }
-    size_t come = in->size + size;
-    size_t wanted = OAK_MIN((size_t)call->need, 4 * come);
-    return oak_buf_reserve(in, wanted - in->size);
+    size_t wanted = OAK_MIN((size_t)call->need, 4 * (rpc__in_size(call) + size));
+    return oak_buf_reserve(in, RPC_FRAME_HEAD_BYTES + wanted - in->size);
 }
 
 /* Add to the message that is being put together. */
@@ -123,8 +127,13 @@ static bool gather(struct oak_rpc_call *call, struct oak_bytes bytes)
         rpc__call_refuse(call, OAK_RPC_RESOURCE_EXHAUSTED, "grpc: out of memory");
         return false;
     }
-    int error = oak_buf_append(&call->in, bytes.data, bytes.size);
-    OAK_ASSERT_EQ(error, 0); /* there is room */
+    int error = 0; /* there is room */
+    if (call->in.size == 0) {
+        error = oak_buf_append(&call->in, call->prefix, RPC_FRAME_HEAD_BYTES);
+        OAK_ASSERT_EQ(error, 0);
+    }
+    error = oak_buf_append(&call->in, bytes.data, bytes.size);
+    OAK_ASSERT_EQ(error, 0);
     call->conn->partial_bytes += bytes.size;
     rpc__call_charge(call, bytes.size);
     return true;
@@ -135,10 +144,14 @@ static void deliver_gathered(struct oak_rpc_call *call)
     /* The handler may finish the call, which drops `in`: keep it out of reach meanwhile. */
     struct oak_buf in = call->in;
     call->in = (struct oak_buf){0};
-    OAK_ASSERT_LE(in.size, call->conn->partial_bytes);
-    call->conn->partial_bytes -= in.size;
-    rpc__call_discharge(call, in.size);
-    deliver(call, oak_buf_bytes(&in), call->in_packed);
+    OAK_ASSERT_GE(in.size, RPC_FRAME_HEAD_BYTES);
+    size_t size = in.size - RPC_FRAME_HEAD_BYTES;
+    OAK_ASSERT_LE(size, call->conn->partial_bytes);
+    call->conn->partial_bytes -= size;
+    rpc__call_discharge(call, size);
+    call->delivered = &in;
+    deliver(call, oak_bytes(in.data + RPC_FRAME_HEAD_BYTES, size), call->in_packed);
+    call->delivered = NULL;
     OAK_ASSERT_EQ(call->in.capacity, 0);
     oak_buf_clear(&in);
     rpc__large_give(call->conn->pool, &in);
@@ -148,7 +161,7 @@ static void deliver_gathered(struct oak_rpc_call *call)
 /* Take what belongs to the message that is coming; deliver it if that was all. The bytes used. */
 static size_t body_take(struct oak_rpc_call *call, struct oak_bytes bytes, bool last)
 {
-    size_t wanted = call->need - call->in.size;
+    size_t wanted = call->need - rpc__in_size(call);
     size_t count = OAK_MIN(wanted, bytes.size);
     bool whole = count == wanted;
     /* A second message may follow one that should be the only one: deliver at the end. */
@@ -158,6 +171,9 @@ static size_t body_take(struct oak_rpc_call *call, struct oak_bytes bytes, bool 
         prefix_begin(call);
         deliver(call, oak_bytes(bytes.data, count), packed);
         return count;
+    }
+    if (count == 0 && !whole) {
+        return 0; /* the prefix was all: the message may yet come in one piece */
     }
     if (!gather(call, oak_bytes(bytes.data, count))) {
         return count;

@@ -178,9 +178,11 @@ struct oak_rpc_call {
     struct oak_buf tail; /* to send in trailers: pairs */
     struct oak_buf out;  /* framed messages to send */
     size_t out_at;       /* taken of them */
+    uint64_t lent_turn;  /* of the last take that something of `out` was lent to; 0: none */
     size_t pack_at;
-    struct oak_buf in;   /* the message that is coming */
-    struct oak_buf held; /* DATA that came while paused */
+    struct oak_buf in;         /* the message that is coming, behind its prefix */
+    struct oak_buf *delivered; /* within `message`: where that lies in the same way; or NULL */
+    struct oak_buf held;       /* DATA that came while paused */
     enum oak_rpc_code code;
     struct oak_buf status_text; /* decoded */
     struct oak_buf states;      /* of the interceptors, one behind the other */
@@ -231,6 +233,8 @@ void rpc__call_look(struct oak_rpc_call *call);
 void rpc__frame_data(struct oak_rpc_call *call, struct oak_bytes bytes, bool last);
 /* END_STREAM came. */
 void rpc__frame_end(struct oak_rpc_call *call);
+/* What has come of the message that is put together. */
+size_t rpc__in_size(const struct oak_rpc_call *call);
 /* Go on after a pause, if there is something to go on with. */
 void rpc__frame_resume(struct oak_rpc_call *call);
 
@@ -360,6 +364,37 @@ bool rpc__guard_headers(struct oak_rpc_conn *conn, size_t header_bytes);
 /* HEADERS or DATA left: PINGs that answer them (bandwidth probes) are no strikes. */
 void rpc__guard_sent(struct oak_rpc_conn *conn);
 
+/* -- lend.c: what is written from where it lies ------------------------------------------------ */
+
+/* A piece of some call's `out`, that goes before byte `at` of what is gathered. */
+struct rpc_lent_piece {
+    size_t at;
+    struct oak_bytes bytes;
+};
+
+/* Of one take, until it is written: then it is given back. */
+struct rpc_lent {
+    uint64_t turn; /* counts takes, from 1 */
+    size_t bytes;  /* of all pieces */
+    size_t count;
+    size_t buffer_count;
+    struct rpc_lent_piece pieces[RPC_LENT_MAX];
+    struct oak_buf buffers[RPC_LENT_MAX]; /* those that their calls have no use for any more */
+};
+
+/* The next bytes of its `out` go into what is gathered: false, if they have to be copied there. */
+bool rpc__lend(struct oak_rpc_call *call, size_t size);
+/* What was lent stays as it is: `out` is empty from here on. */
+void rpc__lent_leave(struct oak_rpc_call *call);
+/* The same, but what was not taken of `out` stays, in a buffer of its own. OAK_ENOMEM. */
+OAK_MUST_USE int rpc__lent_part(struct oak_rpc_call *call);
+bool rpc__is_lent(const struct oak_rpc_call *call);
+/* All of it was written: a new take may begin. */
+void rpc__lent_return(struct rpc_lent *lent, struct rpc_pool *pool);
+/* What was gathered and what was lent, in their order; `out` has OAK_STREAM_PIECES_MAX. */
+size_t rpc__lent_pieces(const struct rpc_lent *lent, struct oak_bytes gathered,
+                        struct oak_bytes *out);
+
 /* -- connections ------------------------------------------------------------------------------- */
 
 struct oak_rpc_conn {
@@ -379,6 +414,7 @@ struct oak_rpc_conn {
     struct oak_buf out;     /* for oak_rpc_conn_take */
     size_t gather_end;      /* enough, for a take in progress */
     struct oak_buf *gather; /* where a take in progress puts bytes */
+    struct rpc_lent *lent;  /* of that take; NULL: nothing is lent */
     size_t memory_bytes;    /* all that is charged to it */
     struct block *aside;
     struct oak_list idle_link; /* server->idle */
@@ -428,8 +464,10 @@ OAK_MUST_USE int rpc__conn_new(struct oak_rpc_server *server, struct rpc_pool *p
 void rpc__conn_wake(struct oak_rpc_conn *conn);
 /* Look at the calls that asked for it. A look may ask for another one. */
 void rpc__conn_looks(struct oak_rpc_conn *conn);
-/* Append at most about RPC_TAKE_BYTES. */
-void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out);
+/* Append at most about RPC_TAKE_BYTES, what is lent included. `lent` NULL: nothing is. */
+void rpc__conn_gather(struct oak_rpc_conn *conn, struct oak_buf *out, struct rpc_lent *lent);
+/* By the take in progress so far. */
+size_t rpc__conn_gathered(const struct oak_rpc_conn *conn);
 /* The connection can't go on for want of memory or by abuse. */
 void rpc__conn_break(struct oak_rpc_conn *conn, int error);
 /* What a function of nghttp2 answered: want of memory breaks the connection, the rest (a stream
@@ -463,6 +501,7 @@ struct rpc_links {
     struct oak_after after; /* added while `dirty` is not empty */
     struct oak_timer soon;  /* see link_wake */
     struct oak_buf out;     /* gathered, written, forgotten */
+    struct rpc_lent lent;   /* with it */
     struct oak_rpc_traffic *traffic;
     /* The stream is gone; calls are still there, to be moved. Then: they were ended, link is freed.
      */

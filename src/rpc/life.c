@@ -142,6 +142,7 @@ void rpc__call_release(struct oak_rpc_call *call)
     struct rpc_pool *pool = conn->pool;
     oak_rpc_follower_leave(&call->following);
     rpc__call_drop_in(call);
+    rpc__lent_leave(call);
     if (oak_list_linked(&call->ready_link)) {
         oak_list_remove(&call->ready_link);
     }
@@ -220,14 +221,16 @@ void rpc__call_drop_out(struct oak_rpc_call *call)
     call->out_at = 0;
     call->pack_due = false;
     call->over_mark = false;
+    rpc__lent_leave(call);
     oak_buf_clear(&call->out);
 }
 
 void rpc__call_drop_in(struct oak_rpc_call *call)
 {
-    OAK_ASSERT_LE(call->in.size, call->conn->partial_bytes);
-    call->conn->partial_bytes -= call->in.size;
-    rpc__call_discharge(call, call->in.size + call->held.size);
+    size_t in_size = rpc__in_size(call);
+    OAK_ASSERT_LE(in_size, call->conn->partial_bytes);
+    call->conn->partial_bytes -= in_size;
+    rpc__call_discharge(call, in_size + call->held.size);
     rpc__conn_unhold(call->conn, call->held.size);
     oak_buf_clear(&call->in);
     oak_buf_clear(&call->held);

@@ -23,6 +23,11 @@
 #define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
 #define RPC_TAKE_BYTES (256 * OAK_KIB)
+/* A frame of at least so many bytes is written from where its message lies, and not copied behind
+ * the others; of one take at most so many frames. A piece costs the kernel about what copying 2 KiB
+ * costs us. */
+#define RPC_LEND_BYTES (8 * OAK_KIB)
+#define RPC_LENT_MAX   (RPC_TAKE_BYTES / RPC_LEND_BYTES)
 /* Received for paused calls of one connection: past it the peer gets no more of the connection's
  * window until some go on. */
 #define RPC_HELD_BYTES_MAX (16 * OAK_MIB)

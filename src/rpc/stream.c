@@ -74,21 +74,39 @@ static void timer_arm(struct rpc_link *link, uint64_t next_ns)
     }
 }
 
-/* Write what the connection has to say, as long as the stream takes it. */
+/* Write the next of what the connection has to say. False: there is nothing, or the stream is gone.
+ */
+static bool link_write_some(struct rpc_link *link)
+{
+    struct rpc_links *links = link->links;
+    struct rpc_lent *lent = &links->lent;
+    struct oak_buf *out = &links->out;
+    const struct oak_stream_ops *ops = link->stream->ops;
+    oak_buf_clear(out);
+    rpc__conn_gather(link->conn, out, ops->write_pieces != NULL ? lent : NULL);
+    if (out->size == 0) {
+        OAK_ASSERT_EQ(lent->count, 0); /* a piece has its frame's head before it */
+        return false;
+    }
+    links->traffic->sent_bytes += out->size + lent->bytes;
+    int error;
+    if (lent->count == 0) {
+        error = ops->write(link->stream, oak_buf_bytes(out));
+    } else {
+        struct oak_bytes pieces[OAK_STREAM_PIECES_MAX];
+        size_t count = rpc__lent_pieces(lent, oak_buf_bytes(out), pieces);
+        error = ops->write_pieces(link->stream, pieces, count);
+    }
+    rpc__lent_return(lent, link->conn->pool);
+    return error == 0; /* else `closed` is on its way */
+}
+
+/* As long as the stream takes it. */
 static void link_write(struct rpc_link *link)
 {
     struct rpc_links *links = link->links;
     const struct oak_stream_ops *ops = link->stream->ops;
-    while (!link->stalled) {
-        oak_buf_clear(&links->out);
-        rpc__conn_gather(link->conn, &links->out);
-        if (links->out.size == 0) {
-            break;
-        }
-        links->traffic->sent_bytes += links->out.size;
-        if (ops->write(link->stream, oak_buf_bytes(&links->out)) != 0) {
-            break; /* `closed` is on its way */
-        }
+    while (!link->stalled && link_write_some(link)) {
         size_t queued = ops->queued(link->stream);
         if (queued > OAK_OUTBOUND_BYTES_MAX) {
             link->stalled = true;
@@ -156,7 +174,8 @@ static void links_after(struct oak_after *after)
 
 void rpc__links_init(struct rpc_links *links, const struct oak_loop *loop)
 {
-    *links = (struct rpc_links){.loop = loop, .after.run = links_after, .soon.fire = soon_fire};
+    *links = (struct rpc_links){
+        .loop = loop, .after.run = links_after, .soon.fire = soon_fire, .lent.turn = 1};
     oak_list_init(&links->all);
     oak_list_init(&links->dirty);
     oak_list_init(&links->after.link);

@@ -21,6 +21,7 @@ struct fake_stream {
     bool was_full; /* something stayed in the queue: `drained` is owed */
     int error;
     int writes;
+    int joined; /* writes in pieces */
     bool gone;
     const struct oak_identity *identity; /* of the other */
 };
@@ -105,6 +106,19 @@ static int fake_write(struct oak_stream *s, struct oak_bytes bytes)
     return 0;
 }
 
+static int fake_write_pieces(struct oak_stream *s, const struct oak_bytes *pieces, size_t count)
+{
+    struct fake_stream *f = (struct fake_stream *)s;
+    OAK_ASSERT_LE(count, OAK_STREAM_PIECES_MAX);
+    int error = 0;
+    f->joined++;
+    for (size_t i = 0; i < count && error == 0; i++) {
+        error = fake_write(s, pieces[i]);
+        f->writes -= i > 0;
+    }
+    return error;
+}
+
 static size_t fake_queued(struct oak_stream *s)
 {
     struct fake_stream *f = (struct fake_stream *)s;
@@ -132,6 +146,7 @@ static const char *fake_peer_name(struct oak_stream *s)
 
 static const struct oak_stream_ops fake_ops = {.handle = fake_handle,
                                                .write = fake_write,
+                                               .write_pieces = fake_write_pieces,
                                                .queued = fake_queued,
                                                .pause = fake_pause,
                                                .close = fake_close,
