@@ -149,6 +149,25 @@
 #define OAK_HTTP_BODIES_BYTES_MAX (256 * OAK_MIB)
 /* Nesting of JSON. */
 #define OAK_JSON_DEPTH_MAX 100
+/* JSON-RPC: connections of a door, calls under way on one, requests of one batch. Past the calls no
+ * more is read. */
+#define OAK_JSONRPC_CONNECTIONS_MAX 1024
+#define OAK_JSONRPC_CALLS_MAX       1024
+#define OAK_JSONRPC_BATCH_MAX       1024
+/* The text of one request or batch: the largest request as base64, twice. And of one reply: base64
+ * of what a client of gRPC takes by default (4 MiB) many times over. */
+#define OAK_JSONRPC_MESSAGE_BYTES_MAX (4 * OAK_MIB)
+#define OAK_JSONRPC_REPLY_BYTES_MAX   (64 * OAK_MIB)
+/* The text of all calls that are under way on one connection; past it no more is read. */
+#define OAK_JSONRPC_UNDERWAY_BYTES_MAX (16 * OAK_MIB)
+/* What all connections of a door hold of requests that are not whole or wait: 16 of the largest.
+ * And of replies that their peers don't read: 32 connections at OAK_OUTBOUND_BYTES_MAX. */
+#define OAK_JSONRPC_HELD_BYTES_MAX   (64 * OAK_MIB)
+#define OAK_JSONRPC_QUEUED_BYTES_MAX (256 * OAK_MIB)
+/* A call has this long to be answered: requests of the store take seconds at the worst. A
+ * connection on which nothing is under way stays this long: Go's client does not connect again. */
+#define OAK_JSONRPC_CALL_MS (60 * 1000)
+#define OAK_JSONRPC_IDLE_MS (3600 * 1000)
 
 /* -- TLS --------------------------------------------------------------------------------------- */
 /* A peer's time for its handshake: ten round trips of a second. */
@@ -169,6 +188,9 @@ OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX,
                   "the largest entry fits the window");
 OAK_STATIC_ASSERT(2 * OAK_UNCOMMITTED_BYTES_MAX + OAK_LOG_HELD_BYTES_MAX <= OAK_LOG_BYTES_MAX,
                   "what may be uncommitted, of two leaders, always has room");
+OAK_STATIC_ASSERT((OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES) / 3 * 4 <=
+                      OAK_JSONRPC_MESSAGE_BYTES_MAX,
+                  "the largest request fits a message");
 OAK_STATIC_ASSERT(2 * OAK_WAL_RECORD_BYTES_MAX <= OAK_WAL_SEGMENT_BYTES, "records fit a segment");
 
 #endif
