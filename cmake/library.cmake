@@ -118,7 +118,7 @@ oak_library(raft DESCRIPTION "Raft consensus core that does no I/O"
 # public function within the library is not to go through a table that others could change.
 set(objects)
 set(headers common.h errors.def)
-foreach(room base pb schema zip rpc channel stub services os tls runtime)
+foreach(room base pb json schema zip rpc channel stub services jsonrpc os tls runtime)
   set_target_properties(oak_${room} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_compile_options(oak_${room} PRIVATE -fno-semantic-interposition)
   list(APPEND objects $<TARGET_OBJECTS:oak_${room}>)

@@ -62,6 +62,7 @@ int main(void)
 RPC_PROGRAM = r"""
 #include <oakum/channel.h>
 #include <oakum/common.h>
+#include <oakum/jsonrpc.h>
 #include <oakum/raft.h>
 #include <oakum/rpc.h>
 #include <oakum/runtime.h>
@@ -80,6 +81,7 @@ int main(void)
     struct oak_runtime *rt = NULL;
     struct oak_rpc_server *server = NULL;
     struct oak_health *health = NULL;
+    struct oak_jsonrpc_server *door = NULL;
     struct oak_channel *channel = NULL;
     struct oak_tls *tls = NULL;
     struct oak_tls_options options = {};
@@ -88,6 +90,7 @@ int main(void)
     if (oak_runtime_new(&rt) != OAK_OK ||
         oak_rpc_server_new(oak_runtime_loop(rt), NULL, &server) != OAK_OK ||
         oak_health_add(server, &health) != OAK_OK ||
+        oak_jsonrpc_server_new(oak_runtime_loop(rt), server, NULL, &door) != OAK_OK ||
         oak_channel_new(oak_runtime_loop(rt), "dns:///localhost:1", NULL, &channel, &e) != OAK_OK ||
         oak_runtime_post(rt, stop, rt) != OAK_OK) {
         return 1;
@@ -97,6 +100,7 @@ int main(void)
            oak_rpc_code_name((enum oak_rpc_code)oak_error_grpc(OAK_ETLS)));
     oak_channel_free(channel);
     oak_runtime_close(rt);
+    oak_jsonrpc_server_free(door);
     oak_rpc_server_free(server);
     oak_health_free(health);
     oak_runtime_free(rt);

@@ -22,6 +22,7 @@
 #ifndef OAKUM_RUNTIME_H
 #define OAKUM_RUNTIME_H
 
+#include "oakum/jsonrpc.h"
 #include "oakum/rpc.h"
 #include "oakum/tls.h"
 
@@ -83,6 +84,13 @@ OAK_API OAK_MUST_USE int oak_runtime_listen(struct oak_runtime *rt, struct oak_r
                                             const char *address, struct oak_tls *tls,
                                             struct oak_runtime_listener **out,
                                             struct oak_errbuf *e);
+/* The same for a door of JSON-RPC, which is freed behind the runtime's close, before the server
+ * whose methods it has. */
+OAK_API OAK_MUST_USE int oak_runtime_listen_jsonrpc(struct oak_runtime *rt,
+                                                    struct oak_jsonrpc_server *server,
+                                                    const char *address, struct oak_tls *tls,
+                                                    struct oak_runtime_listener **out,
+                                                    struct oak_errbuf *e);
 /* "127.0.0.1:40123": as bound. Valid until closed. */
 OAK_API const char *oak_runtime_listener_name(struct oak_runtime_listener *listener);
 /* Accept no more; connections stay. Never needed: the runtime closes them. */
