@@ -80,6 +80,8 @@ struct sim_disk_image;
 struct sim_disk_image *sim_disk_image_take(const struct sim_disk *d);
 void sim_disk_image_put(struct sim_disk *d, const struct sim_disk_image *image);
 void sim_disk_image_free(struct sim_disk_image *image);
+/* It is replaced by an empty one. */
+void sim_disk_wipe(struct sim_disk *d);
 /* Is there a file whose path ends so? */
 bool sim_disk_image_has(const struct sim_disk_image *image, const char *end);
 

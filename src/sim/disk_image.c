@@ -38,6 +38,11 @@ void sim_disk_image_put(struct sim_disk *d, const struct sim_disk_image *image)
     }
 }
 
+void sim_disk_wipe(struct sim_disk *d)
+{
+    disk__clear(d);
+}
+
 void sim_disk_image_free(struct sim_disk_image *image)
 {
     for (size_t i = 0; image != NULL && i < image->count; i++) {

@@ -84,6 +84,7 @@ struct node {
     unsigned rotten;
     bool misdirected; /* by a sector of another file */
     bool dead;        /* it has refused */
+    bool strange;     /* it lost its disk, and its new id is not in the group yet */
     int open;         /* replicas that are not closed yet */
     struct oak_log log;
 };
@@ -199,6 +200,7 @@ struct plan {
 struct rollback {
     struct sim_disk_image *image; /* NULL: none is kept */
     struct node *node;
+    uint64_t member; /* its id then */
     uint32_t id;
     uint64_t taken_ns;
     unsigned tries;
@@ -370,7 +372,7 @@ sim_fault_fn sim__fault_partition, sim__fault_reset, sim__fault_clog, sim__fault
 sim_fault_fn sim__fault_weather;
 sim_fault_fn sim__fault_slow_disk, sim__fault_stall, sim__fault_full_disk, sim__fault_sync_fails;
 sim_fault_fn sim__fault_write_fails, sim__fault_rot, sim__fault_misdirect;
-sim_fault_fn sim__fault_burst, sim__fault_abandon, sim__fault_rollback;
+sim_fault_fn sim__fault_burst, sim__fault_abandon, sim__fault_rollback, sim__fault_loss;
 
 /* fault_node.c */
 /* A leader has been elected: in a run with churn it won't live long. */
@@ -419,6 +421,8 @@ void sim__clocks_start(struct sim *s);
 /* members.c */
 void sim__members_plan(struct sim *s);
 void sim__members_start(struct sim *s);
+/* A node has another id: the group takes it in, and lets the old one go. */
+void sim__members_replace(struct sim *s);
 /* Who the node thinks is in the group when it is born. */
 void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out);
 /* Everybody who lives votes, and knows it. All nodes that are not dead are up. */
@@ -456,7 +460,18 @@ void sim__clients_lost(struct sim *s, int node);
 /* Puts to a key that no client looks at, at one node, at once. What comes of them is all one. */
 void sim__burst(struct member *m, size_t count, size_t value_bytes);
 
+/* Of the node that has, or had, this id; -1: nobody's. A node's first id is its place from 1; with
+ * each disk that it loses for good comes another. */
+static inline int sim__place_of(uint64_t id)
+{
+    return id == 0 ? -1 : (int)((id - 1) % SIM_NODES_MAX);
+}
+
 /* lapse.c */
+/* What this member has promised binds nobody any more. */
+void sim__promises_void(struct member *m);
+/* The group can do without the node, and no change is under way that could not. */
+bool sim__is_spared(struct sim *s, const struct node *n, int group);
 void sim__lapse_fini(struct sim *s);
 /* Has it forgotten something in any group, and not been made whole yet? */
 bool sim__lapse_is(const struct node *n);

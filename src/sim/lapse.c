@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lapse.c: a node that forgets: its disk is put back to what it was a while ago.
+/* lapse.c: nodes that forget.
+ *
+ * One's disk is gone for good: it comes back empty, under a new id, and the group takes that in for
+ * the old one (members.c).
+ *
+ * One's disk is put back to what it was a while ago.
  *
  * One node at a time, and only when so many others remember more of it, on their disks, that a
  * majority without any of them is none (docs/internals/repair.md has the rule). Where the group
@@ -74,6 +79,7 @@ static bool image_take(struct node *n)
         }
         /* No more than this is in the image, whatever of it was certain. */
         back->at[g] = oak_replica_past(m->replica);
+        back->member = n->id;
         back->at[g].term = status.raft.term;
         back->at[g].vote = status.raft.vote;
         back->at[g].index = status.raft.last;
@@ -115,11 +121,10 @@ static bool is_remembered(struct sim *s, int group)
     return remember >= (s->plan.has[OAK_SIM_CHANGE] ? count - 1 : count - majority + 1);
 }
 
-/* The group can do without it, and no change is under way that could not. */
-static bool is_spared(struct sim *s, int group)
+bool sim__is_spared(struct sim *s, const struct node *n, int group)
 {
     const struct node *leader = NULL;
-    uint64_t id = s->rollback.node->id, term = 0;
+    uint64_t id = n->id, term = 0;
     struct oak_replica_status status;
     for (int i = 0; i < s->world.node_count; i++) {
         if (s->nodes[i].up) {
@@ -140,11 +145,21 @@ static bool is_spared(struct sim *s, int group)
            (c->voter_count >= 3 || !votes(c, id));
 }
 
+/* Everybody else is well. */
+static bool is_calm(const struct sim *s)
+{
+    bool calm = !s->members.busy && !sim__lapse_any(s);
+    for (int i = 0; i < s->world.node_count; i++) {
+        calm = calm && !s->nodes[i].strange;
+    }
+    return calm;
+}
+
 static bool may_be_put_back(struct sim *s)
 {
-    bool may = !s->members.busy && !sim__lapse_any(s);
+    bool may = is_calm(s);
     for (int g = 0; may && g < s->plan.groups; g++) {
-        may = is_remembered(s, g) && is_spared(s, g);
+        may = is_remembered(s, g) && sim__is_spared(s, s->rollback.node, g);
     }
     return may;
 }
@@ -157,7 +172,7 @@ static void back_event(struct world *w, struct event *e)
         return;
     }
     struct node *n = back->node;
-    if (s->settling || back->tries == TRIES) {
+    if (s->settling || back->tries == TRIES || back->member != n->id) {
         image_drop(s);
         return;
     }
@@ -190,6 +205,26 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
     world_at(w, w->now_ns + wait_ms * SIM_MS, -1, back_event, s, oak_bytes(NULL, 0), 0);
 }
 
+/* -- gone for good ----------------------------------------------------------------------------- */
+
+/* The old id is dead, and never speaks again. */
+void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
+{
+    struct node *n = sim__node_any(s, p);
+    if (n == NULL || !is_calm(s) || !sim__is_spared(s, n, 0)) {
+        return;
+    }
+    sim__fault_tell(s, f->kind, f->id, "n%d loses its disk, and comes back as member %llu",
+                    n->index + 1, (unsigned long long)(n->id + SIM_NODES_MAX));
+    sim__node_crash(n);
+    sim_disk_wipe(s->world.machines[n->index].disk);
+    n->id += SIM_NODES_MAX;
+    n->strange = true;
+    sim__promises_void(&n->members[0]);
+    n->members[0].died_term = 0;
+    sim__members_replace(s);
+}
+
 void sim__lapse_fini(struct sim *s)
 {
     image_drop(s);
@@ -197,8 +232,7 @@ void sim__lapse_fini(struct sim *s)
 
 /* -- who watches ------------------------------------------------------------------------------- */
 
-/* Nothing that it promised before binds anybody any more. */
-static void promises_void(struct member *m)
+void sim__promises_void(struct member *m)
 {
     struct group *g = m->group;
     m->promised = 0;
@@ -219,7 +253,7 @@ void sim__lapse_look(struct member *m, const struct oak_replica_status *status)
         m->lapse = LAPSE_MUTE;
     } else if (m->lapse == LAPSE_MUTE) {
         m->lapse = LAPSE_EXCUSED;
-        promises_void(m);
+        sim__promises_void(m);
     } else if (m->lapse == LAPSE_EXCUSED && status->past == OAK_PEER_SOUND) {
         m->lapse = LAPSE_NONE;
     }

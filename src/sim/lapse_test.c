@@ -263,6 +263,54 @@ static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_as
     scene_end(sc);
 }
 
+static bool everybody_votes_again(struct scene *sc, uint64_t id)
+{
+    const struct sim *s = sc->s;
+    for (int i = 0; i < SCENE_NODES; i++) {
+        if (s->nodes[i].strange || !s->nodes[i].up) {
+            return false;
+        }
+    }
+    /* The old id is in nobody's configuration any more. */
+    const struct oak_raft_config *c = oak_replica_config(sim__first(sc->s, 0)->replica);
+    for (uint32_t i = 0; i < c->voter_count; i++) {
+        if (c->voters[i] == id) {
+            return false;
+        }
+    }
+    return scene_equal(sc);
+}
+
+static void a_node_that_lost_its_disk_comes_back_as_another_member(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(11);
+    /* Each of them in its turn, the leader too; and once more, under its third id. */
+    for (int round = 0; round < 2 * SCENE_NODES; round++) {
+        struct node *n = &sc->s->nodes[round % SCENE_NODES];
+        uint64_t id = n->id;
+        const struct fault f = {.id = (uint32_t)round + 1, .kind = OAK_SIM_LOSS};
+        struct oak_prng p;
+        oak_prng_init(&p, (uint64_t)round);
+        while (n->id == id) { /* it draws the node */
+            uint64_t ids[SCENE_NODES];
+            for (int i = 0; i < SCENE_NODES; i++) {
+                ids[i] = sc->s->nodes[i].id;
+            }
+            sim__fault_loss(sc->s, &f, &p);
+            for (int i = 0; i < SCENE_NODES; i++) {
+                uint64_t old = ids[i];
+                if (old != sc->s->nodes[i].id) {
+                    SCENE_UNTIL(sc, 60000, everybody_votes_again(sc, old));
+                    assert_int_equal(sc->s->nodes[i].id, old + SIM_NODES_MAX);
+                }
+            }
+        }
+        scene_puts(sc, scene_leader(sc), 3);
+    }
+    scene_end(sc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started),
         cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
         cmocka_unit_test(who_forgot_takes_no_snapshot_before_it_knows),
+        cmocka_unit_test(a_node_that_lost_its_disk_comes_back_as_another_member),
         cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
         cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),

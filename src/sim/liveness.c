@@ -48,7 +48,7 @@ static bool answered(const struct sim *s)
 
 static bool is_sound(const struct node *n)
 {
-    return !n->dead && !n->rotten && !sim__lapse_is(n);
+    return !n->dead && !n->rotten && !n->strange && !sim__lapse_is(n);
 }
 
 /* All that live, less some that are not needed for a majority. A node whose disk is damaged, or an
@@ -126,7 +126,7 @@ static bool core_led(struct sim *s, int group)
         }
         leader = status.raft.leader;
     }
-    return leader != 0 && in_core(s, (int)leader - 1);
+    return leader != 0 && in_core(s, sim__place_of(leader));
 }
 
 /* What a new leader may have to wait, by the clock of the world: for the longest lease that may be

@@ -36,7 +36,8 @@ void sim__members_plan(struct sim *s)
 void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out)
 {
     int born = s->members.born != 0 ? s->members.born : s->world.node_count;
-    for (int i = 0; i < born && node < born; i++) {
+    bool first = s->nodes[node].id == (uint64_t)node + 1;
+    for (int i = 0; i < born && node < born && first; i++) {
         out->voters[out->voter_count++] = (uint64_t)i + 1;
     }
 }
@@ -49,6 +50,17 @@ static bool ids_have(const uint64_t *ids, uint32_t count, uint64_t id)
         }
     }
     return false;
+}
+
+static void ids_sort(uint64_t *ids, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        for (uint32_t k = i; k > 0 && ids[k - 1] > ids[k]; k--) {
+            uint64_t id = ids[k];
+            ids[k] = ids[k - 1];
+            ids[k - 1] = id;
+        }
+    }
 }
 
 static struct node *leader(struct sim *s)
@@ -106,7 +118,7 @@ static void change_cut(struct sim *s, const struct node *n, const struct oak_raf
     struct world *w = &s->world;
     uint64_t side = 1ull << n->index;
     for (int i = 0; i < w->node_count; i++) {
-        uint64_t id = (uint64_t)i + 1;
+        uint64_t id = s->nodes[i].id;
         bool comes = ids_have(target->voters, target->voter_count, id) &&
                      !ids_have(now->voters, now->voter_count, id);
         side |= comes ? 1ull << i : 0;
@@ -130,7 +142,7 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
     const struct oak_raft_config *now = oak_replica_config(n->members[0].replica);
     struct oak_raft_config target = {.lease_ms = now->lease_ms, .drift_ppm = now->drift_ppm};
     for (int i = 0; i < s->world.node_count; i++) {
-        uint64_t member = (uint64_t)i + 1;
+        uint64_t member = s->nodes[i].id;
         bool voter = ids_have(now->voters, now->voter_count, member);
         bool learner = ids_have(now->learners, now->learner_count, member);
         uint64_t part = voter ? 2 : learner ? 1 : 0;
@@ -145,6 +157,8 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
             target.learners[target.learner_count++] = member;
         }
     }
+    ids_sort(target.voters, target.voter_count);
+    ids_sort(target.learners, target.learner_count);
     if (m->busy || target.voter_count == 0 || (restless != 0 && sim__lapse_any(s))) {
         return; /* a change may need the vote of one that must lose it */
     }
@@ -198,12 +212,41 @@ static void transfer_event(struct world *w, struct event *e)
     }
     if (n != NULL && sim__reaction(s, OAK_SIM_HANDOVER, 1, 1, &p, &id)) {
         uint64_t to = oak_prng_below(&p, (uint64_t)w->node_count + 1);
+        to = to == 0 ? 0 : s->nodes[to - 1].id;
         if (oak_replica_transfer(n->members[0].replica, to) == 0) {
             sim__fault_tell(s, OAK_SIM_HANDOVER, id, "n%d hands over to %s%llu", n->index + 1,
                             to == 0 ? "whom it likes: " : "n", (unsigned long long)to);
         }
     }
     later(s, some(s, s->members.transfer_ms), transfer_event);
+}
+
+/* Until everybody votes: all others did before, or the fault would not have come. */
+static void replace_event(struct world *w, struct event *e)
+{
+    struct sim *s = e->arg;
+    struct node *n = leader(s);
+    struct oak_prng p = {{0}};
+    bool strange = false;
+    (void)w;
+    for (int i = 0; i < s->world.node_count && n != NULL; i++) {
+        struct node *other = &s->nodes[i];
+        const struct oak_raft_config *c = oak_replica_config(n->members[0].replica);
+        bool votes = ids_have(c->voters, c->voter_count, other->id);
+        other->strange = other->strange && !(votes && c->voter_outgoing_count == 0);
+        strange = strange || other->strange;
+    }
+    if (n == NULL || strange) {
+        if (n != NULL && !s->members.busy) {
+            change(s, n, 0, 0, &p);
+        }
+        later(s, SETTLE_STEP_MS, replace_event);
+    }
+}
+
+void sim__members_replace(struct sim *s)
+{
+    later(s, SETTLE_STEP_MS, replace_event);
 }
 
 void sim__members_start(struct sim *s)
@@ -224,8 +267,7 @@ bool sim__members_whole(struct sim *s)
         }
         const struct oak_raft_config *c = oak_replica_config(sim__first(s, i)->replica);
         for (int other = 0; other < s->world.node_count; other++) {
-            if (!s->nodes[other].dead &&
-                !ids_have(c->voters, c->voter_count, (uint64_t)other + 1)) {
+            if (!s->nodes[other].dead && !ids_have(c->voters, c->voter_count, s->nodes[other].id)) {
                 return false;
             }
         }

@@ -156,6 +156,7 @@ static void fault_event(struct world *w, struct event *e)
         [OAK_SIM_ROT] = sim__fault_rot,
         [OAK_SIM_MISDIRECT] = sim__fault_misdirect,
         [OAK_SIM_ROLLBACK] = sim__fault_rollback,
+        [OAK_SIM_LOSS] = sim__fault_loss,
         [OAK_SIM_BURST] = sim__fault_burst,
         [OAK_SIM_ABANDON] = sim__fault_abandon,
     };

@@ -35,10 +35,10 @@ static void frame_send(void *user, uint64_t to, bool bulk, struct oak_bytes fram
     struct member *m = user;
     struct node *n = m->node;
     (void)bulk;
-    OAK_ASSERT(to >= 1 && to <= (uint64_t)n->sim->world.node_count);
+    OAK_ASSERT(to >= 1 && sim__place_of(to) < n->sim->world.node_count);
     if (!sim_disk_died(disk_of(n))) {
         sim__promise_watch(m, frame);
-        sim__transfer_send(m, (int)to - 1, frame);
+        sim__transfer_send(m, sim__place_of(to), frame);
     }
 }
 

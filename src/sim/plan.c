@@ -4,7 +4,8 @@
  * the time.
  *
  * Nothing here asks for more than the protocol promises to survive: disks lose only what was not
- * synced, damage hits a minority's disks, and no node forgets what it acknowledged.
+ * synced, damage hits a minority's disks, and no node forgets what it acknowledged, unless others
+ * remember it, or it is another member from then on.
  */
 #include "sim/internal.h"
 
@@ -27,6 +28,10 @@ static uint64_t maybe(struct oak_prng *p, unsigned percent, uint64_t low, uint64
     return oak_prng_chance(p, percent, 100) ? value : 0;
 }
 
+/* So many kinds of faults.def are drawn together. A draw for one more would change all that is
+ * drawn after it, in every run. */
+#define KINDS_TOGETHER (OAK_SIM_HANDOVER + 1)
+
 /* Some runs break in many ways, most in few; and the more kinds there are, the rarer is each: a run
  * in which everything breaks all the time gets nowhere. */
 static void kinds_draw(struct plan *plan, struct oak_prng *p)
@@ -34,14 +39,14 @@ static void kinds_draw(struct plan *plan, struct oak_prng *p)
     static const unsigned breadths[] = {20, 40, 40, 60, 100};
     unsigned timed = 0;
     unsigned breadth = breadths[oak_prng_below(p, OAK_COUNT_OF(breadths))];
-    for (int i = 0; i < OAK_SIM_FAULTS; i++) {
+    for (int i = 0; i < KINDS_TOGETHER; i++) {
         const struct kind *k = &kinds[i];
         uint64_t mean = oak_prng_between(p, k->low_ms, k->high_ms);
         plan->has[i] = oak_prng_chance(p, (uint64_t)k->percent * breadth, 10000);
         plan->mean_ms[i] = plan->has[i] ? mean : 0;
         timed += plan->mean_ms[i] != 0 ? 1 : 0;
     }
-    for (int i = 0; i < OAK_SIM_FAULTS; i++) {
+    for (int i = 0; i < KINDS_TOGETHER; i++) {
         plan->mean_ms[i] = plan->mean_ms[i] * OAK_MAX(timed, 4u) / 4;
     }
 }
@@ -136,6 +141,22 @@ static void rollback_draw(struct sim *s)
     }
 }
 
+/* A few runs only: in most others it would break what they are about. Which nodes are a minority,
+ * or a connected majority, changes with the group. */
+static void loss_draw(struct sim *s)
+{
+    struct oak_prng p;
+    struct plan *plan = &s->plan;
+    oak_prng_init(&p, s->options->seed ^ 0x6c6f7373ull);
+    bool may = plan->nodes >= 3 && plan->groups == 1 && plan->ambush == AMBUSH_NONE;
+    if (may && oak_prng_chance(&p, 1, 12)) {
+        plan->has[OAK_SIM_LOSS] = true;
+        plan->mean_ms[OAK_SIM_LOSS] = oak_prng_between(&p, 4000, 20000);
+        plan->victims = 0;
+        plan->core = false;
+    }
+}
+
 void sim__plan_draw(struct sim *s)
 {
     struct oak_prng p;
@@ -175,6 +196,7 @@ void sim__plan_draw(struct sim *s)
     limits_draw(s);
     plan->victims = minority_draw(plan->nodes, &p);
     rollback_draw(s);
+    loss_draw(s);
 }
 
 /* -- the schedule ------------------------------------------------------------------------------ */

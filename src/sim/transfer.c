@@ -122,7 +122,7 @@ static void trouble_event(struct world *w, struct event *e)
     }
     oak_replica_status(t.member->replica, &status);
     if (status.receiving) {
-        trouble_make(t.member, (int)status.raft.leader - 1, t.id, &t.dice);
+        trouble_make(t.member, sim__place_of(status.raft.leader), t.id, &t.dice);
     }
 }
 
