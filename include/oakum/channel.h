@@ -26,6 +26,9 @@
  * soon as anything of an answer has come, or when more was sent than is kept for repeating it. A
  * method with a hedging policy is not waited for: another attempt starts beside the first.
  *
+ * A call of a kind that has one response (request.kind) and ends with OK without one, or gets a
+ * second, has failed with INTERNAL.
+ *
  * The call that a handler sees is one, whatever becomes of its attempts, and is used by the
  * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt.
  *
@@ -74,8 +77,9 @@ struct oak_channel_options {
     bool keepalive_always;         /* also while no call is open */
     uint64_t idle_ns;              /* without a call for so long: IDLE again; 0: 30 minutes */
     uint32_t connections_max;      /* to one address, when streams run out; 0: 1 */
-    uint32_t attempts_max;         /* of one call, at most 5; 0: 3; 1: nothing is made again */
-    size_t replay_bytes_max;       /* kept of what a call has sent, to send it again; 0: 1 MiB */
+    /* Of one call, at most 5; 0: 3. 1: only what the server has surely not begun is made again. */
+    uint32_t attempts_max;
+    size_t replay_bytes_max; /* kept of what a call has sent, to send it again; 0: 1 MiB */
     /* Sent by calls that wait for a connection or a stream, all together: past it, they can't send
      * (OAK_ELIMIT). 0: 64 MiB */
     size_t waiting_bytes_max;

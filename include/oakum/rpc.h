@@ -322,7 +322,8 @@ struct oak_rpc_method {
     const char *name;    /* "Put"; static */
     enum oak_rpc_kind kind;
     /* A call has begun: install a handler. A unary call whose peer sends two messages or none is
-     * refused inside (INTERNAL, as gRPC does), not here. */
+     * refused inside, not here: INTERNAL, as grpc-go has it. (The table of "statuscodes" names
+     * UNIMPLEMENTED, by which a client would take the method for missing.) */
     void (*start)(void *user, struct oak_rpc_call *call);
     void *user;
     /* What is known of its messages (stub.h), for reflection and the like; may be NULL. */

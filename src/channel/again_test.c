@@ -182,11 +182,16 @@ static void one_attempt_is_one_attempt(void **state)
     run(&w);
     refuse(&w, 0, 1, "14");
     ended(&r, OAK_RPC_UNAVAILABLE);
-    ask(&w, &r); /* nor unseen: nothing is kept for it */
+    ask(&w, &r); /* what the server did not look at was none */
     run(&w);
     script_reset(&peer_of(&w, 0)->s, 3, NGHTTP2_REFUSED_STREAM);
     say(&w, 0);
-    ended(&r, OAK_RPC_UNAVAILABLE);
+    script_reset(&peer_of(&w, 0)->s, 5, NGHTTP2_REFUSED_STREAM);
+    say(&w, 0);
+    ended(&r, OAK_RPC_UNAVAILABLE); /* and that once */
+    assert_int_equal(stats(&w).transparent, 1);
+    assert_int_equal(stats(&w).retries, 0);
+    assert_int_equal(stats(&w).attempts, 3);
     world_close(&w);
 }
 

@@ -66,12 +66,17 @@ void channel__attempt_feed(struct channel_attempt *a)
 
 /* -- progress ---------------------------------------------------------------------------------- */
 
+/* Does its method have exactly one response? */
+static bool one_response(const struct channel_call *call)
+{
+    enum oak_rpc_kind kind = call->request.kind;
+    return kind == OAK_RPC_UNARY || kind == OAK_RPC_CLIENT_STREAM;
+}
+
 /* Does it owe an answer, having all that it needs for one? */
 static bool answer_owed(const struct channel_attempt *a)
 {
-    enum oak_rpc_kind kind = a->call->request.kind;
-    return a->half_closed && !a->call->paused &&
-           (kind == OAK_RPC_UNARY || kind == OAK_RPC_CLIENT_STREAM);
+    return a->half_closed && !a->call->paused && one_response(a->call);
 }
 
 uint64_t channel__attempt_due(const struct channel_attempt *a)
@@ -161,6 +166,12 @@ static void attempt_message(void *user, struct oak_rpc_call *rpc, struct oak_byt
         channel__call_fail(call, OAK_RPC_RESOURCE_EXHAUSTED, text);
         return;
     }
+    if (call->responded && one_response(call)) {
+        channel__call_fail(call, OAK_RPC_INTERNAL,
+                           "grpc: more than one response to a call that has only one");
+        return;
+    }
+    call->responded = true;
     call->handler->message(call->user, oak_rpc_call_of(&call->base), message);
 }
 
@@ -185,14 +196,18 @@ static void attempt_writable(void *user, struct oak_rpc_call *rpc)
     }
 }
 
-/* What an end that we brought about means. */
-static void own_end(const struct channel_attempt *a, struct oak_rpc_status *status)
+/* What an end means that we brought about, or that can't be what it says. */
+static void end_correct(const struct channel_attempt *a, struct oak_rpc_status *status)
 {
     static const char stalled[] = "nothing has moved for too long";
     static const char starved[] = "out of memory";
+    static const char nothing[] = "grpc: OK without a response";
     if (a->stalled) {
         *status =
             (struct oak_rpc_status){.code = OAK_RPC_UNAVAILABLE, .message = oak_bytes_str(stalled)};
+    } else if (status->code == OAK_RPC_OK && !a->call->responded && one_response(a->call)) {
+        *status =
+            (struct oak_rpc_status){.code = OAK_RPC_INTERNAL, .message = oak_bytes_str(nothing)};
     } else if (a->starved) {
         *status = (struct oak_rpc_status){.code = OAK_RPC_RESOURCE_EXHAUSTED,
                                           .message = oak_bytes_str(starved)};
@@ -204,8 +219,9 @@ static void attempt_closed(void *user, struct oak_rpc_call *rpc, const struct oa
     struct channel_attempt *a = user;
     struct channel_call *call = a->call;
     struct oak_rpc_status status = *given;
-    own_end(a, &status);
+    end_correct(a, &status);
     bool dropped = a->dropped;
+    bool done = given->code == OAK_RPC_OK; /* then the server has done it, whatever is missing */
     channel__line_release(a->line);
     call->live--;
     *a = (struct channel_attempt){.call = call};
@@ -213,7 +229,7 @@ static void attempt_closed(void *user, struct oak_rpc_call *rpc, const struct oa
         channel__call_release(call);
     } else if (call->cancelled) {
         channel__call_fail(call, OAK_RPC_CANCELLED, "call canceled");
-    } else if (!dropped && call->winner == a) {
+    } else if (!dropped && (call->winner == a || done)) {
         channel__answered(call, &status);
         channel__call_end(call, &status, rpc);
     } else if (!dropped) {

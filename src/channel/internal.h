@@ -138,6 +138,7 @@ struct channel_call {
     bool committed;    /* there will be no further attempt beside the one that is, or comes next */
     bool begun;        /* an attempt was given to a connection */
     bool hedge_over;   /* no further attempt beside the others */
+    bool responded;    /* its user was given a message */
     bool refused_once; /* made again unseen because the server refused to look at it */
     bool ended;        /* `closed` was told */
 };

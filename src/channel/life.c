@@ -337,7 +337,6 @@ static void policies_set(struct channel_call *call)
     call->hedge = hedged ? &rule->hedge : NULL;
     call->retry = retried ? &rule->retry : &channel->retry;
     call->backoff_ns = call->retry->backoff_first_ns;
-    call->committed = channel->options.attempts_max == 1; /* nothing need be kept */
     call->compress = r->encoding != OAK_RPC_IDENTITY;
     bool told = rule != NULL && rule->wait_set && rule->wait && !r->fail_fast;
     call->wait_for_ready = r->wait_for_ready || told;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* negative_test.c: servers that behave badly, or strangely: the cases of gRPC's
- * negative-http2-interop-test-descriptions.md, and padding. */
+ * negative-http2-interop-test-descriptions.md, padding, and numbers of responses. */
 #include "channel/test_world.h"
 
 #define OPTIONS (struct oak_channel_options)
@@ -231,6 +231,43 @@ static void an_answer_that_is_not_grpc_has_the_code_of_its_status(void **state)
     world_close(&w);
 }
 
+static void of_a_call_with_one_response_there_is_one(void **state)
+{
+    (void)state;
+    static const char retry_internal[] =
+        "{\"methodConfig\":[{\"name\":[{}],\"retryPolicy\":{\"maxAttempts\":4,"
+        "\"initialBackoff\":\"1s\",\"maxBackoff\":\"3s\",\"backoffMultiplier\":2,"
+        "\"retryableStatusCodes\":[\"INTERNAL\"]}}]}";
+    struct world w;
+    struct recorder r;
+    world_open(&w, "a:1", OPTIONS{.service_config = retry_internal});
+    uint32_t id = 1;
+    for (int kind = OAK_RPC_UNARY; kind <= OAK_RPC_BIDI; kind++) {
+        bool one = kind == OAK_RPC_UNARY || kind == OAK_RPC_CLIENT_STREAM;
+        for (int count = 0; count <= 2; count++, id += 2) {
+            ask_with(&w, REQUEST{.kind = (enum oak_rpc_kind)kind}, &r);
+            run(&w);
+            struct script *s = &peer_of(&w, 0)->s;
+            script_head(s, id);
+            for (int i = 0; i < count; i++) {
+                script_message(s, id, "hi");
+            }
+            script_tail(s, id, "0");
+            say(&w, 0);
+            assert_int_equal(r.messages, one ? OAK_MIN(count, 1) : count);
+            ended(&r, one && count != 1 ? OAK_RPC_INTERNAL : OAK_RPC_OK);
+        }
+    }
+    ask(&w, &r);
+    run(&w);
+    script_refuse(&peer_of(&w, 0)->s, id, "0", NULL, NULL);
+    say(&w, 0); /* a status alone: it was done, and is not done again */
+    ended(&r, OAK_RPC_INTERNAL);
+    assert_string_equal(r.text, "grpc: OK without a response");
+    assert_int_equal(stats(&w).retries, 0);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_server_that_is_silent_is_pinged_and_given_up),
         cmocka_unit_test(padding_of_data_is_no_data),
         cmocka_unit_test(a_server_that_speaks_something_else_is_no_server),
+        cmocka_unit_test(of_a_call_with_one_response_there_is_one),
         cmocka_unit_test(an_answer_that_is_not_grpc_has_the_code_of_its_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
