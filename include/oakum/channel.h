@@ -8,6 +8,8 @@
  *     ipv4:1.2.3.4:80,5.6.7.8:90                   a list; ipv6:[::1]:80,[::2]:80 the same
  *     static:a:1,b:2                               a list of names, each connected to as it is
  *     unix:path, unix:///path, unix-abstract:name  a socket file, or a name without a file
+ *     passthrough:///host:port                     one address of whatever form: the network's
+ *                                                  connect gets it as it is
  *
  * A channel has no connection until its first call (or oak_channel_connect). From then on it is
  * CONNECTING, READY, or in TRANSIENT_FAILURE while all addresses fail, which it leaves when one

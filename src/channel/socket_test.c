@@ -187,7 +187,7 @@ static void calls_come_back_by_every_kind_of_target(void **state)
     struct world w;
     world_open(&w);
     const char *port = strrchr(w.servers[1].name, ':') + 1;
-    char targets[8][256];
+    char targets[9][256];
     snprintf(targets[0], 256, "%s", w.servers[1].name);
     snprintf(targets[1], 256, "localhost:%s", port);
     snprintf(targets[2], 256, "dns:///localhost:%s", port);
@@ -195,12 +195,13 @@ static void calls_come_back_by_every_kind_of_target(void **state)
     snprintf(targets[4], 256, "static:127.0.0.1:1,localhost:%s", port);
     snprintf(targets[5], 256, "unix:%s", w.socket_path);
     snprintf(targets[6], 256, "unix://%s", w.socket_path);
-    snprintf(targets[7], 256, "unix-abstract:%s", w.socket_path);
-    for (size_t i = 0; i < 8; i++) {
+    snprintf(targets[7], 256, "passthrough:///%s", w.servers[1].name);
+    snprintf(targets[8], 256, "unix-abstract:%s", w.socket_path);
+    for (size_t i = 0; i < 9; i++) {
         channel_open(&w, targets[i], (struct oak_channel_options){0});
         ask_many(&w, 3, 1000);
         assert_int_equal(oak_channel_state(w.channel), OAK_CHANNEL_READY);
-        if (i < 7) {
+        if (i < 8) {
             oak_channel_free(w.channel);
         }
     }

@@ -3,7 +3,8 @@
  *
  * Happy path   scheme → its parser → addresses as port.h's connect takes them.
  * Can fail     OAK_EINVAL with the reason in words; OAK_ENOMEM. Names are not looked up here, and
- *              IPv6 addresses are checked for their alphabet only: connect has the last word.
+ *              IPv6 addresses are checked for their alphabet only, what is passed through not at
+ *              all: connect has the last word.
  * Thread       any.
  */
 #include <stdio.h>
@@ -221,6 +222,18 @@ static int unix_parse(struct channel_target *t, struct oak_bytes path, bool abst
     return error != 0 ? error : oak_buf_append(&t->addresses, "", 1);
 }
 
+/* Whatever the connector makes of it: a name that it knows, a form that we don't. */
+static int passthrough_parse(struct channel_target *t, struct oak_bytes text, struct oak_errbuf *e)
+{
+    if (text.size == 0 || text.size > CHANNEL_PASSTHROUGH_BYTES_MAX) {
+        return oak_fail(e, OAK_EINVAL, "an address of 1 to %d bytes is wanted",
+                        CHANNEL_PASSTHROUGH_BYTES_MAX);
+    }
+    t->count = 1;
+    int error = oak_buf_append(&t->addresses, text.data, text.size);
+    return error != 0 ? error : oak_buf_append(&t->addresses, "", 1);
+}
+
 static bool scheme_is(struct oak_bytes *text, const char *scheme)
 {
     size_t size = strlen(scheme);
@@ -249,14 +262,18 @@ static int parse(struct channel_target *t, struct oak_bytes text, unsigned defau
     if (scheme_is(&text, "static")) {
         return list_parse(t, text, LIST_ANY, default_port, e);
     }
+    if (scheme_is(&text, "passthrough")) {
+        int error = skip_slashes(&text, "passthrough", e);
+        return error != 0 ? error : passthrough_parse(t, text, e);
+    }
     if (scheme_is(&text, "dns")) {
         int error = skip_slashes(&text, "dns", e);
         return error != 0 ? error : dns_parse(t, text, default_port, e);
     }
     if (text.size > 0 && memmem(text.data, text.size, "://", 3) != NULL) {
-        return oak_fail(
-            e, OAK_EINVAL,
-            "no such scheme: dns, ipv4, ipv6, unix, unix-abstract and static are known");
+        return oak_fail(e, OAK_EINVAL,
+                        "no such scheme: dns, ipv4, ipv6, unix, unix-abstract, static and "
+                        "passthrough are known");
     }
     return dns_parse(t, text, default_port, e);
 }

@@ -62,6 +62,10 @@ static void a_target_means_a_name_or_a_list(void **state)
         {"unix:/run/socket", "unix:/run/socket", "", false},
         {"unix:///run/socket", "unix:/run/socket", "", false},
         {"unix-abstract:oakum", "unix:@oakum", "", false},
+        {"passthrough:///db.example:80", "db.example:80", "", false},
+        {"passthrough:10.0.0.1:80", "10.0.0.1:80", "", false},
+        {"passthrough:///a name, [of] no/form", "a name, [of] no/form", "", false},
+        {"passthrough:///unix:/run/socket", "unix:/run/socket", "", false},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(examples); i++) {
         check(&examples[i]);
@@ -92,6 +96,9 @@ static void what_makes_no_sense_is_refused_with_the_reason(void **state)
         {"unix:", "path"},
         {"unix://host/path", "unix:///path"},
         {"unix:@abstract", "path"},
+        {"passthrough:///", "an address"},
+        {"passthrough:", "an address"},
+        {"passthrough://host/a:1", "passthrough:///name"},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
         struct channel_target t;
@@ -116,6 +123,13 @@ static void what_is_too_long_is_refused(void **state)
     text[5 + CHANNEL_UNIX_BYTES_MAX + 1] = '\0';
     assert_int_equal(channel__target_parse(text, 443, &t, NULL), OAK_EINVAL);
     text[5 + CHANNEL_UNIX_BYTES_MAX] = '\0';
+    assert_int_equal(channel__target_parse(text, 443, &t, NULL), 0);
+    channel__target_fini(&t);
+    memset(text, 'a', sizeof(text) - 1);
+    memcpy(text, "passthrough:", 12);
+    text[12 + CHANNEL_PASSTHROUGH_BYTES_MAX + 1] = '\0';
+    assert_int_equal(channel__target_parse(text, 443, &t, NULL), OAK_EINVAL);
+    text[12 + CHANNEL_PASSTHROUGH_BYTES_MAX] = '\0';
     assert_int_equal(channel__target_parse(text, 443, &t, NULL), 0);
     channel__target_fini(&t);
     size_t used = (size_t)snprintf(text, sizeof(text), "static:a:1");
