@@ -327,6 +327,37 @@ static int abuse_family(struct oak_observe *o, struct oak_buf *out)
     return error;
 }
 
+/* Without a door all is 0. */
+static int jsonrpc_families(struct oak_observe *o, struct oak_buf *out)
+{
+    static const char name[] = "oakum_jsonrpc_handled_total";
+    const struct oak_jsonrpc_server *door = o->options.jsonrpc;
+    struct oak_jsonrpc_traffic t = {0};
+    if (door != NULL) {
+        oak_jsonrpc_server_traffic(door, &t);
+    }
+    const struct row list[] = {
+        {"oakum_jsonrpc_connections", G, "Connections of JSON-RPC.",
+         door != NULL ? (double)oak_jsonrpc_server_connections(door) : 0},
+        {"oakum_jsonrpc_received_bytes_total", C, "Bytes received by JSON-RPC.",
+         (double)t.received_bytes},
+        {"oakum_jsonrpc_sent_bytes_total", C, "Bytes sent by JSON-RPC.", (double)t.sent_bytes},
+        {"oakum_jsonrpc_started_total", C, "Calls of JSON-RPC begun.", (double)t.started},
+        {"oakum_jsonrpc_refused_total", C,
+         "Requests of JSON-RPC that came to no method: malformed, unknown, too large.",
+         (double)t.refused},
+        {"oakum_jsonrpc_abandoned_total", C,
+         "Calls of JSON-RPC whose connection ended before their answer.", (double)t.abandoned},
+    };
+    int error = rows(out, list, OAK_COUNT_OF(list));
+    error = error != 0 ? error : family(out, name, "Calls of JSON-RPC ended, by status.");
+    for (size_t code = 0; error == 0 && code < OAK_COUNT_OF(t.handled); code++) {
+        error = oak_buf_printf(out, "%s{grpc_code=\"%s\"} %" PRIu64 "\n", name,
+                               oak_rpc_code_name((enum oak_rpc_code)code), t.handled[code]);
+    }
+    return error;
+}
+
 static int peer_families(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_peer_stats peers[OAK_PEERS_MAX];
@@ -438,6 +469,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : follower_families(o, out);
     error = error != 0 ? error : method_families(o, out);
     error = error != 0 ? error : abuse_family(o, out);
+    error = error != 0 ? error : jsonrpc_families(o, out);
     error = error != 0 ? error : process_rows(o, out);
     return error != 0 ? error : identity_rows(o, out);
 }

@@ -12,6 +12,7 @@
 #include "http/http.h"
 #include "peer/peer.h"
 #include "replica/replica.h"
+#include "oakum/jsonrpc.h"
 #include "oakum/rpc.h"
 #include "port/port.h"
 
@@ -30,8 +31,9 @@ struct oak_observe_options {
     const struct oak_log *log;
     struct oak_replica *replica;
     struct oak_store *store;
-    const struct oak_rpc_server *clients; /* the client port's server */
-    const struct oak_peers *peers;        /* NULL for a single member without any */
+    const struct oak_rpc_server *clients;     /* the client port's server */
+    const struct oak_jsonrpc_server *jsonrpc; /* NULL: there is no door */
+    const struct oak_peers *peers;            /* NULL for a single member without any */
     uint64_t cluster;
     uint64_t id;
     uint64_t quota_bytes;        /* 0: none */

@@ -93,13 +93,14 @@ struct oak_config {
 
     const char *feature_gates; /* checked: none that is on is known here */
     bool unsafe_no_fsync;
-    const char *fault_control; /* os.h, "faults on demand"; "" for none */
-    uint64_t leader_priority;  /* up to 255 */
-    bool grpc_reflection;      /* the server tells of its services */
-    bool leader_handover;      /* a leader much slower than the others lets one of them lead */
-    bool pushback;             /* clients are slowed while a member that is behind catches up */
-    bool lease_reads_given;    /* the next two are to be the cluster's */
-    uint64_t lease_reads_ms;   /* 0: reads by lease are off */
+    const char *fault_control;  /* os.h, "faults on demand"; "" for none */
+    uint64_t leader_priority;   /* up to 255 */
+    bool grpc_reflection;       /* the server tells of its services */
+    const char *jsonrpc_listen; /* "host:port"; "" for none */
+    bool leader_handover;       /* a leader much slower than the others lets one of them lead */
+    bool pushback;              /* clients are slowed while a member that is behind catches up */
+    bool lease_reads_given;     /* the next two are to be the cluster's */
+    uint64_t lease_reads_ms;    /* 0: reads by lease are off */
     uint64_t clock_drift_ppm;
     uint64_t clock_error_ms; /* of the time of day; 0: not known */
     enum oak_config_store store;

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "gateway/gateway.h"
+#include "oakum/jsonrpc.h"
 #include "oakum/services.h"
 #include "observe/observe.h"
 #include "os/os.h"
@@ -15,7 +16,7 @@
 #include "server/logsink.h"
 #include "server/sniff.h"
 
-#define LISTENERS_MAX (3 * OAK_CONFIG_URLS_MAX)
+#define LISTENERS_MAX (3 * OAK_CONFIG_URLS_MAX + 1)
 
 struct server {
     struct oak_config config;
@@ -39,7 +40,8 @@ struct server {
     struct oak_peers *peers;
     struct oak_api *api;
     struct oak_health *health;
-    struct oak_reflection *reflection; /* NULL: not asked for */
+    struct oak_reflection *reflection;  /* NULL: not asked for */
+    struct oak_jsonrpc_server *jsonrpc; /* NULL: not asked for */
     struct oak_http_server *client_http;
     struct oak_http_server *metrics_http;
     struct oak_gateway *gateway;

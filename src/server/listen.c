@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* listen.c: the ports: clients (gRPC and HTTP/1.1 on one), peers (gRPC), metrics (HTTP/1.1). */
+/* listen.c: the ports: clients (gRPC and HTTP/1.1 on one), peers (gRPC), metrics (HTTP/1.1), and
+ * JSON-RPC when it is asked for. */
 #include "server/internal.h"
 
 static int listen_all(struct server *s, const struct oak_config_urls *urls, struct sniff *sniff,
@@ -19,6 +20,47 @@ static int listen_all(struct server *s, const struct oak_config_urls *urls, stru
     return 0;
 }
 
+static void refused_data(void *user, struct oak_bytes bytes)
+{
+    (void)user;
+    (void)bytes;
+}
+
+static void refused_closed(void *user, int error)
+{
+    (void)user;
+    (void)error;
+}
+
+static void jsonrpc_accept(void *arg, struct oak_stream *stream)
+{
+    struct server *s = arg;
+    if (oak_jsonrpc_serve(s->jsonrpc, stream) != 0) {
+        const struct oak_stream_handler refused = {.data = refused_data, .closed = refused_closed};
+        stream->ops->handle(stream, &refused);
+        stream->ops->close(stream, true);
+    }
+}
+
+static int listen_jsonrpc(struct server *s, struct oak_errbuf *e)
+{
+    static const char flag[] = "--experimental-jsonrpc-listen";
+    struct oak_listener *listener = NULL;
+    if (s->jsonrpc == NULL) {
+        return 0;
+    }
+    int error = s->port->net.listen(s->port->net.user, s->config.jsonrpc_listen, jsonrpc_accept, s,
+                                    &listener, e);
+    if (error != 0) {
+        return oak_fail_in(e, error, flag);
+    }
+    OAK_ASSERT_LT(s->listener_count, LISTENERS_MAX);
+    s->listeners[s->listener_count++] = listener;
+    oak_log(s->log, OAK_LOG_INFO, "listening for JSON-RPC on %s",
+            s->port->net.listener_name(s->port->net.user, listener));
+    return 0;
+}
+
 int server__listen(struct server *s, struct oak_errbuf *e)
 {
     sniff_init(&s->client_sniff, s->port, s->client_rpc, s->client_http);
@@ -34,7 +76,7 @@ int server__listen(struct server *s, struct oak_errbuf *e)
         error = listen_all(s, &s->config.listen_metrics_urls, &s->metrics_sniff, "metrics",
                            "--listen-metrics-urls", e);
     }
-    return error;
+    return error != 0 ? error : listen_jsonrpc(s, e);
 }
 
 void server__listen_stop(struct server *s)

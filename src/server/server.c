@@ -50,6 +50,7 @@ static void drain_step(struct server *s)
     size_t clients = oak_rpc_server_connections(s->client_rpc) +
                      oak_http_server_connections(s->client_http) +
                      oak_http_server_connections(s->metrics_http);
+    clients += s->jsonrpc != NULL ? oak_jsonrpc_server_connections(s->jsonrpc) : 0;
     if (clients == 0 && s->resigned && s->replica != NULL) {
         struct oak_replica *replica = s->replica;
         s->replica = NULL;
@@ -102,6 +103,9 @@ static void stop_begin(void *user, int signal)
     server__listen_stop(s);
     oak_health_shut_down(s->health);
     oak_rpc_server_drain(s->client_rpc, DRAIN_NS);
+    if (s->jsonrpc != NULL) {
+        oak_jsonrpc_server_drain(s->jsonrpc, DRAIN_NS);
+    }
     oak_http_server_drain(s->client_http, DRAIN_NS);
     oak_http_server_drain(s->metrics_http, DRAIN_NS);
     /* Requests that are under way are answered by the next leader, through this member. */

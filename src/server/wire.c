@@ -160,6 +160,11 @@ static int services_make(struct server *s)
     if (error == 0 && s->config.grpc_reflection) {
         error = oak_reflection_add(s->client_rpc, &s->reflection);
     }
+    if (error == 0 && s->config.jsonrpc_listen[0] != '\0') {
+        const struct oak_jsonrpc_options door = {.request_bytes_max = s->config.max_request_bytes +
+                                                                      OAK_REQUEST_OVERHEAD_BYTES};
+        error = oak_jsonrpc_server_new(s->port, s->client_rpc, &door, &s->jsonrpc);
+    }
     return error;
 }
 
@@ -188,6 +193,7 @@ static int http_make(struct server *s)
         .replica = s->replica,
         .store = s->store,
         .clients = s->client_rpc,
+        .jsonrpc = s->jsonrpc,
         .peers = s->peers,
         .cluster = s->identity.cluster,
         .id = s->identity.self,
@@ -264,6 +270,7 @@ void server__unmake(struct server *s)
     }
     oak_http_server_free(s->client_http);
     oak_http_server_free(s->metrics_http);
+    oak_jsonrpc_server_free(s->jsonrpc);
     oak_rpc_server_free(s->client_rpc);
     oak_health_free(s->health);
     oak_reflection_free(s->reflection);
