@@ -17,8 +17,9 @@
  * in the other states it waits for a connection, up to its deadline. Past the streams that the
  * server allows on its connections, calls wait too, and never fail for that.
  *
- * Policies. pick_first keeps to the first address that can be connected to; round_robin connects to
- * all and takes turns.
+ * Policies. pick_first keeps to the first address that can be connected to: it tries IPv6 and IPv4
+ * in turn, the next address at once when one fails and beside it when it has not answered for 250
+ * ms, and closes those that come late. round_robin connects to all and takes turns.
  *
  * Again. What the server has surely not begun is made again at once, unseen. What failed with a
  * status is made again as the service config says; without a word from it, calls marked idempotent
@@ -35,7 +36,7 @@
  * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt.
  *
  * Sources: gRPC's "naming", "service_config", "connectivity-semantics-and-api",
- * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9.
+ * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9, A61, A62.
  *
  * Threads: the loop's; nothing is shared.
  */

@@ -260,28 +260,12 @@ static void stale_mark(struct oak_channel *channel)
     }
 }
 
-/* Change `indexes` to an order that chance gives. */
-static void shuffle(struct oak_prng *prng, uint16_t *indexes, size_t count)
-{
-    for (size_t i = count; i > 1; i--) {
-        size_t other = (size_t)oak_prng_below(prng, i);
-        uint16_t swap = indexes[i - 1];
-        indexes[i - 1] = indexes[other];
-        indexes[other] = swap;
-    }
-}
-
 int channel__backends_set(struct oak_channel *channel, const char *const *addresses, size_t count)
 {
     int error = 0;
     uint16_t order[CHANNEL_ADDRESSES_MAX];
     count = OAK_MIN(count, (size_t)CHANNEL_ADDRESSES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        order[i] = (uint16_t)i;
-    }
-    if (channel->config.shuffle) {
-        shuffle(&channel->prng, order, count);
-    }
+    channel__order(channel, addresses, order, count);
     stale_mark(channel);
     for (size_t i = 0; i < count; i++) {
         struct channel_backend *b = backend_find(channel, addresses[order[i]]);

@@ -273,6 +273,12 @@ void channel__free_if_over(struct oak_channel *channel);
 void channel__resolve(struct oak_channel *channel);
 void channel__resolve_init(struct oak_channel *channel);
 
+/* order.c: in which order addresses are tried. */
+
+/* Fill `order` with the indexes of `addresses`, at most CHANNEL_ADDRESSES_MAX. */
+void channel__order(struct oak_channel *channel, const char *const *addresses, uint16_t *order,
+                    size_t count);
+
 /* backend.c: addresses and connections to them. */
 
 /* These are the addresses from now on: those that stay keep their connections. OAK_ENOMEM: some
