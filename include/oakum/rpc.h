@@ -389,12 +389,17 @@ struct oak_rpc_options {
     /* One message, before and after decompression; 0: OAK_REQUEST_BYTES_MAX +
      * OAK_REQUEST_OVERHEAD_BYTES */
     size_t receive_bytes_max;
-    size_t send_bytes_max;            /* one message, before compression; 0: 2 GiB - 1 */
-    uint32_t streams_max;             /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
-    uint32_t window_bytes;            /* a stream's receive window; 0: 1 MiB */
-    uint32_t connection_window_bytes; /* 0: 4 MiB */
-    size_t header_bytes_max;          /* 0: OAK_HEADER_BYTES_MAX */
-    uint32_t connections_max;         /* server; 0: OAK_CONNECTIONS_MAX */
+    size_t send_bytes_max; /* one message, before compression; 0: 2 GiB - 1 */
+    uint32_t streams_max;  /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
+    /* A stream's receive window, at first, and how far it may grow when a path carries more than a
+     * window in a round trip, which is measured by PINGs as data comes. 0 and 0: 1 MiB and 8 MiB. 0
+     * for the second alone: as the first, and nothing is measured. */
+    uint32_t window_bytes;
+    uint32_t window_bytes_max;
+    /* Of all streams; twice that of a stream, if that grows past it. 0: 4 MiB. */
+    uint32_t connection_window_bytes;
+    size_t header_bytes_max;  /* 0: OAK_HEADER_BYTES_MAX */
+    uint32_t connections_max; /* server; 0: OAK_CONNECTIONS_MAX */
     /* Borrowed as long as what they are given to lives; at most OAK_RPC_INTERCEPTORS_MAX. */
     const struct oak_rpc_interceptor *interceptors;
     size_t interceptor_count;

@@ -34,6 +34,20 @@ static void limits_fill(struct oak_rpc_limits *l)
     l->ping_min_ns = l->ping_min_ns != 0 ? l->ping_min_ns : RPC_PING_MIN_NS;
 }
 
+static void windows_fill(struct oak_rpc_options *o)
+{
+    const uint32_t most = INT32_MAX; /* of HTTP/2 */
+    if (o->window_bytes_max == 0) {
+        o->window_bytes_max = o->window_bytes != 0 ? o->window_bytes : RPC_WINDOW_BYTES_MAX;
+    }
+    o->window_bytes = o->window_bytes != 0 ? o->window_bytes : RPC_WINDOW_BYTES;
+    o->window_bytes = OAK_MIN(o->window_bytes, most);
+    o->window_bytes_max = OAK_MIN(OAK_MAX(o->window_bytes_max, o->window_bytes), most);
+    o->connection_window_bytes =
+        o->connection_window_bytes != 0 ? o->connection_window_bytes : RPC_WINDOW_CONNECTION_BYTES;
+    o->connection_window_bytes = OAK_MIN(o->connection_window_bytes, most);
+}
+
 struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool server)
 {
     struct oak_rpc_options o = {0};
@@ -47,11 +61,7 @@ struct oak_rpc_options rpc__options(const struct oak_rpc_options *given, bool se
     o.receive_bytes_max = OAK_MIN(o.receive_bytes_max, two_gib);
     o.send_bytes_max = o.send_bytes_max != 0 ? OAK_MIN(o.send_bytes_max, two_gib) : two_gib;
     o.streams_max = o.streams_max != 0 ? o.streams_max : OAK_STREAMS_MAX;
-    o.window_bytes = o.window_bytes != 0 ? o.window_bytes : 1024u * 1024u;
-    o.window_bytes = OAK_MIN(o.window_bytes, (uint32_t)INT32_MAX);
-    o.connection_window_bytes =
-        o.connection_window_bytes != 0 ? o.connection_window_bytes : 4u * 1024u * 1024u;
-    o.connection_window_bytes = OAK_MIN(o.connection_window_bytes, (uint32_t)INT32_MAX);
+    windows_fill(&o);
     o.header_bytes_max = o.header_bytes_max != 0 ? o.header_bytes_max : OAK_HEADER_BYTES_MAX;
     o.header_bytes_max = OAK_MIN(o.header_bytes_max, two_gib);
     OAK_ASSERT_LE(o.interceptor_count, OAK_RPC_INTERCEPTORS_MAX);

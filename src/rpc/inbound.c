@@ -236,7 +236,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     } else if (frame->hd.type == NGHTTP2_SETTINGS) {
         conn->settings_received = true;
     } else if (frame->hd.type == NGHTTP2_PING) {
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
+        bool answer = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
+        if (answer && !rpc__bandwidth_answer(conn, frame->ping.opaque_data)) {
             conn->pinged_ns = 0;
         }
     } else if (frame->hd.type == NGHTTP2_GOAWAY) {
@@ -271,6 +272,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 {
     struct oak_rpc_conn *conn = user;
     rpc__conn_received(conn, size);
+    rpc__bandwidth_data(conn, size);
     struct oak_rpc_call *call = call_of(session, stream_id);
     if (call != NULL) {
         rpc__frame_data(call, oak_bytes(data, size), (flags & NGHTTP2_FLAG_END_STREAM) != 0);

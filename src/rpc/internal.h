@@ -13,6 +13,7 @@
 
 #include "oakum/rpc.h"
 #include "port/port.h"
+#include "rpc/lend.h"
 #include "rpc/limits.h"
 #include "zip/zip.h"
 
@@ -364,36 +365,19 @@ bool rpc__guard_headers(struct oak_rpc_conn *conn, size_t header_bytes);
 /* HEADERS or DATA left: PINGs that answer them (bandwidth probes) are no strikes. */
 void rpc__guard_sent(struct oak_rpc_conn *conn);
 
-/* -- lend.c: what is written from where it lies ------------------------------------------------ */
+/* -- bandwidth.c: how large windows have to be ------------------------------------------------- */
 
-/* A piece of some call's `out`, that goes before byte `at` of what is gathered. */
-struct rpc_lent_piece {
-    size_t at;
-    struct oak_bytes bytes;
+struct rpc_bandwidth {
+    bool asked;        /* a PING is out */
+    uint64_t asked_ns; /* since then, */
+    uint64_t bytes;    /* and what came since; or since its answer */
+    uint64_t best;     /* bytes a second, of all answers */
+    uint64_t after_ns; /* no other PING before */
 };
 
-/* Of one take, until it is written: then it is given back. */
-struct rpc_lent {
-    uint64_t turn; /* counts takes, from 1 */
-    size_t bytes;  /* of all pieces */
-    size_t count;
-    size_t buffer_count;
-    struct rpc_lent_piece pieces[RPC_LENT_MAX];
-    struct oak_buf buffers[RPC_LENT_MAX]; /* those that their calls have no use for any more */
-};
-
-/* The next bytes of its `out` go into what is gathered: false, if they have to be copied there. */
-bool rpc__lend(struct oak_rpc_call *call, size_t size);
-/* What was lent stays as it is: `out` is empty from here on. */
-void rpc__lent_leave(struct oak_rpc_call *call);
-/* The same, but what was not taken of `out` stays, in a buffer of its own. OAK_ENOMEM. */
-OAK_MUST_USE int rpc__lent_part(struct oak_rpc_call *call);
-bool rpc__is_lent(const struct oak_rpc_call *call);
-/* All of it was written: a new take may begin. */
-void rpc__lent_return(struct rpc_lent *lent, struct rpc_pool *pool);
-/* What was gathered and what was lent, in their order; `out` has OAK_STREAM_PIECES_MAX. */
-size_t rpc__lent_pieces(const struct rpc_lent *lent, struct oak_bytes gathered,
-                        struct oak_bytes *out);
+void rpc__bandwidth_data(struct oak_rpc_conn *conn, size_t size);
+/* False: that PING was none of this file's. */
+bool rpc__bandwidth_answer(struct oak_rpc_conn *conn, const uint8_t payload[8]);
 
 /* -- connections ------------------------------------------------------------------------------- */
 
@@ -415,7 +399,8 @@ struct oak_rpc_conn {
     size_t gather_end;      /* enough, for a take in progress */
     struct oak_buf *gather; /* where a take in progress puts bytes */
     struct rpc_lent *lent;  /* of that take; NULL: nothing is lent */
-    size_t memory_bytes;    /* all that is charged to it */
+    struct rpc_bandwidth bandwidth;
+    size_t memory_bytes; /* all that is charged to it */
     struct block *aside;
     struct oak_list idle_link; /* server->idle */
     size_t held_bytes;         /* in `held` of its calls */

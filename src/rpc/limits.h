@@ -21,6 +21,14 @@
 #define RPC_POOLED_BYTES_MAX (512 * OAK_KIB)
 /* The same for the two buffers in which a server or a channel packs and unpacks messages. */
 #define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
+/* What may be on its way to us, of one stream and of a connection; a stream's grows up to the most
+ * when the path carries more, and the connection's to twice that: 8 MiB are 640 Mbit/s at a round
+ * trip of 100 ms. */
+#define RPC_WINDOW_BYTES            ((uint32_t)OAK_MIB)
+#define RPC_WINDOW_CONNECTION_BYTES (4 * (uint32_t)OAK_MIB)
+#define RPC_WINDOW_BYTES_MAX        (8 * (uint32_t)OAK_MIB)
+/* How long it is not asked again what a path carries that has carried less than its window. */
+#define RPC_BANDWIDTH_PAUSE_NS (1 * RPC_SECOND_NS)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */
 #define RPC_TAKE_BYTES (256 * OAK_KIB)
 /* A frame of at least so many bytes is written from where its message lies, and not copied behind
