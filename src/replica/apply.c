@@ -81,7 +81,9 @@ static void apply_now(struct oak_replica *r, const struct oak_raft_entry *entrie
             replica__request_end(r, waiting[k].request, waiting[k].result.error,
                                  &waiting[k].result);
         }
-        oak_arena_reset(&r->apply_arena);
+        if (!OAK_BUG(answers_kept)) {
+            oak_arena_reset(&r->apply_arena);
+        }
         if (error == 0) {
             replica__change_applied(r);
             replica__chain_due(r);

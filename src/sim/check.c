@@ -172,6 +172,7 @@ void sim__check_step(struct member *m)
         sim__install_new(m->node);
     }
     m->installing_seen = status.installing;
+    sim__memory_look(m, &status);
     sim__members_look(m, &status);
     sim__quorums_look(m, &status);
     sim__lapse_look(m, &status);

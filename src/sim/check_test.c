@@ -313,6 +313,24 @@ static void scene_drop(struct scene *sc)
     scene_down(sc);
 }
 
+static void what_a_node_holds_is_looked_at(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(27);
+    struct node *n = &sc->s->nodes[0];
+    sim__memory_check(n, 3 * OAK_MIB, 2 * OAK_MIB);
+    silent(sc);
+    n->members[0].most.store = OAK_MIB;
+    sim__memory_check(n, 6 * OAK_MIB, OAK_MIB);
+    silent(sc);
+    n->members[0].most.store = 0;
+    sim__memory_check(n, OAK_MIB, 6 * OAK_MIB);
+    silent(sc);
+    sim__memory_check(n, 6 * OAK_MIB, OAK_MIB);
+    spoken(sc, "memory: node 1 held 5242880 bytes, at most ");
+    scene_end(sc);
+}
+
 static void a_key_that_one_node_alone_has_is_seen(void **state)
 {
     (void)state;
@@ -411,6 +429,7 @@ int main(void)
         cmocka_unit_test(damage_excuses_a_refusal_that_names_it),
         cmocka_unit_test(each_limit_is_looked_at),
         cmocka_unit_test(what_is_in_flight_is_looked_at),
+        cmocka_unit_test(what_a_node_holds_is_looked_at),
         cmocka_unit_test(a_key_that_one_node_alone_has_is_seen),
         cmocka_unit_test(a_node_at_another_revision_is_seen),
         cmocka_unit_test(what_the_log_does_not_say_is_seen),

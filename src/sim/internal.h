@@ -47,6 +47,11 @@ enum lapse {
 };
 
 /* One node's part in one group. */
+/* The most that it had in memory in this life, in bytes. */
+struct memory_most {
+    uint64_t log, store;
+};
+
 struct member {
     struct node *node;
     struct group *group;
@@ -67,6 +72,7 @@ struct member {
     uint64_t config_seen, config_commit_seen, led_seen;
     enum lapse lapse;
     unsigned looks; /* of the checkers */
+    struct memory_most most;
 };
 
 struct node {
@@ -534,5 +540,12 @@ void sim__check_dense(struct member *m);
 /* bounds.c */
 /* Nothing is over its limit. */
 void sim__check_bounds(struct member *m, const struct oak_replica_status *status);
+
+/* memory.c */
+/* Of the process, in use; 0: not known. */
+size_t sim__heap_bytes(void);
+void sim__memory_look(struct member *m, const struct oak_replica_status *status);
+/* The node went down: the heap had, and has, so many bytes. */
+void sim__memory_check(struct node *n, size_t before, size_t after);
 
 #endif

@@ -135,6 +135,8 @@ static void on_replica_closed(void *user)
 static void machine_off(struct node *n)
 {
     struct sim *s = n->sim;
+    const bool was_up = n->up;
+    const size_t heap = sim__heap_bytes();
     n->up = false;
     n->open = 0;
     for (int g = 0; g < s->plan.groups; g++) {
@@ -158,6 +160,9 @@ static void machine_off(struct node *n)
             oak_store_close(n->members[g].store);
             n->members[g].store = NULL;
         }
+    }
+    if (was_up) {
+        sim__memory_check(n, heap, sim__heap_bytes());
     }
     struct sim_disk *disk = disk_of(n);
     s->report->writes_lost -= sim_disk_lost(disk);
@@ -307,6 +312,7 @@ static int store_open(struct member *m, struct oak_errbuf *e)
     m->commit_seen = 0;
     m->applied_seen = 0;
     m->installing_seen = false;
+    m->most = (struct memory_most){0};
     m->transfer = (struct transfer_seen){0};
     m->config_seen = m->config_commit_seen = m->led_seen = 0;
     m->voters_seen = (struct voters){0};
