@@ -22,7 +22,7 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
-        interop-go h2spec soak \
+        interop-go jsonrpc-go h2spec soak \
         bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
 
 help: ## this list
@@ -72,6 +72,11 @@ interop-go: deps-test ## our gRPC library against grpc-go's interop client and s
 	@tools/go-peers.sh
 	@tools/build.sh $(BUILD) oak_tests
 	@OAK_INTEROP_GO=$(CURDIR)/build/peers/go T='interop go' tools/test.sh $(BUILD)
+
+jsonrpc-go: deps-test ## JSON-RPC against Go's own client, net/rpc/jsonrpc (needs Go)
+	@tools/go-jsonrpc.sh
+	@tools/build.sh $(BUILD)
+	@OAK_JSONRPC_GO=$(CURDIR)/build/peers/jsonrpc-client T=jsonrpc_go_client tools/test.sh $(BUILD)
 
 h2spec: deps-test ## h2spec's cases against our gRPC server (needs Go)
 	@tools/go-peers.sh

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API by JSON-RPC, 1.0 and 2.0, over plain sockets."""
+"""The API by JSON-RPC, 1.0 and 2.0, over plain sockets; and by Go's own client, net/rpc/jsonrpc, in
+the program that OAK_JSONRPC_GO names: `make jsonrpc-go` has it made of tests/go, and sets it."""
 import base64
 import json
+import os
 import re
 import signal
 import socket
@@ -199,3 +201,18 @@ def test_jsonrpc_an_address_that_is_none_is_named(oakum_bin, tmp_path):
                         "--listen-peer-urls", f"http://127.0.0.1:{ports[1]}",
                         FLAG, "nonsense", program=oakum_bin)
     assert ended.returncode == 1 and FLAG in ended.stderr + ended.stdout
+
+
+def run_go_client(start_cluster):
+    cluster = start_cluster(size=3, flags=[FLAG + "=127.0.0.1:0"])
+    for node in cluster.nodes:
+        address = re.findall(r"listening for JSON-RPC on (\S+:\d+)", node.log_text())[-1]
+        ended = harness.run(address, program=os.environ["OAK_JSONRPC_GO"], timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout == "ok: 4568 calls\n"
+        assert node.metrics()['oakum_jsonrpc_handled_total{grpc_code="OK"}'] == 4564
+
+
+# Elsewhere there is no such test, rather than one that skips itself.
+if os.environ.get("OAK_JSONRPC_GO"):
+    test_jsonrpc_go_client = run_go_client
