@@ -46,12 +46,12 @@ enum lapse {
     LAPSE_EXCUSED, /* it has no vote any more: it may begin anew */
 };
 
-/* One node's part in one group. */
-/* The most that it had in memory in this life, in bytes. */
+/* The most that a member had in memory in this life, in bytes. */
 struct memory_most {
     uint64_t log, store;
 };
 
+/* One node's part in one group. */
 struct member {
     struct node *node;
     struct group *group;
