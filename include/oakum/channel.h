@@ -19,7 +19,10 @@
  *
  * Policies. pick_first keeps to the first address that can be connected to: it tries IPv6 and IPv4
  * in turn, the next address at once when one fails and beside it when it has not answered for 250
- * ms, and closes those that come late. round_robin connects to all and takes turns.
+ * ms, and closes those that come late. round_robin connects to all and takes turns; with a
+ * healthCheckConfig in the service config, over those whose servers say by grpc.health.v1.Health
+ * (Watch, on the same connection; interceptors see it) that they are SERVING, or have no health
+ * service.
  *
  * Again. What the server has surely not begun is made again at once, unseen. What failed with a
  * status is made again as the service config says; without a word from it, calls marked idempotent
@@ -36,7 +39,7 @@
  * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt.
  *
  * Sources: gRPC's "naming", "service_config", "connectivity-semantics-and-api",
- * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9, A61, A62.
+ * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9, A17, A61, A62.
  *
  * Threads: the loop's; nothing is shared.
  */

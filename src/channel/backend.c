@@ -16,6 +16,7 @@
 static void line_retire(struct channel_line *line)
 {
     OAK_ASSERT(line->backend != NULL && line->backend->line_count > 0);
+    channel__health_stop(line);
     line->backend->line_count--;
     line->backend = NULL;
     oak_list_remove(&line->link);
@@ -30,6 +31,11 @@ static void line_changed(void *user, enum oak_rpc_subchannel_state state, int er
     line->state = state;
     if (line->backend == NULL || channel->closing) {
         return;
+    }
+    if (state == OAK_RPC_SUBCHANNEL_READY) {
+        channel__health_start(line);
+    } else {
+        channel__health_stop(line);
     }
     if (state == OAK_RPC_SUBCHANNEL_FAILED) {
         channel->stats.connect_failures++;
@@ -128,7 +134,7 @@ static struct channel_line *first_line(const struct channel_backend *b,
 {
     for (struct oak_list *at = b->lines.next; at != &b->lines; at = at->next) {
         struct channel_line *line = OAK_LIST_ENTRY(at, struct channel_line, link);
-        if (line->state == state) {
+        if (channel__line_state(line) == state) {
             return line;
         }
     }
@@ -163,11 +169,17 @@ bool channel__backend_connect(struct oak_channel *channel, struct channel_backen
 
 void channel__backend_hurry(struct channel_backend *b)
 {
-    struct channel_line *line = first_line(b, OAK_RPC_SUBCHANNEL_FAILED);
-    if (line != NULL && channel__backend_state(b) == OAK_RPC_SUBCHANNEL_FAILED) {
-        line->channel->stats.connects++;
-        line->state = OAK_RPC_SUBCHANNEL_CONNECTING;
-        oak_rpc_subchannel_connect(line->sub);
+    if (channel__backend_state(b) != OAK_RPC_SUBCHANNEL_FAILED) {
+        return;
+    }
+    for (struct oak_list *at = b->lines.next; at != &b->lines; at = at->next) {
+        struct channel_line *line = OAK_LIST_ENTRY(at, struct channel_line, link);
+        if (line->state == OAK_RPC_SUBCHANNEL_FAILED) { /* not: connected, but unhealthy */
+            line->channel->stats.connects++;
+            line->state = OAK_RPC_SUBCHANNEL_CONNECTING;
+            oak_rpc_subchannel_connect(line->sub);
+            return;
+        }
     }
 }
 
@@ -175,7 +187,8 @@ uint32_t channel__backend_ready(const struct channel_backend *b)
 {
     uint32_t ready = 0;
     for (struct oak_list *at = b->lines.next; at != &b->lines; at = at->next) {
-        ready += OAK_LIST_ENTRY(at, struct channel_line, link)->state == OAK_RPC_SUBCHANNEL_READY;
+        const struct channel_line *line = OAK_LIST_ENTRY(at, struct channel_line, link);
+        ready += channel__line_state(line) == OAK_RPC_SUBCHANNEL_READY;
     }
     return ready;
 }
@@ -186,7 +199,8 @@ struct channel_line *channel__backend_room(const struct channel_backend *b)
     size_t most = 0;
     for (struct oak_list *at = b->lines.next; at != &b->lines; at = at->next) {
         struct channel_line *line = OAK_LIST_ENTRY(at, struct channel_line, link);
-        size_t room = oak_rpc_subchannel_room(line->sub);
+        bool ready = channel__line_state(line) == OAK_RPC_SUBCHANNEL_READY;
+        size_t room = ready ? oak_rpc_subchannel_room(line->sub) : 0;
         if (room > most) {
             best = line;
             most = room;

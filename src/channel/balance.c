@@ -216,7 +216,7 @@ static void grow(struct oak_channel *channel)
         bool more = b->line_count < channel->options.connections_max;
         for (struct oak_list *node = b->lines.next; node != &b->lines; node = node->next) {
             enum oak_rpc_subchannel_state state =
-                OAK_LIST_ENTRY(node, struct channel_line, link)->state;
+                channel__line_state(OAK_LIST_ENTRY(node, struct channel_line, link));
             more = more || state == OAK_RPC_SUBCHANNEL_IDLE;
             full = full && (state == OAK_RPC_SUBCHANNEL_READY || state == OAK_RPC_SUBCHANNEL_IDLE);
         }

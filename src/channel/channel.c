@@ -46,9 +46,14 @@ void channel__turn_soon(struct oak_channel *channel)
     }
 }
 
+void channel__error_say(struct oak_channel *channel, const char *what, const char *why)
+{
+    snprintf(channel->error, sizeof(channel->error), "%.160s: %s", what, why);
+}
+
 void channel__error_set(struct oak_channel *channel, const char *what, int error)
 {
-    snprintf(channel->error, sizeof(channel->error), "%.160s: %s", what, oak_error_text(error));
+    channel__error_say(channel, what, oak_error_text(error));
 }
 
 const char *oak_channel_state_name(enum oak_channel_state state)

@@ -463,6 +463,32 @@ static int policy_read(struct reader *r, const json_t *root)
                : bad(r, "loadBalancingPolicy", "pick_first and round_robin are known here");
 }
 
+static int health_read(struct reader *r, const json_t *object)
+{
+    if (object == NULL) {
+        return 0;
+    }
+    if (!json_is_object(object)) {
+        return bad(r, "healthCheckConfig", "an object is wanted");
+    }
+    const json_t *name = json_object_get(object, "serviceName");
+    if (name == NULL || json_is_null(name)) {
+        return 0; /* none is asked for */
+    }
+    size_t size = json_string_length(name);
+    if (!json_is_string(name) || size > CHANNEL_HEALTH_NAME_MAX) {
+        return bad(r, "healthCheckConfig.serviceName",
+                   "a text of at most 255 bytes is wanted, \"\" for the server as a whole");
+    }
+    char *copy = keep(r, size + 1);
+    if (copy == NULL) {
+        return OAK_ENOMEM;
+    }
+    memcpy(copy, json_string_value(name), size);
+    r->config->health_name = copy;
+    return 0;
+}
+
 static int root_read(struct reader *r, const json_t *root)
 {
     if (!json_is_object(root)) {
@@ -471,6 +497,9 @@ static int root_read(struct reader *r, const json_t *root)
     int error = methods_read(r, json_object_get(root, "methodConfig"));
     if (error == 0) {
         error = throttle_read(r, json_object_get(root, "retryThrottling"));
+    }
+    if (error == 0) {
+        error = health_read(r, json_object_get(root, "healthCheckConfig"));
     }
     return error != 0 ? error : policy_read(r, root);
 }

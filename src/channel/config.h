@@ -12,6 +12,8 @@
 #define CHANNEL_CONFIG_BYTES_MAX (256 * OAK_KIB)
 /* maxTokens of a retry budget (gRFC A6). */
 #define CHANNEL_TOKENS_MAX 1000
+/* serviceName of a health check: as long as a host's name. */
+#define CHANNEL_HEALTH_NAME_MAX 255u
 
 enum channel_policy {
     CHANNEL_PICK_FIRST,
@@ -58,9 +60,10 @@ struct channel_config {
     size_t name_count;
     enum channel_policy policy;
     bool policy_set;
-    bool shuffle;         /* pick_first: in an order of its own */
-    uint32_t tokens_max;  /* thousandths; 0: no budget was given */
-    uint32_t token_ratio; /* thousandths */
+    bool shuffle;            /* pick_first: in an order of its own */
+    const char *health_name; /* round_robin: whose health is asked for; NULL: nobody's */
+    uint32_t tokens_max;     /* thousandths; 0: no budget was given */
+    uint32_t token_ratio;    /* thousandths */
 };
 
 /* `text` NULL: an empty one. OAK_EINVAL names the place in `e`; OAK_ENOMEM. */

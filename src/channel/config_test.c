@@ -32,7 +32,37 @@ static void no_config_has_nothing_to_say(void **state)
     assert_false(c.policy_set);
     assert_int_equal(c.tokens_max, 0);
     channel__config_fini(&c);
-    read_config("{\"healthCheckConfig\":{\"serviceName\":\"x\"},\"more\":[1,2]}", &c);
+    read_config("{\"more\":[1,2]}", &c);
+    assert_null(c.health_name);
+    channel__config_fini(&c);
+}
+
+static void whose_health_is_asked_for_is_a_name_or_nobody(void **state)
+{
+    (void)state;
+    struct channel_config c;
+    read_config("{\"healthCheckConfig\":{\"serviceName\":\"x\"}}", &c);
+    assert_string_equal(c.health_name, "x");
+    channel__config_fini(&c);
+    read_config("{\"healthCheckConfig\":{\"serviceName\":\"\"}}", &c);
+    assert_string_equal(c.health_name, "");
+    channel__config_fini(&c);
+    static const char *const none[] = {"{\"healthCheckConfig\":{}}",
+                                       "{\"healthCheckConfig\":{\"serviceName\":null}}"};
+    for (size_t i = 0; i < OAK_COUNT_OF(none); i++) {
+        read_config(none[i], &c);
+        assert_null(c.health_name);
+        channel__config_fini(&c);
+    }
+    char text[512];
+    char name[CHANNEL_HEALTH_NAME_MAX + 2] = "";
+    memset(name, 'n', CHANNEL_HEALTH_NAME_MAX + 1);
+    snprintf(text, sizeof(text), "{\"healthCheckConfig\":{\"serviceName\":\"%s\"}}", name);
+    assert_int_equal(channel__config_read(text, &c, NULL), OAK_EINVAL);
+    name[CHANNEL_HEALTH_NAME_MAX] = '\0';
+    snprintf(text, sizeof(text), "{\"healthCheckConfig\":{\"serviceName\":\"%s\"}}", name);
+    read_config(text, &c);
+    assert_string_equal(c.health_name, name);
     channel__config_fini(&c);
 }
 
@@ -188,6 +218,8 @@ static const char *const bad[][2] = {
     {"{\"retryThrottling\":{\"maxTokens\":10,\"tokenRatio\":0.0009}}", "tokenRatio: a number"},
     {"{\"retryThrottling\":{\"maxTokens\":10}}", "tokenRatio: a number"},
     {"{\"loadBalancingPolicy\":\"grpclb\"}", "loadBalancingPolicy: pick_first"},
+    {"{\"healthCheckConfig\":[]}", "healthCheckConfig: an object"},
+    {"{\"healthCheckConfig\":{\"serviceName\":7}}", "healthCheckConfig.serviceName: a text"},
     {"{\"loadBalancingPolicy\":7}", "loadBalancingPolicy: pick_first"},
     {"{\"loadBalancingConfig\":{}}", "loadBalancingConfig: a list"},
     {"{\"loadBalancingConfig\":[{\"a\":{},\"b\":{}}]}", "loadBalancingConfig: a list"},
@@ -218,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_config_has_nothing_to_say),
+        cmocka_unit_test(whose_health_is_asked_for_is_a_name_or_nobody),
         cmocka_unit_test(what_it_says_is_found_by_method_service_or_for_all),
         cmocka_unit_test(each_of_many_names_is_found),
         cmocka_unit_test(policies_have_two_places),

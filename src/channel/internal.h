@@ -40,6 +40,8 @@
 /* pick_first tries the next address beside one that has not answered for so long (RFC 8305's 250
  * ms). */
 #define CHANNEL_STAGGER_NS (CHANNEL_SECOND_NS / 4)
+/* A HealthCheckRequest: its one field's tag and size, and the name. */
+#define CHANNEL_HEALTH_REQUEST_MAX (3 + CHANNEL_HEALTH_NAME_MAX)
 /* A look-up that has not ended by then has failed. */
 #define CHANNEL_LOOKUP_NS (5 * CHANNEL_SECOND_NS)
 /* A hedge for which there is no stream is tried again so much later. */
@@ -65,13 +67,31 @@ void channel__target_fini(struct channel_target *t);
 
 /* -- backends and lines ------------------------------------------------------------------------ */
 
+enum channel_health {
+    CHANNEL_HEALTH_UNKNOWN, /* not a word yet */
+    CHANNEL_HEALTH_GOOD,
+    CHANNEL_HEALTH_BAD,
+};
+
+/* What a connection's server says of its health. */
+struct channel_watch {
+    struct oak_rpc_call *rpc; /* NULL: none */
+    struct oak_timer retry;
+    uint64_t begun_ns;
+    uint64_t backoff_ns; /* of the next pause; 0: the first */
+    enum channel_health health;
+    bool answered;
+    bool dropped; /* `rpc` is for nobody */
+};
+
 /* A connection. */
 struct channel_line {
     struct oak_list link; /* backend->lines, or channel->retired */
     struct oak_channel *channel;
     struct channel_backend *backend; /* NULL: retired, to be freed once its calls are done */
     struct oak_rpc_subchannel *sub;
-    enum oak_rpc_subchannel_state state;
+    enum oak_rpc_subchannel_state state; /* of the connection alone: see channel__line_state */
+    struct channel_watch watch;
     uint32_t calls; /* attempts on it */
 };
 
@@ -264,6 +284,7 @@ void *channel__resize(void *p, size_t size);
 void channel__turn_soon(struct oak_channel *channel);
 /* Note why connecting fails. */
 void channel__error_set(struct oak_channel *channel, const char *what, int error);
+void channel__error_say(struct oak_channel *channel, const char *what, const char *why);
 /* Its last piece is gone: so is the channel. */
 void channel__free_if_over(struct oak_channel *channel);
 
@@ -304,6 +325,20 @@ struct channel_line *channel__backend_room(const struct channel_backend *b);
 void channel__line_release(struct channel_line *line);
 /* Free retired lines without calls; `all`: those with calls too. */
 void channel__lines_sweep(struct oak_channel *channel, bool all);
+
+/* health.c: whether a connection's server can serve. */
+
+/* The connection is READY. Nothing happens where health is not asked for. */
+void channel__health_start(struct channel_line *line);
+/* It is not any more, or is for nobody. Again, and nothing happens. */
+void channel__health_stop(struct channel_line *line);
+/* The state as the policy sees it: READY with a healthy server alone, CONNECTING until that is
+ * known, else FAILED. */
+enum oak_rpc_subchannel_state channel__line_state(const struct channel_line *line);
+/* HealthCheckRequest: how long it is. */
+size_t channel__health_request(const char *service, uint8_t out[CHANNEL_HEALTH_REQUEST_MAX]);
+/* HealthCheckResponse. False: it is none. */
+bool channel__health_response(struct oak_bytes b, bool *serving);
 
 /* balance.c: which address a call goes to. */
 

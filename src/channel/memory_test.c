@@ -210,7 +210,8 @@ static struct oak_rpc_call *ask(struct world *w, struct oak_channel *channel, co
 }
 
 static const char config[] =
-    "{\"loadBalancingConfig\":[{\"round_robin\":{}}],\"methodConfig\":["
+    "{\"loadBalancingConfig\":[{\"round_robin\":{}}],"
+    "\"healthCheckConfig\":{\"serviceName\":\"\"},\"methodConfig\":["
     "{\"name\":[{\"service\":\"t.M\",\"method\":\"H\"}],\"hedgingPolicy\":{\"maxAttempts\":2,"
     "\"hedgingDelay\":\"0.01s\",\"nonFatalStatusCodes\":[14]}},{\"name\":[{\"service\":\"t.M\","
     "\"method\":\"U\"}],"
