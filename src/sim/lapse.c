@@ -207,11 +207,14 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 
 /* -- gone for good ----------------------------------------------------------------------------- */
 
-/* The old id is dead, and never speaks again. */
+/* The old id is dead, and never speaks again. Not once a disk was put back: a member that has been
+ * made whole is told of its lapse once more by whoever was late with it, and is mute then until all
+ * the others have taken its vote again; they can't without this one. */
 void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
 {
     struct node *n = sim__node_any(s, p);
-    if (n == NULL || !is_calm(s) || !sim__is_spared(s, n, 0)) {
+    bool lapsed = s->report->faults[OAK_SIM_ROLLBACK] != 0;
+    if (n == NULL || lapsed || !is_calm(s) || !sim__is_spared(s, n, 0)) {
         return;
     }
     sim__fault_tell(s, f->kind, f->id, "n%d loses its disk, and comes back as member %llu",
