@@ -5,6 +5,10 @@
  * wall clock is off: within the error that the members are told, or, when they are told of none, by
  * anything, and it jumps. Half of the runs have leases for reads; the others have exact clocks.
  *
+ * In some runs a wall clock goes forth and back many times a second, or stands still, and a
+ * monotonic one changes its rate, all within what the members are told. (A monotonic clock that
+ * stands still while its machine goes on is beyond any bound: with the machine it is a pause.)
+ *
  * A trap for long leases: the leader sleeps for about as long as its lease, and the others are
  * started anew at that moment, or one of them was told to lead. When the leader wakes, reads wait
  * for it. In some runs with leases each member wishes for another one.
@@ -19,26 +23,45 @@
 /* A wall clock that nobody answers for jumps as often. */
 #define JUMP_NS (7000 * SIM_MS)
 
+static uint64_t rate_of(const struct sim_clock *c)
+{
+    return MILLION + c->ahead_ppm - c->behind_ppm;
+}
+
 uint64_t sim_clock_mono(const struct sim_clock *c, uint64_t now_ns)
 {
-    OAK_ASSERT_GE(now_ns, BEGAN_NS);
-    return BEGAN_NS + (now_ns - BEGAN_NS) * (MILLION + c->ahead_ppm - c->behind_ppm) / MILLION;
+    uint64_t since = OAK_MAX(c->since_ns, BEGAN_NS), shown = OAK_MAX(c->shown_ns, BEGAN_NS);
+    OAK_ASSERT_GE(now_ns, since);
+    return shown + (now_ns - since) * rate_of(c) / MILLION;
 }
 
 uint64_t sim_clock_when(const struct sim_clock *c, uint64_t mono_ns)
 {
-    uint64_t rate = MILLION + c->ahead_ppm - c->behind_ppm;
-    uint64_t passed = mono_ns - OAK_MIN(mono_ns, BEGAN_NS);
+    uint64_t since = OAK_MAX(c->since_ns, BEGAN_NS), shown = OAK_MAX(c->shown_ns, BEGAN_NS);
+    uint64_t passed = mono_ns - OAK_MIN(mono_ns, shown);
     if (passed > UINT64_MAX / 2 / MILLION) {
         return UINT64_MAX; /* beyond any run */
     }
-    return BEGAN_NS + (passed * MILLION + rate - 1) / rate;
+    return since + (passed * MILLION + rate_of(c) - 1) / rate_of(c);
+}
+
+void sim_clock_rate(struct sim_clock *c, uint64_t now_ns, uint64_t ahead_ppm, uint64_t behind_ppm)
+{
+    c->shown_ns = sim_clock_mono(c, now_ns);
+    c->since_ns = now_ns;
+    c->ahead_ppm = ahead_ppm;
+    c->behind_ppm = behind_ppm;
 }
 
 uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns)
 {
     uint64_t off = c->wall_off_ns;
-    if (c->wall_seed != 0) {
+    if (now_ns < c->frozen_until_ns) {
+        return c->frozen_wall_ns;
+    }
+    if (now_ns < c->strobe_until_ns) {
+        off = c->strobe_off_ns[now_ns / c->strobe_turn_ns % 2];
+    } else if (c->wall_seed != 0) {
         struct oak_prng p;
         oak_prng_init(&p, c->wall_seed + now_ns / JUMP_NS);
         off = oak_prng_below(&p, 7200 * 1000 * SIM_MS);
@@ -46,7 +69,17 @@ uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns)
     return WALL_NS + now_ns + off;
 }
 
-void sim__clocks_draw(struct sim *s)
+/* A rate within the bound; mistakes are at the ends. */
+static void rate_draw(struct sim *s, struct oak_prng *p, uint64_t *ahead_ppm, uint64_t *behind_ppm)
+{
+    uint64_t drift = s->leases.drift_ppm;
+    uint64_t end = oak_prng_below(p, 3);
+    uint64_t some = oak_prng_below(p, drift + 1);
+    *ahead_ppm = end == 0 ? drift : end == 1 ? 0 : some;
+    *behind_ppm = end == 1 ? drift : 0;
+}
+
+static void leases_draw(struct sim *s)
 {
     struct oak_prng p;
     oak_prng_init(&p, s->options->seed ^ 0x636c6f636b73ull);
@@ -74,10 +107,7 @@ void sim__clocks_draw(struct sim *s)
                     l->drift_ppm, l->clock_error_ms != 0 ? "what is known" : "anything");
     for (int i = 0; i < s->world.node_count; i++) {
         struct sim_clock *c = &s->world.machines[i].clock;
-        uint64_t end = oak_prng_below(&p, 3); /* mistakes are at the ends */
-        uint64_t some = oak_prng_below(&p, (uint64_t)l->drift_ppm + 1);
-        c->ahead_ppm = end == 0 ? l->drift_ppm : end == 1 ? 0 : some;
-        c->behind_ppm = end == 1 ? l->drift_ppm : 0;
+        rate_draw(s, &p, &c->ahead_ppm, &c->behind_ppm);
         c->wall_off_ns = oak_prng_below(&p, 2 * (uint64_t)l->clock_error_ms * SIM_MS + 1);
         c->wall_seed = l->clock_error_ms == 0 ? oak_prng_u64(&p) | 1 : 0;
     }
@@ -87,6 +117,96 @@ void sim__clocks_draw(struct sim *s)
         l->wish_ms[i] = off ? 0 : (uint32_t)oak_prng_between(&p, 300, 2ull * l->lease_ms);
     }
 }
+
+/* Clocks that misbehave for a while, in one run of eight, by dice of their own. Rates change only
+ * where members know of a bound that leaves room for it. */
+static void kinds_draw(struct sim *s)
+{
+    struct oak_prng p;
+    struct plan *plan = &s->plan;
+    static const enum oak_sim_fault kinds[] = {OAK_SIM_STROBE, OAK_SIM_FREEZE, OAK_SIM_SWAY};
+    oak_prng_init(&p, s->options->seed ^ 0x7374726f6265ull);
+    bool may = plan->ambush == AMBUSH_NONE && oak_prng_chance(&p, 1, 8);
+    for (size_t i = 0; may && i < OAK_COUNT_OF(kinds); i++) {
+        uint64_t mean_ms = oak_prng_between(&p, 1000, 8000);
+        bool has = oak_prng_chance(&p, 2, 3);
+        plan->has[kinds[i]] = has && (kinds[i] != OAK_SIM_SWAY || s->leases.drift_ppm != 0);
+        plan->mean_ms[kinds[i]] = plan->has[kinds[i]] ? mean_ms : 0;
+    }
+}
+
+void sim__clocks_draw(struct sim *s)
+{
+    leases_draw(s);
+    kinds_draw(s);
+}
+
+/* -- for a while ------------------------------------------------------------------------------- */
+
+/* A clock whose error members are told of goes from one end of it to the other. */
+void sim__fault_strobe(struct sim *s, const struct fault *f, struct oak_prng *p)
+{
+    const struct node *n = sim__node_any(s, p);
+    uint64_t now = s->world.now_ns;
+    uint64_t ms = oak_prng_between(p, 100, 5000);
+    uint64_t turn_us = 500ull << oak_prng_below(p, 8);
+    uint64_t apart_ms = oak_prng_between(p, 1, 10 * 60 * 1000);
+    if (n == NULL) {
+        return;
+    }
+    struct sim_clock *c = &s->world.machines[n->index].clock;
+    uint64_t error_ms = s->leases.clock_error_ms;
+    c->strobe_off_ns[0] = error_ms != 0 ? 0 : c->wall_off_ns;
+    c->strobe_off_ns[1] = c->strobe_off_ns[0] + (error_ms != 0 ? 2 * error_ms : apart_ms) * SIM_MS;
+    c->strobe_turn_ns = turn_us * 1000;
+    c->strobe_until_ns = now + ms * SIM_MS;
+    sim__fault_tell(
+        s, f->kind, f->id, "n%d's wall clock goes %llu ms forth and back each %llu us, for %llu ms",
+        n->index + 1, (unsigned long long)((c->strobe_off_ns[1] - c->strobe_off_ns[0]) / SIM_MS),
+        (unsigned long long)turn_us, (unsigned long long)ms);
+}
+
+/* One whose error members are told of shows the latest time that it may, until that is the earliest
+ * that it may. */
+void sim__fault_freeze(struct sim *s, const struct fault *f, struct oak_prng *p)
+{
+    const struct node *n = sim__node_any(s, p);
+    uint64_t now = s->world.now_ns;
+    uint64_t ms = oak_prng_between(p, 500, 10000);
+    if (n == NULL) {
+        return;
+    }
+    struct sim_clock *c = &s->world.machines[n->index].clock;
+    uint64_t span_ms = 2 * (uint64_t)s->leases.clock_error_ms;
+    c->frozen_wall_ns = span_ms != 0 ? WALL_NS + now + span_ms * SIM_MS : sim_clock_wall(c, now);
+    ms = span_ms != 0 ? span_ms : ms;
+    c->frozen_until_ns = now + ms * SIM_MS;
+    sim__fault_tell(s, f->kind, f->id, "n%d's wall clock stands still for %llu ms", n->index + 1,
+                    (unsigned long long)ms);
+}
+
+void sim__fault_sway(struct sim *s, const struct fault *f, struct oak_prng *p)
+{
+    const struct node *n = sim__node_any(s, p);
+    uint64_t ahead_ppm, behind_ppm;
+    rate_draw(s, p, &ahead_ppm, &behind_ppm);
+    if (n != NULL) {
+        sim_clock_rate(&s->world.machines[n->index].clock, s->world.now_ns, ahead_ppm, behind_ppm);
+        sim__fault_tell(s, f->kind, f->id, "n%d's clock runs %llu ppm %s from now on", n->index + 1,
+                        (unsigned long long)OAK_MAX(ahead_ppm, behind_ppm),
+                        behind_ppm != 0 ? "slower" : "faster");
+    }
+}
+
+void sim__clocks_heal(struct sim *s)
+{
+    for (int i = 0; i < s->world.node_count; i++) {
+        struct sim_clock *c = &s->world.machines[i].clock;
+        c->strobe_until_ns = c->frozen_until_ns = 0;
+    }
+}
+
+/* -- a trap for leases ------------------------------------------------------------------------- */
 
 static struct node *leader_find(struct sim *s)
 {

@@ -379,6 +379,7 @@ sim_fault_fn sim__fault_weather;
 sim_fault_fn sim__fault_slow_disk, sim__fault_stall, sim__fault_full_disk, sim__fault_sync_fails;
 sim_fault_fn sim__fault_write_fails, sim__fault_rot, sim__fault_misdirect;
 sim_fault_fn sim__fault_burst, sim__fault_abandon, sim__fault_rollback, sim__fault_loss;
+sim_fault_fn sim__fault_strobe, sim__fault_freeze, sim__fault_sway;
 
 /* fault_node.c */
 /* A leader has been elected: in a run with churn it won't live long. */
@@ -423,6 +424,8 @@ void sim__end_look(struct node *n);
 /* clocks.c */
 void sim__clocks_draw(struct sim *s);
 void sim__clocks_start(struct sim *s);
+/* No wall clock goes astray any more; rates stay. */
+void sim__clocks_heal(struct sim *s);
 
 /* members.c */
 void sim__members_plan(struct sim *s);

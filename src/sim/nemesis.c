@@ -157,6 +157,9 @@ static void fault_event(struct world *w, struct event *e)
         [OAK_SIM_MISDIRECT] = sim__fault_misdirect,
         [OAK_SIM_ROLLBACK] = sim__fault_rollback,
         [OAK_SIM_LOSS] = sim__fault_loss,
+        [OAK_SIM_STROBE] = sim__fault_strobe,
+        [OAK_SIM_FREEZE] = sim__fault_freeze,
+        [OAK_SIM_SWAY] = sim__fault_sway,
         [OAK_SIM_BURST] = sim__fault_burst,
         [OAK_SIM_ABANDON] = sim__fault_abandon,
     };
@@ -190,6 +193,7 @@ void sim__heal(struct sim *s)
     struct world *w = &s->world;
     s->settling = true;
     sim__network_heal(s);
+    sim__clocks_heal(s);
     for (int i = 0; i < w->node_count; i++) {
         struct machine *m = &w->machines[i];
         m->log_ns = 2 * SIM_MS;

@@ -192,14 +192,21 @@ static void entropy_fill(void *user, void *out, size_t size)
     }
 }
 
+static void timer_set(void *user, struct oak_timer *timer, uint64_t due_ns);
+
 static void timer_event(struct world *w, struct event *e)
 {
+    struct machine *m = &w->machines[e->node];
     struct oak_timer *timer = e->arg;
-    (void)w;
-    if (timer->running && timer->impl == (size_t)e->order) {
-        timer->running = false;
-        timer->fire(timer);
+    if (!timer->running || timer->impl != (size_t)e->order) {
+        return;
     }
+    if (sim_clock_when(&m->clock, timer->due_ns) > w->now_ns) {
+        timer_set(m, timer, timer->due_ns); /* the clock has become slower meanwhile */
+        return;
+    }
+    timer->running = false;
+    timer->fire(timer);
 }
 
 static void timer_set(void *user, struct oak_timer *timer, uint64_t due_ns)

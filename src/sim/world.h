@@ -45,9 +45,13 @@ enum doom {
 
 /* clocks.c: what a machine's clocks show. Zeros: the world's time. */
 struct sim_clock {
-    uint64_t ahead_ppm, behind_ppm; /* its rate */
+    uint64_t ahead_ppm, behind_ppm; /* its rate, */
+    uint64_t since_ns, shown_ns;    /* since this moment, when it showed that */
     uint64_t wall_off_ns;
     uint64_t wall_seed; /* not 0: its wall clock shows anything, and jumps */
+    /* Until a moment its wall clock is off by one of two, in turn; or it shows one time. */
+    uint64_t strobe_until_ns, strobe_turn_ns, strobe_off_ns[2];
+    uint64_t frozen_until_ns, frozen_wall_ns;
 };
 
 /* One node's share of the world: what it sees as its machine. */
@@ -131,5 +135,7 @@ uint64_t sim_clock_mono(const struct sim_clock *c, uint64_t now_ns);
 /* When does the monotonic clock show that? */
 uint64_t sim_clock_when(const struct sim_clock *c, uint64_t mono_ns);
 uint64_t sim_clock_wall(const struct sim_clock *c, uint64_t now_ns);
+/* From now on it runs at another rate. */
+void sim_clock_rate(struct sim_clock *c, uint64_t now_ns, uint64_t ahead_ppm, uint64_t behind_ppm);
 
 #endif
