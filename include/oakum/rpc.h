@@ -128,8 +128,11 @@ OAK_API OAK_MUST_USE int oak_rpc_call_forward(struct oak_rpc_call *from, struct 
  * the secret.
  *
  * Server: the call's encoding, before its first message; its messages are compressed from here on.
- * (A client names it in its request.) OAK_EUNIMPLEMENTED: the client doesn't take it, nothing has
- * changed. OAK_ECLOSED: the headers have left, or the call has ended. */
+ * OAK_EUNIMPLEMENTED: the client doesn't take it, nothing has changed. OAK_ECLOSED: the headers
+ * have left, or the call has ended.
+ *
+ * Client: the same, instead of what its request said (`encoding`). What the server takes is not
+ * known by then: one that lacks the encoding answers UNIMPLEMENTED. */
 OAK_API OAK_MUST_USE int oak_rpc_call_compress(struct oak_rpc_call *call,
                                                enum oak_rpc_encoding encoding);
 /* Either side: whether the messages sent from here on are compressed. Nothing changes for a call
@@ -158,7 +161,9 @@ OAK_API void oak_rpc_call_pause(struct oak_rpc_call *call, bool paused);
 OAK_API size_t oak_rpc_call_queued(const struct oak_rpc_call *call);
 /* Metadata. Of the headers: on a server before the first message, on a client before they leave
  * (most often in an interceptor). Of the trailers: on a server, before finish. OAK_EINVAL: HTTP or
- * gRPC don't allow it. OAK_ECLOSED: too late. OAK_ELIMIT, OAK_ENOMEM. */
+ * gRPC don't allow it; of a channel's call that has no connection yet, this is found once it has
+ * one, and ends it with INTERNAL, as what its request brings. OAK_ECLOSED: too late. OAK_ELIMIT,
+ * OAK_ENOMEM. */
 OAK_API OAK_MUST_USE int oak_rpc_call_add_header(struct oak_rpc_call *call,
                                                  struct oak_rpc_pair pair);
 OAK_API OAK_MUST_USE int oak_rpc_call_add_trailer(struct oak_rpc_call *call,

@@ -317,6 +317,49 @@ static void call_compress_messages(struct oak_rpc_call *base, bool on)
     call->compress = on && call->request.encoding != OAK_RPC_IDENTITY;
 }
 
+/* May its headers still be changed? `a` is the one attempt that has them; NULL: none has. */
+static bool headers_open(struct channel_call *call, struct channel_attempt **a)
+{
+    *a = channel__call_sole(call);
+    return !call->ended && !call->cancelled && (!call->begun || *a != NULL);
+}
+
+static int call_compress(struct oak_rpc_call *base, enum oak_rpc_encoding encoding)
+{
+    struct channel_call *call = call_of(base);
+    struct channel_attempt *a;
+    if (!headers_open(call, &a) || call->kept.size > 0) {
+        return OAK_ECLOSED;
+    }
+    int error = a != NULL ? oak_rpc_call_compress(a->rpc, encoding) : 0;
+    if (error != 0) {
+        return error;
+    }
+    call->request.encoding = encoding;
+    call->compress = encoding != OAK_RPC_IDENTITY;
+    if (a != NULL) {
+        a->compress = call->compress;
+    }
+    return 0;
+}
+
+static int call_add_header(struct oak_rpc_call *base, struct oak_rpc_pair pair)
+{
+    struct channel_call *call = call_of(base);
+    struct channel_attempt *a;
+    if (!headers_open(call, &a)) {
+        return OAK_ECLOSED;
+    }
+    int error = channel__call_pair_room(call, pair);
+    if (error == 0 && a != NULL) {
+        error = oak_rpc_call_add_header(a->rpc, pair);
+    }
+    if (error == 0) {
+        channel__call_pair_add(call, pair); /* for the attempts to come */
+    }
+    return error;
+}
+
 static bool call_compressed(const struct oak_rpc_call *base)
 {
     const struct channel_call *call = call_of_const(base);
@@ -341,6 +384,8 @@ const struct oak_rpc_call_ops channel__call_ops = {
     .metadata_next = call_metadata_next,
     .authority = call_authority,
     .follow = call_follow,
+    .add_header = call_add_header,
+    .compress = call_compress,
     .compress_messages = call_compress_messages,
     .compressed = call_compressed,
 };

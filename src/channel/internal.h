@@ -178,6 +178,9 @@ void channel__call_trim(struct channel_call *call);
 OAK_MUST_USE int channel__call_new(struct oak_channel *channel,
                                    const struct oak_rpc_request *request,
                                    struct channel_call **out);
+/* One more pair of metadata: room for it (OAK_ELIMIT, OAK_ENOMEM), and then the pair. */
+OAK_MUST_USE int channel__call_pair_room(struct channel_call *call, struct oak_rpc_pair pair);
+void channel__call_pair_add(struct channel_call *call, struct oak_rpc_pair pair);
 /* Nobody was promised a `closed`. */
 void channel__call_drop(struct channel_call *call);
 /* Tell `closed`, with an answer's metadata (NULL: none). The memory goes with the last attempt. */

@@ -310,6 +310,63 @@ static int request_copy(struct channel_call *call, const struct oak_rpc_request 
     return 0;
 }
 
+static const uint8_t *moved(const uint8_t *at, const struct oak_buf *from, const struct oak_buf *to)
+{
+    OAK_ASSERT(at >= from->data && at <= from->data + from->size);
+    return to->data + (at - from->data);
+}
+
+/* The texts get more room, and what points into them follows. */
+static int texts_grow(struct channel_call *call, size_t extra)
+{
+    struct oak_buf *texts = &call->texts;
+    struct oak_rpc_request *r = &call->request;
+    if (texts->capacity - texts->size >= extra) {
+        return 0;
+    }
+    struct oak_buf larger = {0};
+    int error = oak_buf_reserve(&larger, texts->size + extra);
+    if (error != 0) {
+        return error;
+    }
+    error = oak_buf_append(&larger, texts->data, texts->size);
+    OAK_ASSERT_EQ(error, 0); /* there is room */
+    struct oak_rpc_pair *pairs = (struct oak_rpc_pair *)(void *)call->pairs.data;
+    for (size_t i = 0; i < r->metadata_count; i++) {
+        pairs[i].name.data = moved(pairs[i].name.data, texts, &larger);
+        pairs[i].value.data = moved(pairs[i].value.data, texts, &larger);
+    }
+    r->service = (const char *)moved((const uint8_t *)r->service, texts, &larger);
+    r->method = (const char *)moved((const uint8_t *)r->method, texts, &larger);
+    oak_buf_fini(texts);
+    *texts = larger;
+    return 0;
+}
+
+int channel__call_pair_room(struct channel_call *call, struct oak_rpc_pair pair)
+{
+    size_t size = pair.name.size + pair.value.size;
+    size_t most = CHANNEL_TEXT_BYTES_MAX;
+    if (size > most - call->texts.size || sizeof(pair) > most - call->pairs.size) {
+        return OAK_ELIMIT;
+    }
+    int error = texts_grow(call, size);
+    if (error == 0) {
+        error = oak_buf_reserve(&call->pairs, sizeof(pair));
+    }
+    call->request.metadata = (const struct oak_rpc_pair *)(const void *)call->pairs.data;
+    return error;
+}
+
+void channel__call_pair_add(struct channel_call *call, struct oak_rpc_pair pair)
+{
+    pair.name.data = text_add(&call->texts, pair.name.data, pair.name.size);
+    pair.value.data = text_add(&call->texts, pair.value.data, pair.value.size);
+    int error = oak_buf_append(&call->pairs, &pair, sizeof(pair));
+    OAK_ASSERT_EQ(error, 0); /* there is room */
+    call->request.metadata_count++;
+}
+
 /* The shorter of what the request and the rule say; else the channel's, for a unary call. */
 static uint64_t timeout_of(const struct channel_call *call)
 {

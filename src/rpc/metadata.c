@@ -29,7 +29,7 @@ int oak_rpc_call_add_header(struct oak_rpc_call *call, struct oak_rpc_pair pair)
 {
     const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
-        return carrier->add_header(call, pair);
+        return carrier->add_header != NULL ? carrier->add_header(call, pair) : OAK_EUNIMPLEMENTED;
     }
     return call->ended || call->headers_due ? OAK_ECLOSED : pair_add(&call->head, pair);
 }
@@ -38,7 +38,7 @@ int oak_rpc_call_add_trailer(struct oak_rpc_call *call, struct oak_rpc_pair pair
 {
     const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
     if (carrier != NULL) {
-        return carrier->add_trailer(call, pair);
+        return carrier->add_trailer != NULL ? carrier->add_trailer(call, pair) : OAK_EUNIMPLEMENTED;
     }
     OAK_ASSERT(is_server(call));
     return call->ended || call->finished ? OAK_ECLOSED : pair_add(&call->tail, pair);

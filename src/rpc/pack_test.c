@@ -145,6 +145,25 @@ static void an_encoding_is_chosen_before_the_headers_leave(void **state)
 
 /* -- limits ------------------------------------------------------------------------------------ */
 
+static void a_client_s_encoding_is_chosen_before_its_first_message(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct recorder r = {0};
+    pair_open(&p, NULL, NULL);
+    pair_call_packed(&p, "Unary", OAK_RPC_DEFLATE, &r);
+    assert_int_equal(oak_rpc_call_compress(r.call, OAK_RPC_GZIP), 0);
+    send_text(r.call, words);
+    assert_int_equal(oak_rpc_call_compress(r.call, OAK_RPC_IDENTITY), OAK_ECLOSED);
+    oak_rpc_call_half_close(r.call);
+    pair_run(&p);
+    assert_int_equal(r.code, OAK_RPC_OK);
+    assert_int_equal(p.echo.compressed, 1);
+    assert_int_equal(r.last_size, sizeof(words) - 1);
+    recorder_fini(&r);
+    pair_close(&p);
+}
+
 static void a_bomb_stops_at_the_limit_of_messages(void **state)
 {
     (void)state;
@@ -300,6 +319,7 @@ int main(void)
         cmocka_unit_test(many_messages_in_one_turn_are_all_packed),
         cmocka_unit_test(what_does_not_become_smaller_leaves_as_it_is),
         cmocka_unit_test(an_encoding_is_chosen_before_the_headers_leave),
+        cmocka_unit_test(a_client_s_encoding_is_chosen_before_its_first_message),
         cmocka_unit_test(a_bomb_stops_at_the_limit_of_messages),
         cmocka_unit_test(a_client_stops_a_bomb_too),
         cmocka_unit_test(a_damaged_message_ends_its_call),
