@@ -39,7 +39,19 @@ double search_now(void); /* seconds */
 void search_try(const struct oak_sim_options *o, struct oak_sim_report *report);
 
 /* shrink.c */
-/* Make a failing run smaller, and say how to repeat what is left. */
+/* One run, and what came of it. */
+typedef void shrink_try(const struct oak_sim_options *o, struct oak_sim_report *report);
+
+/* The smallest run that fails. */
+struct shrunken {
+    struct oak_sim_options options;
+    uint32_t only[OAK_SIM_FIRED_MAX]; /* of the options */
+    unsigned tries;
+};
+
+/* Make a failing run smaller. False: it does not fail. */
+bool shrink_find(const struct oak_sim_options *failing, shrink_try *once, struct shrunken *out);
+/* The same, and say how to repeat what is left. */
 void shrink_run(const struct search *a, const struct oak_sim_options *failing);
 
 #endif

@@ -16,7 +16,7 @@
 #define SECONDS_MAX 300
 
 struct shrink {
-    const struct search *search;
+    shrink_try *once;
     struct oak_sim_options now; /* the smallest run that fails */
     uint32_t only[OAK_SIM_FIRED_MAX];
     uint8_t kinds[OAK_SIM_FIRED_MAX];
@@ -42,7 +42,7 @@ static bool keep(struct shrink *s, const struct oak_sim_options *o)
         return false;
     }
     s->tries++;
-    search_try(o, s->report);
+    s->once(o, s->report);
     name_of(s->report->what, name, sizeof(name));
     if (s->report->verdict == OAK_SIM_PASSED || strcmp(name, s->name) != 0) {
         return false;
@@ -144,26 +144,16 @@ static void size_cut(struct shrink *s)
     }
 }
 
-static void shrunken_print(struct shrink *s)
-{
-    struct oak_buf flags = {0};
-    search_try(&s->now, s->report);
-    search_flags(s->search, &s->now, &flags);
-    fprintf(stderr, "shrunk  to %zu faults in %u tries, %.0f s\nreplay  oakum sim%.*s --trace\n",
-            s->count, s->tries, search_now() - s->start, (int)flags.size, (const char *)flags.data);
-    fprintf(stderr, "%s", s->report->story);
-    oak_buf_fini(&flags);
-}
-
-void shrink_run(const struct search *a, const struct oak_sim_options *failing)
+bool shrink_find(const struct oak_sim_options *failing, shrink_try *once, struct shrunken *out)
 {
     struct shrink *s = calloc(1, sizeof(*s));
     struct oak_sim_report *report = calloc(1, sizeof(*report));
     OAK_ASSERT(s != NULL && report != NULL);
-    *s = (struct shrink){.search = a, .now = *failing, .report = report, .start = search_now()};
+    *s = (struct shrink){.once = once, .now = *failing, .report = report, .start = search_now()};
     s->now.trace = false;
     s->now.simulated_ms = failing->simulated_ms != 0 ? failing->simulated_ms : 60000;
-    search_try(&s->now, report);
+    once(&s->now, report);
+    bool fails = report->verdict == OAK_SIM_FAILED;
     uint64_t failed_ms = report->failed_ms;
     name_of(report->what, s->name, sizeof(s->name));
     s->count = report->fired_count;
@@ -171,13 +161,37 @@ void shrink_run(const struct search *a, const struct oak_sim_options *failing)
     memcpy(s->kinds, report->fired_kinds, sizeof(s->kinds));
     s->now.only = s->only;
     s->now.only_count = s->count;
-    if (report->verdict == OAK_SIM_FAILED) {
+    if (fails) {
         time_cut(s, failed_ms);
         kinds_leave_out(s);
         singles_leave_out(s);
         size_cut(s);
-        shrunken_print(s);
     }
+    out->options = s->now;
+    memcpy(out->only, s->only, sizeof(out->only));
+    out->options.only = out->only;
+    out->tries = s->tries;
     free(report);
     free(s);
+    return fails;
+}
+
+void shrink_run(const struct search *a, const struct oak_sim_options *failing)
+{
+    struct shrunken *small = calloc(1, sizeof(*small));
+    struct oak_sim_report *report = calloc(1, sizeof(*report));
+    OAK_ASSERT(small != NULL && report != NULL);
+    double start = search_now();
+    if (shrink_find(failing, search_try, small)) {
+        struct oak_buf flags = {0};
+        search_try(&small->options, report);
+        search_flags(a, &small->options, &flags);
+        fprintf(stderr,
+                "shrunk  to %zu faults in %u tries, %.0f s\nreplay  oakum sim%.*s --trace\n%s",
+                small->options.only_count, small->tries, search_now() - start, (int)flags.size,
+                (const char *)flags.data, report->story);
+        oak_buf_fini(&flags);
+    }
+    free(report);
+    free(small);
 }
