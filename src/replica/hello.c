@@ -182,7 +182,7 @@ static void excused(struct oak_replica *r)
         m->excused = true;
         oak_log(r->options.log, OAK_LOG_WARN,
                 "this member has no vote now: it follows its leader, and gets what it lacks");
-    } else if (m->past.state == OAK_PEER_SOUND &&
+    } else if (m->past.state == OAK_PEER_SOUND && !m->past.voteless &&
                !replica__config_votes(oak_raft_config(r->raft), r->options.id)) {
         /* Its leader did not know that it had its vote again. */
         m->past.state = OAK_PEER_WHOLE;
@@ -389,6 +389,9 @@ static void state_follow(struct oak_replica *r)
     } else if (p->state == OAK_PEER_WHOLE && votes && settled) {
         oak_log(r->options.log, OAK_LOG_INFO, "this member votes again");
         p->state = OAK_PEER_SOUND;
+        replica__past_save(r);
+    } else if (p->state == OAK_PEER_SOUND && votes && settled && p->voteless) {
+        p->voteless = false; /* a vote that it may lose and ask for */
         replica__past_save(r);
     }
 }

@@ -485,6 +485,8 @@ void sim__lapse_fini(struct sim *s);
 /* Has it forgotten something in any group, and not been made whole yet? */
 bool sim__lapse_is(const struct node *n);
 bool sim__lapse_any(const struct sim *s);
+/* It has started again. */
+void sim__lapse_start(struct member *m, const struct oak_replica_status *status);
 /* After each event of a node that is up. */
 void sim__lapse_look(struct member *m, const struct oak_replica_status *status);
 /* It says something by which it promises; `what` it does. */

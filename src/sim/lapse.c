@@ -247,6 +247,14 @@ void sim__promises_void(struct member *m)
     }
 }
 
+void sim__lapse_start(struct member *m, const struct oak_replica_status *status)
+{
+    /* Its power was gone before it had written down that it forgot: it will be told anew. */
+    if (m->lapse == LAPSE_MUTE && status->past != OAK_PEER_FORGOT) {
+        m->lapse = LAPSE_ROLLED;
+    }
+}
+
 void sim__lapse_look(struct member *m, const struct oak_replica_status *status)
 {
     if (m->lapse == LAPSE_NONE) {

@@ -89,6 +89,25 @@ static void a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started(
     scene_end(sc);
 }
 
+/* Seed 1795726233529029. */
+static void who_forgot_that_it_forgot_is_told_anew(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(13);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
+    sim__node_crash(&sc->s->nodes[sc->victim]); /* before it has written that down */
+    SCENE_UNTIL(sc, 20000, sc->s->nodes[sc->victim].up);
+    assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
+    assert_int_equal(victim_of(sc)->lapse, LAPSE_ROLLED);
+    forgets_and_is_made_whole(sc);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 static void who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it(void **state)
 {
     (void)state;
@@ -255,7 +274,8 @@ static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_as
     scene_run(sc, 20); /* the leader hears of it */
     assert_int_equal(part_asked(sc, true), OAK_ELEARNERNOTREADY);
     SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_NONE);
-    scene_run(sc, 2000);
+    scene_puts(sc, sc->leader, 1);
+    notes_pass(sc); /* with which it is told once more that it has no vote */
     assert_int_equal(voters(sc), 2);
     assert_int_equal(part_asked(sc, true), 0);
     assert_int_equal(voters(sc), 3);
@@ -317,6 +337,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_is_put_back_within_one_run_is_noticed),
         cmocka_unit_test(a_disk_of_before_the_last_start_is_noticed_without_any_note),
         cmocka_unit_test(a_disk_of_some_runs_ago_is_noticed_by_others_that_have_just_started),
+        cmocka_unit_test(who_forgot_that_it_forgot_is_told_anew),
         cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
         cmocka_unit_test(who_forgot_takes_no_snapshot_before_it_knows),
         cmocka_unit_test(a_node_that_lost_its_disk_comes_back_as_another_member),

@@ -381,6 +381,7 @@ void sim__node_start(struct node *n)
     for (int g = 0; g < s->plan.groups; g++) {
         struct oak_replica_status status;
         oak_replica_status(n->members[g].replica, &status);
+        sim__lapse_start(&n->members[g], &status);
         enum lapse lapse = n->members[g].lapse;
         if (status.raft.in_doubt && !n->rotten && lapse == LAPSE_NONE) {
             sim__fail(s, "%s is in doubt about its log, and its disk kept its promises",
