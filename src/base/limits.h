@@ -160,10 +160,13 @@
 #define OAK_JSONRPC_REPLY_BYTES_MAX   (64 * OAK_MIB)
 /* The text of all calls that are under way on one connection; past it no more is read. */
 #define OAK_JSONRPC_UNDERWAY_BYTES_MAX (16 * OAK_MIB)
-/* What all connections of a door hold of requests that are not whole or wait: 16 of the largest.
- * And of replies that their peers don't read: 32 connections at OAK_OUTBOUND_BYTES_MAX. */
-#define OAK_JSONRPC_HELD_BYTES_MAX   (64 * OAK_MIB)
-#define OAK_JSONRPC_QUEUED_BYTES_MAX (256 * OAK_MIB)
+/* Replies that wait to leave: of one connection, as messages (as text they may be twice as much),
+ * which is the largest of them or a thousand of 64 KiB in one round; and of all. Past it calls get
+ * an error in the place of a result. */
+#define OAK_JSONRPC_REPLIES_BYTES_MAX OAK_JSONRPC_REPLY_BYTES_MAX
+#define OAK_JSONRPC_QUEUED_BYTES_MAX  (128 * OAK_MIB)
+/* What all connections of a door hold of requests that are not whole or wait: 16 of the largest. */
+#define OAK_JSONRPC_HELD_BYTES_MAX (64 * OAK_MIB)
 /* A call has this long to be answered: requests of the store take seconds at the worst. A
  * connection on which nothing is under way stays this long: Go's client does not connect again. */
 #define OAK_JSONRPC_CALL_MS (60 * 1000)

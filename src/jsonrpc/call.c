@@ -46,11 +46,13 @@ static uint8_t *op_send_into(struct oak_rpc_call *rpc, size_t size)
     if (!jsonrpc__chain_sent(call, size) || call->finished) {
         return NULL;
     }
-    if (oak_buf_reserve(&call->out, size + 1) != 0) {
+    struct jsonrpc_conn *conn = call->conn;
+    if (!jsonrpc__room_for_message(conn, size) || oak_buf_reserve(&call->out, size + 1) != 0) {
         return NULL;
     }
     call->answered = true;
     call->out.size = size;
+    conn->reply_bytes += size;
     return call->out.data;
 }
 
@@ -319,7 +321,9 @@ void jsonrpc__call_end(struct jsonrpc_call *call, enum oak_rpc_code code)
     OAK_ASSERT_GT(conn->calls, 0u);
     oak_list_remove(&call->link);
     conn->calls--;
+    OAK_ASSERT_LE(call->out.size, conn->reply_bytes);
     conn->cost -= call->cost;
+    conn->reply_bytes -= call->out.size;
     conn->server->calls--;
     conn->server->traffic.handled[code]++;
     call->finished = true; /* what its handler still says goes nowhere */

@@ -282,6 +282,11 @@ void jsonrpc__conn_flush(struct jsonrpc_conn *c)
             oak_buf_consume(&c->ahead, used);
         }
     } while (!c->broken && (!oak_list_empty(&c->done) || c->out.size > 0));
+    if (c->calls == 0 && !c->broken) {
+        OAK_ASSERT_EQ(c->cost, 0u);
+        OAK_ASSERT_EQ(c->reply_bytes, 0u);
+        OAK_ASSERT_EQ(c->batch_bytes, 0u);
+    }
     if (c->ahead.size == 0) {
         keep(&c->ahead);
     }

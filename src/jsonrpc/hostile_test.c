@@ -195,6 +195,15 @@ static void test_too_much_of_all(void **state)
     door_close(&d);
 }
 
+static char *large_text(size_t size)
+{
+    char *large = malloc(size + 1);
+    assert_non_null(large);
+    memset(large, 'a', size);
+    large[size] = '\0';
+    return large;
+}
+
 /* A peer that asks for more than it reads: no more is begun; what is under way gets small answers
  * when there is no place for large ones; and if it takes nothing it is cut off. */
 static void test_slow_reader(void **state)
@@ -202,24 +211,25 @@ static void test_slow_reader(void **state)
     (void)state;
     struct door d;
     door_open(&d, NULL);
-    size_t size = 1 * OAK_MIB;
-    char *large = malloc(size + 1);
-    assert_non_null(large);
-    memset(large, 'a', size);
-    large[size] = '\0';
+    size_t size = 4 * OAK_MIB;
+    char *large = large_text(size);
     for (int i = 0; i < 20; i++) {
         door_send(&d, LATER);
     }
     assert_int_equal(d.later_count, 20);
     d.loop.server_end->blocked = true;
-    while (d.later_count > 0) {
+    while (d.later_count > 1) {
         door_answer(&d, large);
         fake_run(&d.loop);
     }
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_OK], 15);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_RESOURCE_EXHAUSTED], 4);
+    assert_true(d.loop.server_end->queue.size > 15 * size);
+    assert_true(d.loop.server_end->queue.size < OAK_JSONRPC_REPLIES_BYTES_MAX);
+    door_answer(&d, "small ones too: they are as many as were begun");
+    fake_run(&d.loop);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_OK], 16);
     free(large);
-    assert_true(d.loop.server_end->queue.size > OAK_OUTBOUND_BYTES_MAX);
-    assert_true(d.loop.server_end->queue.size < OAK_OUTBOUND_BYTES_MAX + 2 * size);
-    assert_int_equal(door_traffic(&d).handled[OAK_RPC_RESOURCE_EXHAUSTED], 12);
     assert_true(d.loop.server_end->paused);
     door_send(&d, HI HI HI);
     assert_int_equal(d.said, 20);
@@ -230,6 +240,56 @@ static void test_slow_reader(void **state)
     door_close(&d);
 }
 
+/* All that is answered in one round counts, before any of it is text. */
+static void test_answers_of_one_round(void **state)
+{
+    (void)state;
+    struct door d;
+    door_open(&d, NULL);
+    char *large = large_text(10 * OAK_MIB);
+    for (int i = 0; i < 10; i++) {
+        door_send(&d, LATER);
+    }
+    while (d.later_count > 0) {
+        door_answer(&d, large);
+    }
+    free(large);
+    fake_run(&d.loop);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_OK], 6);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_RESOURCE_EXHAUSTED], 4);
+    oak_buf_clear(&d.got);
+    door_ask(&d, HI, SAID);
+    door_close(&d);
+}
+
+/* And of all connections together. */
+static void test_slow_readers(void **state)
+{
+    (void)state;
+    struct door d;
+    struct fake_stream *clients[4];
+    door_open(&d, NULL);
+    char *large = large_text(60 * OAK_MIB);
+    for (size_t i = 0; i < OAK_COUNT_OF(clients); i++) {
+        if (i > 0) {
+            door_connect(&d);
+        }
+        clients[i] = d.client;
+        door_send(&d, LATER);
+        d.loop.server_end->blocked = true;
+        door_answer(&d, large);
+        fake_run(&d.loop);
+    }
+    free(large);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_OK], 3);
+    assert_int_equal(door_traffic(&d).handled[OAK_RPC_RESOURCE_EXHAUSTED], 1);
+    for (size_t i = 0; i < OAK_COUNT_OF(clients); i++) {
+        fake_close(&clients[i]->base, true);
+    }
+    d.client = NULL;
+    door_close(&d);
+}
+
 /* One that reads slowly is served to the end. */
 static void test_reader_recovers(void **state)
 {
@@ -237,10 +297,7 @@ static void test_reader_recovers(void **state)
     struct door d;
     door_open(&d, NULL);
     size_t size = 1 * OAK_MIB;
-    char *large = malloc(size + 1);
-    assert_non_null(large);
-    memset(large, 'a', size);
-    large[size] = '\0';
+    char *large = large_text(size);
     door_send(&d, LATER);
     d.loop.server_end->blocked = true;
     door_answer(&d, large);
@@ -371,6 +428,7 @@ struct raw {
     int closed;
     int ended;
     bool second; /* a second answer was refused */
+    bool early;  /* finish within the message */
 };
 
 static void raw_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
@@ -379,6 +437,9 @@ static void raw_message(void *user, struct oak_rpc_call *call, struct oak_bytes 
     r->messages++;
     assert_int_equal(oak_rpc_call_send(call, bytes), 0);
     r->second = oak_rpc_call_send(call, bytes) == OAK_ELIMIT;
+    if (r->early) {
+        oak_rpc_call_finish(call, OAK_RPC_OK, NULL);
+    }
 }
 
 static void raw_half_closed(void *user, struct oak_rpc_call *call)
@@ -439,18 +500,32 @@ static void test_raw(void **state)
     fake_run(&d.loop);
     door_expect(&d, SAID);
     assert_true(r.messages == 1 && r.halves == 1 && r.closed == 1 && r.ended == 1 && r.second);
+    r = (struct raw){.early = true}; /* then there is no more to be told */
+    door_ask(&d, NEW "\"method\":\"raw.Echo.Say\",\"params\":{\"text\":\"hi\"},\"id\":1}", "");
+    oak_rpc_call_pause(r.call, false);
+    fake_run(&d.loop);
+    door_expect(&d, SAID);
+    assert_true(r.messages == 1 && r.halves == 0 && r.closed == 1 && r.ended == 1);
     door_close(&d);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_json),     cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_long_names),  cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_too_much),    cmocka_unit_test(test_too_much_of_all),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_reader_recovers),
-        cmocka_unit_test(test_times),       cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_connections), cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_no_json),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_too_much_of_all),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_answers_of_one_round),
+        cmocka_unit_test(test_reader_recovers),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_drain),
         cmocka_unit_test(test_raw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,7 +118,8 @@ struct jsonrpc_conn {
     struct oak_list done; /* finished, not replied to */
     size_t calls;         /* of both */
     size_t cost;          /* text of all of them */
-    size_t batch_bytes;   /* in batches that are not answered */
+    size_t batch_bytes;   /* text in batches that are not answered */
+    size_t reply_bytes;   /* messages of calls that are answered, and not replied to */
     struct oak_json_frame frame;
     struct oak_buf in;    /* the text that is coming */
     struct oak_buf ahead; /* came while there was too much under way */
@@ -188,8 +189,9 @@ struct oak_jsonrpc_server {
 /* Of a name as a client wrote it. NULL: `why` says why not. */
 const struct oak_rpc_method *jsonrpc__find(const struct oak_jsonrpc_server *server,
                                            struct oak_bytes name, char *why, size_t why_size);
-/* Bytes that are queued for all connections. */
-size_t jsonrpc__queued(const struct oak_jsonrpc_server *server);
+/* Is there room for so much more to wait to leave: for a message, besides others; for a text? */
+bool jsonrpc__room_for_message(const struct jsonrpc_conn *c, size_t size);
+bool jsonrpc__room_for_text(const struct jsonrpc_conn *c, size_t size);
 /* A stream's end. */
 void jsonrpc__conn_gone(struct jsonrpc_conn *c);
 /* conn.c: write, read on, close. */

@@ -87,7 +87,9 @@ static void conversation(void)
     memory_release();
     started = 0;
     closed = 0;
-    if (oak_jsonrpc_server_new(&loop.port, server, NULL, &door) == 0 &&
+    const struct oak_rpc_interceptor chain = {.state_bytes = 40};
+    const struct oak_jsonrpc_options options = {.interceptors = &chain, .interceptor_count = 1};
+    if (oak_jsonrpc_server_new(&loop.port, server, &options, &door) == 0 &&
         oak_jsonrpc_serve(door, &ours->base) == 0) {
         for (size_t i = 0; i < OAK_COUNT_OF(texts) && theirs->other != NULL; i++) {
             if (held_write(&theirs->base, oak_bytes_str(texts[i])) == 0) {

@@ -22,9 +22,19 @@ static int put(struct oak_buf *out, const char *text)
     return oak_buf_append(out, text, strlen(text));
 }
 
+/* As it was written, but on one line: between the values of an array there may be others. */
 static int put_id(struct oak_buf *out, const struct jsonrpc_return *back)
 {
-    return back->id.size > 0 ? oak_buf_append(out, back->id.data, back->id.size) : put(out, "null");
+    if (back->id.size == 0) {
+        return put(out, "null");
+    }
+    size_t at = out->size;
+    int error = oak_buf_append(out, back->id.data, back->id.size);
+    for (; at < out->size; at++) {
+        bool breaks = out->data[at] == '\n' || out->data[at] == '\r';
+        out->data[at] = breaks ? ' ' : out->data[at];
+    }
+    return error;
 }
 
 /* The reply that begins at `start` is whole, or goes. */
@@ -164,16 +174,6 @@ static int put_result(struct jsonrpc_call *call, struct oak_buf *out)
     return error != 0 ? error : put(out, "}");
 }
 
-/* Is there room for a large reply? What is queued for others counts only when much is for this one.
- */
-static bool fits(const struct jsonrpc_conn *c)
-{
-    size_t mine = c->stream->ops->queued(c->stream) + c->out.size + c->batch_bytes;
-    return mine <= JSONRPC_QUEUE_HIGH_BYTES ||
-           (mine <= OAK_OUTBOUND_BYTES_MAX &&
-            jsonrpc__queued(c->server) <= OAK_JSONRPC_QUEUED_BYTES_MAX);
-}
-
 /* The status that a result has come to, when it can't be sent. */
 static struct failure failure_of_result(int error)
 {
@@ -201,7 +201,7 @@ void jsonrpc__reply_call(struct jsonrpc_call *call)
     if (call->code == OAK_RPC_OK) {
         struct oak_buf *out = begin(c, batch);
         size_t start = out->size;
-        bool room = fits(c);
+        bool room = jsonrpc__room_for_text(c, call->out.size);
         int error = room ? put_result(call, out) : OAK_ELIMIT;
         if (error == 0) {
             end(c, batch, out, start, 0);

@@ -18,6 +18,8 @@ static void test_old(void **state)
     assert_int_equal(d.deadline_ns, d.loop.now_ns + 60 * SECOND);
     door_ask(&d, " { \"id\" : [1, {}], \"params\" : [ ], \"method\" : \"demo.v1.Echo/Say\" } ",
              "{\"id\":[1, {}],\"result\":{},\"error\":null}\n");
+    door_ask(&d, "{\"method\":\"Echo.Say\",\"params\":[],\"id\":[1,\r\n2]}\n",
+             "{\"id\":[1,  2],\"result\":{},\"error\":null}\n");
     door_ask(&d, "{\"method\":\"demo.v1.Echo.Say\",\"params\":[null],\"id\":\"a\\u0000\"}",
              "{\"id\":\"a\\u0000\",\"result\":{},\"error\":null}\n");
     door_ask(&d,
@@ -301,23 +303,33 @@ static void watch_closed(void *user, struct oak_rpc_call *call, void *s,
     note(user, oak_rpc_code_name(status->code));
 }
 
+static void inner_closed(void *user, struct oak_rpc_call *call, void *s,
+                         const struct oak_rpc_status *status)
+{
+    (void)call;
+    (void)s;
+    (void)status;
+    note(user, "inner");
+}
+
 static void test_interceptors(void **state)
 {
     (void)state;
     struct watch w = {.code = OAK_RPC_OK};
-    const struct oak_rpc_interceptor chain[] = {{.state_bytes = sizeof(uint64_t),
-                                                 .start = watch_start,
-                                                 .received = watch_received,
-                                                 .sent = watch_sent,
-                                                 .finish = watch_finish,
-                                                 .closed = watch_closed,
-                                                 .user = &w},
-                                                {.state_bytes = 3}};
+    const struct oak_rpc_interceptor chain[] = {
+        {.state_bytes = sizeof(uint64_t),
+         .start = watch_start,
+         .received = watch_received,
+         .sent = watch_sent,
+         .finish = watch_finish,
+         .closed = watch_closed,
+         .user = &w},
+        {.state_bytes = 3, .closed = inner_closed, .user = &w}};
     const struct oak_jsonrpc_options options = {.interceptors = chain, .interceptor_count = 2};
     struct door d;
     door_open(&d, &options);
     door_ask(&d, NEW "\"method\":\"Echo.Say\",\"id\":1}", NEW "\"result\":{},\"id\":1}\n");
-    assert_string_equal(w.log, "start received sent finish OK ");
+    assert_string_equal(w.log, "start received sent finish inner OK ");
     w = (struct watch){.code = OAK_RPC_PERMISSION_DENIED};
     door_ask(&d, NEW "\"method\":\"Echo.Say\",\"id\":1}",
              NEW "\"error\":{\"code\":-32007,\"message\":\"not you\",\"data\":{\"code\":7,"
@@ -327,7 +339,7 @@ static void test_interceptors(void **state)
     w = (struct watch){.code = OAK_RPC_OK};
     door_send(&d, NEW "\"method\":\"Echo.Say\",\"params\":{\"text\":\"later\"},\"id\":1}");
     door_hang_up(&d);
-    assert_string_equal(w.log, "start received Canceled ");
+    assert_string_equal(w.log, "start received inner Canceled ");
     door_close(&d);
 }
 

@@ -71,14 +71,38 @@ void jsonrpc__conn_gone(struct jsonrpc_conn *c)
     }
 }
 
-size_t jsonrpc__queued(const struct oak_jsonrpc_server *server)
+/* -- what waits to leave ----------------------------------------------------------------------- */
+
+static size_t text_of(const struct jsonrpc_conn *c)
 {
+    return c->stream->ops->queued(c->stream) + c->out.size + c->batch_bytes;
+}
+
+/* What a connection has comes first; that of all is added up only where it is much. A text may have
+ * `times` as much as its message: who was let in as a message is not to be turned away as text. */
+static bool room(const struct jsonrpc_conn *c, size_t mine, size_t size, size_t times)
+{
+    if (mine + size <= JSONRPC_QUEUE_HIGH_BYTES) {
+        return true;
+    }
+    const struct oak_jsonrpc_server *server = c->server;
     size_t total = 0;
     for (const struct oak_list *at = server->conns.next; at != &server->conns; at = at->next) {
-        const struct jsonrpc_conn *c = OAK_LIST_ENTRY(at, struct jsonrpc_conn, link);
-        total += c->stream->ops->queued(c->stream) + c->batch_bytes;
+        const struct jsonrpc_conn *each = OAK_LIST_ENTRY(at, struct jsonrpc_conn, link);
+        total += each->stream != NULL ? text_of(each) + each->reply_bytes : 0;
     }
-    return total;
+    return mine + size <= times * OAK_JSONRPC_REPLIES_BYTES_MAX &&
+           total <= times * OAK_JSONRPC_QUEUED_BYTES_MAX;
+}
+
+bool jsonrpc__room_for_message(const struct jsonrpc_conn *c, size_t size)
+{
+    return c->stream != NULL && room(c, text_of(c) + c->reply_bytes, size, 1);
+}
+
+bool jsonrpc__room_for_text(const struct jsonrpc_conn *c, size_t size)
+{
+    return room(c, text_of(c), size, 2);
 }
 
 /* -- the life of a door ------------------------------------------------------------------------ */
