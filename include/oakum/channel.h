@@ -36,7 +36,8 @@
  * second, has failed with INTERNAL.
  *
  * The call that a handler sees is one, whatever becomes of its attempts, and is used by the
- * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt.
+ * oak_rpc_call_* functions like any other. Interceptors (options.rpc) see each attempt, not the
+ * call: see rpc.h.
  *
  * Sources: gRPC's "naming", "service_config", "connectivity-semantics-and-api",
  * "connection-backoff" and "wait-for-ready" documents; gRFC A6, A9, A17, A61, A62.

@@ -282,6 +282,15 @@ struct oak_rpc_verdict {
  * tracing, limits. Several make a chain, and the first is the outermost: what comes from outside
  * it sees first on a server and last on a client; what goes out the other way round.
  *
+ * A server's see the calls that begin. One that is refused before that ends without them: what is
+ * no gRPC, an unknown method, headers that are too large or can't be read, a deadline that has
+ * passed, and what limits forbid. Those of a known method are counted in its statistics, and those
+ * that limits forbid in oak_rpc_server_traffic().
+ *
+ * A client's belong to its connections: a channel's call that is made again is a call of its own to
+ * them for each attempt, and what ends before it has a connection they never see. Whoever wants to
+ * know of a channel's calls as its user makes them wraps oak_channel_call() and the handler.
+ *
  * Each function may be NULL, and may use the functions of its call, but not send messages. `state`
  * points to state_bytes of its own, zeroed when the call begins, aligned for any type; NULL when it
  * asked for none.

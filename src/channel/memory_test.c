@@ -22,7 +22,8 @@ struct world {
     int begun;
     int closed;
     int answered;
-    int failures; /* the server fails so many calls first */
+    uint64_t refused; /* because the server was busy */
+    int failures;     /* the server fails so many calls first */
 };
 
 /* -- a loop whose own allocations don't count -------------------------------------------------- */
@@ -31,6 +32,14 @@ static int held_write(struct oak_stream *s, struct oak_bytes bytes)
 {
     memory_hold();
     int error = fake_write(s, bytes);
+    memory_release();
+    return error;
+}
+
+static int held_write_pieces(struct oak_stream *s, const struct oak_bytes *pieces, size_t count)
+{
+    memory_hold();
+    int error = fake_write_pieces(s, pieces, count);
     memory_release();
     return error;
 }
@@ -44,6 +53,7 @@ static struct fake_stream *held_stream(struct fake_loop *loop)
     memory_release();
     held_ops = *s->base.ops;
     held_ops.write = held_write;
+    held_ops.write_pieces = held_write_pieces;
     s->base.ops = &held_ops;
     return s;
 }
@@ -182,7 +192,8 @@ static void got_closed(void *user, struct oak_rpc_call *call, const struct oak_r
 
 static const struct oak_rpc_handler got = {.message = got_message, .closed = got_closed};
 
-static struct oak_rpc_call *ask(struct world *w, struct oak_channel *channel, const char *method)
+static struct oak_rpc_call *ask_for(struct world *w, struct oak_channel *channel,
+                                    const char *method, size_t size, struct oak_rpc_call *parent)
 {
     const struct oak_rpc_pair pair = {oak_bytes_str("x-test"), oak_bytes_str("value")};
     struct oak_rpc_request request = {.service = "t.M",
@@ -190,6 +201,7 @@ static struct oak_rpc_call *ask(struct world *w, struct oak_channel *channel, co
                                       .idempotent = true,
                                       .metadata = &pair,
                                       .metadata_count = 1,
+                                      .parent = parent,
                                       .handler = &got,
                                       .user = w};
     struct oak_rpc_call *call = NULL;
@@ -197,16 +209,26 @@ static struct oak_rpc_call *ask(struct world *w, struct oak_channel *channel, co
         return NULL;
     }
     w->begun++;
-    uint8_t *to = oak_rpc_call_send_into(call, 3000);
+    char text[300];
+    memset(text, 'x', sizeof(text));
+    struct oak_rpc_pair more = {oak_bytes_str("x-more"), oak_bytes(text, sizeof(text))};
+    bool added = oak_rpc_call_add_header(call, more) == 0;
+    uint8_t *to = oak_rpc_call_send_into(call, size);
     if (to != NULL) {
-        memset(to, 1, 3000);
+        memset(to, 1, size);
     }
+    OAK_MAYBE(!added); /* it goes without */
     if (to == NULL || oak_rpc_call_send(call, oak_bytes_str("more")) != 0) {
         oak_rpc_call_cancel(call);
         return call;
     }
     oak_rpc_call_half_close(call);
     return call;
+}
+
+static struct oak_rpc_call *ask(struct world *w, struct oak_channel *channel, const char *method)
+{
+    return ask_for(w, channel, method, 3000, NULL);
 }
 
 static const char config[] =
@@ -249,13 +271,35 @@ static void talk(struct world *w)
     assert_int_equal(w->begun, w->closed);
 }
 
-static void conversation(struct world *w)
+/* Calls of which one is worked on at a time: the others are told when to come again. */
+static void talk_within_limits(struct world *w)
+{
+    struct oak_channel_options o = {.service_config = config, .resolve_pause_ns = 1};
+    struct oak_channel *channel;
+    if (oak_channel_new(&w->loop.port, "db.example:1", &o, &channel, NULL) != 0) {
+        return;
+    }
+    ask(w, channel, "U");
+    run(w);
+    struct oak_rpc_call *parent = ask(w, channel, "U");
+    if (parent != NULL) {
+        ask_for(w, channel, "U", 20000, parent);
+    }
+    ask_for(w, channel, "U", 20000, NULL);
+    ask(w, channel, "U");
+    pass(w, 8 * SECOND);
+    assert_int_equal(w->begun, w->closed);
+    oak_channel_free(channel);
+}
+
+static void conversation(struct world *w, const struct oak_rpc_options *options,
+                         void (*says)(struct world *w))
 {
     static const char *const names[] = {"U", "H"};
     *w = (struct world){0};
     fake_loop_init(&w->loop);
     w->loop.port.net = (struct oak_net){.connect = connect, .resolve = resolve, .user = w};
-    if (oak_rpc_server_new(&w->loop.port, NULL, &w->server) == 0) {
+    if (oak_rpc_server_new(&w->loop.port, options, &w->server) == 0) {
         bool fine = true;
         for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
             struct oak_rpc_method method = {.service = "t.M",
@@ -266,9 +310,12 @@ static void conversation(struct world *w)
             fine = fine && oak_rpc_server_add(w->server, &method) == 0;
         }
         if (fine) {
-            talk(w);
+            says(w);
         }
         pass(w, 10 * SECOND); /* streams that linger */
+        struct oak_rpc_traffic traffic;
+        oak_rpc_server_traffic(w->server, &traffic);
+        w->refused = traffic.refused_busy;
         oak_rpc_server_free(w->server);
     }
     memory_hold();
@@ -280,12 +327,33 @@ static void every_allocation_may_fail_once(void **state)
 {
     (void)state;
     static struct world w;
-    conversation(&w);
+    conversation(&w, NULL, talk);
     assert_int_equal(w.begun, 6);
     assert_int_equal(w.answered, 3);
     long fail_at = 0;
     while (memory_begin(fail_at)) {
-        conversation(&w);
+        conversation(&w, NULL, talk);
+        if (!memory_end()) {
+            break;
+        }
+        fail_at++;
+    }
+    assert_true(fail_at > 100 || !MEMORY_COUNTS);
+    print_message("%ld allocations failed, one at a time\n", fail_at);
+}
+
+static void every_allocation_of_limits_and_parents_may_fail_once(void **state)
+{
+    (void)state;
+    static struct world w;
+    const struct oak_rpc_options limited = {.limits = {.handlers_max = 1}};
+    conversation(&w, &limited, talk_within_limits);
+    assert_int_equal(w.begun, 5);
+    assert_true(w.refused > 0);
+    assert_int_equal(w.answered, 4); /* the one with a parent ended with it */
+    long fail_at = 0;
+    while (memory_begin(fail_at)) {
+        conversation(&w, &limited, talk_within_limits);
         if (!memory_end()) {
             break;
         }
@@ -298,6 +366,7 @@ static void every_allocation_may_fail_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_of_limits_and_parents_may_fail_once),
         cmocka_unit_test(every_allocation_may_fail_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

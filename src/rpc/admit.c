@@ -2,8 +2,9 @@
 /* admit.c: may a server begin one more call? And who is still at work.
  *
  * Happy path   a request is admitted before its method is asked, and counts until its handler was
- *              told `closed`. Work that goes on after that (a write that is on its way through a
- *              log) is held by the handler, and counts on, with the connection or without it.
+ *              told `closed`. Work that goes on after that and has no bound of its own (a query, a
+ *              call to another server) is held by the handler, and counts on, with the connection
+ *              or without it.
  * Can fail     too many at work, or a client too fast: the call is refused, and told when to come
  *              again.
  * Invariants   server->handlers is the sum over connections of theirs, and of works whose

@@ -136,6 +136,7 @@ struct world {
     struct spy spies[4]; /* A and B of the server, C and D of the client */
     struct oak_rpc_interceptor chains[2][3];
     struct recorder r;
+    uint32_t handlers_max; /* of the server; 0: the default */
 };
 
 static void world_open(struct world *w)
@@ -151,6 +152,7 @@ static void world_open(struct world *w)
         options[side].interceptors = w->chains[side];
         options[side].interceptor_count = 3;
     }
+    options[0].limits.handlers_max = w->handlers_max;
     pair_open(&w->p, &options[0], &options[1]);
 }
 
@@ -212,6 +214,35 @@ static void what_is_refused_at_its_start_is_never_known_inside(void **state)
     const struct oak_rpc_method_stats *stats;
     oak_rpc_server_stats(w.p.server, &stats);
     assert_int_equal(stats[0].handled[OAK_RPC_PERMISSION_DENIED], 1);
+    world_close(&w);
+}
+
+/* An unknown method, and one call more than may be worked on. */
+static void a_server_s_see_only_what_begins(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    struct recorder busy = {0};
+    w.handlers_max = 1;
+    world_open(&w);
+    send_text(pair_call(&w.p, "Watch", 0, &busy), "hello");
+    pair_run(&w.p);
+    for (size_t i = 0; i < 2; i++) {
+        struct recorder r = {0};
+        pair_call(&w.p, i == 0 ? "None" : "Unary", 0, &r);
+        oak_rpc_call_half_close(r.call);
+        pair_run(&w.p);
+        assert_int_equal(r.closed, 1);
+        assert_int_equal(r.code, i == 0 ? OAK_RPC_UNIMPLEMENTED : OAK_RPC_UNAVAILABLE);
+        recorder_fini(&r);
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(w.spies); i++) {
+        bool client = i >= 2;
+        assert_int_equal(w.spies[i].opened, client ? 3 : 1);
+    }
+    oak_rpc_call_cancel(busy.call);
+    pair_run(&w.p);
+    recorder_fini(&busy);
     world_close(&w);
 }
 
@@ -330,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_sees_the_call_pass_in_its_turn),
         cmocka_unit_test(what_is_refused_at_its_start_is_never_known_inside),
+        cmocka_unit_test(a_server_s_see_only_what_begins),
         cmocka_unit_test(one_may_finish_the_call_by_itself),
         cmocka_unit_test(a_client_refuses_before_anything_leaves),
         cmocka_unit_test(a_message_may_be_refused_on_its_way),
