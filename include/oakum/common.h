@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* common.h: what the headers of Oakum's libraries share: byte strings, errors, and what a peer's
- * certificate says of it. */
+/* common.h: what the headers of Oakum's libraries share: byte strings, errors, and what a peer
+ * has proved to be. */
 #ifndef OAKUM_COMMON_H
 #define OAKUM_COMMON_H
 
@@ -98,6 +98,14 @@ struct oak_identity {
     const char *const *uris;
     size_t uri_count;
     struct oak_bytes certificate; /* DER */
+};
+
+/* The process at the other end of a unix socket, as the kernel knows it: who connected, or who
+ * listened there. It may have passed the socket on since, or have ended. */
+struct oak_process {
+    int32_t pid; /* 0: not visible from here, as of another container */
+    uint32_t uid;
+    uint32_t gid;
 };
 
 #ifdef __cplusplus

@@ -192,6 +192,9 @@ OAK_API const char *oak_rpc_call_peer(const struct oak_rpc_call *call);
 /* What the peer's certificate, which was verified, says of it. NULL: it showed none, the connection
  * is not encrypted, or (within `closed`) gone. Valid during the callback. */
 OAK_API const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call);
+/* The process at the other end, and whose it is: the kernel's word, on a unix socket, encrypted or
+ * not. NULL: it is no unix socket, or (within `closed`) gone. Valid during the callback. */
+OAK_API const struct oak_process *oak_rpc_call_process(const struct oak_rpc_call *call);
 /* Something of it has come that is not whole, or waits for the peer to make room: the peer owes
  * progress. And when something of it last came or left, on the monotonic clock; 0: never. */
 OAK_API bool oak_rpc_call_owed(const struct oak_rpc_call *call);
@@ -257,6 +260,7 @@ struct oak_rpc_call_ops {
     int (*compress)(struct oak_rpc_call *call, enum oak_rpc_encoding encoding);
     void (*compress_messages)(struct oak_rpc_call *call, bool on);
     bool (*compressed)(const struct oak_rpc_call *call);
+    const struct oak_process *(*process)(const struct oak_rpc_call *call);
 };
 
 /* What every call begins with; `ops` NULL: a stream of a connection of this room. */

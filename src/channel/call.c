@@ -272,6 +272,12 @@ static const struct oak_identity *call_identity(const struct oak_rpc_call *base)
     return call->answer != NULL ? oak_rpc_call_identity(call->answer) : NULL;
 }
 
+static const struct oak_process *call_process(const struct oak_rpc_call *base)
+{
+    const struct channel_call *call = call_of_const(base);
+    return call->answer != NULL ? oak_rpc_call_process(call->answer) : NULL;
+}
+
 static bool call_owed(const struct oak_rpc_call *base)
 {
     const struct channel_call *call = call_of_const(base);
@@ -388,4 +394,5 @@ const struct oak_rpc_call_ops channel__call_ops = {
     .compress = call_compress,
     .compress_messages = call_compress_messages,
     .compressed = call_compressed,
+    .process = call_process,
 };

@@ -201,6 +201,9 @@ static void calls_come_back_by_every_kind_of_target(void **state)
         channel_open(&w, targets[i], (struct oak_channel_options){0});
         ask_many(&w, 3, 1000);
         assert_int_equal(oak_channel_state(w.channel), OAK_CHANNEL_READY);
+        bool by_file = i == 5 || i == 6;
+        const struct serving *v = &w.servers[i == 8 ? 3 : by_file ? 0 : 1];
+        assert_int_equal(v->echo.process.pid, i == 8 || by_file ? getpid() : 0);
         if (i < 8) {
             oak_channel_free(w.channel);
         }

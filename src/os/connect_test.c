@@ -58,6 +58,73 @@ static void unix_sockets_may_have_a_name_without_a_file(void **state)
     assert_int_equal(f.error, OAK_EREFUSED);
 }
 
+/* Connect to a unix socket, say a byte, and stay until the other end hangs up. */
+static pid_t visitor(const char *path)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0) {
+        return pid;
+    }
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, OAK_MIN(strlen(path), sizeof(address.sun_path) - 1));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char byte = 'x';
+    bool fine = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+                write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 0;
+    _exit(fine ? 0 : 1);
+}
+
+static void hang_up_on_visitor(struct world *w, struct oak_bytes bytes)
+{
+    (void)bytes;
+    const struct oak_process *other = w->server.stream->ops->process(w->server.stream);
+    assert_non_null(other);
+    assert_int_equal(other->uid, geteuid());
+    assert_int_equal(other->gid, getegid());
+    w->visitor = other->pid;
+    close_end(&w->server, false);
+}
+
+static void the_process_at_a_unix_socket_is_known(void **state)
+{
+    struct world *w = *state;
+    char address[128];
+    snprintf(address, sizeof(address), "unix:%s/socket", w->dir);
+    listen_on(w, address);
+    w->on_server_data = hang_up_on_visitor;
+    pid_t pid = visitor(address + 5);
+    oak_os_loop_run(w->loop);
+    assert_int_equal(w->visitor, pid);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void look_at_the_listener(struct world *w)
+{
+    const struct oak_process *other = w->client.stream->ops->process(w->client.stream);
+    w->visitor = other != NULL ? other->pid : 0;
+    close_end(&w->client, false);
+}
+
+static void a_client_knows_who_listens_but_not_over_tcp(void **state)
+{
+    struct world *w = *state;
+    char address[128];
+    snprintf(address, sizeof(address), "unix:@%s", w->dir);
+    w->on_client_open = look_at_the_listener;
+    listen_on(w, address);
+    connect_to(w, address);
+    oak_os_loop_run(w->loop);
+    assert_int_equal(w->visitor, getpid());
+    listen_on(w, "127.0.0.1:0");
+    connect_to(w, listener_name(w));
+    oak_os_loop_run(w->loop);
+    assert_int_equal(w->client.closed, 2);
+    assert_int_equal(w->visitor, 0);
+}
+
 static void the_socket_file_of_a_dead_process_is_taken_over(void **state)
 {
     struct world *w = *state;
@@ -334,6 +401,8 @@ int main(void)
         T(no_host_is_every_address),
         T(unix_sockets_serve_and_leave_no_file),
         T(unix_sockets_may_have_a_name_without_a_file),
+        T(the_process_at_a_unix_socket_is_known),
+        T(a_client_knows_who_listens_but_not_over_tcp),
         T(the_socket_file_of_a_dead_process_is_taken_over),
         T(addresses_that_make_no_sense_are_refused),
         T(an_address_in_use_is_named),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
@@ -45,6 +46,7 @@ struct world {
     void (*on_closed)(struct world *w); /* NULL: stop when both ends are closed */
     bool no_handler;                    /* `accepted` installs none */
     struct oak_task task;
+    int visitor; /* process at the other end of a unix socket; 0: unknown */
     char dir[64];
 };
 

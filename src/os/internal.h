@@ -111,6 +111,8 @@ struct os_stream {
     bool dropped; /* bytes came since `patience` was set, and were dropped */
     int lingered; /* times `patience` was set for the peer's end */
     bool closing; /* uv_close was called */
+    bool process_known;
+    struct oak_process process; /* at the other end of a unix socket */
     char peer[OS_ADDRESS_BYTES];
 };
 

@@ -15,6 +15,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "os/internal.h"
 
@@ -307,6 +308,12 @@ static const char *stream_peer_name(struct oak_stream *base)
     return of_base(base)->peer;
 }
 
+static const struct oak_process *stream_process(struct oak_stream *base)
+{
+    struct os_stream *s = of_base(base);
+    return s->process_known ? &s->process : NULL;
+}
+
 static const struct oak_stream_ops stream_ops = {
     .handle = stream_handle,
     .write = stream_write,
@@ -315,6 +322,7 @@ static const struct oak_stream_ops stream_ops = {
     .pause = stream_pause,
     .close = stream_close,
     .peer_name = stream_peer_name,
+    .process = stream_process,
 };
 
 struct os_stream *os__stream_new(struct oak_os_loop *loop, bool unix_path)
@@ -334,10 +342,25 @@ struct os_stream *os__stream_new(struct oak_os_loop *loop, bool unix_path)
     return s;
 }
 
+/* Asked once, when it is sure to be there: the kernel keeps it as of the connect. */
+static void process_learn(struct os_stream *s)
+{
+    uv_os_fd_t fd;
+    struct ucred other = {0};
+    socklen_t size = sizeof(other);
+    if (uv_fileno(&s->uv.any, &fd) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &other, &size) != 0 || size != sizeof(other)) {
+        return;
+    }
+    s->process = (struct oak_process){.pid = other.pid, .uid = other.uid, .gid = other.gid};
+    s->process_known = true;
+}
+
 void os__stream_connected(struct os_stream *s, const char *unix_path)
 {
     if (unix_path != NULL) {
         snprintf(s->peer, sizeof(s->peer), "unix:%s", unix_path);
+        process_learn(s);
         return;
     }
     struct sockaddr_storage ip = {0};

@@ -140,6 +140,9 @@ struct oak_stream_ops {
     /* Who the peer has proved to be, static until closed; NULL: it showed no certificate. NULL in
      * the place of the function: the stream is not encrypted. */
     const struct oak_identity *(*identity)(struct oak_stream *stream);
+    /* The process at the other end, static until closed; NULL: unknown. NULL in the place of the
+     * function: such streams never know. */
+    const struct oak_process *(*process)(struct oak_stream *stream);
 };
 
 struct oak_stream {

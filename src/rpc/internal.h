@@ -435,6 +435,7 @@ struct oak_rpc_conn {
     void (*wake)(void *user);
     void *wake_user;
     const struct oak_identity *identity; /* of the peer, the stream's; NULL: unknown */
+    const struct oak_process *process;   /* likewise */
     char authority[256];                 /* client */
     char user_agent[160];
     char peer[64];

@@ -143,6 +143,15 @@ const struct oak_identity *oak_rpc_call_identity(const struct oak_rpc_call *call
     return carrier != NULL ? carrier->identity(call) : call->conn->identity;
 }
 
+const struct oak_process *oak_rpc_call_process(const struct oak_rpc_call *call)
+{
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
+    if (carrier != NULL) {
+        return carrier->process != NULL ? carrier->process(call) : NULL;
+    }
+    return call->conn->process;
+}
+
 bool oak_rpc_call_owed(const struct oak_rpc_call *call)
 {
     const struct oak_rpc_call_ops *carrier = rpc__carrier(call);

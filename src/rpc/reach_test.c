@@ -245,6 +245,12 @@ static const struct oak_identity *c_identity(const struct oak_rpc_call *call)
     note(call, "identity");
     return &nobody;
 }
+static const struct oak_process *c_process(const struct oak_rpc_call *call)
+{
+    static const struct oak_process somebody = {.pid = 14};
+    note(call, "process");
+    return &somebody;
+}
 static bool c_owed(const struct oak_rpc_call *call)
 {
     note(call, "owed");
@@ -274,6 +280,7 @@ static const struct oak_rpc_call_ops c_ops = {
     .identity = c_identity,
     .owed = c_owed,
     .moved_ns = c_moved,
+    .process = c_process,
 };
 
 /* Every server that resets the stream behind its status spares us the question. */
@@ -321,8 +328,10 @@ static void a_carrier_is_asked_for_all_of_its_call(void **state)
     assert_string_equal(oak_rpc_call_identity(call)->common_name, "nobody");
     assert_true(oak_rpc_call_owed(call));
     assert_int_equal(oak_rpc_call_moved_ns(call), 13);
+    assert_int_equal(oak_rpc_call_process(call)->pid, 14);
     const char wanted[] = "handle\nsend\nsend_into\nhalf_close\nfinish\ncancel\npause\nqueued\n"
-                          "header\ntrailer\nmeta\ndeadline\npath\npeer\nidentity\nowed\nmoved\n";
+                          "header\ntrailer\nmeta\ndeadline\npath\npeer\nidentity\nowed\nmoved\n"
+                          "process\n";
     assert_true(oak_bytes_eq(oak_buf_bytes(&c.log), oak_bytes_str(wanted)));
     /* What its table does not have, it cannot. */
     struct oak_rpc_pair pair;

@@ -223,6 +223,7 @@ static void link_closed(void *user, int error)
     OAK_MAYBE(error != 0); /* for the calls it makes no difference why */
     link->stream = NULL;
     link->conn->identity = NULL;
+    link->conn->process = NULL;
     links->lost(links, link);
     rpc__link_free(link);
     links->gone(links);
@@ -264,6 +265,7 @@ void rpc__link_open(struct rpc_link *link, struct oak_stream *stream, struct oak
     stream->ops->handle(stream, &link->handler);
     link->conn->secure = stream->ops->identity != NULL;
     link->conn->identity = link->conn->secure ? stream->ops->identity(stream) : NULL;
+    link->conn->process = stream->ops->process != NULL ? stream->ops->process(stream) : NULL;
     if (early.size > 0) {
         link_data(link, early);
     }

@@ -507,6 +507,38 @@ static void the_identity_of_a_peer_is_its_streams(void **state)
     world_close(&w);
 }
 
+/* So is the process; it goes with its stream, and has nothing to do with certificates. */
+static void the_process_of_a_peer_is_its_streams(void **state)
+{
+    (void)state;
+    const struct oak_process client = {.pid = 11, .uid = 1000, .gid = 100};
+    const struct oak_process server = {.pid = 22, .uid = 0, .gid = 0};
+    struct world w;
+    struct recorder r;
+    world_open(&w, NULL);
+    w.loop.client_process = &client;
+    w.loop.server_process = &server;
+    ask(&w, &r);
+    const struct oak_process *of_server = oak_rpc_call_process(r.call);
+    assert_null(of_server); /* not connected yet */
+    fake_run(&w.loop);
+    assert_int_equal(r.code, OAK_RPC_OK);
+    assert_int_equal(w.echo.process.pid, 11);
+    assert_int_equal(w.echo.process.uid, 1000);
+    assert_int_equal(w.echo.process.gid, 100);
+    assert_null(w.echo.identity);
+    recorder_fini(&r);
+    w.loop.client_process = NULL;
+    w.loop.server_end->error = OAK_ECLOSED;
+    fake_advance(&w.loop, 5 * SECOND);
+    ask(&w, &r);
+    fake_run(&w.loop);
+    assert_int_equal(r.code, OAK_RPC_OK);
+    assert_int_equal(w.echo.process.pid, 0);
+    recorder_fini(&r);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +556,7 @@ int main(void)
         cmocka_unit_test(freeing_a_channel_ends_its_calls_even_while_it_connects),
         cmocka_unit_test(a_closed_call_may_call_again),
         cmocka_unit_test(the_identity_of_a_peer_is_its_streams),
+        cmocka_unit_test(the_process_of_a_peer_is_its_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ struct fake_stream {
     int joined; /* writes in pieces */
     bool gone;
     const struct oak_identity *identity; /* of the other */
+    const struct oak_process *process;   /* likewise */
 };
 
 struct fake_loop {
@@ -44,6 +45,9 @@ struct fake_loop {
     struct fake_stream *server_end;
     /* Set: streams count as encrypted, and this is whom a server's peer has proved to be. */
     const struct oak_identity *client_identity;
+    /* Which process each end takes its peer for. */
+    const struct oak_process *client_process;
+    const struct oak_process *server_process;
 };
 
 static uint64_t fake_now(void *user)
@@ -144,13 +148,19 @@ static const char *fake_peer_name(struct oak_stream *s)
     return "fake:1";
 }
 
+static const struct oak_process *fake_process(struct oak_stream *s)
+{
+    return ((struct fake_stream *)s)->process;
+}
+
 static const struct oak_stream_ops fake_ops = {.handle = fake_handle,
                                                .write = fake_write,
                                                .write_pieces = fake_write_pieces,
                                                .queued = fake_queued,
                                                .pause = fake_pause,
                                                .close = fake_close,
-                                               .peer_name = fake_peer_name};
+                                               .peer_name = fake_peer_name,
+                                               .process = fake_process};
 
 static const struct oak_identity *fake_identity(struct oak_stream *s)
 {
@@ -221,6 +231,8 @@ static inline void fake_finish_connect(struct fake_loop *loop)
         b->base.ops = &fake_secure_ops;
         b->identity = loop->client_identity;
     }
+    a->process = loop->server_process;
+    b->process = loop->client_process;
     loop->client_end = a;
     loop->server_end = b;
     loop->accepted(loop->accepted_arg, &b->base);

@@ -132,6 +132,7 @@ struct echo {
     struct oak_rpc_call *last;           /* the newest call that is not closed */
     struct recorder *hand_over;          /* set: the next call records there instead of echoing */
     const struct oak_identity *identity; /* of the newest call's peer */
+    struct oak_process process;          /* likewise; pid 0: unknown */
     bool may_fail;                       /* sending */
     bool pause;
 };
@@ -209,6 +210,8 @@ static inline void echo_begin(struct echo *e, struct oak_rpc_call *call,
     e->started++;
     e->last = call;
     e->identity = oak_rpc_call_identity(call);
+    const struct oak_process *process = oak_rpc_call_process(call);
+    e->process = process != NULL ? *process : (struct oak_process){0};
     struct oak_bytes v = oak_rpc_call_metadata(call, "x-test-initial");
     if (v.data != NULL) {
         struct oak_rpc_pair pair = {oak_bytes_str("x-test-initial"), v};

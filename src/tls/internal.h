@@ -146,6 +146,8 @@ struct tls_stream {
     void (*done)(void *arg, int error, struct oak_stream *s);
     void *arg;
     struct oak_identity *identity;
+    struct oak_process process; /* of the stream below */
+    bool process_known;
     uint32_t post_left; /* messages that may still come after the handshake */
     size_t post_bytes;  /* data since the last one was added */
     int error;          /* why it ends, for `closed` */

@@ -295,6 +295,10 @@ static void rev_connected(void *arg, int error, struct oak_stream *s)
     w->accepted++;
     w->stream = s;
     assert_string_equal(s->ops->identity(s)->common_name, "server");
+    const struct oak_process *process = s->ops->process(s); /* of the socket below */
+    assert_non_null(process);
+    assert_int_not_equal(process->pid, getpid());
+    assert_int_equal(process->uid, geteuid());
     const struct oak_stream_handler handler = {.data = rev_data, .closed = rev_closed, .user = w};
     s->ops->handle(s, &handler);
     assert_int_equal(s->ops->write(s, oak_bytes_str("hello\n")), 0);

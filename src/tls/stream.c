@@ -454,6 +454,12 @@ static const struct oak_identity *stream_identity(struct oak_stream *base)
     return of_base(base)->identity;
 }
 
+static const struct oak_process *stream_process(struct oak_stream *base)
+{
+    const struct tls_stream *s = of_base(base);
+    return s->process_known ? &s->process : NULL;
+}
+
 static const struct oak_stream_ops stream_ops = {
     .handle = stream_handle,
     .write = stream_write,
@@ -462,6 +468,7 @@ static const struct oak_stream_ops stream_ops = {
     .close = stream_close,
     .peer_name = stream_peer_name,
     .identity = stream_identity,
+    .process = stream_process,
 };
 
 /* -- new --------------------------------------------------------------------------------------- */
@@ -500,6 +507,12 @@ struct tls_stream *tls__stream_new(struct oak_tls_net *net, struct oak_stream *u
     s->resume.run = resume_run;
     oak_list_init(&s->link);
     snprintf(s->peer, sizeof(s->peer), "%s", under->ops->peer_name(under));
+    const struct oak_process *process =
+        under->ops->process != NULL ? under->ops->process(under) : NULL;
+    if (process != NULL) { /* a copy: the stream below may go first */
+        s->process = *process;
+        s->process_known = true;
+    }
     s->ssl = tls__ssl_new(net->tls);
     if (s->ssl == NULL || !ssl_setup(s, name)) {
         SSL_free(s->ssl);
