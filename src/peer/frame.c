@@ -182,7 +182,7 @@ static struct oak_peer_memory memory_read(struct oak_reader *r)
     return m;
 }
 
-/* seq, heard, excused; u8 past, u8 of 1 told + 2 met, 6 zero bytes; the memories of me, of you, and
+/* seq, heard, excused; u8 past, u8 of 1 told + 2 met + 4 voter, 6 zero bytes; the memories of me, of you, and
  * the tale, each number, run, term, vote, index. */
 #define HELLO_BYTES (4 * 8 + 3 * MEMORY_VALUES * 8)
 
@@ -193,7 +193,7 @@ static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
     oak_put_u64(b + 8, h->heard);
     oak_put_u64(b + 16, h->excused);
     b[24] = (uint8_t)h->past;
-    b[25] = (uint8_t)((h->told ? 1 : 0) | (h->met ? 2 : 0));
+    b[25] = (uint8_t)((h->told ? 1 : 0) | (h->met ? 2 : 0) | (h->voter ? 4 : 0));
     uint8_t *p = memory_put(b + 32, &h->me);
     p = memory_put(p, &h->of_you);
     p = memory_put(p, &h->tale);
@@ -210,6 +210,7 @@ static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
     uint8_t flags = oak_read_u8(r);
     h->told = (flags & 1) != 0;
     h->met = (flags & 2) != 0;
+    h->voter = (flags & 4) != 0;
     (void)oak_read_bytes(r, 6);
     h->me = memory_read(r);
     h->of_you = memory_read(r);

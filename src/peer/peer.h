@@ -111,6 +111,9 @@ struct oak_peer_hello {
     struct oak_peer_memory tale;
     bool told;
     bool met; /* each remembers the other's run: nothing is asked for */
+    /* The receiver votes by the sender's configuration, or did until the sender took its vote
+     * because it forgot. */
+    bool voter;
     enum oak_peer_past past;
     /* Not 0: the receiver, in its run of this number, has no vote in the group, as the sender found
      * after it had heard that the receiver forgot. */

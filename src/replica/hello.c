@@ -71,6 +71,7 @@ static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t bo
         .u.hello = {.seq = ++r->memory.seq, .me = me(r), .past = r->memory.past.state},
     };
     struct oak_peer_hello *h = &frame.u.hello;
+    h->voter = to->demoted || replica__config_votes(oak_raft_config(r->raft), to->id);
     if (of != NULL) {
         h->of_you = of->at;
     }
@@ -275,6 +276,7 @@ void replica__hello_take(struct oak_replica *r, struct remote *from,
                          const struct oak_peer_frame *frame)
 {
     const struct oak_peer_hello *h = &frame->u.hello;
+    struct memory *m = &r->memory;
     uint64_t boot = frame->address.boot;
     if (!run_follow(r, from, boot, h)) {
         /* A late one of an earlier run; or its run is the one that has forgotten: tell it. It has a
@@ -298,6 +300,10 @@ void replica__hello_take(struct oak_replica *r, struct remote *from,
     bool before = it->told && it->known;
     if (for_us && !tale_take(r, from, &h->of_you)) {
         return;
+    }
+    if (for_us && h->voter && m->past.state == OAK_PEER_FORGOT && m->past.voteless) {
+        m->past.voteless = false; /* it got its vote after what it knows */
+        replica__past_save(r);
     }
     if (for_us && h->excused == past_present(&r->memory.past)->number) {
         excused(r);

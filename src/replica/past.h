@@ -50,7 +50,7 @@ struct past_memory {
 struct past {
     uint64_t seq; /* of the newest slot */
     enum oak_peer_past state;
-    bool voteless; /* when it forgot, it knew itself without a vote: it has none to ask for */
+    bool voteless; /* when it forgot, neither it nor who told it knew of a vote to ask for */
     struct past_run runs[PAST_RUNS_MAX]; /* the oldest first; the last one is this one */
     size_t run_count;
     struct past_memory memories[OAK_PEERS_MAX];

@@ -283,6 +283,24 @@ static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_as
     scene_end(sc);
 }
 
+/* Seed 1795727235831347: it knows itself as a learner, and others know better. */
+static void who_forgot_that_it_got_a_vote_gets_it_again(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(14);
+    assert_int_equal(part_asked(sc, false), 0);
+    scene_run(sc, 1000);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    assert_int_equal(part_asked(sc, true), 0);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    forgets_and_is_made_whole(sc);
+    SCENE_UNTIL(sc, 20000, voters(sc) == 3);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 static bool everybody_votes_again(struct scene *sc, uint64_t id)
 {
     const struct sim *s = sc->s;
@@ -345,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),
         cmocka_unit_test(a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_asked),
+        cmocka_unit_test(who_forgot_that_it_got_a_vote_gets_it_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,7 +221,8 @@ static void transfer_event(struct world *w, struct event *e)
     later(s, some(s, s->members.transfer_ms), transfer_event);
 }
 
-/* Until everybody votes: all others did before, or the fault would not have come. */
+/* Until everybody votes: all others did before, or the fault would not have come. When all faults
+ * have ended also those who forgot that they had got a vote, and whom nobody told. */
 static void replace_event(struct world *w, struct event *e)
 {
     struct sim *s = e->arg;
@@ -234,7 +235,7 @@ static void replace_event(struct world *w, struct event *e)
         const struct oak_raft_config *c = oak_replica_config(n->members[0].replica);
         bool votes = ids_have(c->voters, c->voter_count, other->id);
         other->strange = other->strange && !(votes && c->voter_outgoing_count == 0);
-        strange = strange || other->strange;
+        strange = strange || other->strange || (s->settling && !votes);
     }
     if (n == NULL || strange) {
         if (n != NULL && !s->members.busy) {

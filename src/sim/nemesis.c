@@ -194,6 +194,9 @@ void sim__heal(struct sim *s)
     s->settling = true;
     sim__network_heal(s);
     sim__clocks_heal(s);
+    if (s->report->faults[OAK_SIM_LOSS] > 0) {
+        sim__members_replace(s);
+    }
     for (int i = 0; i < w->node_count; i++) {
         struct machine *m = &w->machines[i];
         m->log_ns = 2 * SIM_MS;
