@@ -182,8 +182,8 @@ static struct oak_peer_memory memory_read(struct oak_reader *r)
     return m;
 }
 
-/* seq, heard, excused; u8 past, u8 of 1 told + 2 met + 4 voter, 6 zero bytes; the memories of me, of you, and
- * the tale, each number, run, term, vote, index. */
+/* seq, heard, excused; u8 past, u8 of 1 told + 2 met + 4 voter, 6 zero bytes; the memories of me,
+ * of you, and the tale, each number, run, term, vote, index. */
 #define HELLO_BYTES (4 * 8 + 3 * MEMORY_VALUES * 8)
 
 static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
