@@ -346,7 +346,8 @@ static void op_draw(struct client *c, struct op *op)
         op->arg = oak_prng_u64(p) >> 8;
     }
     op->node = (int)oak_prng_below(p, (uint64_t)s->world.node_count);
-    while (s->core != 0 && ((s->core >> op->node & 1) == 0 || s->nodes[op->node].dead)) {
+    unsigned asked = sim__core_asked(s);
+    while (asked != 0 && (asked >> op->node & 1) == 0) {
         op->node = (op->node + 1) % s->world.node_count;
     }
     op->expect = op->kind == OP_CAS ? guess(&c->group->history, op->key) : 0;

@@ -165,7 +165,9 @@ struct members {
     int born;             /* so many nodes are in the group from the start; 0: all */
     struct oak_replica_request request;
     bool busy;
-    uint64_t changes; /* done */
+    int asked;         /* the node, */
+    uint64_t asked_at; /* and its configuration's index then */
+    uint64_t changes;  /* done */
 };
 
 /* Limits of the log, far below those of the program in half of the runs, so that they are come to.
@@ -316,7 +318,7 @@ struct sim {
     uint64_t value;     /* of the last put */
     uint64_t moment;    /* order of calls and returns */
     uint64_t settle_ns; /* second phase: since */
-    unsigned core;      /* nodes that clients ask, as bits; 0: all */
+    unsigned core;      /* nodes that alone are healed, as bits; 0: all are, or none */
     unsigned turn;      /* whose turn it is to be looked at, of many groups */
     bool settling;
     bool failed;
@@ -434,12 +436,16 @@ void sim__members_start(struct sim *s);
 void sim__members_replace(struct sim *s);
 /* Who the node thinks is in the group when it is born. */
 void sim__members_bootstrap(const struct sim *s, int node, struct oak_raft_config *out);
+/* What was asked for is in a log, or is refused: no configuration comes into force any more that
+ * nobody asks for now. */
+void sim__members_settled(struct sim *s);
 /* Everybody who lives votes, and knows it. All nodes that are not dead are up. */
 bool sim__members_whole(struct sim *s);
 /* After each event of a node that is up. */
 void sim__members_look(struct member *m, const struct oak_replica_status *status);
 
 /* quorums.c */
+struct voters sim__voters_of(const struct oak_raft_config *c);
 /* Do these nodes decide? */
 bool sim__quorum(unsigned nodes, const struct voters *v);
 /* Have any two quorums of both a node in common? */
@@ -502,6 +508,8 @@ void sim__ambush_look(struct sim *s);
 /* liveness.c */
 /* Only a connected majority is healed: it must lead and answer within a bound. */
 void sim__phase_core(struct sim *s);
+/* Nodes that clients ask meanwhile, as bits; 0: all. */
+unsigned sim__core_asked(struct sim *s);
 /* All faults end: all must become equal, and be answered. */
 void sim__phase_settle(struct sim *s);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* liveness.c: what must happen within a bound, once faults end.
  *
- *   core     A majority is chosen by chance, and healed: its nodes run and hear each other. What
- *            the others do is drawn: they are down, cut off, or reach one node of the core (then a
- *            bridge), in both directions or one; the last leader may be among them. The core must
+ *   core     A majority is chosen by chance, and healed: its nodes run and hear each other. Where
+ *            the group changes it is one of each configuration that is in force anywhere, and of
+ *            both halves of a joint one; no change is asked for meanwhile. What the others do is
+ *            drawn: they are down, cut off, or reach one node of the core (then a bridge), in both
+ *            directions or one; the last leader may be among them. The core must
  *            elect a leader that all of it follows within CORE_ELECTIONS election time-outs, and
  *            answer clients within as many, and the patience that a new leader owes to the lease
  *            of the one before it. (Not both directions where the others and a bridge are a
@@ -51,25 +53,66 @@ static bool is_sound(const struct node *n)
     return !n->dead && !n->rotten && !n->strange && !sim__lapse_is(n);
 }
 
-/* All that live, less some that are not needed for a majority. A node whose disk is damaged, or an
- * older one, may still turn out to be no use: a majority stands without those. */
-static unsigned core_draw(struct sim *s, struct oak_prng *p)
+static unsigned alive(const struct sim *s, bool sound)
 {
-    int count = s->world.node_count, sound = 0;
-    unsigned core = 0;
-    for (int i = 0; i < count; i++) {
-        core |= s->nodes[i].dead ? 0 : 1u << i;
-        sound += is_sound(&s->nodes[i]) ? 1 : 0;
+    unsigned mask = 0;
+    for (int i = 0; i < s->world.node_count; i++) {
+        const struct node *n = &s->nodes[i];
+        mask |= n->dead || (sound && !is_sound(n)) ? 0 : 1u << i;
     }
-    for (int i = (int)oak_prng_below(p, (uint64_t)count); i > 0; i--) {
-        uint64_t out = oak_prng_below(p, (uint64_t)count);
-        bool counts = (core >> out & 1) != 0 && is_sound(&s->nodes[out]);
-        if (!counts || sound > count / 2 + 1) {
-            sound -= counts ? 1 : 0;
-            core &= ~(1u << out);
+    return mask;
+}
+
+/* Who may decide from now on. */
+struct configs {
+    struct voters of[SIM_NODES_MAX + 1];
+    size_t count;
+};
+
+/* The configuration that is committed, and those in force anywhere. Where nobody changes the group
+ * all nodes are in it, but for one that forgot, which is none of the sound ones. */
+static void configs_gather(struct sim *s, struct configs *out)
+{
+    *out = (struct configs){.count = 0};
+    if (!s->plan.has[OAK_SIM_CHANGE]) {
+        out->of[out->count++] = (struct voters){.now = (1u << s->world.node_count) - 1};
+        return;
+    }
+    if (s->groups[0].committed.now != 0) {
+        out->of[out->count++] = s->groups[0].committed;
+    }
+    for (int i = 0; i < s->world.node_count; i++) {
+        const struct oak_replica *replica = s->nodes[i].up ? sim__first(s, i)->replica : NULL;
+        if (replica != NULL && oak_replica_config(replica)->voter_count > 0) {
+            out->of[out->count++] = sim__voters_of(oak_replica_config(replica));
         }
     }
-    return core;
+}
+
+/* These nodes decide by each of the configurations, or by any. */
+static bool decide_by(const struct configs *c, unsigned nodes, bool each)
+{
+    size_t by = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        by += sim__quorum(nodes, &c->of[i]) ? 1 : 0;
+    }
+    return each ? by == c->count : by > 0;
+}
+
+/* All voters that live, less some that are not needed. A node whose disk is damaged, or an older
+ * one, may still turn out to be no use: the others decide without those. */
+static unsigned core_draw(const struct sim *s, const struct configs *c, struct oak_prng *p)
+{
+    unsigned core = 0, sound = alive(s, true);
+    uint64_t count = (uint64_t)s->world.node_count;
+    for (size_t i = 0; i < c->count; i++) {
+        core |= (c->of[i].now | c->of[i].outgoing) & alive(s, false);
+    }
+    for (uint64_t i = oak_prng_below(p, count); i > 0; i--) {
+        unsigned less = core & ~(1u << oak_prng_below(p, count));
+        core = decide_by(c, less & sound, true) ? less : core;
+    }
+    return decide_by(c, core & sound, true) ? core : 0;
 }
 
 enum outside {
@@ -81,18 +124,18 @@ enum outside {
     OUTSIDE_COUNT,
 };
 
-static void outside_set(struct sim *s, int node, struct oak_prng *p)
+static void outside_set(struct sim *s, int node, const struct configs *c, struct oak_prng *p)
 {
     static const char *const names[OUTSIDE_COUNT] = {"down", "cut off", "reaches one of it",
                                                      "hears one of it", "is heard by one of it"};
     struct world *w = &s->world;
     enum outside what = (enum outside)oak_prng_below(p, OUTSIDE_COUNT);
-    int others = w->node_count - __builtin_popcount(s->core);
-    what = what == OUTSIDE_BRIDGED && others + 1 > w->node_count / 2 ? OUTSIDE_CUT : what;
     int bridge = (int)oak_prng_below(p, (uint64_t)w->node_count);
     while (!in_core(s, bridge)) {
         bridge = (bridge + 1) % w->node_count;
     }
+    bool others_decide = decide_by(c, ~s->core | 1u << bridge, false);
+    what = what == OUTSIDE_BRIDGED && others_decide ? OUTSIDE_CUT : what;
     for (int i = 0; i < w->node_count; i++) {
         if (!in_core(s, i)) {
             continue;
@@ -108,13 +151,42 @@ static void outside_set(struct sim *s, int node, struct oak_prng *p)
     sim__tell(s, "-- n%d is not in the core: %s (n%d)", node + 1, names[what], bridge + 1);
 }
 
-/* Every group of the core has one leader in it, which all of the core follow. */
+/* Of the core, whom its leader counts as voters: those whose vote has gone may hear of it, and no
+ * more of anything. No leader: all of the core. */
+static unsigned core_members(struct sim *s, int group)
+{
+    unsigned members = s->core;
+    uint64_t term = 0;
+    for (int i = 0; i < s->world.node_count && s->plan.has[OAK_SIM_CHANGE]; i++) {
+        struct oak_replica_status status;
+        if (!in_core(s, i) || !s->nodes[i].up) {
+            continue;
+        }
+        const struct oak_replica *replica = s->nodes[i].members[group].replica;
+        oak_replica_status(replica, &status);
+        if (status.raft.role == OAK_RAFT_LEADER && status.raft.term > term) {
+            term = status.raft.term;
+            members = s->core & sim__voters_of(oak_replica_config(replica)).now;
+        }
+    }
+    return members;
+}
+
+unsigned sim__core_asked(struct sim *s)
+{
+    unsigned core = s->core & alive(s, false);
+    unsigned members = core != 0 ? core_members(s, 0) & core : 0;
+    return members != 0 ? members : core;
+}
+
+/* Every group of the core has one leader in it, which all members of it follow. */
 static bool core_led(struct sim *s, int group)
 {
     uint64_t leader = 0;
+    unsigned members = core_members(s, group);
     for (int i = 0; i < s->world.node_count; i++) {
         struct oak_replica_status status;
-        if (!in_core(s, i)) {
+        if (!in_core(s, i) || (members >> i & 1) == 0) {
             continue;
         }
         if (!s->nodes[i].up) {
@@ -162,21 +234,54 @@ static void alive_start(struct sim *s)
     }
 }
 
-void sim__phase_core(struct sim *s)
+/* Where a member forgot, its vote is taken and given back unasked: that changes the group, too. */
+static bool core_is_due(const struct sim *s)
+{
+    bool amended = s->plan.has[OAK_SIM_CHANGE] && s->report->faults[OAK_SIM_ROLLBACK] != 0;
+    return s->plan.core && s->world.node_count > 1 && !amended;
+}
+
+/* What is on its way may hold a configuration that nobody knows any more. */
+static void on_way_lose(struct sim *s)
+{
+    struct world *w = &s->world;
+    for (int a = 0; a < w->node_count; a++) {
+        for (int b = 0; b < w->node_count; b++) {
+            world_lose(w, a, b);
+        }
+    }
+}
+
+/* False: there is none. */
+static bool core_make(struct sim *s)
 {
     struct oak_prng p;
+    struct configs configs;
     oak_prng_init(&p, s->options->seed ^ 0x636f7265ull);
-    if (!s->plan.core || s->world.node_count == 1) {
-        return;
-    }
     sim__heal(s);
     alive_start(s);
-    s->core = core_draw(s, &p);
+    if (s->plan.has[OAK_SIM_CHANGE]) {
+        sim__members_settled(s);
+        on_way_lose(s);
+    }
+    configs_gather(s, &configs);
+    s->core = s->failed ? 0 : core_draw(s, &configs, &p);
+    if (s->core == 0) {
+        return false;
+    }
     sim__tell(s, "-- only a connected majority is healed");
     for (int i = 0; i < s->world.node_count; i++) {
         if (!in_core(s, i) && !s->nodes[i].dead) {
-            outside_set(s, i, &p);
+            outside_set(s, i, &configs, &p);
         }
+    }
+    return true;
+}
+
+void sim__phase_core(struct sim *s)
+{
+    if (!core_is_due(s) || !core_make(s)) {
+        return;
     }
     answers_reset(s);
     uint64_t start = s->world.now_ns;

@@ -11,6 +11,7 @@
 #include "sim/internal.h"
 
 #define SETTLE_STEP_MS 200
+#define SETTLED_MS     60000
 
 void sim__members_plan(struct sim *s)
 {
@@ -26,9 +27,8 @@ void sim__members_plan(struct sim *s)
     s->plan.has[OAK_SIM_CHANGE] = changes;
     s->plan.has[OAK_SIM_HANDOVER] = transfers;
     if (changes) {
-        /* Which nodes are a minority, or a connected majority, changes with the group. */
+        /* Which nodes are a minority changes with the group. */
         s->plan.victims = 0;
-        s->plan.core = false;
     }
     m->born = changes ? (int)oak_prng_between(&m->prng, 1, most) : s->plan.nodes;
 }
@@ -79,6 +79,13 @@ static struct node *leader(struct sim *s)
         }
     }
     return found;
+}
+
+static uint64_t config_index(const struct node *n)
+{
+    struct oak_replica_status status;
+    oak_replica_status(n->members[0].replica, &status);
+    return status.raft.config_index;
 }
 
 static bool is_ready(struct node *n, uint64_t id)
@@ -163,6 +170,8 @@ static void change(struct sim *s, struct node *n, uint64_t restless, uint32_t id
         return; /* a change may need the vote of one that must lose it */
     }
     m->request = (struct oak_replica_request){.done = change_done};
+    m->asked = n->index;
+    m->asked_at = config_index(n);
     m->busy = oak_replica_reconfigure(n->members[0].replica, &target, &m->request) == 0;
     if (m->busy && restless == 0) {
         sim__tell(s, "-- n%d is asked for %u voters and %u learners", n->index + 1,
@@ -194,7 +203,9 @@ static void change_event(struct world *w, struct event *e)
     uint32_t id = 0;
     (void)w;
     if (n != NULL && s->settling) {
-        change(s, n, 0, 0, &p);
+        if (s->core == 0) { /* a majority alone stays one */
+            change(s, n, 0, 0, &p);
+        }
     } else if (n != NULL && sim__reaction(s, OAK_SIM_CHANGE, 1, 1, &p, &id)) {
         change(s, n, 1 + oak_prng_below(&p, 900), id, &p);
     }
@@ -257,6 +268,19 @@ void sim__members_start(struct sim *s)
     }
     if (s->members.transfer_ms != 0) {
         later(s, some(s, s->members.transfer_ms), transfer_event);
+    }
+}
+
+void sim__members_settled(struct sim *s)
+{
+    const struct members *m = &s->members;
+    const struct node *n = &s->nodes[m->asked];
+    uint64_t until = s->world.now_ns + SETTLED_MS * SIM_MS;
+    while (m->busy && n->up && config_index(n) == m->asked_at && sim__step(s)) {
+        if (s->world.now_ns > until) {
+            sim__fail(s, "liveness: %d s after all faults ended, node %d has not begun a change",
+                      SETTLED_MS / 1000, n->index + 1);
+        }
     }
 }
 

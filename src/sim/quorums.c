@@ -29,7 +29,7 @@ static unsigned mask_of(const uint64_t *ids, uint32_t count)
     return mask;
 }
 
-static struct voters voters_of(const struct oak_raft_config *c)
+struct voters sim__voters_of(const struct oak_raft_config *c)
 {
     return (struct voters){.now = mask_of(c->voters, c->voter_count),
                            .outgoing = mask_of(c->voters_outgoing, c->voter_outgoing_count)};
@@ -94,7 +94,7 @@ void sim__quorums_look(struct member *m, const struct oak_replica_status *status
         raft->commit == m->config_commit_seen) {
         return;
     }
-    const struct voters v = voters_of(oak_replica_config(m->replica));
+    const struct voters v = sim__voters_of(oak_replica_config(m->replica));
     if (leads && m->led_seen == raft->term) {
         meet(m, &m->voters_seen, &v, "the one before");
         if (m->config_seen < raft->config_index && m->config_seen <= raft->commit) {
