@@ -147,7 +147,7 @@ bool past_decode(const uint8_t slot[PAST_SLOT_BYTES], struct past *out)
         state >= OAK_PEER_PAST_END_ || runs > PAST_RUNS_MAX || rows > OAK_PEERS_MAX) {
         return false;
     }
-    out->state = (enum oak_peer_past)state;
+    out->state = out->state_saved = (enum oak_peer_past)state;
     out->voteless = (word & VOTELESS) != 0;
     struct oak_reader r = oak_reader(oak_bytes(slot + HEAD_BYTES, PAST_SLOT_BYTES - HEAD_BYTES));
     for (; out->run_count < runs; out->run_count++) {

@@ -50,6 +50,7 @@ struct past_memory {
 struct past {
     uint64_t seq; /* of the newest slot */
     enum oak_peer_past state;
+    enum oak_peer_past state_saving, state_saved; /* on its way to the disk, and there */
     bool voteless; /* when it forgot, neither it nor who told it knew of a vote to ask for */
     struct past_run runs[PAST_RUNS_MAX]; /* the oldest first; the last one is this one */
     size_t run_count;

@@ -37,6 +37,7 @@ static void slot_make(struct oak_replica *r)
     struct past *p = &r->memory.past;
     p->seq++;
     past_encode(p, r->memory.slot);
+    p->state_saving = p->state;
     for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
         p->memories[i].saving = p->memories[i].at;
     }
@@ -47,6 +48,7 @@ static void slot_make(struct oak_replica *r)
 static void slot_saved(struct oak_replica *r)
 {
     struct past *p = &r->memory.past;
+    p->state_saved = p->state_saving;
     for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
         p->memories[i].saved = p->memories[i].saving;
     }

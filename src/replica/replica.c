@@ -258,7 +258,8 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     struct gray_load load = gray_load_of(&r->meter, replica__now(r));
     out->sync_us = load.sync_us;
     out->lag_us = load.lag_us;
-    out->past = r->memory.past.state;
+    const struct past *past = &r->memory.past;
+    out->past = past->state == OAK_PEER_SOUND ? past->state_saved : past->state;
     out->mute = replica__hello_mute(r);
     out->receiving = r->receiving.state != RECEIVING_NONE;
 }

@@ -236,7 +236,7 @@ struct oak_replica_status {
     bool store_full;          /* the store has found no space, and tries again */
     uint64_t store_waiting;   /* bytes that wait in memory because of that */
     uint64_t entries_held;    /* committed ones that can't be applied yet */
-    enum oak_peer_past past;  /* does it know what it has promised? */
+    enum oak_peer_past past;  /* does it know what it has promised? SOUND: also after a crash */
     bool mute;                /* it doesn't, and promises nothing for now */
     bool receiving;           /* a snapshot is coming into its file */
     bool installing;          /* one was taken and is not in the store yet */
