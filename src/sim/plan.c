@@ -199,6 +199,18 @@ void sim__plan_draw(struct sim *s)
     loss_draw(s);
 }
 
+bool oak_sim_has(const struct oak_sim_options *options, enum oak_sim_fault kind)
+{
+    struct sim *s = calloc(1, sizeof(*s));
+    OAK_ASSERT(s != NULL);
+    s->options = options;
+    sim__plan_draw(s);
+    sim__members_plan(s);
+    bool has = s->plan.has[kind];
+    free(s);
+    return has;
+}
+
 /* -- the schedule ------------------------------------------------------------------------------ */
 
 static int fault_order(const void *a, const void *b)

@@ -72,6 +72,8 @@ struct oak_sim_report {
     char story[OAK_SIM_STORY_MAX]; /* a failed run's last lines */
 };
 
+/* Has the run of that seed faults of this kind, by its plan? It is not run. */
+bool oak_sim_has(const struct oak_sim_options *options, enum oak_sim_fault kind);
 /* Run one seed to its end. */
 void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *report);
 
