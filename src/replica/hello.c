@@ -134,8 +134,9 @@ static void forgotten(struct oak_replica *r, const struct remote *from,
     m->past.voteless = !replica__config_votes(oak_raft_config(r->raft), r->options.id);
     m->excused = false;
     oak_raft_doubt(r->raft);
-    /* Whatever was said of this run so far is not said of it from now on. */
-    past_present(&m->past)->number++;
+    /* Whatever was said of this run so far is not said of it from now on; and all runs that it has
+     * forgotten, also those that others will yet tell of, are before it. */
+    past_present(&m->past)->number += PAST_FORGOTTEN_MAX;
     replica__past_save(r);
 }
 

@@ -47,6 +47,9 @@ struct past_memory {
     struct oak_peer_memory saving; /* ... and as it is being written */
 };
 
+/* More runs than a member can have had since an older state of its disk. */
+#define PAST_FORGOTTEN_MAX ((uint64_t)1 << 20)
+
 struct past {
     uint64_t seq; /* of the newest slot */
     enum oak_peer_past state;

@@ -173,6 +173,26 @@ static void hello_forge(struct scene *sc, int from, int to, struct oak_peer_hell
     oak_buf_fini(&bytes);
 }
 
+/* Seed 700135, with a lost disk in each run: it was mute again, of what binds nobody any more. */
+static void who_is_whole_again_is_not_told_of_the_same_lapse_by_who_comes_late(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(15);
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    struct oak_peer_memory lost = oak_replica_past(victim_of(sc)->replica);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    forgets_and_is_made_whole(sc);
+    lost.number += 10; /* runs that nobody else had heard of */
+    lost.run += 2;
+    lost.index += 15;
+    hello_forge(sc, sc->other, sc->victim, (struct oak_peer_hello){.of_you = lost});
+    assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
+    sim_disk_image_free(image);
+    scene_end(sc);
+}
+
 static void a_member_ends_when_a_copy_of_it_has_started(void **state)
 {
     (void)state;
@@ -359,6 +379,7 @@ int main(void)
         cmocka_unit_test(who_forgot_stays_mute_across_restarts_while_nobody_can_excuse_it),
         cmocka_unit_test(who_forgot_takes_no_snapshot_before_it_knows),
         cmocka_unit_test(a_node_that_lost_its_disk_comes_back_as_another_member),
+        cmocka_unit_test(who_is_whole_again_is_not_told_of_the_same_lapse_by_who_comes_late),
         cmocka_unit_test(a_member_ends_when_a_copy_of_it_has_started),
         cmocka_unit_test(a_lapse_of_long_ago_costs_no_vote),
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),
