@@ -5,6 +5,8 @@
  * Targets.
  *     host:port, dns:host:port, dns:///host:port   looked up by the loop's network, again when
  *                                                  connecting fails or the server says goodbye
+ *     srv:///_service._proto.name                  the same of the servers that SRV records name,
+ *                                                  by their priorities and weights (RFC 2782)
  *     ipv4:1.2.3.4:80,5.6.7.8:90                   a list; ipv6:[::1]:80,[::2]:80 the same
  *     static:a:1,b:2                               a list of names, each connected to as it is
  *     unix:path, unix:///path, unix-abstract:name  a socket file, or a name without a file

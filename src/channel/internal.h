@@ -23,6 +23,8 @@
 #define CHANNEL_UNIX_BYTES_MAX 107
 /* Of an address that is passed through: what a subchannel takes. */
 #define CHANNEL_PASSTHROUGH_BYTES_MAX 255
+/* A name of DNS. */
+#define CHANNEL_SRV_BYTES_MAX 253
 /* Connections to one address: OAK_STREAMS_MAX calls on each. */
 #define CHANNEL_CONNECTIONS_MAX 16u
 /* A call's path and metadata. */

@@ -222,6 +222,26 @@ static int unix_parse(struct channel_target *t, struct oak_bytes path, bool abst
     return error != 0 ? error : oak_buf_append(&t->addresses, "", 1);
 }
 
+/* A service by its SRV records; its servers prove to be the domain's. */
+static int srv_parse(struct channel_target *t, struct oak_bytes name, struct oak_errbuf *e)
+{
+    const uint8_t *dot = name.size > 0 ? memchr(name.data, '.', name.size) : NULL;
+    const uint8_t *end = name.data + name.size;
+    const uint8_t *second = dot != NULL ? memchr(dot + 1, '.', (size_t)(end - dot) - 1) : NULL;
+    if (second == NULL || !is_name(name) || name.size > CHANNEL_SRV_BYTES_MAX ||
+        name.data[0] != '_' || dot[1] != '_' || second + 1 == end) {
+        return oak_fail(e, OAK_EINVAL, "_service._proto.name is wanted, of at most %d bytes",
+                        CHANNEL_SRV_BYTES_MAX);
+    }
+    size_t size = (size_t)(end - second) - 1;
+    memcpy(t->authority, second + 1, size);
+    t->authority[size] = '\0';
+    t->lookup = true;
+    t->count = 1;
+    int error = oak_buf_printf(&t->addresses, "srv:%.*s", (int)name.size, name.data);
+    return error != 0 ? error : oak_buf_append(&t->addresses, "", 1);
+}
+
 /* Whatever the connector makes of it: a name that it knows, a form that we don't. */
 static int passthrough_parse(struct channel_target *t, struct oak_bytes text, struct oak_errbuf *e)
 {
@@ -266,13 +286,17 @@ static int parse(struct channel_target *t, struct oak_bytes text, unsigned defau
         int error = skip_slashes(&text, "passthrough", e);
         return error != 0 ? error : passthrough_parse(t, text, e);
     }
+    if (scheme_is(&text, "srv")) {
+        int error = skip_slashes(&text, "srv", e);
+        return error != 0 ? error : srv_parse(t, text, e);
+    }
     if (scheme_is(&text, "dns")) {
         int error = skip_slashes(&text, "dns", e);
         return error != 0 ? error : dns_parse(t, text, default_port, e);
     }
     if (text.size > 0 && memmem(text.data, text.size, "://", 3) != NULL) {
         return oak_fail(e, OAK_EINVAL,
-                        "no such scheme: dns, ipv4, ipv6, unix, unix-abstract, static and "
+                        "no such scheme: dns, srv, ipv4, ipv6, unix, unix-abstract, static and "
                         "passthrough are known");
     }
     return dns_parse(t, text, default_port, e);

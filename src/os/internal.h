@@ -3,6 +3,8 @@
 #ifndef OAK_OS_INTERNAL_H
 #define OAK_OS_INTERNAL_H
 
+#include <arpa/nameser.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <uv.h>
 
@@ -45,6 +47,7 @@ struct oak_os_loop {
     struct oak_list listeners;
     struct oak_list connects;
     struct oak_list resolves;
+    struct sockaddr_in srv_server; /* family 0: the system's */
     struct oak_list children;
     size_t accepted;
     size_t accepted_max; /* OAK_CONNECTIONS_MAX; a test makes do with fewer */
@@ -140,7 +143,38 @@ int os__connect(void *user, const char *address, uint64_t timeout_ns,
 void os__connect_result(uv_connect_t *request, int status);
 void os__connects_fail(struct oak_os_loop *loop, int error);
 
+/* -- srv.c ------------------------------------------------------------------------------------- */
+
+/* Servers of one service, and addresses of all of them, that are taken from an answer. */
+#define OS_SRV_RECORDS_MAX   64
+#define OS_SRV_ADDRESSES_MAX 128
+#define OS_SRV_NAME_BYTES    256
+
+struct os_srv {
+    uint16_t priority, weight, port;
+    char host[NS_MAXDNAME];
+};
+
+struct os_srv_query {
+    char name[OS_SRV_NAME_BYTES];
+    struct sockaddr_in server; /* to be asked instead of the system's; family 0: none */
+    struct oak_prng prng;
+    int error;
+    char *addresses[OS_SRV_ADDRESSES_MAX];
+    size_t count;
+};
+
+/* The records of a DNS answer, `most` of them. OAK_EFORMAT. */
+OAK_MUST_USE int os__srv_parse(struct oak_bytes answer, struct os_srv *out, size_t most,
+                               size_t *count);
+void os__srv_order(struct os_srv *records, size_t count, struct oak_prng *prng);
+/* Blocks; fills in `error` or the addresses. */
+void os__srv_query(struct os_srv_query *q);
+void os__srv_free(struct os_srv_query *q);
+
 /* -- resolve.c --------------------------------------------------------------------------------- */
+/* For tests: who is asked for SRV records instead of the system's servers. NULL: nobody. */
+void os__resolve_server(struct oak_os_loop *loop, const struct sockaddr_in *server);
 int os__resolve(void *user, const char *name, uint64_t timeout_ns,
                 void (*done)(void *arg, int error, const char *const *addresses, size_t count),
                 void *arg);

@@ -2,7 +2,7 @@
 /* resolve.c: the addresses of a name.
  *
  * Happy path   1 parse
- *              2 look the host up, in libuv's thread pool
+ *              2 look the host up, or the servers of a service (srv.c), in libuv's thread pool
  *              3 write down each address once, in the order of the system's preference (RFC 6724)
  *              4 `done`
  * Can fail     at the call: OAK_EINVAL, OAK_ENOMEM, OAK_ECLOSED. Later, by `done`:
@@ -23,6 +23,8 @@ struct os_resolve {
     void *arg;
     struct oak_timer timer; /* the end of the time, or an answer that needs no look-up */
     uv_getaddrinfo_t lookup;
+    uv_work_t work;           /* instead of it, for a service */
+    struct os_srv_query *srv; /* the thread's while looking up; NULL: a host */
     bool looking_up;
     bool over; /* `done` was called */
     int error; /* to be told by the timer; 0: `address` is the answer */
@@ -32,7 +34,8 @@ struct os_resolve {
 static void query_free(struct os_resolve *r)
 {
     OAK_ASSERT(r->over);
-    if (!r->looking_up) { /* else lookup_cb comes back here */
+    if (!r->looking_up) { /* else lookup_cb or service_cb comes back here */
+        os__srv_free(r->srv);
         free(r);
     }
 }
@@ -45,7 +48,7 @@ static void finish(struct os_resolve *r, int error, const char *const *addresses
     r->loop->port.timers.stop(r->loop, &r->timer);
     oak_list_remove(&r->link);
     if (r->looking_up) {
-        uv_cancel((uv_req_t *)&r->lookup);
+        uv_cancel(r->srv != NULL ? (uv_req_t *)&r->work : (uv_req_t *)&r->lookup);
     }
     r->done(r->arg, error, addresses, count);
     query_free(r);
@@ -118,6 +121,72 @@ static void lookup_cb(uv_getaddrinfo_t *request, int status, struct addrinfo *fo
     uv_freeaddrinfo(found);
 }
 
+static void service_go(uv_work_t *work)
+{
+    os__srv_query(OAK_CONTAINER_OF(work, struct os_resolve, work)->srv);
+}
+
+static void service_cb(uv_work_t *work, int status)
+{
+    struct os_resolve *r = OAK_CONTAINER_OF(work, struct os_resolve, work);
+    struct os_srv_query *q = r->srv;
+    r->looking_up = false;
+    if (r->over) {
+        query_free(r);
+    } else if (status != 0 || q->error != 0) {
+        finish(r, status != 0 ? oak_os_error(status) : q->error, NULL, 0);
+    } else {
+        finish(r, 0, (const char *const *)q->addresses, q->count);
+    }
+}
+
+void os__resolve_server(struct oak_os_loop *loop, const struct sockaddr_in *server)
+{
+    loop->srv_server = server != NULL ? *server : (struct sockaddr_in){0};
+}
+
+/* "srv:_service._proto.name" */
+static int service_parse(struct os_resolve *r, const char *name)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size >= OS_SRV_NAME_BYTES || name[0] != '_') {
+        return OAK_EINVAL;
+    }
+    r->srv = calloc(1, sizeof(*r->srv));
+    if (r->srv == NULL) {
+        return OAK_ENOMEM;
+    }
+    memcpy(r->srv->name, name, size + 1);
+    return 0;
+}
+
+static int name_parse(struct os_resolve *r, const char *name)
+{
+    static const char srv[] = "srv:";
+    if (strncmp(name, srv, sizeof(srv) - 1) == 0) {
+        return service_parse(r, name + sizeof(srv) - 1);
+    }
+    int error = os__address_parse(name, &r->address, NULL);
+    bool host = !r->address.unix_path && r->address.host[0] != '\0';
+    return error == 0 && !host ? OAK_EINVAL : error;
+}
+
+/* Begin to look it up. Of libuv, or 0. */
+static int lookup_start(struct os_resolve *r)
+{
+    struct oak_os_loop *loop = r->loop;
+    if (r->srv != NULL) {
+        uint64_t seed;
+        loop->port.entropy.fill(loop->port.entropy.user, &seed, sizeof(seed));
+        oak_prng_init(&r->srv->prng, seed);
+        r->srv->server = loop->srv_server;
+        return uv_queue_work(&loop->uv, &r->work, service_go, service_cb);
+    }
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    return uv_getaddrinfo(&loop->uv, &r->lookup, lookup_cb, r->address.host, r->address.port,
+                          &hints);
+}
+
 int os__resolve(void *user, const char *name, uint64_t timeout_ns,
                 void (*done)(void *arg, int error, const char *const *addresses, size_t count),
                 void *arg)
@@ -131,10 +200,7 @@ int os__resolve(void *user, const char *name, uint64_t timeout_ns,
     if (r == NULL) {
         return OAK_ENOMEM;
     }
-    int error = os__address_parse(name, &r->address, NULL);
-    if (error == 0 && (r->address.unix_path || r->address.host[0] == '\0')) {
-        error = OAK_EINVAL;
-    }
+    int error = name_parse(r, name);
     if (error != 0) {
         free(r);
         return error;
@@ -145,9 +211,7 @@ int os__resolve(void *user, const char *name, uint64_t timeout_ns,
     r->timer.fire = timer_fire;
     oak_list_push(&loop->resolves, &r->link);
     if (!r->address.literal) {
-        struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-        int rc = uv_getaddrinfo(&loop->uv, &r->lookup, lookup_cb, r->address.host, r->address.port,
-                                &hints);
+        int rc = lookup_start(r);
         r->looking_up = rc == 0;
         r->error = oak_os_error(rc);
     }

@@ -172,7 +172,8 @@ struct oak_net {
      * here they don't, and connect does as well. */
     int (*connect_as)(void *user, const char *address, const char *name, uint64_t timeout_ns,
                       void (*done)(void *arg, int error, struct oak_stream *s), void *arg);
-    /* The addresses of "host:port", as connect takes them, each once, the best first: `done` is
+    /* The addresses of "host:port", or of the servers that SRV records name for a service,
+     * "srv:_service._proto.name", as connect takes them, each once, the best first: `done` is
      * called once from the loop, with one or more, borrowed, or with an error (OAK_EUNRESOLVED).
      * NULL in the place of the function: names have no list here. */
     int (*resolve)(void *user, const char *name, uint64_t timeout_ns,
