@@ -410,11 +410,12 @@ struct oak_rpc_options {
     size_t send_bytes_max; /* one message, before compression; 0: 2 GiB - 1 */
     uint32_t streams_max;  /* peer's open streams on a connection; 0: OAK_STREAMS_MAX */
     /* A stream's receive window, at first, and how far it may grow when a path carries more than a
-     * window in a round trip, which is measured by PINGs as data comes. 0 and 0: 1 MiB and 8 MiB. 0
+     * window in a round trip, which is measured by PINGs as data comes. 0 and 0: 1 MiB and 4 MiB. 0
      * for the second alone: as the first, and nothing is measured. */
     uint32_t window_bytes;
     uint32_t window_bytes_max;
-    /* Of all streams; twice that of a stream, if that grows past it. 0: 4 MiB. */
+    /* Of all streams; half as much again as a stream's, if that grows past it. 0: 4 MiB. Below 8
+     * MiB, for an end that has so much to write does not read meanwhile. */
     uint32_t connection_window_bytes;
     size_t header_bytes_max;  /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max; /* server; 0: OAK_CONNECTIONS_MAX */

@@ -11,8 +11,8 @@
  *                is the new one, for streams (SETTINGS) and for the connection
  *              3 otherwise the path is slower than the window: look again a second later.
  * Can fail     the PING or SETTINGS, for want of memory: the connection breaks (rpc__conn_check).
- * Invariants   windows never shrink, and never pass window_bytes_max and twice that. Whoever
- *              receives little is never asked: no PING without as many bytes before it.
+ * Invariants   windows never shrink, and never pass window_bytes_max and half as much again.
+ *              Whoever receives little is never asked: no PING without as many bytes before it.
  * Thread       the connection's.
  */
 #include "rpc/internal.h"
@@ -44,7 +44,7 @@ static void grow(struct oak_rpc_conn *conn, uint64_t bytes)
     o->window_bytes = (uint32_t)OAK_MIN(2 * bytes, (uint64_t)o->window_bytes_max);
     const nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, o->window_bytes};
     rpc__conn_check(conn, nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1));
-    uint64_t all = OAK_MIN(2 * (uint64_t)o->window_bytes, (uint64_t)INT32_MAX);
+    uint64_t all = OAK_MIN((uint64_t)o->window_bytes / 2 * 3, (uint64_t)INT32_MAX);
     if (all > o->connection_window_bytes) {
         o->connection_window_bytes = (uint32_t)all;
         rpc__conn_check(conn, nghttp2_session_set_local_window_size(

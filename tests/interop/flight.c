@@ -113,6 +113,7 @@ void flight_begin(struct flight *f, struct client *client, const char *method,
     const struct oak_rpc_request request = {
         .service = options.service != NULL ? options.service : "grpc.testing.TestService",
         .method = method,
+        .kind = interop_kind(method),
         .timeout_ns = options.timeout_ns,
         .metadata = echo,
         .metadata_count = options.echo ? OAK_COUNT_OF(echo) : 0,

@@ -15,6 +15,24 @@ _Noreturn void interop_fail(const char *format, ...)
     exit(1);
 }
 
+enum oak_rpc_kind interop_kind(const char *method)
+{
+    static const struct {
+        const char *method;
+        enum oak_rpc_kind kind;
+    } streams[] = {
+        {"StreamingInputCall", OAK_RPC_CLIENT_STREAM},
+        {"StreamingOutputCall", OAK_RPC_SERVER_STREAM},
+        {"FullDuplexCall", OAK_RPC_BIDI},
+        {"HalfDuplexCall", OAK_RPC_BIDI},
+    };
+    enum oak_rpc_kind kind = OAK_RPC_UNARY;
+    for (size_t i = 0; i < OAK_COUNT_OF(streams); i++) {
+        kind = strcmp(streams[i].method, method) == 0 ? streams[i].kind : kind;
+    }
+    return kind;
+}
+
 static bool flag_take(struct interop_flag *flag, const char *word)
 {
     size_t size = strlen(flag->name);

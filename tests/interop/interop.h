@@ -40,6 +40,8 @@ void interop_net_open(struct interop_net *net, const struct oak_loop *loop,
                       const struct oak_tls_options *options);
 void interop_net_close(struct interop_net *net);
 
+/* Of a method of grpc.testing.TestService; one that it has not is unary. */
+enum oak_rpc_kind interop_kind(const char *method);
 /* So many zeros; `body` is to be freed. */
 void interop_payload(Grpc__Testing__Payload *payload, size_t size);
 /* Say what went wrong, and end with code 1. */

@@ -281,6 +281,7 @@ static void job_begin(struct soak_job *job)
     const struct oak_rpc_request request = {
         .service = "grpc.testing.TestService",
         .method = methods[job->kind],
+        .kind = interop_kind(methods[job->kind]),
         .timeout_ns = job->kind == LATE ? (1 + job->left) * SOAK_MS : 0,
         .encoding = job->compressed ? OAK_RPC_GZIP : OAK_RPC_IDENTITY,
         .handler = &handler,
