@@ -35,8 +35,8 @@ static const char *const texts[] = {
     "{\"method\":\"Ech\\u006f.Say\",\"params\":[{\"text\":\"a \\\"text\\\" that is not short\"}],",
     "\"id\":1}{\"jsonrpc\":\"2.0\",\"method\":\"Echo.Say\",\"params\":{\"inner\":{}},\"id\":\"a\"}",
     "[{\"jsonrpc\":\"2.0\",\"method\":\"Echo.Say\",\"params\":[{\"numbers\":[1,2,3]}],\"id\":2},",
-    "{\"jsonrpc\":\"2.0\",\"method\":\"Echo.Say\"},7,{\"jsonrpc\":\"2.0\",\"method\":\"X\","
-    "\"id\":9}]",
+    ("{\"jsonrpc\":\"2.0\",\"method\":\"Echo.Say\"},7,"
+     "{\"jsonrpc\":\"2.0\",\"method\":\"X\",\"id\":9}]"),
     "{\"method\":\"Echo.Say\",\"params\":[{\"inner\":{}}],\"id\":3}",
 };
 
