@@ -3,21 +3,6 @@
  * that does not lead. */
 #include "sim/transfer_fixture.h"
 
-struct asked {
-    struct oak_replica_request request;
-    int error;
-    bool done;
-};
-
-static void answered(struct oak_replica_request *request, int error,
-                     const struct oak_kv_result *result)
-{
-    struct asked *a = OAK_CONTAINER_OF(request, struct asked, request);
-    (void)result;
-    a->error = error;
-    a->done = true;
-}
-
 static struct scene *changing_scene(uint64_t seed)
 {
     struct scene *sc = scene_new(seed, 0);
@@ -28,25 +13,8 @@ static struct scene *changing_scene(uint64_t seed)
     return sc;
 }
 
-/* The leader is asked for all others as voters, and `less` as a learner. */
-static void lessen(struct scene *sc, int less, struct asked *a)
-{
-    struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
-    struct oak_raft_config target = *oak_replica_config(leader);
-    *a = (struct asked){.request.done = answered};
-    target.voter_count = target.learner_count = 0;
-    for (int i = 0; i < SCENE_NODES; i++) {
-        if (i != less) {
-            target.voters[target.voter_count++] = sc->s->nodes[i].id;
-        } else {
-            target.learners[target.learner_count++] = sc->s->nodes[i].id;
-        }
-    }
-    assert_int_equal(oak_replica_reconfigure(leader, &target, &a->request), 0);
-}
-
 /* All faults end, and what was asked for is answered: then all vote again. */
-static void whole_again(struct scene *sc, const struct asked *before)
+static void whole_again(struct scene *sc, const struct scene_asked *before)
 {
     struct sim *s = sc->s;
     sim__heal(s);
@@ -58,10 +26,10 @@ static void whole_again(struct scene *sc, const struct asked *before)
         }
     }
     SCENE_UNTIL(sc, 20000, before->done && scene_leader(sc) >= 0);
-    struct asked a = {.error = OAK_EINVAL};
+    struct scene_asked a = {.error = OAK_EINVAL};
     for (int tries = 0; a.error != 0 && tries < 20; tries++) {
         scene_run(sc, 1000); /* a learner catches up */
-        lessen(sc, -1, &a);
+        scene_lessen(sc, -1, &a);
         SCENE_UNTIL(sc, 20000, a.done);
     }
     scene_end(sc);
@@ -77,8 +45,8 @@ static void of_two_voters_both_are_the_majority_alone(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct scene *sc = changing_scene(seed);
-        struct asked a;
-        lessen(sc, sc->victim, &a);
+        struct scene_asked a;
+        scene_lessen(sc, sc->victim, &a);
         SCENE_UNTIL(sc, 20000, a.done);
         assert_int_equal(a.error, 0);
         scene_run(sc, 1000);
@@ -98,9 +66,9 @@ static void of_a_change_that_one_knows_both_halves_are_in_it(void **state)
     unsigned alone = 0;
     for (uint64_t seed = 1; seed <= 16; seed++) {
         struct scene *sc = changing_scene(seed);
-        struct asked a;
+        struct scene_asked a;
         int leader = scene_leader(sc);
-        lessen(sc, sc->victim, &a);
+        scene_lessen(sc, sc->victim, &a);
         scene_cut(sc, leader, true); /* it has written it, and nobody hears of it */
         SCENE_UNTIL(sc, 2000,
                     oak_replica_config(sim__first(sc->s, leader)->replica)->voter_outgoing_count >
@@ -128,8 +96,8 @@ static void a_majority_of_a_changed_group_that_does_not_lead_is_seen(void **stat
 {
     (void)state;
     struct scene *sc = changing_scene(1);
-    struct asked a;
-    lessen(sc, sc->victim, &a);
+    struct scene_asked a;
+    scene_lessen(sc, sc->victim, &a);
     SCENE_UNTIL(sc, 20000, a.done);
     scene_run(sc, 1000);
     sc->s->world.deliver = nothing_arrives;

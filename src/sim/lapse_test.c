@@ -244,36 +244,11 @@ static void a_vote_taken_too_late_is_given_back(void **state)
     scene_end(sc);
 }
 
-struct asked {
-    struct oak_replica_request request;
-    int error;
-    bool done;
-};
-
-static void answered(struct oak_replica_request *request, int error,
-                     const struct oak_kv_result *result)
-{
-    struct asked *a = OAK_CONTAINER_OF(request, struct asked, request);
-    (void)result;
-    a->error = error;
-    a->done = true;
-}
-
 /* The leader is asked to make the victim a voter, or a learner; its answer. */
 static int part_asked(struct scene *sc, bool votes)
 {
-    struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
-    struct asked a = {.request.done = answered};
-    struct oak_raft_config target = *oak_replica_config(leader);
-    target.voter_count = target.learner_count = 0;
-    for (int i = 0; i < SCENE_NODES; i++) {
-        if (i != sc->victim || votes) {
-            target.voters[target.voter_count++] = sc->s->nodes[i].id;
-        } else {
-            target.learners[target.learner_count++] = sc->s->nodes[i].id;
-        }
-    }
-    assert_int_equal(oak_replica_reconfigure(leader, &target, &a.request), 0);
+    struct scene_asked a;
+    scene_lessen(sc, votes ? -1 : sc->victim, &a);
     SCENE_UNTIL(sc, 20000, a.done);
     return a.error;
 }

@@ -139,6 +139,40 @@ static int scene_leader(struct scene *sc)
     return leader;
 }
 
+/* -- a change of the group --------------------------------------------------------------------- */
+
+struct scene_asked {
+    struct oak_replica_request request;
+    int error;
+    bool done;
+};
+
+static inline void scene_answered(struct oak_replica_request *request, int error,
+                                  const struct oak_kv_result *result)
+{
+    struct scene_asked *a = OAK_CONTAINER_OF(request, struct scene_asked, request);
+    (void)result;
+    a->error = error;
+    a->done = true;
+}
+
+/* The leader is asked for all as voters, but for `less` (-1: none), which is to be a learner. */
+static inline void scene_lessen(struct scene *sc, int less, struct scene_asked *a)
+{
+    struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
+    struct oak_raft_config target = *oak_replica_config(leader);
+    *a = (struct scene_asked){.request.done = scene_answered};
+    target.voter_count = target.learner_count = 0;
+    for (int i = 0; i < SCENE_NODES; i++) {
+        if (i != less) {
+            target.voters[target.voter_count++] = sc->s->nodes[i].id;
+        } else {
+            target.learners[target.learner_count++] = sc->s->nodes[i].id;
+        }
+    }
+    assert_int_equal(oak_replica_reconfigure(leader, &target, &a->request), 0);
+}
+
 static void scene_put_done(struct oak_replica_request *request, int error,
                            const struct oak_kv_result *result)
 {
