@@ -18,6 +18,7 @@
 #define SCENE_NODES   3
 #define SCENE_ENTRIES 100
 #define SCENE_FRAMES  512
+#define SCENE_TORN    24 /* bytes of a write that finds no space */
 
 /* A disk between a node and its own. */
 struct scene_disk {
@@ -240,8 +241,9 @@ static int scene_write(void *user, struct oak_file *file, uint64_t offset, const
 {
     struct scene_disk *d = &scene_current->disk;
     if (d->past_full && file == d->past) {
-        /* Half of it is on the disk. */
-        int error = d->real.write(user, file, offset, data, size / 2);
+        /* Its head is on the disk, and the rest is not. */
+        int error = d->real.write(user, file, offset, data, OAK_MIN(size, (size_t)SCENE_TORN));
+        error = error != 0 ? error : d->real.sync(user, file);
         return error != 0 ? error : OAK_ENOSPC;
     }
     return d->full && file == d->snap ? OAK_ENOSPC : d->real.write(user, file, offset, data, size);
