@@ -6,8 +6,8 @@
  * answered is counted.
  *
  * Happy path   1 an eighth of a window has come: a PING of our own kind
- *              2 its answer: has more than two thirds of the window come since, and more in a
- *                second than ever before? Then the window was what it waited for: twice that much
+ *              2 its answer: has more than two thirds of the window come since, and a quarter more
+ *                in a second than ever before? Then the window was what it waited for: twice that much
  *                is the new one, for streams (SETTINGS) and for the connection
  *              3 otherwise the path is slower than the window: look again a second later.
  * Can fail     the PING or SETTINGS, for want of memory: the connection breaks (rpc__conn_check).
@@ -62,7 +62,7 @@ bool rpc__bandwidth_answer(struct oak_rpc_conn *conn, const uint8_t payload[8])
     uint64_t took_ns = OAK_MAX(conn->now_ns - b->asked_ns, (uint64_t)1);
     uint64_t pace = b->bytes * RPC_SECOND_NS / took_ns;
     bool waited = b->bytes > (uint64_t)conn->options.window_bytes * 2 / 3;
-    if (waited && pace > b->best) {
+    if (waited && pace > b->best + b->best / 4) {
         b->best = pace;
         grow(conn, b->bytes);
         b->after_ns = conn->now_ns + took_ns; /* then the first comes that the new one let go */

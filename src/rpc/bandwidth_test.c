@@ -5,8 +5,10 @@
 #define ONE_WAY_NS (SECOND / 20)
 #define MIB        ((size_t)1 << 20)
 
-/* All that one side has to say now, to be heard by the other half a round trip later. */
-static size_t flight(struct pair *p, struct oak_rpc_conn *from, struct oak_rpc_conn *to)
+/* All that one side has to say now, to be heard by the other half a round trip later, or, with a
+ * `rate` in bytes a second, when it has passed. */
+static size_t flight_at(struct pair *p, struct oak_rpc_conn *from, struct oak_rpc_conn *to,
+                        uint64_t rate)
 {
     struct oak_buf on_its_way = {0};
     for (;;) {
@@ -16,7 +18,7 @@ static size_t flight(struct pair *p, struct oak_rpc_conn *from, struct oak_rpc_c
         }
         assert_int_equal(oak_buf_append(&on_its_way, b.data, b.size), 0);
     }
-    p->now_ns += ONE_WAY_NS;
+    p->now_ns += rate != 0 ? on_its_way.size * SECOND / rate : ONE_WAY_NS;
     for (size_t at = 0; at < on_its_way.size;) {
         size_t size = OAK_MIN((size_t)65536, on_its_way.size - at);
         assert_int_equal(oak_rpc_conn_feed(to, oak_bytes(on_its_way.data + at, size), p->now_ns),
@@ -28,15 +30,20 @@ static size_t flight(struct pair *p, struct oak_rpc_conn *from, struct oak_rpc_c
     return total;
 }
 
-static size_t round_trip(struct pair *p)
+static size_t flight(struct pair *p, struct oak_rpc_conn *from, struct oak_rpc_conn *to)
 {
-    size_t bytes = flight(p, p->server_conn, p->client_conn);
+    return flight_at(p, from, to, 0);
+}
+
+static size_t round_trip(struct pair *p, uint64_t rate)
+{
+    size_t bytes = flight_at(p, p->server_conn, p->client_conn, rate);
     (void)flight(p, p->client_conn, p->server_conn);
     return bytes;
 }
 
 /* One answer of 2^`log` bytes; the most that was on its way at once. */
-static size_t most_of(struct pair *p, uint8_t log, unsigned *trips)
+static size_t most_of(struct pair *p, uint8_t log, uint64_t rate, unsigned *trips)
 {
     struct recorder r = {0};
     const uint8_t large[] = {ECHO_LARGE, log};
@@ -47,7 +54,7 @@ static size_t most_of(struct pair *p, uint8_t log, unsigned *trips)
     (void)flight(p, p->client_conn, p->server_conn);
     for (*trips = 0; r.closed == 0; (*trips)++) {
         assert_true(*trips < 1000);
-        size_t bytes = round_trip(p);
+        size_t bytes = round_trip(p, rate);
         most = OAK_MAX(most, bytes);
     }
     assert_int_equal(r.code, OAK_RPC_OK);
@@ -63,7 +70,7 @@ static void a_window_grows_to_what_a_round_trip_carries_up_to_its_most(void **st
     const struct oak_rpc_options client = {.receive_bytes_max = 256 * MIB};
     unsigned trips;
     pair_open(&p, NULL, &client);
-    size_t most = most_of(&p, 27, &trips);
+    size_t most = most_of(&p, 27, 0, &trips);
     assert_true(most > 4 * MIB && most < 4 * MIB + 64 * 1024); /* frames have heads */
     assert_true(trips < 45);                                   /* of 1 MiB it would be 128 */
     pair_close(&p);
@@ -76,13 +83,27 @@ static void a_window_that_was_given_stays_unless_it_was_given_a_most(void **stat
     struct oak_rpc_options client = {.receive_bytes_max = 256 * MIB, .window_bytes = MIB};
     unsigned trips;
     pair_open(&p, NULL, &client);
-    assert_true(most_of(&p, 25, &trips) < MIB + 64 * 1024);
+    assert_true(most_of(&p, 25, 0, &trips) < MIB + 64 * 1024);
     assert_true(trips >= 32);
     pair_close(&p);
     client.window_bytes_max = 2 * MIB;
     pair_open(&p, NULL, &client);
-    size_t most = most_of(&p, 25, &trips);
+    size_t most = most_of(&p, 25, 0, &trips);
     assert_true(most > 2 * MIB && most < 2 * MIB + 64 * 1024);
+    pair_close(&p);
+}
+
+/* A larger window would only wait in some queue on the way. */
+static void a_path_that_is_full_gets_no_larger_window(void **state)
+{
+    (void)state;
+    struct pair p;
+    const struct oak_rpc_options client = {.receive_bytes_max = 256 * MIB};
+    unsigned trips;
+    pair_open(&p, NULL, &client);
+    size_t most = most_of(&p, 26, 10 * MIB, &trips);
+    /* It grows as long as what is saved of the way back is worth it, and not to its most. */
+    assert_true(most > MIB && most < 4 * MIB - MIB / 4);
     pair_close(&p);
 }
 
@@ -181,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_grows_to_what_a_round_trip_carries_up_to_its_most),
         cmocka_unit_test(a_window_that_was_given_stays_unless_it_was_given_a_most),
+        cmocka_unit_test(a_path_that_is_full_gets_no_larger_window),
         cmocka_unit_test(a_server_lets_its_windows_grow_too),
         cmocka_unit_test(a_path_slower_than_the_window_is_left_alone_and_asked_rarely),
         cmocka_unit_test(small_calls_are_no_reason_to_ask),
