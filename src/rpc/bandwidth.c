@@ -6,9 +6,9 @@
  * answered is counted.
  *
  * Happy path   1 an eighth of a window has come: a PING of our own kind
- *              2 its answer: has more than two thirds of the window come since, and a quarter more
- *                in a second than ever before? Then the window was what it waited for: twice that much
- *                is the new one, for streams (SETTINGS) and for the connection
+ *              2 its answer: has more than two thirds of the window come since, and in a second a
+ *                quarter more than ever before? Then the window was what it waited for: twice that
+ *                much is the new one, for streams (SETTINGS) and for the connection
  *              3 otherwise the path is slower than the window: look again a second later.
  * Can fail     the PING or SETTINGS, for want of memory: the connection breaks (rpc__conn_check).
  * Invariants   windows never shrink, and never pass window_bytes_max and half as much again.
