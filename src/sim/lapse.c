@@ -207,9 +207,8 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 
 /* -- gone for good ----------------------------------------------------------------------------- */
 
-/* The old id is dead, and never speaks again. Not once a disk was put back: a member that has been
- * made whole is told of its lapse once more by whoever was late with it, and is mute then until all
- * the others have taken its vote again; they can't without this one. */
+/* The old id is dead, and never speaks again. Not once a disk was put back: who forgets is told so
+ * by those who remember, and one of them would be gone. */
 void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
 {
     struct node *n = sim__node_any(s, p);
