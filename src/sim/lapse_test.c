@@ -32,6 +32,16 @@ static void notes_pass(struct scene *sc)
     scene_run(sc, (uint64_t)2 * OAK_NOTE_MS + 1000);
 }
 
+/* Its disk is put back to now, when the others remember more. */
+static void forget(struct scene *sc)
+{
+    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
+    scene_puts(sc, sc->leader, 20);
+    notes_pass(sc);
+    put_back(sc, image);
+    sim_disk_image_free(image);
+}
+
 /* The checkers of the simulator hold that it promises nothing meanwhile. */
 static void forgets_and_is_made_whole(struct scene *sc)
 {
@@ -48,12 +58,8 @@ static void a_disk_that_is_put_back_within_one_run_is_noticed(void **state)
 {
     (void)state;
     struct scene *sc = calm_scene(5);
-    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
-    scene_puts(sc, sc->leader, 20);
-    notes_pass(sc);
-    put_back(sc, image);
+    forget(sc);
     forgets_and_is_made_whole(sc);
-    sim_disk_image_free(image);
     scene_end(sc);
 }
 
@@ -94,17 +100,13 @@ static void who_forgot_that_it_forgot_is_told_anew(void **state)
 {
     (void)state;
     struct scene *sc = calm_scene(13);
-    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
-    scene_puts(sc, sc->leader, 20);
-    notes_pass(sc);
-    put_back(sc, image);
+    forget(sc);
     SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
     sim__node_crash(&sc->s->nodes[sc->victim]); /* before it has written that down */
     SCENE_UNTIL(sc, 20000, sc->s->nodes[sc->victim].up);
     assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
     assert_int_equal(victim_of(sc)->lapse, LAPSE_ROLLED);
     forgets_and_is_made_whole(sc);
-    sim_disk_image_free(image);
     scene_end(sc);
 }
 
@@ -178,18 +180,14 @@ static void who_is_whole_again_is_not_told_of_the_same_lapse_by_who_comes_late(v
 {
     (void)state;
     struct scene *sc = calm_scene(15);
-    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
     struct oak_peer_memory lost = oak_replica_past(victim_of(sc)->replica);
-    scene_puts(sc, sc->leader, 20);
-    notes_pass(sc);
-    put_back(sc, image);
+    forget(sc);
     forgets_and_is_made_whole(sc);
     lost.number += 10; /* runs that nobody else had heard of */
     lost.run += 2;
     lost.index += 15;
     hello_forge(sc, sc->other, sc->victim, (struct oak_peer_hello){.of_you = lost});
     assert_int_equal(scene_status(sc, sc->victim).past, OAK_PEER_SOUND);
-    sim_disk_image_free(image);
     scene_end(sc);
 }
 
@@ -261,10 +259,7 @@ static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_as
     struct scene *sc = calm_scene(11);
     assert_int_equal(part_asked(sc, false), 0);
     scene_run(sc, 1000);
-    struct sim_disk_image *image = sim_disk_image_take(sc->s->world.machines[sc->victim].disk);
-    scene_puts(sc, sc->leader, 20);
-    notes_pass(sc);
-    put_back(sc, image);
+    forget(sc);
     SCENE_UNTIL(sc, 20000, victim_of(sc)->lapse == LAPSE_MUTE);
     scene_run(sc, 20); /* the leader hears of it */
     assert_int_equal(part_asked(sc, true), OAK_ELEARNERNOTREADY);
@@ -274,7 +269,6 @@ static void a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_as
     assert_int_equal(voters(sc), 2);
     assert_int_equal(part_asked(sc, true), 0);
     assert_int_equal(voters(sc), 3);
-    sim_disk_image_free(image);
     scene_end(sc);
 }
 
