@@ -126,6 +126,7 @@ foreach(room base pb json schema zip rpc channel stub services jsonrpc os tls ru
     list(APPEND headers ${room}.h)
   endif()
 endforeach()
+list(APPEND headers carrier.h) # the second one of rpc
 # Its manual page says what the headers say.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(manual ${PROJECT_BINARY_DIR}/oakum-rpc.3)

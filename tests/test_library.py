@@ -60,6 +60,7 @@ int main(void)
 """
 # Includes all, makes what can be made without files, runs the loop for one posted function.
 RPC_PROGRAM = r"""
+#include <oakum/carrier.h>
 #include <oakum/channel.h>
 #include <oakum/common.h>
 #include <oakum/jsonrpc.h>

@@ -21,7 +21,7 @@ def read(path):
 def headers():
     """Names of the library's headers: those of common use first."""
     first = ["common.h", "rpc.h", "runtime.h", "tls.h", "channel.h", "stub.h", "services.h",
-             "jsonrpc.h"]
+             "jsonrpc.h", "carrier.h"]
     names = sorted(n for n in os.listdir(os.path.join(TOP, "include/oakum"))
                    if n.endswith(".h") and n not in NOT_OURS)
     return [n for n in first if n in names] + [n for n in names if n not in first]

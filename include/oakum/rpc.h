@@ -225,54 +225,6 @@ OAK_API OAK_MUST_USE int oak_rpc_call_follow(struct oak_rpc_call *call,
 /* Follow no more; nothing, if it doesn't. */
 OAK_API void oak_rpc_follower_leave(struct oak_rpc_follower *follower);
 
-/* -- calls that are carried elsewhere ---------------------------------------------------------- */
-
-/* A call is not always one stream of one connection: a channel makes it again, a gateway has it
- * from somewhere else. Whoever uses it sees a struct oak_rpc_call all the same. Such a carrier has
- * a struct of its own whose first member is a struct oak_rpc_call_base; a pointer to that is the
- * call, and the functions above do what its table says. Server functions of a client's call, and
- * the other way round, may be NULL. */
-struct oak_rpc_call_ops {
-    void (*handle)(struct oak_rpc_call *call, const struct oak_rpc_handler *handler, void *user);
-    int (*send)(struct oak_rpc_call *call, struct oak_bytes message);
-    uint8_t *(*send_into)(struct oak_rpc_call *call, size_t size);
-    void (*half_close)(struct oak_rpc_call *call);
-    void (*finish)(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message);
-    void (*cancel)(struct oak_rpc_call *call);
-    void (*pause)(struct oak_rpc_call *call, bool paused);
-    size_t (*queued)(const struct oak_rpc_call *call);
-    int (*add_header)(struct oak_rpc_call *call, struct oak_rpc_pair pair);
-    int (*add_trailer)(struct oak_rpc_call *call, struct oak_rpc_pair pair);
-    struct oak_bytes (*metadata)(const struct oak_rpc_call *call, const char *name);
-    uint64_t (*deadline_ns)(const struct oak_rpc_call *call);
-    struct oak_bytes (*path)(const struct oak_rpc_call *call);
-    const char *(*peer)(const struct oak_rpc_call *call);
-    const struct oak_identity *(*identity)(const struct oak_rpc_call *call);
-    bool (*owed)(const struct oak_rpc_call *call);
-    uint64_t (*moved_ns)(const struct oak_rpc_call *call);
-    /* Those from here on may all be NULL: OAK_EUNIMPLEMENTED, or nothing. */
-    int (*finish_details)(struct oak_rpc_call *call, enum oak_rpc_code code, const char *message,
-                          struct oak_bytes details);
-    bool (*metadata_next)(const struct oak_rpc_call *call, enum oak_rpc_part part, size_t *at,
-                          struct oak_rpc_pair *out);
-    struct oak_bytes (*authority)(const struct oak_rpc_call *call);
-    int (*follow)(struct oak_rpc_call *call, struct oak_rpc_follower *follower);
-    int (*compress)(struct oak_rpc_call *call, enum oak_rpc_encoding encoding);
-    void (*compress_messages)(struct oak_rpc_call *call, bool on);
-    bool (*compressed)(const struct oak_rpc_call *call);
-    const struct oak_process *(*process)(const struct oak_rpc_call *call);
-};
-
-/* What every call begins with; `ops` NULL: a stream of a connection of this room. */
-struct oak_rpc_call_base {
-    const struct oak_rpc_call_ops *ops;
-};
-
-static inline struct oak_rpc_call *oak_rpc_call_of(struct oak_rpc_call_base *base)
-{
-    return (struct oak_rpc_call *)(void *)base;
-}
-
 /* -- interceptors ------------------------------------------------------------------------------ */
 
 /* What an interceptor says to a call: OAK_RPC_OK, and it goes on; anything else, and it ends with

@@ -307,12 +307,7 @@ static int call_follow(struct oak_rpc_call *base, struct oak_rpc_follower *follo
     if (call->ended) {
         return OAK_ECLOSED;
     }
-    follower->next = call->followers;
-    follower->back = &call->followers;
-    if (follower->next != NULL) {
-        follower->next->back = &follower->next;
-    }
-    call->followers = follower;
+    oak_rpc_followers_join(&call->followers, follower);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #define OAK_CHANNEL_INTERNAL_H
 
 #include "channel/config.h"
+#include "oakum/carrier.h"
 #include "oakum/channel.h"
 #include "port/port.h"
 

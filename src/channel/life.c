@@ -107,11 +107,7 @@ void channel__call_end(struct channel_call *call, const struct oak_rpc_status *s
     channel->used_ns = channel__now(channel);
     call->answer = answer;
     call->handler->closed(call->user, oak_rpc_call_of(&call->base), status);
-    while (call->followers != NULL) {
-        struct oak_rpc_follower *follower = call->followers;
-        oak_rpc_follower_leave(follower);
-        follower->ended(follower);
-    }
+    oak_rpc_followers_tell(&call->followers);
     call->answer = NULL;
     channel__call_release(call);
 }

@@ -196,12 +196,7 @@ static int op_follow(struct oak_rpc_call *rpc, struct oak_rpc_follower *follower
     if (call->finished) {
         return OAK_ECLOSED;
     }
-    follower->next = call->followers;
-    follower->back = &call->followers;
-    if (follower->next != NULL) {
-        follower->next->back = &follower->next;
-    }
-    call->followers = follower;
+    oak_rpc_followers_join(&call->followers, follower);
     return 0;
 }
 
@@ -331,10 +326,6 @@ void jsonrpc__call_end(struct jsonrpc_call *call, enum oak_rpc_code code)
         call->handler->closed(call->user, rpc_of(call), &status);
     }
     jsonrpc__chain_closed(call, &status);
-    while (call->followers != NULL) {
-        struct oak_rpc_follower *follower = call->followers;
-        oak_rpc_follower_leave(follower);
-        follower->ended(follower);
-    }
+    oak_rpc_followers_tell(&call->followers);
     call_free(call);
 }

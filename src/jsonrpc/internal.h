@@ -9,6 +9,7 @@
 #define OAK_JSONRPC_INTERNAL_H
 
 #include "json/json.h"
+#include "oakum/carrier.h"
 #include "oakum/jsonrpc.h"
 #include "oakum/stub.h"
 #include "port/port.h"

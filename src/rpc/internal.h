@@ -11,7 +11,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "oakum/rpc.h"
+#include "oakum/carrier.h"
 #include "port/port.h"
 #include "rpc/lend.h"
 #include "rpc/limits.h"
@@ -290,8 +290,6 @@ void rpc__admit_forget(struct oak_rpc_conn *conn);
 
 /* Deadline, tracing and cancellation of the request's parent. OAK_ECLOSED, OAK_ENOMEM. */
 OAK_MUST_USE int rpc__propagate(struct oak_rpc_call *call, const struct oak_rpc_request *request);
-/* The call has ended: so say those who follow it. */
-void rpc__followers_tell(struct oak_rpc_call *call);
 
 /* -- deadlines.c: a heap of calls by deadline -------------------------------------------------- */
 

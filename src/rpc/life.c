@@ -212,7 +212,7 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
         rpc__chain_closed(call, &status);
         rpc__admit_end(call);
     }
-    rpc__followers_tell(call);
+    oak_rpc_followers_tell(&call->followers);
 }
 
 void rpc__call_drop_out(struct oak_rpc_call *call)

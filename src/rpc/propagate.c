@@ -21,12 +21,7 @@ int oak_rpc_call_follow(struct oak_rpc_call *call, struct oak_rpc_follower *foll
     if (call->ended) {
         return OAK_ECLOSED;
     }
-    follower->next = call->followers;
-    follower->back = &call->followers;
-    if (follower->next != NULL) {
-        follower->next->back = &follower->next;
-    }
-    call->followers = follower;
+    oak_rpc_followers_join(&call->followers, follower);
     return 0;
 }
 
@@ -43,10 +38,21 @@ void oak_rpc_follower_leave(struct oak_rpc_follower *follower)
     follower->back = NULL;
 }
 
-void rpc__followers_tell(struct oak_rpc_call *call)
+void oak_rpc_followers_join(struct oak_rpc_follower **list, struct oak_rpc_follower *follower)
 {
-    while (call->followers != NULL) {
-        struct oak_rpc_follower *follower = call->followers;
+    OAK_ASSERT(follower->back == NULL);
+    follower->next = *list;
+    follower->back = list;
+    if (follower->next != NULL) {
+        follower->next->back = &follower->next;
+    }
+    *list = follower;
+}
+
+void oak_rpc_followers_tell(struct oak_rpc_follower **list)
+{
+    while (*list != NULL) {
+        struct oak_rpc_follower *follower = *list;
         oak_rpc_follower_leave(follower);
         follower->ended(follower);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reach_test.c: how far a client's call came, against a server written frame by frame; and calls
  * that are carried by somebody else. */
+#include "oakum/carrier.h"
 #include "rpc/test_script.h"
 
 struct world {
