@@ -366,8 +366,7 @@ struct oak_rpc_options {
      * for the second alone: as the first, and nothing is measured. */
     uint32_t window_bytes;
     uint32_t window_bytes_max;
-    /* Of all streams; half as much again as a stream's, if that grows past it. 0: 4 MiB. Below 8
-     * MiB, for an end that has so much to write does not read meanwhile. */
+    /* Of all streams; half as much again as a stream's, if that grows past it. 0: 4 MiB. */
     uint32_t connection_window_bytes;
     size_t header_bytes_max;  /* 0: OAK_HEADER_BYTES_MAX */
     uint32_t connections_max; /* server; 0: OAK_CONNECTIONS_MAX */

@@ -505,7 +505,7 @@ struct rpc_link {
     struct oak_timer timer;
     struct oak_stream_handler handler;
     bool closing;
-    bool stalled;         /* too much is queued: neither read nor take */
+    bool stalled;         /* too much is queued: don't take; a server doesn't read either */
     size_t stalled_bytes; /* queued when it was last looked at */
     uint64_t stalled_ns;
 };

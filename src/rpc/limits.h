@@ -23,13 +23,10 @@
 #define RPC_SCRATCH_BYTES_MAX (64 * OAK_KIB)
 /* What may be on its way to us, of one stream and of a connection; a stream's grows up to the most
  * when the path carries more, and the connection's to half as much again: 4 MiB are 320 Mbit/s at a
- * round trip of 100 ms. A connection's stays below OAK_OUTBOUND_BYTES_MAX: who has as much queued
- * stops reading, and if that held for both ends neither would ever go on. */
+ * round trip of 100 ms. */
 #define RPC_WINDOW_BYTES            ((uint32_t)OAK_MIB)
 #define RPC_WINDOW_CONNECTION_BYTES (4 * (uint32_t)OAK_MIB)
 #define RPC_WINDOW_BYTES_MAX        (4 * (uint32_t)OAK_MIB)
-OAK_STATIC_ASSERT(RPC_WINDOW_BYTES_MAX / 2 * 3 <= OAK_OUTBOUND_BYTES_MAX - OAK_MIB,
-                  "two ends that fill each other's windows go on reading");
 /* How long it is not asked again what a path carries that has carried less than its window. */
 #define RPC_BANDWIDTH_PAUSE_NS (1 * RPC_SECOND_NS)
 /* Gathered by one take: large enough for one write a round, small enough for a fair loop. */

@@ -4,10 +4,13 @@
  * Happy path   bytes come → feed → the link is dirty → when the round ends, all that the
  *              connection has to say is gathered and written at once → the link is clean.
  * Can fail     the stream (lost: the owner moves the calls that have not started, the rest end
- *              with UNAVAILABLE); a peer that doesn't read: first nothing more of it is read,
- *              then, if it takes nothing for RPC_STALL_NS, it is let go.
+ *              with UNAVAILABLE); a peer that doesn't read: nothing more is written for it, a
+ *              server reads nothing more of it, and if it takes nothing for RPC_STALL_NS, it is let
+ *              go.
  * Invariants   the after-hook is added exactly while `dirty` is not empty: added late, it runs
- *              behind the hooks that make replies. One timer a link.
+ *              behind the hooks that make replies. One timer a link. A client reads whatever it has
+ *              to write: of two ends that have more to write than the other takes, one reads, so
+ *              that neither waits for the other for ever.
  * Thread       the loop's.
  */
 #include "rpc/internal.h"
@@ -101,6 +104,12 @@ static bool link_write_some(struct rpc_link *link)
     return error == 0; /* else `closed` is on its way */
 }
 
+/* What a server reads makes it write; what a client reads are answers, which it has asked for. */
+static bool reads_always(const struct rpc_link *link)
+{
+    return link->conn->server == NULL;
+}
+
 /* As long as the stream takes it. */
 static void link_write(struct rpc_link *link)
 {
@@ -112,7 +121,9 @@ static void link_write(struct rpc_link *link)
             link->stalled = true;
             link->stalled_bytes = queued;
             link->stalled_ns = now_of(link);
-            ops->pause(link->stream, true);
+            if (!reads_always(link)) {
+                ops->pause(link->stream, true);
+            }
         }
     }
     if (links->out.capacity > 4 * RPC_TAKE_BYTES) {
@@ -212,7 +223,9 @@ static void link_drained(void *user)
         return;
     }
     link->stalled = false;
-    link->stream->ops->pause(link->stream, false);
+    if (!reads_always(link)) {
+        link->stream->ops->pause(link->stream, false);
+    }
     link_mark(link);
 }
 

@@ -1,101 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stream_test.c: a server and a channel over streams of a loop that the test turns. */
-#include "rpc/test_pair.h"
-#include "rpc/test_loop.h"
-
-struct world {
-    struct fake_loop loop;
-    struct oak_rpc_server *server;
-    struct oak_rpc_subchannel *channel;
-    struct echo echo;
-    int refused; /* streams that the server did not take */
-    int ups;
-    int downs;
-};
-
-static const struct oak_stream_handler nobody;
-static void nobody_data(void *user, struct oak_bytes b)
-{
-    (void)user;
-    (void)b;
-}
-static void nobody_drained(void *user)
-{
-    (void)user;
-}
-static void nobody_closed(void *user, int error)
-{
-    (void)user;
-    (void)error;
-}
-static const struct oak_stream_handler nobody = {
-    .data = nobody_data, .drained = nobody_drained, .closed = nobody_closed};
-
-static void world_accept(void *arg, struct oak_stream *s)
-{
-    struct world *w = arg;
-    if (w->server == NULL || oak_rpc_serve(w->server, s, oak_bytes(NULL, 0)) != 0) {
-        w->refused++;
-        s->ops->handle(s, &nobody);
-        s->ops->close(s, true);
-    }
-}
-
-static void world_state(void *user, bool connected)
-{
-    struct world *w = user;
-    w->ups += connected;
-    w->downs += !connected;
-}
-
-static void server_open(struct world *w, const struct oak_rpc_options *options)
-{
-    assert_int_equal(oak_rpc_server_new(&w->loop.port, options, &w->server), 0);
-    echo_add(w->server, &w->echo);
-}
-
-static void world_open(struct world *w, const struct oak_rpc_subchannel_options *options)
-{
-    *w = (struct world){0};
-    fake_loop_init(&w->loop);
-    w->loop.accepted = world_accept;
-    w->loop.accepted_arg = w;
-    server_open(w, NULL);
-    struct oak_rpc_subchannel_options o = {0};
-    if (options != NULL) {
-        o = *options;
-    }
-    o.state = world_state;
-    o.user = w;
-    assert_int_equal(oak_rpc_subchannel_new(&w->loop.port, "fake:1", &o, &w->channel), 0);
-}
-
-static void world_close(struct world *w)
-{
-    oak_rpc_subchannel_free(w->channel);
-    fake_run(&w->loop);
-    assert_int_equal(oak_rpc_server_connections(w->server), 0);
-    oak_rpc_server_free(w->server);
-    fake_loop_fini(&w->loop);
-}
-
-static int world_call(struct world *w, const char *method, uint64_t timeout_ns, struct recorder *r)
-{
-    struct oak_rpc_request request = {.service = "t.Echo",
-                                      .method = method,
-                                      .timeout_ns = timeout_ns,
-                                      .handler = &recorder_handler,
-                                      .user = r};
-    return oak_rpc_subchannel_call(w->channel, &request, &r->call);
-}
-
-static void ask(struct world *w, struct recorder *r)
-{
-    *r = (struct recorder){0};
-    assert_int_equal(world_call(w, "Unary", 0, r), 0);
-    send_text(r->call, "hello");
-    oak_rpc_call_half_close(r->call);
-}
+#include "rpc/test_link.h"
 
 static void a_call_made_before_the_connection_waits_for_it(void **state)
 {
@@ -296,50 +201,6 @@ static void a_drain_ends_by_force_after_its_grace(void **state)
     assert_int_equal(r.code, OAK_RPC_UNAVAILABLE);
     assert_int_equal(w.echo.closed, 1);
     assert_int_equal(oak_rpc_server_connections(w.server), 0);
-    recorder_fini(&r);
-    world_close(&w);
-}
-
-static void a_peer_that_does_not_read_is_not_read_from(void **state)
-{
-    (void)state;
-    struct world w;
-    const struct oak_rpc_subchannel_options options = {.rpc = {.window_bytes = INT32_MAX,
-                                                               .connection_window_bytes = INT32_MAX,
-                                                               .receive_bytes_max = 64 << 20}};
-    world_open(&w, &options);
-    struct recorder r = {0};
-    assert_int_equal(world_call(&w, "Watch", 0, &r), 0);
-    fake_run(&w.loop);
-    w.loop.server_end->blocked = true;
-    const uint8_t large[] = {ECHO_LARGE, 22};
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(large, sizeof(large))), 0);
-        fake_run(&w.loop);
-    }
-    assert_int_equal(w.echo.messages, 2); /* 8 MiB are queued: the third is not read */
-    assert_true(w.loop.server_end->paused);
-    assert_true(w.loop.server_end->queue.size > OAK_OUTBOUND_BYTES_MAX);
-    assert_true(w.loop.server_end->queue.size < OAK_OUTBOUND_BYTES_MAX + OAK_MIB);
-    w.loop.server_end->blocked = false;
-    fake_run(&w.loop);
-    assert_false(w.loop.server_end->paused);
-    assert_int_equal(r.messages, 4);
-    assert_int_equal(r.last_size, 1 << 22);
-
-    w.loop.server_end->blocked = true;
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(oak_rpc_call_send(r.call, oak_bytes(large, sizeof(large))), 0);
-        fake_run(&w.loop);
-    }
-    assert_int_equal(r.closed, 0);
-    fake_advance(&w.loop, 59 * SECOND);
-    assert_int_equal(r.closed, 0);
-    fake_advance(&w.loop, SECOND);
-    assert_int_equal(r.closed, 1); /* it took nothing for a minute */
-    struct oak_rpc_traffic traffic;
-    oak_rpc_server_traffic(w.server, &traffic);
-    assert_int_equal(traffic.abuse_closed, 1);
     recorder_fini(&r);
     world_close(&w);
 }
@@ -550,7 +411,6 @@ int main(void)
         cmocka_unit_test(a_peer_that_hangs_up_on_every_connection_is_not_hurried),
         cmocka_unit_test(draining_moves_new_calls_and_lets_old_ones_end),
         cmocka_unit_test(a_drain_ends_by_force_after_its_grace),
-        cmocka_unit_test(a_peer_that_does_not_read_is_not_read_from),
         cmocka_unit_test(keepalive_finds_a_silent_peer),
         cmocka_unit_test(connections_past_the_limit_are_refused),
         cmocka_unit_test(freeing_a_channel_ends_its_calls_even_while_it_connects),
