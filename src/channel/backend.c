@@ -67,10 +67,12 @@ static void line_gone(void *user)
     channel__free_if_over(channel);
 }
 
+/* NULL: the channel's error says why. */
 static struct channel_line *line_new(struct oak_channel *channel, struct channel_backend *b)
 {
     struct channel_line *line = channel__resize(NULL, sizeof(*line));
     if (line == NULL) {
+        channel__error_set(channel, b->address, OAK_ENOMEM);
         return NULL;
     }
     *line = (struct channel_line){.channel = channel, .backend = b};
@@ -94,7 +96,9 @@ static struct channel_line *line_new(struct oak_channel *channel, struct channel
     if (options.rpc.authority == NULL && t->authority[0] != '\0') {
         options.rpc.authority = t->authority;
     }
-    if (oak_rpc_subchannel_new(&channel->loop, b->address, &options, &line->sub) != 0) {
+    int error = oak_rpc_subchannel_new(&channel->loop, b->address, &options, &line->sub);
+    if (error != 0) {
+        channel__error_set(channel, b->address, error);
         channel__resize(line, 0);
         return NULL;
     }
@@ -158,7 +162,6 @@ bool channel__backend_connect(struct oak_channel *channel, struct channel_backen
     struct channel_line *line = first_line(b, OAK_RPC_SUBCHANNEL_IDLE);
     line = line != NULL ? line : line_new(channel, b);
     if (line == NULL) {
-        channel__error_set(channel, b->address, OAK_ENOMEM);
         return false;
     }
     channel->stats.connects++;

@@ -22,8 +22,8 @@
 #define CHANNEL_ADDRESSES_MAX 256u
 /* Of a unix socket's path: what the kernel takes. */
 #define CHANNEL_UNIX_BYTES_MAX 107
-/* Of an address that is passed through: what a subchannel takes. */
-#define CHANNEL_PASSTHROUGH_BYTES_MAX 255
+/* Of an address, with its port: what a subchannel takes. A name of DNS is shorter. */
+#define CHANNEL_ADDRESS_BYTES_MAX 255
 /* A name of DNS. */
 #define CHANNEL_SRV_BYTES_MAX 253
 /* Connections to one address: OAK_STREAMS_MAX calls on each. */

@@ -122,9 +122,15 @@ static int host_write(const struct host *h, unsigned default_port, struct oak_bu
 
 /* -- lists ------------------------------------------------------------------------------------- */
 
-static int address_add(struct channel_target *t, const struct host *h, unsigned default_port)
+static int address_add(struct channel_target *t, const struct host *h, unsigned default_port,
+                       struct oak_errbuf *e)
 {
+    size_t before = t->addresses.size;
     int error = host_write(h, default_port, &t->addresses);
+    if (error == 0 && t->addresses.size - before > CHANNEL_ADDRESS_BYTES_MAX) {
+        return oak_fail(e, OAK_EINVAL, "\"%.64s...\" is longer than %d bytes with its port",
+                        (const char *)t->addresses.data + before, CHANNEL_ADDRESS_BYTES_MAX);
+    }
     if (error == 0) {
         error = oak_buf_append(&t->addresses, "", 1);
     }
@@ -153,7 +159,7 @@ static int item_parse(struct channel_target *t, struct oak_bytes item, enum list
     if (t->count == CHANNEL_ADDRESSES_MAX) {
         return oak_fail(e, OAK_EINVAL, "a target has %u addresses at most", CHANNEL_ADDRESSES_MAX);
     }
-    return address_add(t, &h, default_port);
+    return address_add(t, &h, default_port, e);
 }
 
 static int list_parse(struct channel_target *t, struct oak_bytes text, enum list_kind kind,
@@ -187,7 +193,7 @@ static int dns_parse(struct channel_target *t, struct oak_bytes text, unsigned d
     memcpy(t->authority, text.data, text.size);
     t->authority[text.size] = '\0';
     t->lookup = !h.bracketed && !is_ip4(h.name);
-    return address_add(t, &h, default_port);
+    return address_add(t, &h, default_port, e);
 }
 
 /* An authority, "//x/", would name the server to ask. */
@@ -245,9 +251,9 @@ static int srv_parse(struct channel_target *t, struct oak_bytes name, struct oak
 /* Whatever the connector makes of it: a name that it knows, a form that we don't. */
 static int passthrough_parse(struct channel_target *t, struct oak_bytes text, struct oak_errbuf *e)
 {
-    if (text.size == 0 || text.size > CHANNEL_PASSTHROUGH_BYTES_MAX) {
+    if (text.size == 0 || text.size > CHANNEL_ADDRESS_BYTES_MAX) {
         return oak_fail(e, OAK_EINVAL, "an address of 1 to %d bytes is wanted",
-                        CHANNEL_PASSTHROUGH_BYTES_MAX);
+                        CHANNEL_ADDRESS_BYTES_MAX);
     }
     t->count = 1;
     int error = oak_buf_append(&t->addresses, text.data, text.size);

@@ -120,6 +120,43 @@ static void what_makes_no_sense_is_refused_with_the_reason(void **state)
     }
 }
 
+/* Of so many bytes in all, behind a scheme. */
+static int parse_long(const char *scheme, const char *port, size_t size, struct oak_errbuf *e)
+{
+    char text[512];
+    size_t head = strlen(scheme);
+    size_t tail = strlen(port);
+    memset(text, 'a', sizeof(text));
+    memcpy(text, scheme, head);
+    memcpy(text + head + size - tail, port, tail + 1);
+    struct channel_target t;
+    int error = channel__target_parse(text, 443, &t, e);
+    if (error == 0) {
+        assert_int_equal(strlen((const char *)t.addresses.data),
+                         size + (tail == 0 ? strlen(":443") : 0));
+        channel__target_fini(&t);
+    }
+    return error;
+}
+
+static void an_address_has_a_length_that_can_be_connected_to(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"", "dns:", "dns:///", "static:", "static:b:1,"};
+    for (size_t i = 0; i < OAK_COUNT_OF(schemes); i++) {
+        struct oak_errbuf e = {{0}};
+        if (strchr(schemes[i], ',') == NULL) {
+            assert_int_equal(parse_long(schemes[i], ":80", CHANNEL_ADDRESS_BYTES_MAX, &e), 0);
+            assert_int_equal(parse_long(schemes[i], "", CHANNEL_ADDRESS_BYTES_MAX - 4, &e), 0);
+        }
+        assert_int_equal(parse_long(schemes[i], ":80", CHANNEL_ADDRESS_BYTES_MAX + 1, &e),
+                         OAK_EINVAL);
+        assert_non_null(strstr(e.text, "longer than 255 bytes"));
+        assert_int_equal(parse_long(schemes[i], "", CHANNEL_ADDRESS_BYTES_MAX - 3, &e), OAK_EINVAL);
+        assert_non_null(strstr(e.text, "longer than 255 bytes"));
+    }
+}
+
 static void what_is_too_long_is_refused(void **state)
 {
     (void)state;
@@ -135,9 +172,9 @@ static void what_is_too_long_is_refused(void **state)
     channel__target_fini(&t);
     memset(text, 'a', sizeof(text) - 1);
     memcpy(text, "passthrough:", 12);
-    text[12 + CHANNEL_PASSTHROUGH_BYTES_MAX + 1] = '\0';
+    text[12 + CHANNEL_ADDRESS_BYTES_MAX + 1] = '\0';
     assert_int_equal(channel__target_parse(text, 443, &t, NULL), OAK_EINVAL);
-    text[12 + CHANNEL_PASSTHROUGH_BYTES_MAX] = '\0';
+    text[12 + CHANNEL_ADDRESS_BYTES_MAX] = '\0';
     assert_int_equal(channel__target_parse(text, 443, &t, NULL), 0);
     channel__target_fini(&t);
     size_t used = (size_t)snprintf(text, sizeof(text), "static:a:1");
@@ -156,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_means_a_name_or_a_list),
         cmocka_unit_test(what_makes_no_sense_is_refused_with_the_reason),
+        cmocka_unit_test(an_address_has_a_length_that_can_be_connected_to),
         cmocka_unit_test(what_is_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
