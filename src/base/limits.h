@@ -100,6 +100,14 @@
 /* Between two sendings to one member: a second, doubled for each within a minute, up to this: six
  * in the first minute, then four a minute, however the receiver fails. */
 #define OAK_SNAPSHOT_BACKOFF_MS_MAX 15000
+/* Files of etcd's database (bolt): buckets in one (etcd has ten), a bucket's name, a key (a user's
+ * key is within a request), a value (a request, and etcd's record around it), and a page with all
+ * that belongs to it: two such pairs, and the rest of a page. */
+#define OAK_BOLT_BUCKETS_MAX     32
+#define OAK_BOLT_NAME_BYTES_MAX  256
+#define OAK_BOLT_KEY_BYTES_MAX   (2 * OAK_MIB)
+#define OAK_BOLT_VALUE_BYTES_MAX (64 * OAK_MIB)
+#define OAK_BOLT_PAGE_BYTES_MAX  (160 * OAK_MIB)
 
 /* -- log on disk ------------------------------------------------------------------------------- */
 /* One segment. Written once in full and recycled: fdatasync on blocks that were written before
