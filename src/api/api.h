@@ -17,8 +17,7 @@
 #include "oakum/rpc.h"
 #include "port/port.h"
 
-/* A member as the cluster was configured; name and client URLs come from the log, once published.
- */
+/* A member as this one was told of it at its birth: where it is, until the log says it. */
 struct oak_api_member {
     uint64_t id;
     const char *const *peer_urls;

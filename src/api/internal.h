@@ -41,6 +41,15 @@ void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *
 /* The call of a request whose `done` runs. */
 struct api_call *api__call_of(struct oak_replica_request *request);
 
+/* cluster.c */
+/* Whom a configuration names, in order, into OAK_PEERS_MAX places. */
+size_t api__member_ids(const struct oak_raft_config *config, uint64_t *out);
+/* The members as clients see them; texts are borrowed until something is applied. */
+OAK_MUST_USE int api__members(const struct oak_api *api, struct oak_arena *arena,
+                              Etcdserverpb__Member ***out, size_t *count);
+/* A header without a revision; NULL without memory. */
+Etcdserverpb__ResponseHeader *api__cluster_header(struct api_call *call);
+
 extern const struct etcdserverpb__kv_handlers api__kv;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;

@@ -72,6 +72,9 @@
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256
 #define OAK_MEMBER_BYTES_MAX (16 * OAK_KIB)
+/* Members that were removed and are told so when they come back: as many as a group that replaces
+ * one a day does in three years. The oldest is forgotten first. */
+#define OAK_MEMBERS_GONE_MAX 1024
 /* Each member tells all others how far it has got, and writes down what they told, so often: what a
  * disk has lost that was put back to a younger state than that may go unnoticed. A small write and
  * a sync, by the worker. */

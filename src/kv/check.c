@@ -131,6 +131,7 @@ int kv__check(size_t txn_ops_max, enum oak_kv_kind kind, const ProtobufCMessage 
         return error;
     case OAK_KV_COMPACT:
     case OAK_KV_PUBLISH:
+    case OAK_KV_MEMBER_URLS:
         return 0;
     case OAK_KV_KIND_END_:
         break;

@@ -8,10 +8,26 @@
 
 #define VERSION 1
 
+/* Numbers between the kinds are for others to come. */
+static bool is_kind(int kind)
+{
+    switch ((enum oak_kv_kind)kind) {
+    case OAK_KV_PUT:
+    case OAK_KV_DELETE:
+    case OAK_KV_TXN:
+    case OAK_KV_COMPACT:
+    case OAK_KV_PUBLISH:
+    case OAK_KV_MEMBER_URLS:
+        return true;
+    case OAK_KV_KIND_END_:
+        break;
+    }
+    return false;
+}
+
 void oak_kv_command_encode(const struct oak_kv_command *c, uint8_t *out)
 {
-    OAK_ASSERT_GE((int)c->kind, OAK_KV_PUT);
-    OAK_ASSERT_LT((int)c->kind, OAK_KV_KIND_END_);
+    OAK_ASSERT(is_kind((int)c->kind));
     memset(out, 0, OAK_KV_HEADER_BYTES);
     out[0] = VERSION;
     out[1] = (uint8_t)c->kind;
@@ -27,7 +43,7 @@ int oak_kv_command_decode(struct oak_bytes bytes, struct oak_kv_command *out)
         return OAK_EFORMAT;
     }
     int kind = bytes.data[1];
-    if (kind < OAK_KV_PUT || kind >= OAK_KV_KIND_END_) {
+    if (!is_kind(kind)) {
         return OAK_EFORMAT;
     }
     *out = (struct oak_kv_command){

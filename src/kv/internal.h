@@ -18,6 +18,12 @@ enum kv__op {
     KV_OP_TXN = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN,
 };
 
+/* A member that was removed. */
+struct kv__gone {
+    uint64_t id;
+    uint64_t applied; /* before its removal */
+};
+
 struct oak_kv {
     struct oak_store *store;
     const struct oak_log *log;
@@ -32,6 +38,9 @@ struct oak_kv {
     struct oak_arena member_memory;
     struct oak_kv_member *members;
     size_t member_count;
+    struct kv__gone *gone;
+    size_t gone_count;
+    uint64_t members_version;
     struct oak_kv_counters counters;
 };
 
@@ -161,11 +170,14 @@ OAK_MUST_USE int kv__txn(struct kv__run *run, const Etcdserverpb__TxnRequest *re
 /* *told: 0, OAK_ECOMPACTED, OAK_EFUTUREREV. */
 void kv__compact(struct kv__run *run, const Etcdserverpb__CompactionRequest *request,
                  Etcdserverpb__CompactionResponse **out, int *told);
-/* *told: 0, OAK_EINVAL, OAK_EREQUESTTOOLARGE, OAK_ELIMIT. `bytes` is the message as it came. */
+/* *told: 0, OAK_EINVAL, OAK_EREQUESTTOOLARGE, OAK_ELIMIT, OAK_EMEMBERNOTFOUND (it was removed).
+ * `bytes` is the message as it came. */
 OAK_MUST_USE int kv__publish(struct oak_kv *kv, const Etcdserverpb__Member *member,
                              struct oak_bytes bytes, int *told);
+OAK_MUST_USE int kv__member_urls(struct oak_kv *kv, const Etcdserverpb__Member *member,
+                                 struct oak_bytes bytes, int *told);
 void kv__members_init(struct oak_kv *kv);
-/* Read what members have published from the store. OAK_ECORRUPT, OAK_ENOMEM, OAK_EIO. */
+/* Read what is known of members from the store. OAK_ECORRUPT, OAK_ENOMEM, OAK_EIO. */
 OAK_MUST_USE int kv__members_load(struct oak_kv *kv);
 
 #endif

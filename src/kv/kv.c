@@ -46,6 +46,7 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum oak_kv_kind kind)
     case OAK_KV_COMPACT:
         return &etcdserverpb__compaction_request__descriptor;
     case OAK_KV_PUBLISH:
+    case OAK_KV_MEMBER_URLS:
         return &etcdserverpb__member__descriptor;
     case OAK_KV_KIND_END_:
         break;
@@ -187,6 +188,9 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
         return 0;
     case OAK_KV_PUBLISH:
         return kv__publish(run->kv, (const Etcdserverpb__Member *)message, command->request, told);
+    case OAK_KV_MEMBER_URLS:
+        return kv__member_urls(run->kv, (const Etcdserverpb__Member *)message, command->request,
+                               told);
     case OAK_KV_KIND_END_:
         break;
     }

@@ -26,7 +26,10 @@ enum oak_kv_kind {
     OAK_KV_DELETE = 2,  /* etcdserverpb.DeleteRangeRequest -> DeleteRangeResponse */
     OAK_KV_TXN = 3,     /* etcdserverpb.TxnRequest         -> TxnResponse */
     OAK_KV_COMPACT = 4, /* etcdserverpb.CompactionRequest  -> CompactionResponse */
-    OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: a member's name and client URLs; no response */
+    OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: what a member tells of itself; no response */
+    /* etcdserverpb.Member: its peer URLs, and whether it stays a learner; without URLs: it was
+     * removed. No response. */
+    OAK_KV_MEMBER_URLS = 10,
     OAK_KV_KIND_END_
 };
 
@@ -124,15 +127,25 @@ bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_
 /* State of what is applied, uncommitted batch included. */
 const struct oak_store_state *oak_kv_state(const struct oak_kv *kv);
 
-/* What members have published, in order of id; borrowed until the next apply. A publication with
- * neither name nor client URL forgets the member. */
+/* What is known of members beside their votes, in order of id; borrowed until the next apply. A
+ * publication with neither name nor client URL forgets the member. */
 struct oak_kv_member {
     uint64_t id;
-    const char *name;
+    bool published;   /* by itself: it has been there */
+    bool learner;     /* it is to stay one */
+    const char *name; /* "" before it has published itself */
     const char *const *client_urls;
     size_t client_url_count;
+    const char *const *peer_urls;
+    size_t peer_url_count;
 };
 size_t oak_kv_members(const struct oak_kv *kv, const struct oak_kv_member **out);
+/* Rises each time that any of it may have changed. */
+uint64_t oak_kv_members_version(const struct oak_kv *kv);
+/* NULL: nothing is known. */
+const struct oak_kv_member *oak_kv_member(const struct oak_kv *kv, uint64_t id);
+/* It was removed, as far back as is remembered. */
+bool oak_kv_member_gone(const struct oak_kv *kv, uint64_t id);
 
 /* Since start, on this member: operations done, those in transactions too. A range in a transaction
  * counts where it is answered. An event is a key put or removed. */

@@ -102,6 +102,7 @@ bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_
     case OAK_KV_COMPACT:
         return reach->old_revisions;
     case OAK_KV_PUBLISH:
+    case OAK_KV_MEMBER_URLS:
     case OAK_KV_KIND_END_:
     default:
         return true;

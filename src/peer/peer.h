@@ -169,8 +169,11 @@ struct oak_peer_stats {
 
 OAK_MUST_USE int oak_peers_new(const struct oak_peers_options *options, struct oak_peers **out);
 void oak_peers_free(struct oak_peers *peers);
-/* Connect to a member, for as long as it stays added. `address` is host:port. */
-OAK_MUST_USE int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address);
+/* Connect to a member, or to where it is from now on. `address` is host:port. OAK_ELIMIT,
+ * OAK_ENOMEM. */
+OAK_MUST_USE int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *address);
+/* Leave all members alone that `keep` doesn't want. */
+void oak_peers_prune(struct oak_peers *peers, bool (*keep)(void *arg, uint64_t id), void *arg);
 /* Send or drop. */
 void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame);
 /* Fills up to `capacity` rows; returns how many there are. */

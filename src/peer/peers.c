@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SERVICE "oakum.Peer"
 /* Frames queued to one member on one stream: one window of appends, and as much again. */
@@ -37,7 +38,8 @@ struct lane {
 
 struct peer {
     struct oak_peers *peers;
-    struct oak_rpc_subchannel *channel;
+    struct oak_rpc_subchannel *channel; /* NULL: it could not be made */
+    char *address;
     struct lane lanes[LANE_COUNT];
     struct oak_peer_stats stats;
 };
@@ -124,16 +126,56 @@ static struct peer *peer_find(const struct oak_peers *peers, uint64_t id)
     return NULL;
 }
 
-int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address)
+static int peer_connect(struct peer *peer, const char *address)
+{
+    const struct oak_rpc_subchannel_options options = {
+        .backoff_max_ns = RECONNECT_MAX_NS,
+        .keepalive_ns = 5000 * 1000 * 1000ull,
+        .keepalive_timeout_ns = 5000 * 1000 * 1000ull,
+        .state = channel_state,
+        .user = peer,
+    };
+    char *kept = strdup(address);
+    struct oak_rpc_subchannel *channel = NULL;
+    int error = kept == NULL ? OAK_ENOMEM
+                             : oak_rpc_subchannel_new(peer->peers->options.loop, address, &options,
+                                                      &channel);
+    if (error != 0) {
+        free(kept);
+        return error;
+    }
+    free(peer->address);
+    peer->address = kept;
+    peer->channel = channel;
+    return 0;
+}
+
+/* The streams of a channel that is freed end before that returns. */
+static void peer_disconnect(struct peer *peer)
+{
+    struct oak_rpc_subchannel *channel = peer->channel;
+    peer->channel = NULL;
+    if (channel != NULL) {
+        oak_rpc_subchannel_free(channel);
+    }
+    channel_state(peer, false);
+}
+
+int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *address)
 {
     OAK_ASSERT_NE(id, peers->options.id);
-    if (peer_find(peers, id) != NULL) {
-        return OAK_EEXIST;
+    struct peer *peer = peer_find(peers, id);
+    if (peer != NULL && peer->channel != NULL && strcmp(peer->address, address) == 0) {
+        return 0;
+    }
+    if (peer != NULL) {
+        peer_disconnect(peer);
+        return peer_connect(peer, address);
     }
     if (peers->count == OAK_PEERS_MAX) {
         return OAK_ELIMIT;
     }
-    struct peer *peer = calloc(1, sizeof(*peer));
+    peer = calloc(1, sizeof(*peer));
     if (peer == NULL) {
         return OAK_ENOMEM;
     }
@@ -142,14 +184,7 @@ int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address)
     for (int i = 0; i < LANE_COUNT; i++) {
         peer->lanes[i].peer = peer;
     }
-    const struct oak_rpc_subchannel_options options = {
-        .backoff_max_ns = RECONNECT_MAX_NS,
-        .keepalive_ns = 5000 * 1000 * 1000ull,
-        .keepalive_timeout_ns = 5000 * 1000 * 1000ull,
-        .state = channel_state,
-        .user = peer,
-    };
-    int error = oak_rpc_subchannel_new(peers->options.loop, address, &options, &peer->channel);
+    int error = peer_connect(peer, address);
     if (error != 0) {
         free(peer);
         return error;
@@ -158,10 +193,32 @@ int oak_peers_add(struct oak_peers *peers, uint64_t id, const char *address)
     return 0;
 }
 
+static void peer_free(struct peer *peer)
+{
+    if (peer->channel != NULL) {
+        oak_rpc_subchannel_free(peer->channel);
+    }
+    free(peer->address);
+    free(peer);
+}
+
+void oak_peers_prune(struct oak_peers *peers, bool (*keep)(void *arg, uint64_t id), void *arg)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        if (keep(arg, peers->rows[i]->stats.id)) {
+            peers->rows[kept++] = peers->rows[i];
+        } else {
+            peer_free(peers->rows[i]);
+        }
+    }
+    peers->count = kept;
+}
+
 void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame)
 {
     struct peer *peer = peer_find(peers, to);
-    if (peer == NULL) {
+    if (peer == NULL || peer->channel == NULL) {
         return;
     }
     enum lane_kind kind = bulk ? LANE_BULK : LANE_URGENT;
@@ -269,8 +326,7 @@ void oak_peers_free(struct oak_peers *peers)
         return;
     }
     for (size_t i = 0; i < peers->count; i++) {
-        oak_rpc_subchannel_free(peers->rows[i]->channel);
-        free(peers->rows[i]);
+        peer_free(peers->rows[i]);
     }
     free(peers);
 }

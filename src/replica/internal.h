@@ -314,6 +314,7 @@ struct oak_replica {
     struct oak_raft_config config_applied; /* as the store holds it */
     uint64_t config_index;                 /* of the one that the rows of remotes follow */
     bool config_followed;                  /* they follow one */
+    uint64_t members_version;              /* of what is known of members, as it was told */
     struct changing changing;
     struct handover handover;
     struct chains chains;

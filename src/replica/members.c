@@ -117,10 +117,16 @@ void replica__members_follow(struct oak_replica *r)
 {
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
+    const struct oak_raft_config *config = oak_raft_config(r->raft);
+    uint64_t version = oak_kv_members_version(r->kv);
+    bool news = version != r->members_version;
+    r->members_version = version;
     if (r->config_followed && status.config_index == r->config_index) {
+        if (news && r->options.members_changed != NULL) {
+            r->options.members_changed(r->options.user, config);
+        }
         return;
     }
-    const struct oak_raft_config *config = oak_raft_config(r->raft);
     r->config_followed = true;
     r->config_index = status.config_index;
     ids_admit(r, config->voters, config->voter_count);
@@ -289,4 +295,9 @@ int replica__config_installed(struct oak_replica *r, const struct oak_raft_snaps
 const struct oak_raft_config *oak_replica_config(const struct oak_replica *r)
 {
     return oak_raft_config(r->raft);
+}
+
+const struct oak_raft_config *oak_replica_config_applied(const struct oak_replica *r)
+{
+    return &r->config_applied;
 }

@@ -44,13 +44,8 @@ static bool bootstraps(const struct oak_replica *r)
 
 static bool is_published(const struct oak_replica *r)
 {
-    const struct oak_kv_member *members;
-    size_t count = oak_kv_members(r->kv, &members);
-    bool found = false;
-    for (size_t i = 0; i < count; i++) {
-        found = found || members[i].id == r->options.id;
-    }
-    return found;
+    const struct oak_kv_member *it = oak_kv_member(r->kv, r->options.id);
+    return it != NULL && it->published;
 }
 
 int replica__newborn_begin(struct oak_replica *r, bool empty, struct oak_errbuf *e)

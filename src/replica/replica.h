@@ -48,6 +48,8 @@ struct oak_replica_options {
     const char *name;
     const char *const *client_urls;
     size_t client_url_count;
+    const char *const *peer_urls; /* those it was born with; they count until others are said */
+    size_t peer_url_count;
 
     /* Who is in the group from the start. Nobody: this member waits until a leader finds it. */
     struct oak_raft_config bootstrap;
@@ -110,8 +112,9 @@ struct oak_replica_options {
         *store; /* open; owned by the caller, who closes it after the replica is freed */
     struct oak_replica_transport transport;
     const struct oak_log *log;
-    /* The configuration in force is another one (also one that may yet be cut off): the transport
-     * must reach whom it names. Borrowed for the call. NULL for none. */
+    /* The configuration in force is another one (also one that may yet be cut off), or what is
+     * known of members is: the transport must reach whom it names. Borrowed for the call; the first
+     * one comes from within oak_replica_open(). NULL for none. */
     void (*members_changed)(void *user, const struct oak_raft_config *config);
     /* Each entry as it is applied, in order (checkers, sinks), empty unless it was proposed as a
      * command; NULL for none. */
@@ -242,8 +245,9 @@ struct oak_replica_status {
     bool installing;          /* one was taken and is not in the store yet */
 };
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out);
-/* The configuration in force. */
+/* The configuration in force, and the one that is applied: who is in the group as of the state. */
 const struct oak_raft_config *oak_replica_config(const struct oak_replica *r);
+const struct oak_raft_config *oak_replica_config_applied(const struct oak_replica *r);
 /* Rows of the Raft core's peers; on a leader. `ready`: oak_replica_reconfigure() would take it. */
 size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_status *rows,
                          size_t capacity);

@@ -478,20 +478,14 @@ static void publish_done(struct oak_replica_request *request, int error,
 
 static bool published(const struct oak_replica *r)
 {
-    const struct oak_kv_member *members;
-    size_t count = oak_kv_members(r->kv, &members);
-    for (size_t i = 0; i < count; i++) {
-        if (members[i].id != r->options.id) {
-            continue;
-        }
-        bool same = strcmp(members[i].name, r->options.name) == 0 &&
-                    members[i].client_url_count == r->options.client_url_count;
-        for (size_t k = 0; same && k < members[i].client_url_count; k++) {
-            same = strcmp(members[i].client_urls[k], r->options.client_urls[k]) == 0;
-        }
-        return same;
+    const struct oak_kv_member *it = oak_kv_member(r->kv, r->options.id);
+    bool same = it != NULL && it->published && strcmp(it->name, r->options.name) == 0 &&
+                it->client_url_count == r->options.client_url_count &&
+                (it->peer_url_count > 0 || r->options.peer_url_count == 0);
+    for (size_t i = 0; same && i < it->client_url_count; i++) {
+        same = strcmp(it->client_urls[i], r->options.client_urls[i]) == 0;
     }
-    return false;
+    return same;
 }
 
 void replica__publish(struct oak_replica *r)
@@ -506,10 +500,12 @@ void replica__publish(struct oak_replica *r)
     member.name = (char *)(uintptr_t)r->options.name;
     member.n_clienturls = r->options.client_url_count;
     member.clienturls = (char **)(uintptr_t)r->options.client_urls;
-    uint8_t packed[4096];
+    member.n_peerurls = r->options.peer_url_count;
+    member.peerurls = (char **)(uintptr_t)r->options.peer_urls;
+    uint8_t packed[8192];
     if (etcdserverpb__member__get_packed_size(&member) > sizeof(packed)) {
         oak_log(r->options.log, OAK_LOG_ERROR,
-                "name and client URLs are too long to be published: shorten them");
+                "name and URLs are too long to be published: shorten them");
         r->publish_again_ns = UINT64_MAX;
         return;
     }

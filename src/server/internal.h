@@ -66,6 +66,8 @@ void server__unmake(struct server *s);
 /* listen.c */
 int server__listen(struct server *s, struct oak_errbuf *e);
 void server__listen_stop(struct server *s);
+/* members.c: of the replica: the connections follow. */
+void server__members_changed(void *user, const struct oak_raft_config *config);
 /* data.c: the data directory: made, locked, and whose it is. */
 int server__data_open(struct server *s, struct oak_errbuf *e);
 /* mend.c: the store, opened; a damaged one is set aside when there are peers to fill a new one. */

@@ -46,14 +46,7 @@ static int peers_make(struct server *s)
         .lost = peers_lost,
         .user = s,
     };
-    int error = oak_peers_new(&options, &s->peers);
-    for (size_t i = 0; error == 0 && i < s->identity.member_count; i++) {
-        const struct oak_config_member *m = &s->identity.members[i];
-        if (m->id != s->identity.self) {
-            error = oak_peers_add(s->peers, m->id, oak_config_url_address(m->peer_urls.items[0]));
-        }
-    }
-    return error;
+    return oak_peers_new(&options, &s->peers);
 }
 
 /* How far the state machine is, for the repair of a damaged log. */
@@ -119,14 +112,23 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .store = s->store,
         .transport = {.send = transport_send, .user = s},
         .log = s->log,
+        .members_changed = server__members_changed,
         .fatal = server__fatal,
         .user = s,
     };
     for (size_t i = 0; i < s->identity.member_count; i++) {
-        options.bootstrap.voters[options.bootstrap.voter_count++] = s->identity.members[i].id;
+        const struct oak_config_member *m = &s->identity.members[i];
+        options.bootstrap.voters[options.bootstrap.voter_count++] = m->id;
+        if (m->id == s->identity.self) {
+            options.peer_urls = m->peer_urls.items;
+            options.peer_url_count = m->peer_urls.count;
+        }
     }
     int error = oak_replica_open(&options, &s->replica, e);
     oak_journal_recovered_drop(s->journal);
+    if (error == 0) {
+        server__members_changed(s, oak_replica_config(s->replica));
+    }
     return error;
 }
 
