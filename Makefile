@@ -22,7 +22,7 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
-        interop-go jsonrpc-go h2spec soak \
+        interop-go jsonrpc-go h2spec etcd-now soak \
         bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
 
 help: ## this list
@@ -82,6 +82,11 @@ h2spec: deps-test ## h2spec's cases against our gRPC server (needs Go)
 	@tools/go-peers.sh
 	@tools/build.sh $(BUILD) oak_tests
 	@OAK_INTEROP_GO=$(CURDIR)/build/peers/go T=h2spec tools/test.sh $(BUILD)
+
+etcd-now: deps-test ## requests and etcdctl as make test, beside a current etcd (needs Go)
+	@tools/go-etcd.sh
+	@tools/build.sh $(BUILD) oak_tests
+	@OAKUM_ETCD=$(CURDIR)/build/peers/etcd-now/etcd T=rpc_differential tools/test.sh $(BUILD)
 
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
 	@tools/build.sh $(BUILD) grpc_soak

@@ -18,6 +18,7 @@ from collections import namedtuple
 import pytest
 
 import harness
+import rpc_cases
 from etcdctl_cases import CASES, DATA, USAGE
 
 FORMATS = ("simple", "json", "fields", "table")
@@ -84,7 +85,8 @@ def page_text():
         "| what | etcd | Oakum |", "| --- | --- | --- |"]
     lines += [f"| {each.name.replace('-', ' ')} | {each.etcd} | {each.oakum} |"
               for each in DIFFERENCES]
-    lines += ["", "Written from the table in `tests/test_etcd_differential.py` by",
+    lines += ["", "## Requests", ""] + rpc_cases.page_lines()
+    lines += ["Written from the table in `tests/test_etcd_differential.py` by",
               "`python3 tests/test_etcd_differential.py --write`; do not edit it here.", ""]
     return "\n".join(lines)
 

@@ -177,7 +177,7 @@ static void refuse_method(struct oak_http_request *r, unsigned methods)
     }
     snprintf(allow + size, sizeof(allow) - size, "\r\n");
     const struct oak_http_answer answer = {
-        .status = 405, .extra = allow, .body = oak_bytes_str("method not allowed\n")};
+        .status = 405, .extra = allow, .body = oak_bytes_str("Method Not Allowed\n")};
     oak_http_reply(r, &answer);
 }
 
@@ -197,7 +197,8 @@ void http__dispatch(struct http_conn *c, struct oak_http_request *r)
     } else if (methods != 0) {
         refuse_method(r, methods);
     } else {
-        const struct oak_http_answer none = {.status = 404, .body = oak_bytes_str("not found\n")};
+        const struct oak_http_answer none = {.status = 404,
+                                             .body = oak_bytes_str("404 page not found\n")};
         oak_http_reply(r, &none);
     }
 }

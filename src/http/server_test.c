@@ -119,7 +119,7 @@ static void the_longest_path_wins_and_methods_are_told(void **state)
     feed(w, "GET /hello/ HTTP/1.1\r\nHost: a\r\n\r\n");
     got = taken(w);
     assert_non_null(strstr(got, "HTTP/1.1 404 Not Found\r\n"));
-    assert_non_null(strstr(got, "not found\n"));
+    assert_non_null(strstr(got, "404 page not found\n"));
     assert_false(w->stream.closing);
 }
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rpc_cases.py: all cases of test_rpc_differential.py, and what is meant to differ in them.
+
+A case is (name, steps); rpc_steps.py reads the steps."""
+from collections import namedtuple
+
+import rpc_cases_kv
+import rpc_cases_wire
+
+# Run in this order: the last ones cut history off.
+CASES = rpc_cases_kv.CASES + rpc_cases_wire.CASES + rpc_cases_kv.COMPACTIONS
+# Those that an etcd before 3.6 isn't asked.
+LATER = rpc_cases_kv.CASES_OF_36 + rpc_cases_wire.CASES_OF_36
+
+# cases: their names. where: the etcd that they differ from, a key of IS_THERE.
+Difference = namedtuple("Difference", "what cases where etcd oakum")
+IS_THERE = {
+    "any": lambda version: True,
+    "before 3.6": lambda version: version < (3, 6),
+    "from 3.6 on": lambda version: version >= (3, 6),
+    "from 3.7 on": lambda version: version >= (3, 7),
+}
+DIFFERENCES = [
+    Difference("RangeStream", ["range-stream"], "from 3.7 on", "serves it",
+               "does not know it, as etcd up to 3.6; clients go back to Range then"),
+    Difference("a field of another wire type", ["wire-wrong-type"], "any",
+               "refuses it with a text of its protobuf library; from 3.7 on takes it for unknown",
+               "refuses it: `grpc: error unmarshalling request: the message is malformed`"),
+    Difference("a path that is no method", ["wire-service-alone", "wire-slash-alone"],
+               "before 3.6", "ResourceExhausted, as its gRPC library had it then", "Unimplemented"),
+    Difference("a token without authentication", ["wire-token-without-auth",
+                                                  "wire-bearer-without-auth"], "before 3.6",
+               "refuses a token that it does not know even where authentication is off",
+               "does not look at tokens then, as etcd from 3.6 on"),
+    Difference("the header of alarms", ["wire-alarm-none"], "before 3.6",
+               "has none in Alarm's answer", "has it, as etcd from 3.6 on"),
+    Difference("the reason in `/health`", ["http-health"], "before 3.6", "has none",
+               "has it, as etcd from 3.6 on"),
+    Difference("the type of `/health`", ["http-health"], "any", "calls it plain text",
+               "calls it `application/json`, which it is"),
+    Difference("HEAD", ["http-health-post", "http-health-put", "http-version-post",
+                        "http-livez-post"], "any",
+               "takes GET alone, and tells so in `Allow`", "takes HEAD as well"),
+]
+
+
+def differs(case, version):
+    """Is this case meant to differ from etcd of this version?"""
+    version = tuple(int(each) for each in version.split(".")[:2])
+    return any(case in each.cases and IS_THERE[each.where](version) for each in DIFFERENCES)
+
+
+def page_lines():
+    """What docs/reference/etcd-compatibility.md says of them."""
+    lines = [f"| {each.what} | {each.where} | {each.etcd} | {each.oakum} |"
+             for each in DIFFERENCES]
+    return [
+        f"gRPC and HTTP requests of {len(CASES)} more sequences go to both, and their answers are",
+        "compared field by field (`make test T=rpc_differential`). `make etcd-now` asks a current",
+        f"etcd in place of Debian's 3.4, and {len(LATER)} sequences more, which an older one does",
+        "not know, or ends its process by.",
+        "What is meant to differ in them:", "",
+        "| what | etcd | there | Oakum |", "| --- | --- | --- | --- |", *lines, ""]

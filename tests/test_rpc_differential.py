@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same gRPC and HTTP requests to etcd and to Oakum, and their answers compared field by field.
+
+The requests are in rpc_cases_*.py; rpc_steps.py runs them. What etcd answers is in none of them: a
+real one is asked in the same run. Which one is OAKUM_ETCD; `make test` takes Debian's 3.4,
+`make etcd-now` a current one. What is meant to differ is in rpc_cases.DIFFERENCES, each with its
+reason, and fails when it does not differ.
+"""
+import difflib
+
+import pytest
+
+from rpc_cases import CASES, DIFFERENCES, LATER, differs
+from rpc_steps import Pair
+
+ALL = LATER + CASES
+
+
+@pytest.fixture(name="pair", scope="module")
+def both_clusters(lasting_cluster, etcd_bin):
+    pair = Pair(lasting_cluster(3, etcd_bin), lasting_cluster(3))
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("number", range(len(ALL)), ids=[name for name, _ in ALL])
+def test_requests_get_what_etcd_gives(pair, number):
+    name, steps = ALL[number]
+    if number < len(LATER) and pair.etcd_version < "3.6":
+        return
+    both = pair.run(name, steps, number % 3)
+    report = "\n".join(line[:400] for line in difflib.unified_diff(
+        *both, "etcd", "oakum", lineterm="", n=6))
+    if differs(name, pair.etcd_version):
+        assert report, f"{name} is no difference any more: take it out of DIFFERENCES"
+    else:
+        assert not report, "\n" + report
+
+
+def test_rpc_cases_have_names_of_their_own():
+    names = [name for name, _ in ALL]
+    assert len(names) == len(set(names))
+    assert {case for each in DIFFERENCES for case in each.cases} <= set(names)
