@@ -116,8 +116,7 @@ static bool texts_write(X509 *cert, EVP_PKEY *key, struct oak_tls_self_signed *o
     if (cert_bio != NULL && PEM_write_bio_X509(cert_bio, cert) == 1) {
         out->certificate = text_of(cert_bio);
     }
-    if (key_bio != NULL &&
-        PEM_write_bio_PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
+    if (key_bio != NULL && PEM_write_bio_PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
         out->key = text_of(key_bio);
     }
     BIO_free(cert_bio);
