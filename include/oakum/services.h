@@ -32,6 +32,14 @@ OAK_API OAK_MUST_USE int oak_health_add(struct oak_rpc_server *server, struct oa
 /* Who watches is told of a change at once. The name is copied. OAK_ENOMEM. */
 OAK_API OAK_MUST_USE int oak_health_set(struct oak_health *health, const char *service,
                                         enum oak_health_status status);
+/* The name that channels with the policy oakum_leader ask for. */
+#define OAK_HEALTH_LEADER "oakum.Leader"
+/* The same for a service that only one of several servers serves at a time, the one that leads:
+ * SERVING or NOT_SERVING, and in which term that is so, which orders what they say. Who watches is
+ * told of a new term too. Channels with that policy go by it (channel.h); those of other libraries
+ * can by round_robin with a healthCheckConfig. OAK_ENOMEM: never for a name that was set before. */
+OAK_API OAK_MUST_USE int oak_health_set_leader(struct oak_health *health, const char *service,
+                                               bool leads, uint64_t term);
 /* Before a server drains: everything is NOT_SERVING, and stays so. */
 OAK_API void oak_health_shut_down(struct oak_health *health);
 OAK_API void oak_health_free(struct oak_health *health);

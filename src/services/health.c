@@ -4,7 +4,8 @@
  * Happy path   statuses are a table of names; who watches is in a list, and is told of a change of
  *              the name it asked for.
  * Can fail     want of memory. A watcher that does not take what it is told is cut off.
- * Invariants   a watcher is told a status only when it differs from the last one it was told.
+ * Invariants   a watcher is told a status only when it, or its term, differs from what it was told
+ *              last.
  * Source       gRPC "GRPC Health Checking Protocol"; what grpc-go's health server says.
  * Thread       the loop's.
  */
@@ -23,6 +24,9 @@ typedef Grpc__Health__V1__HealthListRequest list_request;
 typedef Grpc__Health__V1__HealthListResponse list_response;
 typedef Grpc__Health__V1__HealthListResponse__StatusesEntry list_entry;
 
+/* Behind what the protocol has, for channels with the policy oakum_leader (channel.h). */
+#define FIELD_TERM 1001
+
 #define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
 
 /* List refuses to tell of more (grpc-go's number). */
@@ -31,6 +35,7 @@ typedef Grpc__Health__V1__HealthListResponse__StatusesEntry list_entry;
 struct service {
     char *name;
     enum oak_health_status status;
+    uint64_t term; /* 0: none is told */
 };
 
 struct watch {
@@ -38,6 +43,7 @@ struct watch {
     struct oak_stub_call *call;
     const char *name; /* in the request, which lives as long as the call */
     serving_status told;
+    uint64_t told_term;
 };
 
 struct oak_health {
@@ -57,9 +63,10 @@ static struct service *find(const struct oak_health *h, const char *name)
     return NULL;
 }
 
-static serving_status status_of(const struct oak_health *h, const char *name)
+static serving_status status_of(const struct oak_health *h, const char *name, uint64_t *term)
 {
     const struct service *s = find(h, name);
+    *term = s != NULL ? s->term : 0;
     return s != NULL ? (serving_status)s->status : SERVICE_UNKNOWN;
 }
 
@@ -102,11 +109,29 @@ static void list(void *user, struct oak_stub_call *call, const list_request *req
     (void)grpc__health__v1__health__list__reply(call, &response);
 }
 
-static void tell(struct watch *watch, serving_status status)
+static size_t varint_write(uint64_t value, uint8_t out[10])
+{
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7) {
+        out[size++] = (uint8_t)(value | 0x80);
+    }
+    out[size++] = (uint8_t)value;
+    return size;
+}
+
+static void tell(struct watch *watch, serving_status status, uint64_t term)
 {
     check_response response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+    uint8_t bytes[10];
+    ProtobufCMessageUnknownField more = {.tag = FIELD_TERM,
+                                         .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT,
+                                         .len = varint_write(term, bytes),
+                                         .data = bytes};
     response.status = status;
+    response.base.n_unknown_fields = term != 0;
+    response.base.unknown_fields = &more;
     watch->told = status;
+    watch->told_term = term;
     if (grpc__health__v1__health__watch__reply(watch->call, &response) != 0) {
         oak_stub_cancel(watch->call);
     }
@@ -124,7 +149,9 @@ static void watch_request(void *user, struct oak_stub_call *call, const check_re
     watch->name = request->service;
     oak_stub_set_data(call, watch);
     oak_list_push(&h->watches, &watch->link);
-    tell(watch, status_of(h, watch->name));
+    uint64_t term;
+    serving_status status = status_of(h, watch->name, &term);
+    tell(watch, status, term);
 }
 
 static void watch_closed(void *user, struct oak_stub_call *call,
@@ -150,9 +177,10 @@ static void tell_all(struct oak_health *h)
 {
     for (struct oak_list *at = h->watches.next; at != &h->watches; at = at->next) {
         struct watch *watch = OAK_LIST_ENTRY(at, struct watch, link);
-        serving_status status = status_of(h, watch->name);
-        if (status != watch->told) {
-            tell(watch, status);
+        uint64_t term;
+        serving_status status = status_of(h, watch->name, &term);
+        if (status != watch->told || term != watch->told_term) {
+            tell(watch, status, term);
         }
     }
 }
@@ -175,16 +203,28 @@ static int add_name(struct oak_health *h, const char *name, struct service **out
     return 0;
 }
 
-int oak_health_set(struct oak_health *h, const char *service, enum oak_health_status status)
+static int set(struct oak_health *h, const char *service, enum oak_health_status status,
+               uint64_t term)
 {
-    OAK_ASSERT_LE(status, OAK_HEALTH_NOT_SERVING);
     struct service *s = find(h, service);
     int error = s == NULL ? add_name(h, service, &s) : 0;
     if (error == 0) {
         s->status = h->shut_down ? OAK_HEALTH_NOT_SERVING : status;
+        s->term = term;
         tell_all(h);
     }
     return error;
+}
+
+int oak_health_set(struct oak_health *h, const char *service, enum oak_health_status status)
+{
+    OAK_ASSERT_LE(status, OAK_HEALTH_NOT_SERVING);
+    return set(h, service, status, 0);
+}
+
+int oak_health_set_leader(struct oak_health *h, const char *service, bool leads, uint64_t term)
+{
+    return set(h, service, leads ? OAK_HEALTH_SERVING : OAK_HEALTH_NOT_SERVING, term);
 }
 
 void oak_health_shut_down(struct oak_health *h)

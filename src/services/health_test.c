@@ -47,6 +47,7 @@ struct heard {
     int done;
     enum oak_rpc_code code;
     bool pause;
+    uint64_t term; /* that came with the last; 0: none did */
 };
 
 static void check_done(void *user, struct oak_stub_call *call, const struct oak_rpc_status *status,
@@ -78,6 +79,15 @@ static void watch_message(void *user, struct oak_stub_call *call, const check_re
     struct heard *h = user;
     h->count++;
     h->last = (int)response->status;
+    h->term = 0;
+    for (size_t i = 0; i < response->base.n_unknown_fields; i++) {
+        const ProtobufCMessageUnknownField *field = &response->base.unknown_fields[i];
+        assert_int_equal(field->tag, 1001);
+        assert_int_equal(field->wire_type, PROTOBUF_C_WIRE_TYPE_VARINT);
+        for (size_t at = field->len; at > 0; at--) {
+            h->term = h->term << 7 | (field->data[at - 1] & 0x7f);
+        }
+    }
     if (h->pause) {
         oak_stub_pause(call, true);
     }
@@ -252,12 +262,44 @@ static void all_can_be_listed_up_to_a_hundred(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+static void who_leads_is_told_with_its_term(void **state)
+{
+    struct fixture *f = *state;
+    static struct heard h; /* watches until the end */
+    enum oak_rpc_code code;
+    watch(f, OAK_HEALTH_LEADER, &h);
+    assert_int_equal(h.last, SERVICE_UNKNOWN);
+    assert_int_equal(h.term, 0);
+    assert_int_equal(oak_health_set_leader(f->health, OAK_HEALTH_LEADER, false, 5), 0);
+    fake_run(&f->w.loop);
+    assert_int_equal(h.last, OAK_HEALTH_NOT_SERVING);
+    assert_int_equal(h.term, 5);
+    assert_int_equal(oak_health_set_leader(f->health, OAK_HEALTH_LEADER, true, 300), 0);
+    assert_int_equal(oak_health_set_leader(f->health, OAK_HEALTH_LEADER, true, 300), 0);
+    fake_run(&f->w.loop);
+    assert_int_equal(h.count, 3);
+    assert_int_equal(h.last, OAK_HEALTH_SERVING);
+    assert_int_equal(h.term, 300);
+    assert_int_equal(check(f, OAK_HEALTH_LEADER, &code), OAK_HEALTH_SERVING);
+    assert_int_equal(oak_health_set_leader(f->health, OAK_HEALTH_LEADER, true, UINT64_MAX), 0);
+    fake_run(&f->w.loop);
+    assert_int_equal(h.count, 4); /* a new term is news */
+    assert_true(h.term == UINT64_MAX);
+    oak_health_shut_down(f->health);
+    fake_run(&f->w.loop);
+    assert_int_equal(h.last, OAK_HEALTH_NOT_SERVING);
+    assert_int_equal(oak_health_set_leader(f->health, OAK_HEALTH_LEADER, true, 7), 0);
+    fake_run(&f->w.loop);
+    assert_int_equal(h.last, OAK_HEALTH_NOT_SERVING); /* and stays so */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_server_serves_from_the_start),          TEST(what_is_set_is_answered),
         TEST(who_watches_hears_each_change_once),      TEST(once_shut_down_nothing_serves_again),
         TEST(a_watcher_that_does_not_read_is_cut_off), TEST(all_can_be_listed_up_to_a_hundred),
+        TEST(who_leads_is_told_with_its_term),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
