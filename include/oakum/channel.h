@@ -26,6 +26,14 @@
  * (Watch, on the same connection; interceptors see it) that they are SERVING, or have no health
  * service.
  *
+ * oakum_leader is for servers of which one leads, and that all take calls. It connects to all, asks
+ * each on its connection by grpc.health.v1.Health (Watch) whether it serves "oakum.Leader" (or the
+ * serviceName of {"loadBalancingConfig": [{"oakum_leader": {"serviceName": "..."}}]}), and sends
+ * all calls to the one that does; while none does, all take turns. Of several the one with the
+ * highest term is believed (a varint, field 1001 of the response; without it, who said so last). A
+ * claim is doubted for a second, and longer each time, when a call that it was given fails with
+ * UNAVAILABLE: the others take turns then. What a server says is never a condition for calls.
+ *
  * Again. What the server has surely not begun is made again at once, unseen. What failed with a
  * status is made again as the service config says; without a word from it, calls marked idempotent
  * that failed with UNAVAILABLE, and any that the server refused to look at, up to three attempts, a
@@ -72,8 +80,10 @@ struct oak_channel_options {
     /* Streams come from here, and names are looked up here: the loop's own network, unless tls.h
      * made one that encrypts. Borrowed for as long as the channel. */
     const struct oak_net *net;
-    const char *service_config;   /* JSON, as gRPC has it; NULL: none */
-    const char *policy;           /* where the service config names none; NULL: "pick_first" */
+    const char *service_config; /* JSON, as gRPC has it; NULL: none */
+    /* Where the service config names none: "pick_first" (NULL: this), "round_robin",
+     * "oakum_leader". */
+    const char *policy;
     struct oak_rpc_options rpc;   /* its authority NULL: the name in the target */
     uint64_t connect_timeout_ns;  /* one address, until it speaks HTTP/2; 0: 1 s */
     uint64_t call_timeout_ns;     /* unary calls that name none; 0: 5 s */
@@ -109,6 +119,9 @@ OAK_API void oak_channel_free(struct oak_channel *channel);
 OAK_API enum oak_channel_state oak_channel_state(const struct oak_channel *channel);
 /* Why it is in TRANSIENT_FAILURE; "" when it never was. */
 OAK_API const char *oak_channel_error(const struct oak_channel *channel);
+/* oakum_leader: the address of who is believed to lead. NULL: nobody is, or it is another policy.
+ * Valid until the loop goes on. */
+OAK_API const char *oak_channel_leader(const struct oak_channel *channel);
 /* Be told each change of state, from the loop. One watcher; `fn` NULL: none. */
 OAK_API void oak_channel_watch(struct oak_channel *channel,
                                void (*fn)(void *user, enum oak_channel_state state), void *user);

@@ -222,6 +222,9 @@ static void attempt_closed(void *user, struct oak_rpc_call *rpc, const struct oa
     end_correct(a, &status);
     bool dropped = a->dropped;
     bool done = given->code == OAK_RPC_OK; /* then the server has done it, whatever is missing */
+    if (!dropped) {
+        channel__leader_answered(a->line, &status);
+    }
     channel__line_release(a->line);
     call->live--;
     *a = (struct channel_attempt){.call = call};

@@ -253,6 +253,7 @@ static void backend_free(struct oak_channel *channel, struct channel_backend *b)
     channel__backend_retire(channel, b);
     channel->selected = channel->selected == b ? NULL : channel->selected;
     channel->last = channel->last == b ? NULL : channel->last;
+    channel->leader = channel->leader == b ? NULL : channel->leader;
     oak_list_remove(&b->link);
     channel->backend_count--;
     channel__resize(b, 0);

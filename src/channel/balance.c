@@ -212,7 +212,8 @@ static void grow(struct oak_channel *channel)
         return;
     }
     for (struct channel_backend *b = next_of(channel, NULL); b != NULL; b = next_of(channel, b)) {
-        bool full = channel__backend_state(b) == OAK_RPC_SUBCHANNEL_READY;
+        bool full = channel__backend_state(b) == OAK_RPC_SUBCHANNEL_READY &&
+                    channel__backend_room(b) == NULL;
         bool more = b->line_count < channel->options.connections_max;
         for (struct oak_list *node = b->lines.next; node != &b->lines; node = node->next) {
             enum oak_rpc_subchannel_state state =
@@ -236,6 +237,9 @@ void channel__balance(struct oak_channel *channel)
             round_robin(channel);
         }
     }
+    if (channel->policy == CHANNEL_LEADER) {
+        channel__leader_choose(channel);
+    }
     state_tell(channel);
     if (channel->state == OAK_CHANNEL_TRANSIENT_FAILURE) {
         waiting_fail(channel);
@@ -249,11 +253,19 @@ struct channel_line *channel__pick(struct oak_channel *channel)
     if (channel->policy == CHANNEL_PICK_FIRST) {
         return channel->selected != NULL ? channel__backend_room(channel->selected) : NULL;
     }
+    return channel->policy == CHANNEL_LEADER ? channel__leader_pick(channel)
+                                             : channel__pick_in_turn(channel, false);
+}
+
+struct channel_line *channel__pick_in_turn(struct oak_channel *channel, bool trusted)
+{
+    uint64_t now_ns = trusted ? channel__now(channel) : 0;
     struct channel_backend *b = channel->last;
     for (size_t i = 0; i < channel->backend_count; i++) {
         b = next_of(channel, b);
         b = b != NULL ? b : next_of(channel, NULL);
-        struct channel_line *line = channel__backend_room(b);
+        bool passed = trusted && b->doubted_ns > now_ns;
+        struct channel_line *line = passed ? NULL : channel__backend_room(b);
         if (line != NULL) {
             channel->last = b;
             return line;

@@ -120,6 +120,7 @@ static void rest_fire(struct oak_timer *timer)
     }
     channel__timer_stop(channel, &channel->lookup);
     channel__timer_stop(channel, &channel->stagger);
+    channel__timer_stop(channel, &channel->doubt);
     channel->idle = true;
     channel->resolved = false;
     channel->failing = false;
@@ -183,8 +184,7 @@ static int options_read(struct oak_channel *channel, const char *target, struct 
     channel->policy = channel->config.policy;
     if (!channel->config.policy_set && o->policy != NULL &&
         !channel__policy_parse(o->policy, &channel->policy)) {
-        return oak_fail(e, OAK_EINVAL, "policy \"%.100s\": pick_first and round_robin are known",
-                        o->policy);
+        return oak_fail(e, OAK_EINVAL, "policy \"%.100s\": " CHANNEL_POLICIES, o->policy);
     }
     o->service_config = NULL;
     o->policy = NULL;
@@ -237,6 +237,7 @@ int oak_channel_new(const struct oak_loop *loop, const char *target,
     channel->stagger.fire = stagger_fire;
     channel->rest.fire = rest_fire;
     channel__resolve_init(channel);
+    channel__leader_init(channel);
     channel__budget_init(channel);
     channel->retry = (struct channel_retry){.attempts_max = CHANNEL_ATTEMPTS_MAX,
                                             .codes = 1u << OAK_RPC_UNAVAILABLE,
@@ -268,7 +269,7 @@ void oak_channel_free(struct oak_channel *channel)
     channel->closing = true;
     channel->state = OAK_CHANNEL_SHUTDOWN;
     struct oak_timer *timers[] = {&channel->turn, &channel->stagger, &channel->rest,
-                                  &channel->lookup};
+                                  &channel->lookup, &channel->doubt};
     struct oak_list *at = channel->calls.next;
     while (at != &channel->calls) {
         struct channel_call *call = OAK_LIST_ENTRY(at, struct channel_call, link);
@@ -298,6 +299,11 @@ enum oak_channel_state oak_channel_state(const struct oak_channel *channel)
 const char *oak_channel_error(const struct oak_channel *channel)
 {
     return channel->error;
+}
+
+const char *oak_channel_leader(const struct oak_channel *channel)
+{
+    return channel->leader != NULL ? channel->leader->address : NULL;
 }
 
 void oak_channel_watch(struct oak_channel *channel,

@@ -409,6 +409,7 @@ bool channel__policy_parse(const char *text, enum channel_policy *out)
     static const char *const names[][2] = {
         [CHANNEL_PICK_FIRST] = {"pick_first", "PICK_FIRST"},
         [CHANNEL_ROUND_ROBIN] = {"round_robin", "ROUND_ROBIN"},
+        [CHANNEL_LEADER] = {"oakum_leader", "OAKUM_LEADER"},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
         if (strcmp(text, names[i][0]) == 0 || strcmp(text, names[i][1]) == 0) {
@@ -419,6 +420,40 @@ bool channel__policy_parse(const char *text, enum channel_policy *out)
     return false;
 }
 
+/* serviceName of an object at `place`; *out stays NULL where there is none. */
+static int service_name_read(struct reader *r, const json_t *object, const char *place,
+                             const char **out)
+{
+    const json_t *name = json_object_get(object, "serviceName");
+    if (name == NULL || json_is_null(name)) {
+        return 0;
+    }
+    size_t size = json_string_length(name);
+    if (!json_is_string(name) || size > CHANNEL_HEALTH_NAME_MAX) {
+        return bad(r, place,
+                   "a text of at most 255 bytes is wanted, \"\" for the server as a whole");
+    }
+    char *copy = keep(r, size + 1);
+    if (copy == NULL) {
+        return OAK_ENOMEM;
+    }
+    memcpy(copy, json_string_value(name), size);
+    *out = copy;
+    return 0;
+}
+
+static int policy_detail_read(struct reader *r, const json_t *detail)
+{
+    struct channel_config *config = r->config;
+    config->policy_set = true;
+    config->shuffle = config->policy == CHANNEL_PICK_FIRST &&
+                      json_is_true(json_object_get(detail, "shuffleAddressList"));
+    return config->policy == CHANNEL_LEADER
+               ? service_name_read(r, detail, "loadBalancingConfig.oakum_leader.serviceName",
+                                   &config->leader_name)
+               : 0;
+}
+
 /* The first in the list that we know. */
 static int policy_list_read(struct reader *r, const json_t *list)
 {
@@ -427,7 +462,8 @@ static int policy_list_read(struct reader *r, const json_t *list)
         return bad(r, "loadBalancingConfig", wanted);
     }
     struct channel_config *config = r->config;
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < json_array_size(list); i++) {
         json_t *item = json_array_get(list, i); /* jansson iterates over what isn't const alone */
         if (json_object_size(item) != 1) {
             return bad(r, "loadBalancingConfig", wanted);
@@ -436,14 +472,11 @@ static int policy_list_read(struct reader *r, const json_t *list)
         const json_t *detail = json_object_iter_value(at);
         if (!config->policy_set &&
             channel__policy_parse(json_object_iter_key(at), &config->policy)) {
-            config->policy_set = true;
-            config->shuffle = config->policy == CHANNEL_PICK_FIRST &&
-                              json_is_true(json_object_get(detail, "shuffleAddressList"));
+            error = policy_detail_read(r, detail);
         }
     }
-    return config->policy_set
-               ? 0
-               : bad(r, "loadBalancingConfig", "pick_first and round_robin are known here");
+    return error != 0 || config->policy_set ? error
+                                            : bad(r, "loadBalancingConfig", CHANNEL_POLICIES);
 }
 
 static int policy_read(struct reader *r, const json_t *root)
@@ -458,9 +491,7 @@ static int policy_read(struct reader *r, const json_t *root)
     }
     const char *text = json_string_value(name);
     r->config->policy_set = text != NULL && channel__policy_parse(text, &r->config->policy);
-    return r->config->policy_set
-               ? 0
-               : bad(r, "loadBalancingPolicy", "pick_first and round_robin are known here");
+    return r->config->policy_set ? 0 : bad(r, "loadBalancingPolicy", CHANNEL_POLICIES);
 }
 
 static int health_read(struct reader *r, const json_t *object)
@@ -471,22 +502,7 @@ static int health_read(struct reader *r, const json_t *object)
     if (!json_is_object(object)) {
         return bad(r, "healthCheckConfig", "an object is wanted");
     }
-    const json_t *name = json_object_get(object, "serviceName");
-    if (name == NULL || json_is_null(name)) {
-        return 0; /* none is asked for */
-    }
-    size_t size = json_string_length(name);
-    if (!json_is_string(name) || size > CHANNEL_HEALTH_NAME_MAX) {
-        return bad(r, "healthCheckConfig.serviceName",
-                   "a text of at most 255 bytes is wanted, \"\" for the server as a whole");
-    }
-    char *copy = keep(r, size + 1);
-    if (copy == NULL) {
-        return OAK_ENOMEM;
-    }
-    memcpy(copy, json_string_value(name), size);
-    r->config->health_name = copy;
-    return 0;
+    return service_name_read(r, object, "healthCheckConfig.serviceName", &r->config->health_name);
 }
 
 static int root_read(struct reader *r, const json_t *root)

@@ -12,12 +12,13 @@
 #define CHANNEL_CONFIG_BYTES_MAX (256 * OAK_KIB)
 /* maxTokens of a retry budget (gRFC A6). */
 #define CHANNEL_TOKENS_MAX 1000
-/* serviceName of a health check: as long as a host's name. */
+/* serviceName of a health check, or of who leads: as long as a host's name. */
 #define CHANNEL_HEALTH_NAME_MAX 255u
 
 enum channel_policy {
     CHANNEL_PICK_FIRST,
     CHANNEL_ROUND_ROBIN,
+    CHANNEL_LEADER,
 };
 
 struct channel_retry {
@@ -62,6 +63,7 @@ struct channel_config {
     bool policy_set;
     bool shuffle;            /* pick_first: in an order of its own */
     const char *health_name; /* round_robin: whose health is asked for; NULL: nobody's */
+    const char *leader_name; /* oakum_leader: whose health is that of who leads; NULL: the usual */
     uint32_t tokens_max;     /* thousandths; 0: no budget was given */
     uint32_t token_ratio;    /* thousandths */
 };
@@ -73,7 +75,8 @@ void channel__config_fini(struct channel_config *config);
 /* The rule for a method: its own, else its service's, else the one for all; or NULL. */
 const struct channel_rule *channel__config_find(const struct channel_config *config,
                                                 const char *service, const char *method);
-/* "pick_first", "round_robin". False: something else. */
+#define CHANNEL_POLICIES "pick_first, round_robin and oakum_leader are known"
+/* One of those. False: something else. */
 bool channel__policy_parse(const char *text, enum channel_policy *out);
 
 #endif

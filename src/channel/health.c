@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* health.c: round_robin asks each connection whether its server can serve.
+/* health.c: round_robin asks each connection whether its server can serve, oakum_leader whether it
+ * leads.
  *
  * Happy path   1 a connection is READY: Watch of grpc.health.v1.Health on it
  *              2 SERVING comes, and the line counts as READY; anything else, and it doesn't
@@ -20,6 +21,10 @@
 #include "channel/internal.h"
 
 #define STATUS_SERVING 1
+/* Who leads serves this, unless the service config names another (services.h has the name too). */
+#define LEADER_NAME "oakum.Leader"
+/* Of a HealthCheckResponse, behind what the protocol has: in which term that is so. */
+#define FIELD_TERM 1001
 
 /* -- the messages ------------------------------------------------------------------------------ */
 
@@ -78,9 +83,10 @@ static bool field_skip(struct oak_bytes *b, unsigned type)
     return true;
 }
 
-bool channel__health_response(struct oak_bytes b, bool *serving)
+bool channel__health_response(struct oak_bytes b, bool *serving, uint64_t *term)
 {
     *serving = false;
+    *term = 0;
     while (b.size > 0) {
         uint64_t tag;
         uint64_t status;
@@ -92,6 +98,10 @@ bool channel__health_response(struct oak_bytes b, bool *serving)
                 return false;
             }
             *serving = (uint32_t)status == STATUS_SERVING;
+        } else if (tag == (FIELD_TERM << 3 | 0)) {
+            if (!varint_read(&b, term)) {
+                return false;
+            }
         } else if (!field_skip(&b, tag & 7)) {
             return false;
         }
@@ -101,14 +111,25 @@ bool channel__health_response(struct oak_bytes b, bool *serving)
 
 /* -- what is known of a line ------------------------------------------------------------------- */
 
-static bool wanted(const struct oak_channel *channel)
+/* Whose status is asked for; NULL: nobody's. */
+static const char *wanted(const struct oak_channel *channel)
+{
+    const struct channel_config *config = &channel->config;
+    if (channel->policy == CHANNEL_LEADER) {
+        return config->leader_name != NULL ? config->leader_name : LEADER_NAME;
+    }
+    return channel->policy == CHANNEL_ROUND_ROBIN ? config->health_name : NULL;
+}
+
+/* Is a connection of no use unless its server says that it serves? */
+static bool is_condition(const struct oak_channel *channel)
 {
     return channel->policy == CHANNEL_ROUND_ROBIN && channel->config.health_name != NULL;
 }
 
 enum oak_rpc_subchannel_state channel__line_state(const struct channel_line *line)
 {
-    if (line->state != OAK_RPC_SUBCHANNEL_READY || !wanted(line->channel)) {
+    if (line->state != OAK_RPC_SUBCHANNEL_READY || !is_condition(line->channel)) {
         return line->state;
     }
     static const enum oak_rpc_subchannel_state states[] = {
@@ -125,13 +146,28 @@ static void become(struct channel_line *line, enum channel_health health, const 
     if (line->backend == NULL || channel->closing) {
         return;
     }
-    if (health == CHANNEL_HEALTH_BAD) {
+    if (health == CHANNEL_HEALTH_BAD && is_condition(channel)) {
         channel__error_say(channel, line->backend->address, why);
     }
     if (line->watch.health != health) {
         line->watch.health = health;
         channel__turn_soon(channel);
     }
+}
+
+/* What it says of whether it leads; what is older than what it has said is no news. */
+static void claim(struct channel_line *line, bool leads, uint64_t term)
+{
+    struct channel_watch *w = &line->watch;
+    if (term < w->term || line->backend == NULL || line->channel->closing) {
+        return;
+    }
+    if (leads && (w->health != CHANNEL_HEALTH_GOOD || term > w->term)) {
+        w->claim = ++line->channel->claims;
+        channel__turn_soon(line->channel);
+    }
+    w->term = term;
+    become(line, leads ? CHANNEL_HEALTH_GOOD : CHANNEL_HEALTH_BAD, "");
 }
 
 /* -- the watch --------------------------------------------------------------------------------- */
@@ -157,11 +193,16 @@ static void watch_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes
         return;
     }
     bool serving;
-    if (!channel__health_response(message, &serving)) {
+    uint64_t term;
+    if (!channel__health_response(message, &serving, &term)) {
         oak_rpc_call_cancel(rpc);
         return;
     }
     line->watch.answered = true;
+    if (!is_condition(line->channel)) {
+        claim(line, serving, term);
+        return;
+    }
     become(line, serving ? CHANNEL_HEALTH_GOOD : CHANNEL_HEALTH_BAD, "the server is not serving");
 }
 
@@ -180,7 +221,7 @@ static void watch_closed(void *user, struct oak_rpc_call *rpc, const struct oak_
         return;
     }
     if (status->code == OAK_RPC_UNIMPLEMENTED) {
-        become(line, CHANNEL_HEALTH_GOOD, "");
+        become(line, is_condition(line->channel) ? CHANNEL_HEALTH_GOOD : CHANNEL_HEALTH_BAD, "");
         return;
     }
     become(line, CHANNEL_HEALTH_BAD, "its health is not known");
@@ -212,9 +253,10 @@ static void start(struct channel_line *line)
         .user = line,
     };
     uint8_t bytes[CHANNEL_HEALTH_REQUEST_MAX];
-    size_t size = channel__health_request(line->channel->config.health_name, bytes);
+    size_t size = channel__health_request(wanted(line->channel), bytes);
     w->dropped = false;
     w->answered = false;
+    w->term = 0;
     w->begun_ns = channel__now(line->channel);
     int error = oak_rpc_subchannel_call(line->sub, &request, &w->rpc);
     if (error != 0) {
@@ -240,7 +282,7 @@ static void retry_fire(struct oak_timer *timer)
 
 void channel__health_start(struct channel_line *line)
 {
-    if (!wanted(line->channel)) {
+    if (wanted(line->channel) == NULL) {
         return;
     }
     struct channel_watch *w = &line->watch;

@@ -71,10 +71,15 @@ struct response {
     const char *bytes;
     size_t size;
     int means; /* 1: SERVING; 0: not; -1: it is none */
+    uint64_t term;
 };
-#define RESPONSE(text, m)         \
-    {                             \
-        text, sizeof(text) - 1, m \
+#define RESPONSE(text, m)            \
+    {                                \
+        text, sizeof(text) - 1, m, 0 \
+    }
+#define RESPONSE_TERM(text, m, t)    \
+    {                                \
+        text, sizeof(text) - 1, m, t \
     }
 
 static void a_response_is_its_last_status(void **state)
@@ -92,6 +97,12 @@ static void a_response_is_its_last_status(void **state)
         RESPONSE("\x12\x02\x08\x01", 0), /* within another field */
         RESPONSE("\x10\x07\x19\x01\x02\x03\x04\x05\x06\x07\x08\x25\x01\x02\x03\x04\x08\x01", 1),
         RESPONSE("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 0), /* -1 */
+        RESPONSE_TERM("\x08\x01\xc8\x3e\x07", 1, 7),
+        RESPONSE_TERM("\xc8\x3e\xac\x02\x08\x02", 0, 300),
+        RESPONSE_TERM("\xc8\x3e\x09\xc8\x3e\x08", 0, 8),
+        RESPONSE_TERM("\xc8\x3e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 0, UINT64_MAX),
+        RESPONSE("\xca\x3e\x01\x07", 0), /* the same field, of another type */
+        RESPONSE("\xc8\x3e", -1),
         RESPONSE("\x08", -1),
         RESPONSE("\x08\x80", -1),
         RESPONSE("\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", -1),
@@ -112,9 +123,10 @@ static void a_response_is_its_last_status(void **state)
         assert_non_null(copy);
         memcpy(copy + 1, all[i].bytes, all[i].size);
         bool serving;
-        bool fine = channel__health_response(oak_bytes(copy + 1, all[i].size), &serving);
+        uint64_t term;
+        bool fine = channel__health_response(oak_bytes(copy + 1, all[i].size), &serving, &term);
         int means = fine ? serving : -1;
-        if (means != all[i].means) {
+        if (means != all[i].means || (fine && term != all[i].term)) {
             fail_msg("response %zu: %d, not %d", i, means, all[i].means);
         }
         free(copy);

@@ -76,12 +76,14 @@ enum channel_health {
     CHANNEL_HEALTH_BAD,
 };
 
-/* What a connection's server says of its health. */
+/* What a connection's server says of its health, or of whether it leads: then GOOD is a claim. */
 struct channel_watch {
     struct oak_rpc_call *rpc; /* NULL: none */
     struct oak_timer retry;
     uint64_t begun_ns;
     uint64_t backoff_ns; /* of the next pause; 0: the first */
+    uint64_t term;       /* the last that it named */
+    uint64_t claim;      /* counts up with each claim of any server that is news */
     enum channel_health health;
     bool answered;
     bool dropped; /* `rpc` is for nobody */
@@ -103,8 +105,10 @@ struct channel_backend {
     struct oak_list link; /* channel->backends, in the order to be tried */
     struct oak_list lines;
     uint32_t line_count;
-    bool tried; /* in this pass of pick_first */
-    bool stale; /* while the list is replaced */
+    uint64_t doubted_ns;       /* until then it is not believed that it leads */
+    uint64_t doubt_backoff_ns; /* of the next doubt; 0: the first */
+    bool tried;                /* in this pass of pick_first */
+    bool stale;                /* while the list is replaced */
     char address[];
 };
 
@@ -253,6 +257,8 @@ struct oak_channel {
     size_t backend_count;
     struct channel_backend *selected; /* pick_first: the one; NULL: none yet */
     struct channel_backend *last;     /* round_robin: whose turn it was */
+    struct channel_backend *leader;   /* oakum_leader: who is believed to lead; NULL: nobody */
+    uint64_t claims;                  /* that were news */
     struct oak_list retired;          /* lines */
     uint32_t line_count;              /* all whose memory is there */
 
@@ -278,6 +284,7 @@ struct oak_channel {
     struct oak_timer turn;    /* due: something is to be looked at */
     struct oak_timer stagger; /* pick_first: running: the next address has to wait */
     struct oak_timer rest;    /* for the time without calls */
+    struct oak_timer doubt;   /* oakum_leader: until a claim may be believed again */
     struct oak_channel_stats stats;
 };
 
@@ -343,8 +350,8 @@ void channel__health_stop(struct channel_line *line);
 enum oak_rpc_subchannel_state channel__line_state(const struct channel_line *line);
 /* HealthCheckRequest: how long it is. */
 size_t channel__health_request(const char *service, uint8_t out[CHANNEL_HEALTH_REQUEST_MAX]);
-/* HealthCheckResponse. False: it is none. */
-bool channel__health_response(struct oak_bytes b, bool *serving);
+/* HealthCheckResponse, and the term that may be in it. False: it is none. */
+bool channel__health_response(struct oak_bytes b, bool *serving, uint64_t *term);
 
 /* balance.c: which address a call goes to. */
 
@@ -353,5 +360,17 @@ bool channel__health_response(struct oak_bytes b, bool *serving);
 void channel__balance(struct oak_channel *channel);
 /* A line for a call; NULL: none has room. */
 struct channel_line *channel__pick(struct oak_channel *channel);
+/* The same from all in turn; `trusted`: not from those that are doubted. */
+struct channel_line *channel__pick_in_turn(struct oak_channel *channel, bool trusted);
+
+/* leader.c: the policy oakum_leader. */
+
+void channel__leader_init(struct oak_channel *channel);
+/* Whom to believe, of those who say by now that they lead. */
+void channel__leader_choose(struct oak_channel *channel);
+/* A line for a call; NULL: none has room. */
+struct channel_line *channel__leader_pick(struct oak_channel *channel);
+/* An attempt on this line has ended. */
+void channel__leader_answered(struct channel_line *line, const struct oak_rpc_status *status);
 
 #endif

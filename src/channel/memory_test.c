@@ -24,6 +24,7 @@ struct world {
     int answered;
     uint64_t refused; /* because the server was busy */
     int failures;     /* the server fails so many calls first */
+    int led;          /* somebody was believed to lead */
 };
 
 /* -- a loop whose own allocations don't count -------------------------------------------------- */
@@ -174,6 +175,23 @@ static void echo_start(void *user, struct oak_rpc_call *call)
     oak_rpc_call_handle(call, &echo, user);
 }
 
+/* It says that it leads, and goes on being asked. */
+static void watch_message(void *user, struct oak_rpc_call *call, struct oak_bytes b)
+{
+    (void)user;
+    (void)b;
+    if (oak_rpc_call_send(call, oak_bytes_str("\x08\x01\xc8\x3e\x07")) != 0) {
+        oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, NULL);
+    }
+}
+
+static const struct oak_rpc_handler watch = {.message = watch_message, .closed = echo_closed};
+
+static void watch_start(void *user, struct oak_rpc_call *call)
+{
+    oak_rpc_call_handle(call, &watch, user);
+}
+
 /* -- the client -------------------------------------------------------------------------------- */
 
 static void got_message(void *user, struct oak_rpc_call *call, struct oak_bytes b)
@@ -292,6 +310,40 @@ static void talk_within_limits(struct world *w)
     oak_channel_free(channel);
 }
 
+/* Who says that it leads draws calls, fails one, and is gone. */
+static void talk_to_the_leader(struct world *w)
+{
+    const struct oak_rpc_method method = {.service = "grpc.health.v1.Health",
+                                          .name = "Watch",
+                                          .kind = OAK_RPC_SERVER_STREAM,
+                                          .start = watch_start,
+                                          .user = w};
+    struct oak_channel_options o = {
+        .service_config =
+            "{\"loadBalancingConfig\":[{\"oakum_leader\":{\"serviceName\":\"t.Leader\"}}]}",
+        .resolve_pause_ns = 1};
+    struct oak_channel *channel;
+    if (oak_rpc_server_add(w->server, &method) != 0 ||
+        oak_channel_new(&w->loop.port, "db.example:1", &o, &channel, NULL) != 0) {
+        return;
+    }
+    w->failures = 1;
+    ask(w, channel, "U");
+    run(w);
+    ask(w, channel, "U");
+    pass(w, 3 * SECOND);
+    bool known = oak_channel_leader(channel) != NULL;
+    OAK_MAYBE(!known); /* then there was no memory for a watch, and its back-off lasts */
+    w->led += known;
+    if (w->loop.stream_count > 0) {
+        w->loop.streams[0]->error = OAK_ECLOSED;
+    }
+    ask(w, channel, "U");
+    pass(w, 8 * SECOND);
+    assert_int_equal(w->begun, w->closed);
+    oak_channel_free(channel);
+}
+
 static void conversation(struct world *w, const struct oak_rpc_options *options,
                          void (*says)(struct world *w))
 {
@@ -363,11 +415,32 @@ static void every_allocation_of_limits_and_parents_may_fail_once(void **state)
     print_message("%ld allocations failed, one at a time\n", fail_at);
 }
 
+static void every_allocation_of_who_leads_may_fail_once(void **state)
+{
+    (void)state;
+    static struct world w;
+    conversation(&w, NULL, talk_to_the_leader);
+    assert_int_equal(w.begun, 3);
+    assert_int_equal(w.answered, 3);
+    assert_int_equal(w.led, 1);
+    long fail_at = 0;
+    while (memory_begin(fail_at)) {
+        conversation(&w, NULL, talk_to_the_leader);
+        if (!memory_end()) {
+            break;
+        }
+        fail_at++;
+    }
+    assert_true(fail_at > 100 || !MEMORY_COUNTS);
+    print_message("%ld allocations failed, one at a time\n", fail_at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_of_limits_and_parents_may_fail_once),
         cmocka_unit_test(every_allocation_may_fail_once),
+        cmocka_unit_test(every_allocation_of_who_leads_may_fail_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
