@@ -296,6 +296,8 @@ int cli__bench(int argc, char *const *argv)
          "range: keys that one request covers (default 1)"},
         {"serializable", '\0', CLI__FLAG_BOOL, &o->serializable, 0, 0, NULL,
          "range: ask one server, perhaps stale"},
+        {"policy", '\0', CLI__FLAG_TEXT, &o->policy, 0, 0, "NAME",
+         "connections to all endpoints, by pick_first, round_robin or oakum_leader"},
         {"fill", '\0', CLI__FLAG_BOOL, &b.fill, 0, 0, NULL, "write every key once before"},
         {"seed", '\0', CLI__FLAG_NUMBER, &o->seed, 0, UINT64_MAX, "N",
          "of the keys drawn (default 1)"},

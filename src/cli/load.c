@@ -22,7 +22,8 @@
 struct run;
 
 struct conn {
-    struct oak_rpc_subchannel *channel;
+    struct oak_rpc_subchannel *line; /* to one endpoint; or, with a policy, */
+    struct oak_channel *channel;     /* to all of them */
     struct run *run;
     const char *endpoint;
     bool up;
@@ -169,7 +170,9 @@ static void send_one(struct run *r, struct client *client)
         .user = client,
     };
     struct oak_rpc_call *call = NULL;
-    int error = oak_rpc_subchannel_call(client->conn->channel, &request, &call);
+    struct conn *conn = client->conn;
+    int error = conn->channel != NULL ? oak_channel_call(conn->channel, &request, &call)
+                                      : oak_rpc_subchannel_call(conn->line, &request, &call);
     if (error != 0) {
         r->out->unsent++;
         note_failure(r, oak_bytes_str(oak_error_text(error)));
@@ -222,7 +225,7 @@ static void time_up(struct oak_timer *timer)
     oak_os_loop_stop(r->os);
 }
 
-static void state(void *user, bool connected)
+static void line_state(void *user, bool connected)
 {
     struct conn *conn = user;
     if (connected && !conn->up) {
@@ -230,6 +233,41 @@ static void state(void *user, bool connected)
         conn->run->up++;
         oak_os_loop_stop(conn->run->os);
     }
+}
+
+static void channel_state(void *user, enum oak_channel_state state)
+{
+    line_state(user, state == OAK_CHANNEL_READY);
+}
+
+static int channel_open(struct run *r, struct conn *c, struct oak_errbuf *e)
+{
+    const struct oak_channel_options options = {.policy = r->o->policy,
+                                                .backoff_max_ns = CLI__SECOND_NS,
+                                                .progress_timeout_ns = OAK_RPC_NEVER_NS,
+                                                .attempts_max = 1, /* what fails is counted */
+                                                .state = channel_state,
+                                                .user = c};
+    const struct cli__endpoints *endpoints = r->o->endpoints;
+    char target[CLI__ENDPOINTS_MAX * sizeof(endpoints->items[0]) + sizeof("static:")] = "static:";
+    size_t used = strlen(target);
+    for (size_t i = 0; i < endpoints->count; i++) {
+        used += (size_t)snprintf(target + used, sizeof(target) - used, "%s%s", i == 0 ? "" : ",",
+                                 endpoints->items[i]);
+    }
+    int error = oak_channel_new(r->loop, target, &options, &c->channel, e);
+    if (error == 0) {
+        oak_channel_connect(c->channel);
+    }
+    return error;
+}
+
+static int line_open(struct run *r, struct conn *c, struct oak_errbuf *e)
+{
+    const struct oak_rpc_subchannel_options options = {
+        .backoff_max_ns = CLI__SECOND_NS, .state = line_state, .user = c};
+    int error = oak_rpc_subchannel_new(r->loop, c->endpoint, &options, &c->line);
+    return error == 0 ? 0 : oak_fail(e, error, "%s: %s", c->endpoint, oak_error_text(error));
 }
 
 static int connect_all(struct run *r, struct oak_errbuf *e)
@@ -240,11 +278,9 @@ static int connect_all(struct run *r, struct oak_errbuf *e)
         struct conn *c = &r->conns[i];
         c->run = r;
         c->endpoint = r->o->endpoints->items[i % r->o->endpoints->count];
-        struct oak_rpc_subchannel_options options = {
-            .backoff_max_ns = CLI__SECOND_NS, .state = state, .user = c};
-        int error = oak_rpc_subchannel_new(r->loop, c->endpoint, &options, &c->channel);
+        int error = r->o->policy != NULL ? channel_open(r, c, e) : line_open(r, c, e);
         if (error != 0) {
-            return oak_fail(e, error, "%s: %s", c->endpoint, oak_error_text(error));
+            return error;
         }
     }
     while (r->up < r->o->conns && !r->timed_out && (r->o->stop == NULL || !*r->o->stop)) {
@@ -313,8 +349,9 @@ int cli__load_run(struct oak_os_loop *loop, const struct cli__load_options *opti
         oak_fail(e, error, "%s", oak_error_text(error));
     }
     for (uint64_t i = 0; r.conns != NULL && i < options->conns; i++) {
-        if (r.conns[i].channel != NULL) {
-            oak_rpc_subchannel_free(r.conns[i].channel);
+        oak_channel_free(r.conns[i].channel);
+        if (r.conns[i].line != NULL) {
+            oak_rpc_subchannel_free(r.conns[i].line);
         }
     }
     oak_buf_fini(&r.request);

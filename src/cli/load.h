@@ -29,9 +29,10 @@ struct cli__load_options {
     uint64_t timeout_ns; /* of one request */
     uint64_t key_bytes;
     uint64_t value_bytes;
-    uint64_t keys; /* different keys, drawn at random */
-    uint64_t span; /* RANGE: keys covered by one; 1: a single key */
-    bool in_order; /* keys one after the other instead of drawn: to fill */
+    uint64_t keys;      /* different keys, drawn at random */
+    uint64_t span;      /* RANGE: keys covered by one; 1: a single key */
+    const char *policy; /* each connection is a channel to all endpoints; NULL: to one of them */
+    bool in_order;      /* keys one after the other instead of drawn: to fill */
     bool serializable;
     uint64_t seed;
     const volatile bool *stop; /* set by a signal; NULL for none */
@@ -46,8 +47,9 @@ struct cli__load_result {
     char failure[256]; /* the first error's text */
 };
 
-/* Connect, then run. OAK_EDEADLINE when a connection is not up within 5 s, OAK_ENOMEM, OAK_EINVAL;
- * the errbuf says which endpoint. Requests that fail are counted, not returned. */
+/* Connect, then run; with a policy once one endpoint of each channel is connected to. OAK_EDEADLINE
+ * when a connection is not up within 5 s, OAK_ENOMEM, OAK_EINVAL; the errbuf says which endpoint.
+ * Requests that fail are counted, not returned. */
 int cli__load_run(struct oak_os_loop *loop, const struct cli__load_options *options,
                   struct cli__load_result *out, struct oak_errbuf *e);
 

@@ -342,6 +342,8 @@ struct oak_replica {
     uint64_t publish_again_ns;
     uint64_t applied_term_seen;
     uint64_t leader_seen;
+    uint64_t term_told; /* by options.leadership, and whether this member led then */
+    bool leads_told;
     uint64_t lease_settled_term; /* in which this member, leading, has settled the lease */
     uint64_t lease_told_at;      /* index of the configuration whose difference was told */
     struct oak_replica_status counters;

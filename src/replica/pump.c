@@ -72,10 +72,22 @@ static void output_handle(struct oak_replica *r)
     }
 }
 
+/* Who asks which member leads. The term may rise under one leader who has not been seen to lose. */
+static void leadership_tell(struct oak_replica *r, const struct oak_raft_status *status)
+{
+    bool leads = status->leader == r->options.id;
+    if (r->options.leadership != NULL && (leads != r->leads_told || status->term != r->term_told)) {
+        r->leads_told = leads;
+        r->term_told = status->term;
+        r->options.leadership(r->options.user, leads, status->term);
+    }
+}
+
 static void leadership_note(struct oak_replica *r)
 {
     struct oak_raft_status status;
     oak_raft_status(r->raft, &status);
+    leadership_tell(r, &status);
     if (status.leader == r->leader_seen) {
         return;
     }

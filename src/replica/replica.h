@@ -116,6 +116,8 @@ struct oak_replica_options {
      * known of members is: the transport must reach whom it names. Borrowed for the call; the first
      * one comes from within oak_replica_open(). NULL for none. */
     void (*members_changed)(void *user, const struct oak_raft_config *config);
+    /* This member has come to lead in `term`, or another one has, or nobody. NULL for none. */
+    void (*leadership)(void *user, bool leads, uint64_t term);
     /* Each entry as it is applied, in order (checkers, sinks), empty unless it was proposed as a
      * command; NULL for none. */
     void (*applied)(void *user, uint64_t index, uint64_t term, struct oak_bytes entry);

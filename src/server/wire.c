@@ -103,6 +103,16 @@ static int journal_make(struct server *s, struct oak_errbuf *e)
     return oak_journal_open(&options, &s->journal, e);
 }
 
+/* Clients that look for the leader watch this (docs/guide/grpc.md). */
+static void leadership(void *user, bool leads, uint64_t term)
+{
+    struct server *s = user;
+    if (s->health != NULL) {
+        int error = oak_health_set_leader(s->health, OAK_HEALTH_LEADER, leads, term);
+        OAK_ASSERT_EQ(error, 0); /* the name is known by now */
+    }
+}
+
 static int replica_make(struct server *s, struct oak_errbuf *e)
 {
     struct oak_replica_options options = {
@@ -138,6 +148,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .transport = {.send = transport_send, .user = s},
         .log = s->log,
         .members_changed = server__members_changed,
+        .leadership = leadership,
         .fatal = server__fatal,
         .user = s,
     };
@@ -183,6 +194,12 @@ static int services_make(struct server *s)
     int error = oak_api_new(&options, &s->api);
     if (error == 0) {
         error = oak_health_add(s->client_rpc, &s->health);
+    }
+    if (error == 0) {
+        struct oak_replica_status status;
+        oak_replica_status(s->replica, &status);
+        error = oak_health_set_leader(s->health, OAK_HEALTH_LEADER,
+                                      status.raft.leader == s->identity.self, status.raft.term);
     }
     if (error == 0 && s->config.grpc_reflection) {
         error = oak_reflection_add(s->client_rpc, &s->reflection);
