@@ -197,6 +197,31 @@
  * revocations 4 MiB. */
 #define OAK_TLS_FILE_BYTES_MAX (8 * OAK_MIB)
 
+/* -- users, roles, tokens ---------------------------------------------------------------------- */
+/* All of them stand in memory, some hundred bytes each, and one list of all names fits a message.
+ */
+#define OAK_AUTH_USERS_MAX 16384
+#define OAK_AUTH_ROLES_MAX 16384
+/* A name of a user or a role: what a line of a terminal shows. */
+#define OAK_AUTH_NAME_BYTES_MAX 256
+/* A role is written whole with each change of it, and a user's roles are merged into one table: at
+ * the worst 64 Ki ranges. */
+#define OAK_AUTH_ROLE_PERMISSIONS_MAX 1024
+#define OAK_AUTH_USER_ROLES_MAX       64
+/* The keys of one role's permissions together. */
+#define OAK_AUTH_ROLE_BYTES_MAX (1 * OAK_MIB)
+/* Merged tables that are kept, of all users together: past it all are made anew as needed. */
+#define OAK_AUTH_MERGED_BYTES_MAX (32 * OAK_MIB)
+/* What bcrypt reads of a password; a longer one would be cut, and so is refused. */
+#define OAK_AUTH_PASSWORD_BYTES_MAX 72
+/* Calls that wait for a password to be hashed: at 60 ms each (--bcrypt-cost 10), 8 s of work. */
+#define OAK_AUTH_HASHES_MAX 128
+/* Simple tokens that one member knows, some 400 bytes each; past it the one that ends first goes.
+ */
+#define OAK_AUTH_TOKENS_MAX 65536
+/* A token as it comes with a call: a JWT signed by RSA of 4096 bits and its claims, twice. */
+#define OAK_AUTH_TOKEN_BYTES_MAX (4 * OAK_KIB)
+
 OAK_STATIC_ASSERT(OAK_APPEND_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX, "a message fits the window");
 OAK_STATIC_ASSERT(OAK_ENTRY_BYTES_MAX <= OAK_INFLIGHT_BYTES_MAX,
                   "the largest entry fits the window");
