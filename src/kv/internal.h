@@ -41,6 +41,9 @@ struct oak_kv {
     struct kv__gone *gone;
     size_t gone_count;
     uint64_t members_version;
+    struct oak_authz *authz;
+    void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
+    void *user;
     struct oak_kv_counters counters;
 };
 
@@ -66,6 +69,15 @@ static inline bool kv__run_building(const struct kv__run *run)
 
 /* Every function below that returns an int returns 0 or what ends the process (a broken store, no
  * memory), unless it says otherwise. What a client is told goes to an out-parameter. */
+
+/* What a client of this kind of command sends, and is answered by; NULL for no such kind, and for
+ * no answer. */
+struct kv__shape {
+    const ProtobufCMessageDescriptor *request;
+    const ProtobufCMessageDescriptor *response;
+};
+/* command.c. False: there is no such kind. */
+bool kv__shape(int kind, struct kv__shape *out);
 
 /* -- kv.c -------------------------------------------------------------------------------------- */
 /* The request of a command, in kv->scratch. Returns OAK_ENOMEM or 0; *told: what is wrong with it.
@@ -179,5 +191,22 @@ OAK_MUST_USE int kv__member_urls(struct oak_kv *kv, const Etcdserverpb__Member *
 void kv__members_init(struct oak_kv *kv);
 /* Read what is known of members from the store. OAK_ECORRUPT, OAK_ENOMEM, OAK_EIO. */
 OAK_MUST_USE int kv__members_load(struct oak_kv *kv);
+
+/* -- auth.c, permit.c -------------------------------------------------------------------------- */
+
+static inline bool kv__is_auth(enum oak_kv_kind kind)
+{
+    return kind >= OAK_KV_AUTH_ENABLE && kind <= OAK_KV_ROLE_FORBID;
+}
+/* By looking at the request alone: 0, OAK_EINVAL. */
+OAK_MUST_USE int kv__auth_check(enum oak_kv_kind kind, const ProtobufCMessage *message);
+/* *told as oak_authz's changes have it. */
+OAK_MUST_USE int kv__auth(struct kv__run *run, const struct oak_kv_command *command,
+                          const ProtobufCMessage *message, ProtobufCMessage **response, int *told);
+/* Read users and roles from the store. OAK_ECORRUPT, OAK_ENOMEM, OAK_EIO. */
+OAK_MUST_USE int kv__auth_load(struct oak_kv *kv);
+/* *told: what stands against it, as oak_kv_permit. */
+OAK_MUST_USE int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
+                            const ProtobufCMessage *message, int *told);
 
 #endif

@@ -34,26 +34,6 @@
 #define SCRATCH_CHUNK    (64 * OAK_KIB)
 OAK_STATIC_ASSERT(sizeof(void *) == 8, "members count the memory of a decoded request alike");
 
-static const ProtobufCMessageDescriptor *descriptor_of(enum oak_kv_kind kind)
-{
-    switch (kind) {
-    case OAK_KV_PUT:
-        return &etcdserverpb__put_request__descriptor;
-    case OAK_KV_DELETE:
-        return &etcdserverpb__delete_range_request__descriptor;
-    case OAK_KV_TXN:
-        return &etcdserverpb__txn_request__descriptor;
-    case OAK_KV_COMPACT:
-        return &etcdserverpb__compaction_request__descriptor;
-    case OAK_KV_PUBLISH:
-    case OAK_KV_MEMBER_URLS:
-        return &etcdserverpb__member__descriptor;
-    case OAK_KV_KIND_END_:
-        break;
-    }
-    OAK_UNREACHABLE("a kind of command without a message");
-}
-
 static uint64_t mix(uint64_t x)
 {
     x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -80,7 +60,8 @@ int oak_kv_reload(struct oak_kv *kv)
     kv->state = *oak_store_state(kv->store);
     OAK_ASSERT_GE(kv->state.revision, 1);
     kv->skipping = false;
-    return kv__members_load(kv);
+    int error = kv__auth_load(kv);
+    return error != 0 ? error : kv__members_load(kv);
 }
 
 int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out, struct oak_errbuf *e)
@@ -97,13 +78,16 @@ int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out, struct
         .txn_ops_max = options->txn_ops_max != 0 ? options->txn_ops_max : OAK_TXN_OPS_MAX,
         .request_bytes_max =
             options->request_bytes_max != 0 ? options->request_bytes_max : OAK_REQUEST_BYTES_MAX,
+        .token_granted = options->token_granted,
+        .user = options->user,
     };
     oak_arena_init(&kv->scratch, SCRATCH_CHUNK, DECODE_BYTES_MAX);
     kv__members_init(kv);
-    int error = oak_kv_reload(kv);
+    int error = oak_authz_new(libc, &kv->authz);
+    error = error != 0 ? error : oak_kv_reload(kv);
     if (error != 0) {
         oak_kv_free(kv);
-        return oak_fail(e, error, "can't read what members have published: %s",
+        return oak_fail(e, error, "can't read users, roles and what members have published: %s",
                         oak_error_text(error));
     }
     *out = kv;
@@ -117,6 +101,9 @@ void oak_kv_free(struct oak_kv *kv)
     oak_arena_fini(&kv->member_memory);
     oak_buf_fini(&kv->value);
     oak_buf_fini(&kv->keys);
+    if (kv->authz != NULL) {
+        oak_authz_free(kv->authz);
+    }
     libc.resize(libc.user, kv, 0);
 }
 
@@ -151,7 +138,10 @@ int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command, Protobuf
 {
     oak_arena_reset(&kv->scratch);
     kv->scratch.ceiling = OAK_MAX(DECODE_BYTES_MAX, DECODE_FACTOR * command->request.size);
-    *told = oak_proto_unpack(descriptor_of(command->kind), command->request, &kv->scratch, message);
+    struct kv__shape shape;
+    bool known = kv__shape((int)command->kind, &shape);
+    OAK_ASSERT(known);
+    *told = oak_proto_unpack(shape.request, command->request, &kv->scratch, message);
     /* Working memory from here on: in proportion to what was decoded. */
     kv->scratch.ceiling = SIZE_MAX / 2;
     return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;
@@ -191,10 +181,10 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
     case OAK_KV_MEMBER_URLS:
         return kv__member_urls(run->kv, (const Etcdserverpb__Member *)message, command->request,
                                told);
-    case OAK_KV_KIND_END_:
-        break;
+    default:
+        OAK_ASSERT(kv__is_auth(command->kind));
+        return kv__auth(run, command, message, response, told);
     }
-    OAK_UNREACHABLE("a kind of command that nobody does");
 }
 
 /* Decode, check and do. What the client is told goes to result->error. */
@@ -214,8 +204,11 @@ static int apply_command(struct kv__run *run, struct oak_bytes entry, struct oak
     if (result->error == OAK_ENOMEM) {
         return OAK_ENOMEM;
     }
-    if (result->error != 0) {
-        return 0;
+    if (result->error == 0) {
+        error = kv__permit(kv, &result->command, message, &result->error);
+    }
+    if (error != 0 || result->error != 0) {
+        return error;
     }
     return dispatch(run, &result->command, message, &result->response, &result->error);
 }

@@ -14,6 +14,7 @@
 #ifndef OAK_KV_H
 #define OAK_KV_H
 
+#include "authz/authz.h"
 #include "port/port.h"
 #include "proto/proto.h"
 #include "store/store.h"
@@ -30,6 +31,21 @@ enum oak_kv_kind {
     /* etcdserverpb.Member: its peer URLs, and whether it stays a learner; without URLs: it was
      * removed. No response. */
     OAK_KV_MEMBER_URLS = 10,
+
+    /* Of etcdserverpb.Auth: each takes the request of its name and gives its response. A password
+     * is in none of them: hashedPassword is its bcrypt hash, and no base64. */
+    OAK_KV_AUTH_ENABLE = 16,
+    OAK_KV_AUTH_DISABLE = 17,
+    OAK_KV_AUTH_TOKEN = 18, /* authpb.TokenGrant -> AuthenticateResponse, the token left out */
+    OAK_KV_USER_ADD = 19,
+    OAK_KV_USER_DELETE = 20,
+    OAK_KV_USER_PASSWORD = 21,
+    OAK_KV_USER_GRANT = 22,
+    OAK_KV_USER_REVOKE = 23,
+    OAK_KV_ROLE_ADD = 24,
+    OAK_KV_ROLE_DELETE = 25,
+    OAK_KV_ROLE_PERMIT = 26, /* AuthRoleGrantPermissionRequest */
+    OAK_KV_ROLE_FORBID = 27, /* AuthRoleRevokePermissionRequest */
     OAK_KV_KIND_END_
 };
 
@@ -41,15 +57,29 @@ enum oak_kv_kind {
  *     +--------+------+----------+---------------+---------------+-----------
  *
  * `origin` is the member that proposed it and `id` its number there: the origin finds the waiting
- * client by it. */
+ * client by it.
+ *
+ * That is version 1. Version 2 says for whom it is, too, and as of which revision of users and
+ * roles that was known, between header and request:
+ *
+ *     24               32          34
+ *     +----------------+-----------+---------+-----------
+ *     | revision (LE)  | size (LE) | user ...| request ...
+ *     +----------------+-----------+---------+-----------
+ */
 #define OAK_KV_HEADER_BYTES 24
+/* With the longest user. */
+#define OAK_KV_HEADER_BYTES_MAX (OAK_KV_HEADER_BYTES + 10 + OAK_AUTH_NAME_BYTES_MAX)
 struct oak_kv_command {
     enum oak_kv_kind kind;
     uint64_t origin;
     uint64_t id;
-    struct oak_bytes request; /* borrowed */
+    struct oak_authz_who who; /* no user: nobody asked for it, or auth was off */
+    struct oak_bytes request; /* borrowed, as the user is */
 };
-/* Writes OAK_KV_HEADER_BYTES to `out`; the request goes behind it. */
+/* Of the header; the request goes behind it. */
+size_t oak_kv_header_bytes(const struct oak_kv_command *c);
+/* Writes so many to `out`. */
 void oak_kv_command_encode(const struct oak_kv_command *c, uint8_t *out);
 /* OAK_EFORMAT when the bytes are no command. */
 OAK_MUST_USE int oak_kv_command_decode(struct oak_bytes bytes, struct oak_kv_command *out);
@@ -59,6 +89,10 @@ struct oak_kv_options {
     const struct oak_log *log; /* may be NULL */
     uint32_t txn_ops_max;      /* 0: OAK_TXN_OPS_MAX; the same on every member */
     size_t request_bytes_max;  /* 0: OAK_REQUEST_BYTES_MAX; for oak_kv_check */
+    /* A password was right: whoever shows the token of this digest is `who`, as long as
+     * oak_kv_token_holds. Called while applying; may be NULL. */
+    void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
+    void *user;
 };
 
 OAK_MUST_USE int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out,
@@ -79,6 +113,27 @@ OAK_MUST_USE int oak_kv_check_range(const Etcdserverpb__RangeRequest *request);
 /* A transaction of plain ranges only, which needs no log (etcd: "read-only"); *serializable when
  * every range in it asks for that and there is at least one. */
 bool oak_kv_txn_is_read(const Etcdserverpb__TxnRequest *request, bool *serializable);
+
+/* -- who may do what --------------------------------------------------------------------------- */
+
+/* Users, roles and permissions as they are applied here; to be read. */
+const struct oak_authz *oak_kv_authz(const struct oak_kv *kv);
+static inline bool oak_kv_auth_enabled(const struct oak_kv *kv)
+{
+    return oak_authz_settings(oak_kv_authz(kv))->enabled;
+}
+/* What stands against this request: a Range, or that of a command, which is asked again when it is
+ * applied. The errors of oak_authz_permit() and oak_authz_permit_root(), OAK_EFORMAT (nested too
+ * deep). */
+OAK_MUST_USE int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
+                               const ProtobufCMessage *request);
+/* The same for keys. */
+OAK_MUST_USE int oak_kv_permit_keys(struct oak_kv *kv, const struct oak_authz_who *who,
+                                    enum oak_authz_access access, struct oak_bytes key,
+                                    struct oak_bytes range_end);
+/* Is what was proved by a password at this revision still good: is auth on, the user there, and its
+ * password the same? */
+bool oak_kv_token_holds(const struct oak_kv *kv, const struct oak_authz_who *who);
 
 /* -- applying ---------------------------------------------------------------------------------- */
 

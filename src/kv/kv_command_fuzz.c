@@ -3,7 +3,8 @@
  * one with a batch for each entry and answers, one with all in a batch and none.
  *
  * Input: entries, each behind its length in two bytes. An odd length means that the entry is the
- * request of a command of kind 1 + the first byte mod 5; else it is the whole entry.
+ * request of a command whose kind the first byte tells: of those on keys, and from 192 on of those
+ * on users and roles, of which every other one is root's. Else it is the whole entry.
  */
 #include "kv/kv_fixture.h"
 
@@ -19,9 +20,15 @@ static struct oak_bytes entry_take(const uint8_t **data, size_t *size, uint8_t *
         return oak_bytes(at, length);
     }
     struct oak_kv_command command = {.kind = (enum oak_kv_kind)(1 + at[0] % 5)};
+    if (at[0] >= 192) {
+        command.kind = (enum oak_kv_kind)(OAK_KV_AUTH_ENABLE + at[0] / 2 % 12);
+        command.who.user = oak_bytes("root", at[0] % 2 == 0 ? 4 : 0);
+        command.who.revision = UINT64_MAX;
+    }
+    size_t head = oak_kv_header_bytes(&command);
     oak_kv_command_encode(&command, room);
-    memcpy(room + OAK_KV_HEADER_BYTES, at + 1, length - 1);
-    return oak_bytes(room, OAK_KV_HEADER_BYTES + length - 1);
+    memcpy(room + head, at + 1, length - 1);
+    return oak_bytes(room, head + length - 1);
 }
 
 static void read_all(struct node *n)
@@ -48,7 +55,7 @@ static uint64_t key_count(struct node *n, const struct oak_store_range *range)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static uint8_t room[OAK_KV_HEADER_BYTES + UINT16_MAX];
+    static uint8_t room[OAK_KV_HEADER_BYTES_MAX + UINT16_MAX];
     struct node one, other;
     node_open(&one, 16);
     node_open(&other, 16);

@@ -39,6 +39,9 @@ struct node {
     struct oak_arena arena;
     uint64_t index;
     bool open; /* a batch is */
+    /* For whom commands are, and as of which revision of users and roles; 0: the one there is. */
+    struct oak_bytes user;
+    uint64_t user_revision;
 };
 
 /* On a store of the caller's, which node_close closes. */
@@ -90,22 +93,38 @@ OAK_UNUSED static struct oak_kv_result node_apply_entry(struct node *n, struct o
     return result;
 }
 
-/* An entry that holds `message`; free its data. */
+/* An entry that holds `message`, for `who`; free its data. */
+OAK_UNUSED static struct oak_bytes entry_for(const struct oak_authz_who *who, enum oak_kv_kind kind,
+                                             const ProtobufCMessage *message)
+{
+    const struct oak_kv_command command = {.kind = kind, .origin = 7, .id = 42, .who = *who};
+    size_t head = oak_kv_header_bytes(&command);
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *data = malloc(head + size);
+    OAK_ASSERT(data != NULL);
+    oak_kv_command_encode(&command, data);
+    protobuf_c_message_pack(message, data + head);
+    return oak_bytes(data, head + size);
+}
+
 OAK_UNUSED static struct oak_bytes entry_of(enum oak_kv_kind kind, const ProtobufCMessage *message)
 {
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *data = malloc(OAK_KV_HEADER_BYTES + size);
-    OAK_ASSERT(data != NULL);
-    struct oak_kv_command command = {.kind = kind, .origin = 7, .id = 42};
-    oak_kv_command_encode(&command, data);
-    protobuf_c_message_pack(message, data + OAK_KV_HEADER_BYTES);
-    return oak_bytes(data, OAK_KV_HEADER_BYTES + size);
+    const struct oak_authz_who nobody = {.revision = 0};
+    return entry_for(&nobody, kind, message);
+}
+
+OAK_UNUSED static struct oak_authz_who node_who(const struct node *n)
+{
+    uint64_t now = oak_authz_settings(oak_kv_authz(n->kv))->revision;
+    return (struct oak_authz_who){.user = n->user,
+                                  .revision = n->user_revision != 0 ? n->user_revision : now};
 }
 
 OAK_UNUSED static struct oak_kv_result node_apply(struct node *n, enum oak_kv_kind kind,
                                                   const ProtobufCMessage *message)
 {
-    struct oak_bytes entry = entry_of(kind, message);
+    const struct oak_authz_who who = node_who(n);
+    struct oak_bytes entry = entry_for(&who, kind, message);
     struct oak_kv_result result = node_apply_entry(n, entry);
     free((void *)(uintptr_t)entry.data);
     result.command.request = oak_bytes(NULL, 0);
@@ -220,9 +239,14 @@ OAK_UNUSED static void say_response(struct oak_buf *out, const ProtobufCMessage 
     } else if (m->descriptor == &etcdserverpb__compaction_response__descriptor) {
         SAY(out, "compact");
         say_header(out, ((const Etcdserverpb__CompactionResponse *)m)->header);
-    } else {
-        OAK_ASSERT(m->descriptor == &etcdserverpb__txn_response__descriptor);
+    } else if (m->descriptor == &etcdserverpb__txn_response__descriptor) {
         say_txn(out, (const Etcdserverpb__TxnResponse *)m);
+    } else {
+        /* One with nothing but a header. */
+        const ProtobufCFieldDescriptor *field = &m->descriptor->fields[0];
+        const uint8_t *at = (const uint8_t *)m + field->offset;
+        SAY(out, "done");
+        say_header(out, *(Etcdserverpb__ResponseHeader *const *)(const void *)at);
     }
 }
 

@@ -11,7 +11,12 @@
  *     read txn ...      a transaction that needs no log
  *     compact REVISION
  *     publish ID NAME URL...
- *     members, state, reopen
+ *     auth enable|disable
+ *     user add NAME [HASH] | del NAME | passwd NAME HASH | grant NAME ROLE | revoke NAME ROLE
+ *     role add NAME | del NAME | permit NAME ACCESS KEY [END] | forbid NAME KEY [END]
+ *     as USER [rev=N]   whose the commands below are, as of a revision of users and roles
+ *     may LINE          of a put, del, txn or range: would it be let through?
+ *     members, users, state, reopen
  *
  * Words are separated by blanks; "" is empty, \x00 a byte. An answer is "kind @revision ..." with
  * pairs as (key=value create/mod/version), or the name of an error. A line that starts with # is a
@@ -25,286 +30,9 @@
 #include <cmocka.h>
 
 #include "kv/kv_fixture.h"
+#include "kv/script_fixture.h"
 
 static bool rewriting;
-
-/* -- parsing ----------------------------------------------------------------------------------- */
-
-struct parser {
-    const char *at;
-    struct oak_arena *arena;
-};
-
-static void blanks(struct parser *p)
-{
-    while (*p->at == ' ') {
-        p->at++;
-    }
-}
-
-static bool at_word(struct parser *p)
-{
-    blanks(p);
-    return *p->at != '\0' && *p->at != '(' && *p->at != ')';
-}
-
-static bool take(struct parser *p, char c)
-{
-    blanks(p);
-    if (*p->at != c) {
-        return false;
-    }
-    p->at++;
-    return true;
-}
-
-static ProtobufCBinaryData word(struct parser *p)
-{
-    if (!at_word(p)) {
-        fail_msg("a word is missing before: %s", p->at);
-    }
-    uint8_t *out = oak_arena_alloc(p->arena, strlen(p->at) + 1);
-    size_t size = 0;
-    while (at_word(p) && p->at[0] != ' ') {
-        if (p->at[0] == '"' && p->at[1] == '"') {
-            p->at += 2;
-        } else if (p->at[0] == '\\' && p->at[1] == 'x') {
-            unsigned byte = 0;
-            (void)sscanf(p->at + 2, "%2x", &byte);
-            out[size++] = (uint8_t)byte;
-            p->at += 4;
-        } else {
-            out[size++] = (uint8_t)*p->at++;
-        }
-        if (*p->at == ' ') {
-            break;
-        }
-    }
-    out[size] = 0;
-    return (ProtobufCBinaryData){.data = out, .len = size};
-}
-
-static const char *text(struct parser *p)
-{
-    return (const char *)word(p).data;
-}
-
-static bool take_word(struct parser *p, const char *expected)
-{
-    blanks(p);
-    size_t size = strlen(expected);
-    bool ends = strncmp(p->at, expected, size) == 0 &&
-                (p->at[size] == ' ' || p->at[size] == ')' || p->at[size] == '\0');
-    p->at += ends ? size : 0;
-    return ends;
-}
-
-static bool take_number(struct parser *p, const char *name, int64_t *out)
-{
-    blanks(p);
-    size_t size = strlen(name);
-    if (strncmp(p->at, name, size) != 0 || p->at[size] != '=') {
-        return false;
-    }
-    p->at += size + 1;
-    *out = strtoll(p->at, (char **)(uintptr_t)&p->at, 10);
-    return true;
-}
-
-/* name=one of the words, or a number. */
-static bool take_choice(struct parser *p, const char *name, const char *const *choices, int *out)
-{
-    int64_t number = 0;
-    const char *before = p->at;
-    if (!take_number(p, name, &number)) {
-        return false;
-    }
-    *out = (int)number;
-    p->at = before;
-    blanks(p);
-    p->at += strlen(name) + 1;
-    const char *value = text(p);
-    for (int i = 0; choices[i] != NULL; i++) {
-        if (strcmp(value, choices[i]) == 0) {
-            *out = i;
-        }
-    }
-    return true;
-}
-
-static void *message(struct parser *p, const ProtobufCMessageDescriptor *d)
-{
-    ProtobufCMessage *m = oak_arena_alloc(p->arena, d->sizeof_message);
-    protobuf_c_message_init(d, m);
-    return m;
-}
-
-static Etcdserverpb__PutRequest *parse_put(struct parser *p)
-{
-    Etcdserverpb__PutRequest *r = message(p, &etcdserverpb__put_request__descriptor);
-    r->key = word(p);
-    r->value = word(p);
-    while (at_word(p)) {
-        if (take_word(p, "prev")) {
-            r->prev_kv = true;
-        } else if (take_word(p, "ignore_value")) {
-            r->ignore_value = true;
-        } else if (take_word(p, "ignore_lease")) {
-            r->ignore_lease = true;
-        } else if (!take_number(p, "lease", &r->lease)) {
-            fail_msg("what is this: %s", p->at);
-        }
-    }
-    return r;
-}
-
-static Etcdserverpb__DeleteRangeRequest *parse_del(struct parser *p)
-{
-    Etcdserverpb__DeleteRangeRequest *r =
-        message(p, &etcdserverpb__delete_range_request__descriptor);
-    r->key = word(p);
-    r->prev_kv = take_word(p, "prev");
-    if (!r->prev_kv && at_word(p)) {
-        r->range_end = word(p);
-        r->prev_kv = take_word(p, "prev");
-    }
-    return r;
-}
-
-static bool parse_range_option(struct parser *p, Etcdserverpb__RangeRequest *r)
-{
-    static const char *const orders[] = {"none", "ascend", "descend", NULL};
-    static const char *const targets[] = {"key", "version", "create", "mod", "value", NULL};
-    int choice = 0;
-    if (take_word(p, "keys")) {
-        r->keys_only = true;
-    } else if (take_word(p, "count")) {
-        r->count_only = true;
-    } else if (take_word(p, "serializable")) {
-        r->serializable = true;
-    } else if (take_choice(p, "order", orders, &choice)) {
-        r->sort_order = (Etcdserverpb__RangeRequest__SortOrder)choice;
-    } else if (take_choice(p, "target", targets, &choice)) {
-        r->sort_target = (Etcdserverpb__RangeRequest__SortTarget)choice;
-    } else {
-        return take_number(p, "limit", &r->limit) || take_number(p, "rev", &r->revision) ||
-               take_number(p, "min_mod", &r->min_mod_revision) ||
-               take_number(p, "max_mod", &r->max_mod_revision) ||
-               take_number(p, "min_create", &r->min_create_revision) ||
-               take_number(p, "max_create", &r->max_create_revision);
-    }
-    return true;
-}
-
-static Etcdserverpb__RangeRequest *parse_range(struct parser *p)
-{
-    Etcdserverpb__RangeRequest *r = message(p, &etcdserverpb__range_request__descriptor);
-    r->key = word(p);
-    while (at_word(p)) {
-        if (!parse_range_option(p, r)) {
-            r->range_end = word(p);
-        }
-    }
-    return r;
-}
-
-static Etcdserverpb__Compare *parse_compare(struct parser *p)
-{
-    static const char *const targets[] = {"version", "create", "mod", "value", "lease"};
-    static const char operators[] = {'=', '>', '<', '!'};
-    Etcdserverpb__Compare *c = message(p, &etcdserverpb__compare__descriptor);
-    const char *target = text(p);
-    for (int i = 0; i < 5; i++) {
-        if (strcmp(target, targets[i]) == 0) {
-            c->target = (Etcdserverpb__Compare__CompareTarget)i;
-        }
-    }
-    c->key = word(p);
-    blanks(p);
-    if (strchr("=<>!", *p->at) == NULL) {
-        c->range_end = word(p);
-        blanks(p);
-    }
-    for (int i = 0; i < 4; i++) {
-        if (*p->at == operators[i]) {
-            c->result = (Etcdserverpb__Compare__CompareResult)i;
-        }
-    }
-    (void)word(p);
-    static const Etcdserverpb__Compare__TargetUnionCase cases[] = {
-        ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION,
-        ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION,
-        ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION,
-        ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE,
-        ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE,
-    };
-    if (take_word(p, "nothing")) {
-        return c;
-    }
-    c->target_union_case = cases[c->target];
-    if (c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE) {
-        c->value = word(p);
-    } else {
-        c->version = strtoll(text(p), NULL, 10);
-    }
-    return c;
-}
-
-static Etcdserverpb__TxnRequest *parse_txn(struct parser *p);
-
-static Etcdserverpb__RequestOp *parse_op(struct parser *p)
-{
-    Etcdserverpb__RequestOp *op = message(p, &etcdserverpb__request_op__descriptor);
-    if (take_word(p, "put")) {
-        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
-        op->request_put = parse_put(p);
-    } else if (take_word(p, "del")) {
-        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
-        op->request_delete_range = parse_del(p);
-    } else if (take_word(p, "range")) {
-        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
-        op->request_range = parse_range(p);
-    } else if (take_word(p, "txn")) {
-        op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN;
-        op->request_txn = parse_txn(p);
-    } else if (!take_word(p, "nothing")) {
-        fail_msg("no operation: %s", p->at);
-    }
-    return op;
-}
-
-static size_t parse_ops(struct parser *p, Etcdserverpb__RequestOp ***out)
-{
-    size_t count = 0;
-    *out = oak_arena_alloc(p->arena, 64 * sizeof(**out));
-    while (take(p, '(')) {
-        (*out)[count++] = parse_op(p);
-        assert_true(take(p, ')'));
-    }
-    return count;
-}
-
-static Etcdserverpb__TxnRequest *parse_txn(struct parser *p)
-{
-    Etcdserverpb__TxnRequest *r = message(p, &etcdserverpb__txn_request__descriptor);
-    while (take(p, '(')) {
-        if (take_word(p, "if")) {
-            r->compare = oak_arena_alloc(p->arena, 64 * sizeof(*r->compare));
-            while (take(p, '(')) {
-                r->compare[r->n_compare++] = parse_compare(p);
-                assert_true(take(p, ')'));
-            }
-        } else if (take_word(p, "then")) {
-            r->n_success = parse_ops(p, &r->success);
-        } else if (take_word(p, "else")) {
-            r->n_failure = parse_ops(p, &r->failure);
-        }
-        if (!take(p, ')')) {
-            fail_msg("a ) is missing before: %s", p->at);
-        }
-    }
-    return r;
-}
 
 /* -- running ----------------------------------------------------------------------------------- */
 
@@ -356,10 +84,171 @@ static void read_txn(struct node *n, struct parser *p, struct oak_buf *out)
     say_outcome(out, error, response != NULL ? &response->base : NULL);
 }
 
+/* -- users and roles --------------------------------------------------------------------------- */
+
+/* Every request but one begins with a name and another text. */
+struct named {
+    const char *verb;
+    enum oak_kv_kind kind;
+    const ProtobufCMessageDescriptor *descriptor;
+    const char *first;
+    const char *second; /* may be NULL */
+};
+
+static void set_text(ProtobufCMessage *m, const char *field, const char *value)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field);
+    assert_non_null(f);
+    *(char **)(void *)((uint8_t *)m + f->offset) = (char *)(uintptr_t)value;
+}
+
+static void role_permit(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    Etcdserverpb__AuthRoleGrantPermissionRequest *r =
+        message(p, &etcdserverpb__auth_role_grant_permission_request__descriptor);
+    r->name = (char *)(uintptr_t)text(p);
+    if (at_word(p)) {
+        r->perm = message(p, &authpb__permission__descriptor);
+        const char *access = text(p);
+        r->perm->permtype = strcmp(access, "read") == 0    ? AUTHPB__PERMISSION__TYPE__READ
+                            : strcmp(access, "write") == 0 ? AUTHPB__PERMISSION__TYPE__WRITE
+                                                           : AUTHPB__PERMISSION__TYPE__READWRITE;
+        r->perm->key = word(p);
+        r->perm->range_end = at_word(p) ? word(p) : r->perm->range_end;
+    }
+    apply(n, OAK_KV_ROLE_PERMIT, &r->base, out);
+}
+
+static void role_forbid(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    Etcdserverpb__AuthRoleRevokePermissionRequest *r =
+        message(p, &etcdserverpb__auth_role_revoke_permission_request__descriptor);
+    r->role = (char *)(uintptr_t)text(p);
+    r->key = word(p);
+    r->range_end = at_word(p) ? word(p) : r->range_end;
+    apply(n, OAK_KV_ROLE_FORBID, &r->base, out);
+}
+
+static void run_auth(struct node *n, struct parser *p, const char *noun, struct oak_buf *out)
+{
+#define REQUEST(name) &etcdserverpb__auth_##name##_request__descriptor
+    static const struct named table[] = {
+        {"auth enable", OAK_KV_AUTH_ENABLE, REQUEST(enable), NULL, NULL},
+        {"auth disable", OAK_KV_AUTH_DISABLE, REQUEST(disable), NULL, NULL},
+        {"user add", OAK_KV_USER_ADD, REQUEST(user_add), "name", "hashedPassword"},
+        {"user del", OAK_KV_USER_DELETE, REQUEST(user_delete), "name", NULL},
+        {"user passwd", OAK_KV_USER_PASSWORD, REQUEST(user_change_password), "name",
+         "hashedPassword"},
+        {"user clear", OAK_KV_USER_PASSWORD, REQUEST(user_change_password), "name", "password"},
+        {"user grant", OAK_KV_USER_GRANT, REQUEST(user_grant_role), "user", "role"},
+        {"user revoke", OAK_KV_USER_REVOKE, REQUEST(user_revoke_role), "name", "role"},
+        {"role add", OAK_KV_ROLE_ADD, REQUEST(role_add), "name", NULL},
+        {"role del", OAK_KV_ROLE_DELETE, REQUEST(role_delete), "role", NULL},
+    };
+    char verb[32];
+    snprintf(verb, sizeof(verb), "%s %s", noun, text(p));
+    if (strcmp(verb, "role permit") == 0) {
+        role_permit(n, p, out);
+    } else if (strcmp(verb, "role forbid") == 0) {
+        role_forbid(n, p, out);
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(table); i++) {
+        if (strcmp(table[i].verb, verb) == 0) {
+            ProtobufCMessage *m = message(p, table[i].descriptor);
+            if (table[i].first != NULL) {
+                set_text(m, table[i].first, text(p));
+            }
+            if (table[i].second != NULL && at_word(p)) {
+                set_text(m, table[i].second, text(p));
+            }
+            apply(n, table[i].kind, m, out);
+        }
+    }
+}
+
+static void say_users(struct node *n, struct oak_buf *out)
+{
+    const struct oak_authz *a = oak_kv_authz(n->kv);
+    const struct oak_authz_settings *s = oak_authz_settings(a);
+    SAY(out, "%s @%" PRIu64, s->enabled ? "on" : "off", s->revision);
+    for (size_t i = 0; i < oak_authz_user_count(a); i++) {
+        struct oak_authz_user user;
+        oak_authz_user_at(a, i, &user);
+        SAY(out, " (%.*s since %" PRIu64, (int)user.name.size, (const char *)user.name.data,
+            user.since);
+        for (size_t k = 0; k < user.role_count; k++) {
+            SAY(out, " %.*s", (int)user.roles[k].size, (const char *)user.roles[k].data);
+        }
+        SAY(out, ")");
+    }
+    for (size_t i = 0; i < oak_authz_role_count(a); i++) {
+        struct oak_authz_role role;
+        oak_authz_role_at(a, i, &role);
+        SAY(out, " [%.*s", (int)role.name.size, (const char *)role.name.data);
+        for (size_t k = 0; k < role.permission_count; k++) {
+            SAY(out, " %d:", (int)role.permissions[k].access);
+            say_bytes(out, oak_proto_binary(role.permissions[k].key));
+            SAY(out, "-");
+            say_bytes(out, oak_proto_binary(role.permissions[k].end));
+        }
+        SAY(out, "]");
+    }
+}
+
+static void say_may(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    const struct oak_authz_who who = node_who(n);
+    ProtobufCMessage *m = take_word(p, "put")   ? &parse_put(p)->base
+                          : take_word(p, "del") ? &parse_del(p)->base
+                          : take_word(p, "txn") ? &parse_txn(p)->base
+                                                : NULL;
+    if (m == NULL) {
+        assert_true(take_word(p, "range"));
+        m = &parse_range(p)->base;
+    }
+    int error = oak_kv_permit(n->kv, &who, m);
+    SAY(out, "%s", error == 0 ? "yes" : oak_error_name(error));
+}
+
+static void set_user(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    static char name[64];
+    int64_t revision = 0;
+    (void)snprintf(name, sizeof(name), "%s", text(p));
+    (void)take_number(p, "rev", &revision);
+    n->user = oak_bytes_str(name);
+    n->user_revision = (uint64_t)revision;
+    SAY(out, "ok");
+}
+
+/* False: it is not about users and roles. */
+static bool run_auth_line(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    static const char *const nouns[] = {"auth", "user", "role"};
+    for (size_t i = 0; i < OAK_COUNT_OF(nouns); i++) {
+        if (take_word(p, nouns[i])) {
+            run_auth(n, p, nouns[i], out);
+            return true;
+        }
+    }
+    if (take_word(p, "as")) {
+        set_user(n, p, out);
+    } else if (take_word(p, "may")) {
+        say_may(n, p, out);
+    } else if (take_word(p, "users")) {
+        say_users(n, out);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void run_line(struct node *n, const char *line, struct oak_buf *out)
 {
     struct parser p = {.at = line, .arena = &n->arena};
-    if (take_word(&p, "put")) {
+    if (run_auth_line(n, &p, out)) {
+    } else if (take_word(&p, "put")) {
         apply(n, OAK_KV_PUT, &parse_put(&p)->base, out);
     } else if (take_word(&p, "del")) {
         apply(n, OAK_KV_DELETE, &parse_del(&p)->base, out);
@@ -468,8 +357,9 @@ static void script(void **state)
 int main(int argc, char **argv)
 {
     rewriting = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
-    static const char *const names[] = {"put",   "delete",    "range",   "sort",    "txn",
-                                        "check", "duplicate", "compare", "compact", "members"};
+    static const char *const names[] = {"put",     "delete",  "range",     "sort",
+                                        "txn",     "check",   "duplicate", "compare",
+                                        "compact", "members", "auth"};
     struct CMUnitTest tests[OAK_COUNT_OF(names)];
     for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
         tests[i] = (struct CMUnitTest){

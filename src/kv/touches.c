@@ -101,10 +101,7 @@ bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_
         return txn_touches((const Etcdserverpb__TxnRequest *)message, reach);
     case OAK_KV_COMPACT:
         return reach->old_revisions;
-    case OAK_KV_PUBLISH:
-    case OAK_KV_MEMBER_URLS:
-    case OAK_KV_KIND_END_:
     default:
-        return true;
+        return true; /* also what changes permissions */
     }
 }

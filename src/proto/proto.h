@@ -6,6 +6,7 @@
 
 #include "pb/pb.h"
 
+#include "proto/auth.pb-c.h"
 #include "proto/kv.pb-c.h"
 #include "proto/rpc.pb-c.h"
 

@@ -160,7 +160,7 @@ static int raft_start(struct oak_replica *r, const struct oak_wal_group *g, bool
         .election_ms = o->election_ms,
         .priority = o->priority,
         .priority_calm_ms = CALM_ELECTIONS * o->election_ms,
-        .entry_bytes_max = o->request_bytes_max + OAK_KV_HEADER_BYTES,
+        .entry_bytes_max = o->request_bytes_max + OAK_KV_HEADER_BYTES_MAX,
         .append_bytes_max = o->append_bytes_max,
         .inflight_bytes_max = o->inflight_bytes,
         .inflight_entries_max = OAK_INFLIGHT_ENTRIES_MAX,

@@ -196,6 +196,8 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
             .log = options->log,
             .txn_ops_max = options->txn_ops_max,
             .request_bytes_max = r->options.request_bytes_max,
+            .token_granted = options->token_granted,
+            .user = options->user,
         };
         error = oak_kv_new(&kv, &r->kv, e);
     }

@@ -121,6 +121,8 @@ struct oak_replica_options {
     /* Each entry as it is applied, in order (checkers, sinks), empty unless it was proposed as a
      * command; NULL for none. */
     void (*applied)(void *user, uint64_t index, uint64_t term, struct oak_bytes entry);
+    /* As kv's option of that name; with `user`. NULL for none. */
+    void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
     /* The process must end: what is on disk is unknown, or the state is proven wrong. Called once.
      */
     void (*fatal)(void *user, int error, const char *text);
@@ -148,6 +150,8 @@ struct oak_replica_request {
     void (*done)(struct oak_replica_request *request, int error,
                  const struct oak_kv_result *result);
     uint64_t deadline_ns; /* monotonic; 0: the default (5 s + 2 election time-outs) */
+    /* A command: for whom it is, borrowed for the call; zeroed: auth is off, or nobody asked. */
+    struct oak_authz_who who;
     /* A read: what it answers by, borrowed until its end; NULL: everything, the revision too. */
     const struct oak_kv_reach *reach;
     /* The replica's. */

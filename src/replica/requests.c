@@ -70,10 +70,13 @@ static void command_end(struct oak_replica *r, uint64_t id, int error)
     }
 }
 
-static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, struct oak_bytes bytes)
+static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, struct oak_bytes bytes,
+                  const struct oak_authz_who *who)
 {
-    const struct oak_kv_command command = {.kind = kind, .origin = r->options.id, .id = id};
-    size_t size = OAK_KV_HEADER_BYTES + bytes.size;
+    const struct oak_kv_command command = {
+        .kind = kind, .origin = r->options.id, .id = id, .who = *who};
+    size_t head = oak_kv_header_bytes(&command);
+    size_t size = head + bytes.size;
     size_t most = OAK_MIN(r->options.uncommitted_bytes, pace_backlog(&r->pace));
     if (r->gathered.size > 0 && r->gathered.size + GATHERED_HEAD + size > most &&
         !OAK_BUG(proposals_without_end)) {
@@ -88,7 +91,7 @@ static int gather(struct oak_replica *r, uint64_t id, enum oak_kv_kind kind, str
     oak_put_u32(p + 8, (uint32_t)size);
     oak_kv_command_encode(&command, p + GATHERED_HEAD);
     if (bytes.size > 0) {
-        memcpy(p + GATHERED_HEAD + OAK_KV_HEADER_BYTES, bytes.data, bytes.size);
+        memcpy(p + GATHERED_HEAD + head, bytes.data, bytes.size);
     }
     r->gathered.size += GATHERED_HEAD + size;
     return 0;
@@ -110,7 +113,7 @@ int oak_replica_propose(struct oak_replica *r, enum oak_kv_kind kind, struct oak
     if (r->slots[SLOT(id)] != NULL || status.commit - status.applied > APPLY_LAG_MAX) {
         return OAK_ETOOMANYREQUESTS;
     }
-    int error = gather(r, id, kind, bytes);
+    int error = gather(r, id, kind, bytes, &request->who);
     if (error != 0) {
         return error;
     }

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* permit.c: what a request does, in keys: may its user do all of that?
+ *
+ * Asked when a request comes, and of a command once more when it is applied: a permission that was
+ * taken away earlier in the log is gone, and every member finds so. A transaction needs what its
+ * compares and both of its branches need, in all that is nested in it, whichever will run.
+ *
+ * Source       etcd v3 API, "Auth", who may do what.
+ * Can fail     what the client is told; OAK_ENOMEM.
+ * Thread       the replica's.
+ */
+#include "kv/internal.h"
+
+/* -- keys -------------------------------------------------------------------------------------- */
+
+struct asker {
+    struct oak_kv *kv;
+    const struct oak_authz_who *who;
+};
+
+static int permit(const struct asker *asker, enum oak_authz_access access, ProtobufCBinaryData key,
+                  ProtobufCBinaryData range_end)
+{
+    return oak_authz_permit(asker->kv->authz, asker->who, access, oak_proto_bytes(key),
+                            oak_proto_bytes(range_end));
+}
+
+static int permit_range(const struct asker *asker, const Etcdserverpb__RangeRequest *r)
+{
+    return permit(asker, OAK_AUTHZ_READ, r->key, r->range_end);
+}
+
+static int permit_put(const struct asker *asker, const Etcdserverpb__PutRequest *r)
+{
+    const ProtobufCBinaryData none = {0};
+    int error = permit(asker, OAK_AUTHZ_WRITE, r->key, none);
+    if (error == 0 && r->prev_kv) {
+        error = permit(asker, OAK_AUTHZ_READ, r->key, none);
+    }
+    return error;
+}
+
+static int permit_delete(const struct asker *asker, const Etcdserverpb__DeleteRangeRequest *r)
+{
+    int error = permit(asker, OAK_AUTHZ_WRITE, r->key, r->range_end);
+    if (error == 0 && r->prev_kv) {
+        error = permit(asker, OAK_AUTHZ_READ, r->key, r->range_end);
+    }
+    return error;
+}
+
+/* The compares of one transaction. */
+static int permit_compares(const struct asker *asker, const Etcdserverpb__TxnRequest *txn)
+{
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < txn->n_compare; i++) {
+        error = permit(asker, OAK_AUTHZ_READ, txn->compare[i]->key, txn->compare[i]->range_end);
+    }
+    return error;
+}
+
+static int permit_txn(const struct asker *asker, const Etcdserverpb__TxnRequest *txn)
+{
+    struct kv__walk walk;
+    kv__walk_init(&walk);
+    bool fits = kv__walk_enter(&walk, txn, KV_BRANCH_BOTH);
+    OAK_ASSERT(fits);
+    int error = oak_authz_permit_any(asker->kv->authz, asker->who);
+    if (error == 0) {
+        error = permit_compares(asker, txn);
+    }
+    const Etcdserverpb__RequestOp *op;
+    while (error == 0 && (op = kv__walk_next(&walk)) != NULL) {
+        switch (kv__op_kind(op)) {
+        case KV_OP_RANGE:
+            error = permit_range(asker, op->request_range);
+            break;
+        case KV_OP_PUT:
+            error = permit_put(asker, op->request_put);
+            break;
+        case KV_OP_DELETE:
+            error = permit_delete(asker, op->request_delete_range);
+            break;
+        case KV_OP_TXN:
+            error = permit_compares(asker, op->request_txn);
+            if (error == 0 && !kv__walk_enter(&walk, op->request_txn, KV_BRANCH_BOTH)) {
+                error = OAK_EFORMAT;
+            }
+            break;
+        case KV_OP_NONE:
+            break; /* it will be refused for what it is */
+        }
+    }
+    return error;
+}
+
+/* -- requests ---------------------------------------------------------------------------------- */
+
+int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
+                  const ProtobufCMessage *request)
+{
+    const struct asker asker = {.kv = kv, .who = who};
+    const ProtobufCMessageDescriptor *kind = request->descriptor;
+    if (!oak_kv_auth_enabled(kv)) {
+        return 0;
+    }
+    if (kind == &etcdserverpb__range_request__descriptor) {
+        return permit_range(&asker, (const Etcdserverpb__RangeRequest *)request);
+    }
+    if (kind == &etcdserverpb__put_request__descriptor) {
+        return permit_put(&asker, (const Etcdserverpb__PutRequest *)request);
+    }
+    if (kind == &etcdserverpb__delete_range_request__descriptor) {
+        return permit_delete(&asker, (const Etcdserverpb__DeleteRangeRequest *)request);
+    }
+    if (kind == &etcdserverpb__txn_request__descriptor) {
+        return permit_txn(&asker, (const Etcdserverpb__TxnRequest *)request);
+    }
+    return oak_authz_permit_root(kv->authz, who);
+}
+
+int oak_kv_permit_keys(struct oak_kv *kv, const struct oak_authz_who *who,
+                       enum oak_authz_access access, struct oak_bytes key,
+                       struct oak_bytes range_end)
+{
+    return oak_authz_permit(kv->authz, who, access, key, range_end);
+}
+
+int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
+               const ProtobufCMessage *message, int *told)
+{
+    /* What a client asks for has a user while auth is on. The rest members do by themselves. */
+    bool clients = command->kind <= OAK_KV_COMPACT || kv__is_auth(command->kind);
+    bool internal = command->kind == OAK_KV_AUTH_TOKEN || (!clients && command->who.user.size == 0);
+    *told = internal ? 0 : oak_kv_permit(kv, &command->who, message);
+    return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;
+}
