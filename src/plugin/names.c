@@ -169,12 +169,13 @@ bool plugin__name_file(const char *name, struct name *out)
 
 bool plugin__is_keyword(const char *name)
 {
+    /* One of them a macro of <assert.h>, which protobuf-c's header includes. */
     static const char *const words[] = {
         "auto",    "break",  "case",     "char",   "const",    "continue", "default",
         "do",      "double", "else",     "enum",   "extern",   "float",    "for",
         "goto",    "if",     "inline",   "int",    "long",     "register", "restrict",
         "return",  "short",  "signed",   "sizeof", "static",   "struct",   "switch",
-        "typedef", "union",  "unsigned", "void",   "volatile", "while",
+        "typedef", "union",  "unsigned", "void",   "volatile", "while",    "static_assert",
     };
     for (size_t i = 0; i < OAK_COUNT_OF(words); i++) {
         if (strcmp(words[i], name) == 0) {
