@@ -341,6 +341,16 @@ def test_a_client_without_a_server_is_told(echo, tmp_path):
     assert re.fullmatch(r"(DeadlineExceeded|Unavailable)\n", printed), printed
 
 
+def test_the_readme_shows_the_programs_whole():
+    with open(os.path.join(INCLUDE, "README.md"), encoding="utf-8") as f:
+        shown = re.findall(r"^```c\n(.*?)^```$", f.read(), re.M | re.S)
+    programs = []
+    for name in ("server.c", "client.c"):
+        with open(os.path.join(harness.TOP, "examples", "rpc-echo", name), encoding="utf-8") as f:
+            programs.append(re.sub(r"\A(/\*.*\*/\n)*", "", f.read()))  # as they are, without titles
+    assert shown == programs
+
+
 def test_the_examples_are_short():
     for name in ("server.c", "client.c"):
         with open(os.path.join(harness.TOP, "examples", "rpc-echo", name), encoding="utf-8") as f:
