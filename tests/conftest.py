@@ -55,17 +55,17 @@ def etcdctl_bin():
 
 @pytest.fixture
 def start_cluster(request, tmp_path):
-    """Make and start clusters: start_cluster(size=3, program=…, flags=[…], env={…}, wait=True).
+    """Make and start clusters: start_cluster(size=3, program=…, flags=[…], env={…}, wait=True, …).
 
     The program is Oakum unless another is named. All end with the test; the data of a test that
     passed is removed."""
     clusters = request.node.stash.setdefault(CLUSTERS, [])
 
-    def make(size=3, program=None, flags=(), env=None, wait=True, start=True):
+    def make(size=3, program=None, flags=(), env=None, wait=True, start=True, **tls):
         if program is None:
             program = request.getfixturevalue("oakum_bin")
         cluster = harness.Cluster(program, tmp_path / f"cluster{len(clusters) + 1}", size, flags,
-                                  env)
+                                  env, **tls)
         clusters.append(cluster)
         return cluster.start(wait) if start else cluster
 

@@ -85,9 +85,10 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def http_request(endpoint, method, path, body=None, headers=None, timeout=10):
-    """One HTTP request. Gives (status, headers, body bytes)."""
-    connection = http.client.HTTPConnection(endpoint, timeout=timeout)
+def http_request(endpoint, method, path, body=None, headers=None, timeout=10, tls=None):
+    """One HTTP request, by TLS with an ssl.SSLContext. Gives (status, headers, body bytes)."""
+    connection = http.client.HTTPConnection(endpoint, timeout=timeout) if tls is None else \
+        http.client.HTTPSConnection(endpoint, timeout=timeout, context=tls)
     try:
         connection.request(method, path, body=body, headers=headers or {})
         answer = connection.getresponse()
@@ -103,8 +104,8 @@ class Node:
         self.cluster = cluster
         self.name = name
         self.endpoint = f"127.0.0.1:{client_port}"
-        self.client_url = f"http://127.0.0.1:{client_port}"
-        self.peer_url = f"http://127.0.0.1:{peer_port}"
+        self.client_url = f"{cluster.client_scheme}://127.0.0.1:{client_port}"
+        self.peer_url = f"{cluster.peer_scheme}://127.0.0.1:{peer_port}"
         self.data_dir = os.path.join(cluster.folder, name)
         self.log_path = os.path.join(cluster.folder, name + ".log")
         self.flags = []  # beside the cluster's
@@ -178,7 +179,8 @@ class Node:
         self.wait_healthy()
 
     def http(self, method, path, body=None, headers=None, timeout=10):
-        return http_request(self.endpoint, method, path, body, headers, timeout)
+        return http_request(self.endpoint, method, path, body, headers, timeout,
+                            self.cluster.http_tls)
 
     def is_healthy(self):
         """Does /health say so: it has a leader, and a quorum answers?"""
@@ -213,9 +215,16 @@ class Node:
 
 
 class Cluster:
-    """Members that know each other. `flags` go to every one of them."""
+    """Members that know each other. `flags` go to every one of them.
 
-    def __init__(self, program, folder, size=3, flags=(), env=None):
+    With `schemes` of https for clients or peers, the flags name certificates; `http_tls` is the
+    ssl.SSLContext of who looks at /health, `ctl_flags` are those of etcdctl."""
+
+    def __init__(self, program, folder, size=3, flags=(), env=None, schemes=("http", "http"),
+                 http_tls=None, ctl_flags=()):
+        self.client_scheme, self.peer_scheme = schemes
+        self.http_tls = http_tls
+        self.ctl_flags = list(ctl_flags)
         self.program = str(program)
         self.folder = str(folder)
         self.flags = list(flags)
@@ -234,6 +243,9 @@ class Cluster:
     @property
     def endpoints(self):
         return [node.endpoint for node in self.nodes]
+
+    def ctl_endpoint(self, endpoint):
+        return endpoint if self.client_scheme == "http" else f"https://{endpoint}"
 
     @property
     def running(self):
@@ -267,8 +279,9 @@ class Cluster:
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("ETCDCTL_")}
         environment["ETCDCTL_API"] = "3"
-        done = subprocess.run([path, "--endpoints", ",".join(endpoints or self.endpoints),
-                               "--command-timeout", f"{timeout // 2}s", *arguments],
+        where = ",".join(self.ctl_endpoint(each) for each in endpoints or self.endpoints)
+        done = subprocess.run([path, "--endpoints", where, "--command-timeout", f"{timeout // 2}s",
+                               *self.ctl_flags, *arguments],
                               input=text, stdin=None if text is not None else subprocess.DEVNULL,
                               capture_output=True, text=True, env=environment, check=False,
                               timeout=timeout)
@@ -288,7 +301,7 @@ class Cluster:
         nodes = list(nodes or self.running)
         rows = self.etcdctl_json("endpoint", "status", endpoints=[n.endpoint for n in nodes])
         by_endpoint = {row["Endpoint"]: row["Status"] for row in rows}
-        return {node: by_endpoint[node.endpoint] for node in nodes}
+        return {node: by_endpoint[self.ctl_endpoint(node.endpoint)] for node in nodes}
 
     def leader(self, nodes=None):
         """The member that leads, by its own word and that of all others asked; waits for one."""

@@ -59,7 +59,7 @@ REFUSED = {
                                  "--election-timeout[1000ms] should be at least as 5 times"),
     "listening-without-advertising": (["--listen-client-urls", "http://127.0.0.1:1"],
                                       "--advertise-client-urls is required"),
-    "tls": (["--cert-file", "a.pem"], "--cert-file: TLS is not supported yet"),
+    "tls": (["--cert-file", "a.pem"], "KeyFile and CertFile must both be"),
     "quota": (["--quota-backend-bytes", "8000000"], "--quota-backend-bytes: quotas are not"),
     "missing-config-file": (["--config-file", "nowhere.yml"], "--config-file nowhere.yml: "),
 }

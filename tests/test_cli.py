@@ -71,8 +71,8 @@ def test_the_server_refuses_flags_as_etcd_does():
     assert done.returncode == 1 and "--advertise-client-urls is required" in done.stderr
     done = harness.run("--name", "x", env={"ETCD_NAME": ""})
     assert done.returncode == 1 and "conflicting environment variable" in done.stderr
-    done = harness.run("--cert-file", "a.pem")
-    assert done.returncode == 1 and "--cert-file: TLS is not supported yet" in done.stderr
+    done = harness.run("--discovery-srv", "example.com")
+    assert done.returncode == 1 and "--discovery-srv: discovery is not supported" in done.stderr
 
 
 def test_under_the_name_etcd_it_is_only_a_server(tmp_path, oakum_bin):
@@ -204,7 +204,8 @@ def test_up_stops_its_servers_at_a_signal_and_goes_on_from_its_directory(tmp_pat
 def test_up_tells_why_a_server_did_not_start(tmp_path):
     done = harness.run("up", "-n", "1", "--", "--cert-file=a.pem", env={"TMPDIR": str(tmp_path)})
     assert done.returncode == 1
-    assert "TLS is not supported yet" in done.stderr and "a server did not start" in done.stderr
+    assert "KeyFile and CertFile must both be present" in done.stderr
+    assert "a server did not start" in done.stderr
     assert os.listdir(tmp_path) == []
 
 

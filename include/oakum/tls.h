@@ -153,6 +153,22 @@ struct oak_tls_counts {
 };
 OAK_API void oak_tls_counts(struct oak_tls *tls, struct oak_tls_counts *out);
 
+/* A certificate that is signed with its own key, and that key, both as PEM. */
+struct oak_tls_self_signed {
+    char *certificate;
+    char *key;
+};
+/* Make them, for `seconds` from now, for these hosts (names or IP addresses) and both ends of TLS.
+ * OAK_EINVAL, OAK_ENOMEM: then there is nothing to free. */
+OAK_API OAK_MUST_USE int oak_tls_self_sign(const char *const *hosts, size_t count, uint64_t seconds,
+                                           struct oak_tls_self_signed *out);
+OAK_API void oak_tls_self_signed_fini(struct oak_tls_self_signed *made);
+
+/* Is a certificate that was verified good for this host, a name or an IP address? False also when
+ * it names no hosts at all: *names (may be NULL) tells whether it does. */
+OAK_API bool oak_tls_identity_is_host(const struct oak_identity *identity, const char *host,
+                                      bool *names);
+
 /* -- an encrypted network ---------------------------------------------------------------------- */
 
 /* Streams of `under` with TLS inside, as a network like any other. A server's listens: `accepted`

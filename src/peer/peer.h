@@ -154,6 +154,13 @@ struct oak_peers_options {
     uint64_t id;
     /* A frame has come: not decoded yet, borrowed for the call. */
     void (*received)(void *user, struct oak_bytes frame);
+    /* Encrypted connections to members whose URL is https; NULL: there are none. */
+    const struct oak_net *secure;
+    /* Is whoever has proved to be `identity`, and comes from the address `from`, the member whose
+     * peer URL this is (NULL: of none that is known)? Asked of those alone who have proved
+     * something. NULL: everyone is. */
+    bool (*admit)(void *user, const struct oak_identity *identity, const char *from,
+                  const char *url);
     /* The connection to `peer` broke. */
     void (*lost)(void *user, uint64_t peer);
     void *user;
@@ -169,9 +176,9 @@ struct oak_peer_stats {
 
 OAK_MUST_USE int oak_peers_new(const struct oak_peers_options *options, struct oak_peers **out);
 void oak_peers_free(struct oak_peers *peers);
-/* Connect to a member, or to where it is from now on. `address` is host:port. OAK_ELIMIT,
- * OAK_ENOMEM. */
-OAK_MUST_USE int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *address);
+/* Connect to a member, or to where it is from now on: its peer URL tells. OAK_EINVAL (it is no
+ * URL), OAK_EUNIMPLEMENTED (https, and there is no `secure`), OAK_ELIMIT, OAK_ENOMEM. */
+OAK_MUST_USE int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *url);
 /* Leave all members alone that `keep` doesn't want. */
 void oak_peers_prune(struct oak_peers *peers, bool (*keep)(void *arg, uint64_t id), void *arg);
 /* Send or drop. */

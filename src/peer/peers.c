@@ -23,6 +23,10 @@
  * disturb. */
 #define RECONNECT_MAX_NS (250 * 1000 * 1000ull)
 
+#define URL_BYTES_MAX 320
+/* A stream that is refused is tried again with the next frame; the log has one line in so long. */
+#define TELL_NS (10 * 1000000000ull)
+
 enum lane_kind {
     LANE_URGENT,
     LANE_BULK,
@@ -39,16 +43,28 @@ struct lane {
 struct peer {
     struct oak_peers *peers;
     struct oak_rpc_subchannel *channel; /* NULL: it could not be made */
-    char *address;
+    char *url;
     struct lane lanes[LANE_COUNT];
     struct oak_peer_stats stats;
+    uint64_t told_ns; /* that it refused us was logged then */
 };
 
 struct oak_peers {
     struct oak_peers_options options;
     size_t count;
     struct peer *rows[OAK_PEERS_MAX];
+    uint64_t told_ns; /* that we refused somebody was logged then */
 };
+
+/* Is it time to say again what may happen many times in a second? */
+static bool told_again(const struct oak_peers *peers, uint64_t *told_ns)
+{
+    const struct oak_clock *clock = &peers->options.loop->clock;
+    uint64_t now = clock->mono_ns(clock->user);
+    bool again = *told_ns == 0 || now - *told_ns >= TELL_NS;
+    *told_ns = again ? now : *told_ns;
+    return again;
+}
 
 static void lane_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
 {
@@ -64,7 +80,8 @@ static void lane_closed(void *user, struct oak_rpc_call *call, const struct oak_
     struct oak_peers *peers = lane->peer->peers;
     OAK_ASSERT(lane->call == call);
     lane->call = NULL;
-    if (status->code != OAK_RPC_UNAVAILABLE && status->code != OAK_RPC_CANCELLED) {
+    if (status->code != OAK_RPC_UNAVAILABLE && status->code != OAK_RPC_CANCELLED &&
+        told_again(peers, &lane->peer->told_ns)) {
         oak_log(peers->options.log, OAK_LOG_WARN,
                 "member %016" PRIx64 " refused our stream: %s: %.*s", lane->peer->stats.id,
                 oak_rpc_code_name(status->code), (int)OAK_MIN(status->message.size, (size_t)200),
@@ -126,26 +143,59 @@ static struct peer *peer_find(const struct oak_peers *peers, uint64_t id)
     return NULL;
 }
 
-static int peer_connect(struct peer *peer, const char *address)
+/* Where a URL leads, and over which network. */
+static int url_read(const struct oak_peers *peers, const char *url, char *address, size_t size,
+                    const struct oak_net **net)
 {
+    static const struct {
+        const char *scheme;
+        const char *before; /* the address */
+        bool secure;
+    } schemes[] = {
+        {"http://", "", false},
+        {"https://", "", true},
+        {"unix://", "unix:", false},
+        {"unixs://", "unix:", true},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(schemes); i++) {
+        size_t length = strlen(schemes[i].scheme);
+        if (strncmp(url, schemes[i].scheme, length) != 0) {
+            continue;
+        }
+        *net = schemes[i].secure ? peers->options.secure : &peers->options.loop->net;
+        int got = snprintf(address, size, "%s%s", schemes[i].before, url + length);
+        return *net == NULL ? OAK_EUNIMPLEMENTED : got < (int)size ? 0 : OAK_EINVAL;
+    }
+    return OAK_EINVAL;
+}
+
+static int peer_connect(struct peer *peer, const char *url)
+{
+    char address[URL_BYTES_MAX];
+    const struct oak_net *net = NULL;
+    int error = url_read(peer->peers, url, address, sizeof(address), &net);
+    if (error != 0) {
+        return error;
+    }
     const struct oak_rpc_subchannel_options options = {
+        .net = net,
         .backoff_max_ns = RECONNECT_MAX_NS,
         .keepalive_ns = 5000 * 1000 * 1000ull,
         .keepalive_timeout_ns = 5000 * 1000 * 1000ull,
         .state = channel_state,
         .user = peer,
     };
-    char *kept = strdup(address);
+    char *kept = strdup(url);
     struct oak_rpc_subchannel *channel = NULL;
-    int error = kept == NULL ? OAK_ENOMEM
-                             : oak_rpc_subchannel_new(peer->peers->options.loop, address, &options,
-                                                      &channel);
+    error = kept == NULL
+                ? OAK_ENOMEM
+                : oak_rpc_subchannel_new(peer->peers->options.loop, address, &options, &channel);
     if (error != 0) {
         free(kept);
         return error;
     }
-    free(peer->address);
-    peer->address = kept;
+    free(peer->url);
+    peer->url = kept;
     peer->channel = channel;
     return 0;
 }
@@ -161,16 +211,16 @@ static void peer_disconnect(struct peer *peer)
     channel_state(peer, false);
 }
 
-int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *address)
+int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *url)
 {
     OAK_ASSERT_NE(id, peers->options.id);
     struct peer *peer = peer_find(peers, id);
-    if (peer != NULL && peer->channel != NULL && strcmp(peer->address, address) == 0) {
+    if (peer != NULL && peer->channel != NULL && strcmp(peer->url, url) == 0) {
         return 0;
     }
     if (peer != NULL) {
         peer_disconnect(peer);
-        return peer_connect(peer, address);
+        return peer_connect(peer, url);
     }
     if (peers->count == OAK_PEERS_MAX) {
         return OAK_ELIMIT;
@@ -184,7 +234,7 @@ int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *address)
     for (int i = 0; i < LANE_COUNT; i++) {
         peer->lanes[i].peer = peer;
     }
-    int error = peer_connect(peer, address);
+    int error = peer_connect(peer, url);
     if (error != 0) {
         free(peer);
         return error;
@@ -198,7 +248,7 @@ static void peer_free(struct peer *peer)
     if (peer->channel != NULL) {
         oak_rpc_subchannel_free(peer->channel);
     }
-    free(peer->address);
+    free(peer->url);
     free(peer);
 }
 
@@ -272,11 +322,37 @@ static const struct oak_rpc_handler served_handler = {
     .closed = served_closed,
 };
 
-static bool metadata_is(struct oak_rpc_call *call, const char *name, uint64_t id)
+static bool metadata_is(const struct oak_rpc_call *call, const char *name, uint64_t id)
 {
     char text[24];
     snprintf(text, sizeof(text), "%016" PRIx64, id);
     return oak_bytes_eq(oak_rpc_call_metadata(call, name), oak_bytes_str(text));
+}
+
+/* Has the other end proved to be who its stream says it is? */
+static bool admitted(const struct oak_peers *peers, const struct oak_rpc_call *call)
+{
+    const struct oak_identity *identity = oak_rpc_call_identity(call);
+    if (identity == NULL || peers->options.admit == NULL) {
+        return true;
+    }
+    const char *url = NULL;
+    for (size_t i = 0; i < peers->count; i++) {
+        if (metadata_is(call, "oakum-from", peers->rows[i]->stats.id)) {
+            url = peers->rows[i]->url;
+        }
+    }
+    return peers->options.admit(peers->options.user, identity, oak_rpc_call_peer(call), url);
+}
+
+static void refuse(struct oak_peers *peers, struct oak_rpc_call *call, enum oak_rpc_code code,
+                   const char *text, const char *why)
+{
+    if (told_again(peers, &peers->told_ns)) {
+        oak_log(peers->options.log, OAK_LOG_WARN, "refused a stream from %s: %s",
+                oak_rpc_call_peer(call), why);
+    }
+    oak_rpc_call_finish(call, code, text);
 }
 
 static void served_start(void *user, struct oak_rpc_call *call)
@@ -284,14 +360,19 @@ static void served_start(void *user, struct oak_rpc_call *call)
     struct oak_peers *peers = user;
     oak_rpc_call_handle(call, &served_handler, peers);
     if (!metadata_is(call, "oakum-cluster", peers->options.cluster)) {
-        oak_rpc_call_finish(call, OAK_RPC_FAILED_PRECONDITION, "etcdserver: cluster ID mismatch");
-        oak_log(peers->options.log, OAK_LOG_WARN,
-                "refused a stream from %s: it belongs to another cluster (--initial-cluster and "
-                "--initial-cluster-token must be the same on all members)",
-                oak_rpc_call_peer(call));
+        refuse(peers, call, OAK_RPC_FAILED_PRECONDITION, "etcdserver: cluster ID mismatch",
+               "it belongs to another cluster (--initial-cluster and --initial-cluster-token must "
+               "be the same on all members)");
     } else if (!metadata_is(call, "oakum-to", peers->options.id)) {
-        oak_rpc_call_finish(call, OAK_RPC_FAILED_PRECONDITION,
-                            "this address is another member's: check the peer URLs");
+        refuse(peers, call, OAK_RPC_FAILED_PRECONDITION,
+               "this address is another member's: check the peer URLs",
+               "it looks for another member at this address: check the peer URLs");
+    } else if (!admitted(peers, call)) {
+        refuse(peers, call, OAK_RPC_PERMISSION_DENIED,
+               "the certificate is not good for the host of this member's peer URL",
+               "its certificate is good neither for the host of the peer URL of the member that "
+               "it says it is, nor for the address that it comes from "
+               "(--peer-skip-client-san-verification forgives it)");
     }
 }
 

@@ -53,10 +53,34 @@ enum oak_config_log_format {
     OAK_CONFIG_LOG_CONSOLE,
 };
 
-/* "http://host:port" each, sorted, without repeats. */
+/* "http://host:port" each (or https, or "unix://path", "unixs://path"), sorted, without repeats. */
 struct oak_config_urls {
     const char **items;
     size_t count;
+};
+
+enum oak_config_tls_version { /* as enum oak_tls_version */
+                              OAK_CONFIG_TLS_ANY,
+                              OAK_CONFIG_TLS_1_2,
+                              OAK_CONFIG_TLS_1_3,
+};
+
+/* What one family of flags says of TLS: of that with clients, or of that with other members. Files
+ * and lists that were not given are "". */
+struct oak_config_tls {
+    const char *cert_file;
+    const char *key_file;
+    const char
+        *client_cert_file; /* the certificate that is shown where this member is the client */
+    const char *client_key_file;
+    const char *trusted_ca_file;
+    const char *crl_file;
+    const char
+        *allowed_hosts; /* names that a client's certificate must be good for one of; commas */
+    const char *allowed_names; /* common names, one of which it must bear; commas */
+    bool client_cert_auth;
+    bool auto_tls;
+    bool skip_san; /* of peers: any name will do that the authority has signed */
 };
 
 /* All memory is the config's until oak_config_fini. Times are in the unit that the name ends in. */
@@ -84,6 +108,13 @@ struct oak_config {
     bool initial_cluster_given;  /* not derived from the name and the peer URLs */
     const char *initial_cluster_token;
     enum oak_config_cluster_state initial_cluster_state;
+
+    struct oak_config_tls client_tls;
+    struct oak_config_tls peer_tls;
+    const char *cipher_suites; /* commas between; "": the usual ones */
+    enum oak_config_tls_version tls_min_version;
+    enum oak_config_tls_version tls_max_version;
+    uint64_t self_signed_years;
 
     enum oak_log_level log_level;
     enum oak_config_log_format log_format;
@@ -169,10 +200,24 @@ uint64_t oak_config_member_id(const struct oak_config_urls *sorted_urls, const c
 /* ... and over the members' ids in ascending order. */
 uint64_t oak_config_cluster_id(const uint64_t *ids, size_t count);
 
+/* -- TLS --------------------------------------------------------------------------------------- */
+
+/* A certificate is given by its file. */
+bool oak_config_tls_has_certificate(const struct oak_config_tls *tls);
+/* Who comes must show a certificate. */
+bool oak_config_tls_asks(const struct oak_config_tls *tls);
+
 /* -- addresses --------------------------------------------------------------------------------- */
 
-/* "host:port" of one of the URLs above: the part behind its scheme. */
+/* The part of one of the URLs above that is behind its scheme: "host:port", or a path. */
 const char *oak_config_url_address(const char *url);
+/* https, or unixs: TLS is spoken there. */
+bool oak_config_url_is_secure(const char *url);
+/* Where that is, as a network takes it: "host:port" or "unix:path". */
+struct oak_config_place {
+    char text[320];
+};
+void oak_config_url_place(const char *url, struct oak_config_place *out);
 /* Commas between, for logs. OAK_ENOMEM. */
 OAK_MUST_USE int oak_config_urls_text(const struct oak_config_urls *urls, struct oak_buf *out);
 

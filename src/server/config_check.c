@@ -200,6 +200,7 @@ int config__check(struct config__loader *l)
     if (error == 0) {
         error = gates_check(c, l->e);
     }
+    error = error != 0 ? error : config__tls_check(l);
     if (error == 0) {
         error = apart(l->e, &c->listen_client_urls, "listen-client-urls", &c->listen_peer_urls,
                       "listen-peer-urls");

@@ -141,15 +141,67 @@ static int value_text(struct reader *r, struct oak_buf *out, bool *absent)
     }
 }
 
-/* Keys of a section that etcd knows, and whose work is not done yet: any value that is not empty,
- * false or zero is refused. */
-static int section_value(struct reader *r, const char *where, const char *text)
+/* The flag of a section's key; NULL when it has none. */
+static const struct config__row *section_row(const char *section, const char *key)
+{
+    static const struct {
+        const char *section;
+        const char *key;
+        const char *flag;
+    } other[] = {
+        {"client-transport-security", "allowed-hostname", "client-cert-allowed-hostname"},
+        {"peer-transport-security", "allowed-hostname", "peer-cert-allowed-hostname"},
+        {"peer-transport-security", "allowed-cn", "peer-cert-allowed-cn"},
+        {"peer-transport-security", "skip-client-san-verification",
+         "peer-skip-client-san-verification"},
+        {"socket-options", "reuse-port", "socket-reuse-port"},
+        {"socket-options", "reuse-address", "socket-reuse-address"},
+    };
+    static const char *const same[] = {"cert-file",       "key-file",         "client-cert-file",
+                                       "client-key-file", "client-cert-auth", "trusted-ca-file",
+                                       "auto-tls"};
+    const char *prefix = strcmp(section, "peer-transport-security") == 0 ? "peer-" : "";
+    bool by_alias;
+    for (size_t i = 0; i < OAK_COUNT_OF(other); i++) {
+        if (strcmp(section, other[i].section) == 0 && strcmp(key, other[i].key) == 0) {
+            return config__row_find(oak_bytes_str(other[i].flag), &by_alias);
+        }
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(same) && strstr(section, "-security") != NULL; i++) {
+        if (strcmp(key, same[i]) == 0) {
+            char flag[KEY_BYTES_MAX];
+            snprintf(flag, sizeof(flag), "%s%s", prefix, same[i]);
+            return config__row_find(oak_bytes_str(flag), &by_alias);
+        }
+    }
+    return NULL;
+}
+
+/* A key of a section. One of discovery is refused unless it is empty, false or zero; elsewhere what
+ * has no flag is passed over, as etcd does. */
+static int section_value(struct reader *r, const char *section, const char *key, const char *text)
 {
     static const char *const nothing[] = {"", "false", "0", "null", "~"};
+    char where[2 * KEY_BYTES_MAX];
+    snprintf(where, sizeof(where), "%s.%.80s", section, key);
+    const struct config__row *row = section_row(section, key);
+    if (row != NULL) {
+        return config__set(r->l, row, where, text, CONFIG__FORM_FILE);
+    }
+    struct oak_config *c = r->l->config;
+    if (strcmp(section, "client-transport-security") == 0 && strcmp(key, "allowed-cn") == 0) {
+        c->client_tls.allowed_names = config__keep(&c->arena, text, strlen(text));
+        return c->client_tls.allowed_names != NULL ? 0
+                                                   : oak_fail(r->l->e, OAK_ENOMEM, "out of memory");
+    }
     for (size_t i = 0; i < OAK_COUNT_OF(nothing); i++) {
         if (strcmp(text, nothing[i]) == 0) {
             return 0;
         }
+    }
+    if (strcmp(section, "discovery-config") != 0) {
+        config__warn(c, "the key %s is not known, and ignored", where);
+        return 0;
     }
     return oak_fail(r->l->e, OAK_EUNIMPLEMENTED,
                     "%s: not supported yet in this version; leave it out", where);
@@ -165,7 +217,7 @@ static int section_read(struct reader *r, const char *section)
     struct oak_buf text = {0};
     int error = 0;
     while (error == 0) {
-        char where[KEY_BYTES_MAX];
+        char name[KEY_BYTES_MAX];
         const char *key = NULL;
         bool absent = false;
         error = next(r);
@@ -179,7 +231,7 @@ static int section_read(struct reader *r, const char *section)
             error = scalar(r, &key);
         }
         if (error == 0) {
-            snprintf(where, sizeof(where), "%s.%.80s", section, key);
+            snprintf(name, sizeof(name), "%s", key);
             error = next(r);
         }
         if (error == 0 && r->event.type == YAML_MAPPING_START_EVENT) {
@@ -191,7 +243,7 @@ static int section_read(struct reader *r, const char *section)
             error = value_text(r, &text, &absent);
         }
         if (error == 0 && !absent) {
-            error = section_value(r, where, (const char *)text.data);
+            error = section_value(r, section, name, (const char *)text.data);
         }
     }
     oak_buf_fini(&text);

@@ -160,9 +160,8 @@ static void urls_must_be_whole_and_listeners_local(void **state)
     misused(WORDS("--listen-peer-urls="), "at least one URL");
     misused(WORDS("--listen-peer-urls=http://[::1]:1,http://[::1]:1"), "is given twice");
     misused(WORDS("--listen-peer-urls=http://127.0.0.1:1,"), "\"\" is not a URL");
-    refused(WORDS("--listen-peer-urls=https://127.0.0.1:1"), NULL, OAK_EUNIMPLEMENTED,
-            "--listen-peer-urls: https://127.0.0.1:1: the scheme https is not supported yet");
-    refused(WORDS("--listen-peer-urls=unix://a:1"), NULL, OAK_EUNIMPLEMENTED, "the scheme unix");
+    misused(WORDS("--listen-peer-urls=ftp://127.0.0.1:1"), "is not a URL");
+    misused(WORDS("--listen-peer-urls=unix://"), "the path of the socket is missing");
     struct attempt a;
     load(&a,
          WORDS("--listen-peer-urls= HTTP://[::1]:2380 ,http://0.0.0.0:2380",
@@ -177,6 +176,100 @@ static void urls_must_be_whole_and_listeners_local(void **state)
     assert_true(
         oak_bytes_eq(oak_buf_bytes(&text), oak_bytes_str("http://0.0.0.0:2380,http://[::1]:2380")));
     oak_buf_fini(&text);
+    oak_config_fini(&a.c);
+}
+
+static void urls_of_tls_and_of_sockets_have_their_places(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a,
+         WORDS("--listen-client-urls=HTTPS://127.0.0.1:1,unix:///run/e.sock,unixs://a:1,http://"
+               "[::1]:2",
+               "--advertise-client-urls=https://any.name:1", "--auto-tls"),
+         NULL);
+    assert_int_equal(a.error, 0);
+    static const struct {
+        const char *url;
+        const char *place;
+        bool secure;
+    } wanted[] = {
+        {"http://[::1]:2", "[::1]:2", false},
+        {"https://127.0.0.1:1", "127.0.0.1:1", true},
+        {"unix:///run/e.sock", "unix:/run/e.sock", false},
+        {"unixs://a:1", "unix:a:1", true},
+    };
+    assert_int_equal(a.c.listen_client_urls.count, OAK_COUNT_OF(wanted));
+    for (size_t i = 0; i < OAK_COUNT_OF(wanted); i++) {
+        struct oak_config_place place;
+        assert_string_equal(a.c.listen_client_urls.items[i], wanted[i].url);
+        oak_config_url_place(wanted[i].url, &place);
+        assert_string_equal(place.text, wanted[i].place);
+        assert_int_equal(oak_config_url_is_secure(wanted[i].url), wanted[i].secure);
+    }
+    oak_config_fini(&a.c);
+}
+
+/* Listeners for clients with and without TLS, and where clients find them. */
+#define HTTPS "--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a:1"
+#define HTTP  "--listen-client-urls=http://127.0.0.1:1", "--advertise-client-urls=http://a:1"
+#define CERT  "--cert-file=c", "--key-file=k"
+
+static void tls_is_whole_or_refused(void **state)
+{
+    (void)state;
+    refused(WORDS(HTTPS), NULL, OAK_EINVAL,
+            "TLS key/cert (--cert-file, --key-file) must be provided for client url "
+            "https://127.0.0.1:1 of --listen-client-urls");
+    refused(WORDS("--listen-peer-urls=https://127.0.0.1:1"), NULL, OAK_EINVAL, "--peer-cert-file");
+    refused(WORDS("--listen-metrics-urls=https://127.0.0.1:1"), NULL, OAK_EINVAL,
+            "of --listen-metrics-urls");
+    refused(WORDS(HTTPS, "--cert-file=c"), NULL, OAK_EINVAL, "must both be present");
+    refused(WORDS(HTTPS, "--key-file=c"), NULL, OAK_EINVAL, "must both be present");
+    refused(WORDS("--peer-client-key-file=k"), NULL, OAK_EINVAL, "both absent");
+    refused(WORDS(HTTPS, CERT, "--client-cert-auth"), NULL, OAK_EINVAL,
+            "--client-cert-auth: give --trusted-ca-file too");
+    refused(WORDS(HTTPS, CERT, "--client-crl-file=r"), NULL, OAK_EINVAL,
+            "--client-crl-file: give --trusted-ca-file too");
+    refused(WORDS("--peer-cert-allowed-cn=a"), NULL, OAK_EINVAL,
+            "--peer-cert-allowed-cn: give --peer-trusted-ca-file too");
+    refused(WORDS("--peer-trusted-ca-file=c", "--peer-cert-allowed-cn=a",
+                  "--peer-cert-allowed-hostname=b"),
+            NULL, OAK_EINVAL, "AllowedCNs and AllowedHostnames are mutually exclusive");
+    refused(WORDS("--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"), NULL, OAK_EINVAL,
+            "--tls-min-version (TLS1.3) is greater than --tls-max-version (TLS1.2)");
+    refused(WORDS("--tls-min-version=TLS1.3", "--cipher-suites=TLS_X"), NULL, OAK_EINVAL,
+            "cipher suites may not be configured when only TLS1.3 is enabled");
+    misused(WORDS("--tls-min-version=TLS1.1"), "\"TLS1.1\" is none of");
+}
+
+static void tls_is_as_it_was_told(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a,
+         WORDS(HTTPS, CERT, "--trusted-ca-file=ca", "--peer-auto-tls",
+               "--cipher-suites=TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_B",
+               "--experimental-peer-skip-client-san-verification"),
+         WORDS("ETCD_TLS_MAX_VERSION=TLS1.3", "ETCD_CLIENT_CRL_FILE=r"));
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.warning_count, 0);
+    assert_string_equal(a.c.client_tls.cert_file, "c");
+    assert_string_equal(a.c.client_tls.crl_file, "r");
+    assert_true(oak_config_tls_has_certificate(&a.c.client_tls));
+    assert_true(oak_config_tls_asks(&a.c.client_tls)); /* a CA alone says so, as in etcd */
+    assert_true(a.c.peer_tls.auto_tls && a.c.peer_tls.skip_san);
+    assert_false(oak_config_tls_asks(&a.c.peer_tls));
+    assert_string_equal(a.c.cipher_suites, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,TLS_B");
+    assert_int_equal(a.c.tls_min_version, OAK_CONFIG_TLS_1_2);
+    assert_int_equal(a.c.tls_max_version, OAK_CONFIG_TLS_1_3);
+    oak_config_fini(&a.c);
+    load(&a, WORDS(HTTP, CERT, "--trusted-ca-file=ca", "--client-cert-auth", "--auto-tls"), NULL);
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.warning_count, 3);
+    assert_non_null(strstr(a.c.warnings[0], "--auto-tls: ignored, since --cert-file is given"));
+    assert_non_null(strstr(a.c.warnings[1], "Ignored key/cert files"));
+    assert_non_null(strstr(a.c.warnings[2], "Ignored client cert auth for this url"));
     oak_config_fini(&a.c);
 }
 
@@ -246,9 +339,7 @@ static void unknown_variables_are_only_warned_about(void **state)
 static void what_cannot_be_done_yet_is_refused_by_name(void **state)
 {
     (void)state;
-    refused(WORDS("--cert-file=a.pem"), NULL, OAK_EUNIMPLEMENTED,
-            "--cert-file: TLS is not supported yet in this version");
-    refused(NULL, WORDS("ETCD_PEER_AUTO_TLS=true"), OAK_EUNIMPLEMENTED, "ETCD_PEER_AUTO_TLS: TLS");
+    refused(NULL, WORDS("ETCD_MEMORY_MLOCK=true"), OAK_EUNIMPLEMENTED, "ETCD_MEMORY_MLOCK: not");
     refused(WORDS("--discovery-srv=example.com"), NULL, OAK_EUNIMPLEMENTED, "--discovery-srv");
     refused(WORDS("--quota-backend-bytes=8589934592"), NULL, OAK_EUNIMPLEMENTED,
             "--quota-backend-bytes: quotas");
@@ -378,7 +469,7 @@ static void a_lone_member_is_its_own_cluster(void **state)
 static void a_file_forgives_flags_that_it_replaces(void **state)
 {
     (void)state;
-    refused(WORDS("--cert-file=a", "--config-file=/nonexistent/file"), NULL, OAK_ENOENT,
+    refused(WORDS("--discovery=a", "--config-file=/nonexistent/file"), NULL, OAK_ENOENT,
             "/nonexistent/file");
 }
 
@@ -435,6 +526,9 @@ int main(void)
         cmocka_unit_test(a_word_that_is_no_flag_is_refused_without_usage),
         cmocka_unit_test(a_flag_that_cannot_be_read_is_a_misuse),
         cmocka_unit_test(urls_must_be_whole_and_listeners_local),
+        cmocka_unit_test(urls_of_tls_and_of_sockets_have_their_places),
+        cmocka_unit_test(tls_is_whole_or_refused),
+        cmocka_unit_test(tls_is_as_it_was_told),
         cmocka_unit_test(help_and_version_end_the_reading),
         cmocka_unit_test(variables_set_what_flags_do_not),
         cmocka_unit_test(a_variable_beside_its_flag_is_a_conflict),

@@ -105,6 +105,8 @@ int config__yaml_read(struct config__loader *l, struct oak_bytes text);
 
 /* Rules that span several flags; settles derived defaults first. */
 int config__check(struct config__loader *l);
+/* Those of TLS. */
+int config__tls_check(struct config__loader *l);
 /* Was the row of this field given by anyone? */
 bool config__given(const struct config__loader *l, const char *name);
 

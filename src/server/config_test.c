@@ -133,7 +133,7 @@ static void a_cluster_that_does_not_fit_the_member_is_refused(void **state)
     bootstrap_fails("--initial-cluster==http://a:1", "is not a row such as");
     bootstrap_fails("--initial-cluster=a=ftp://a:1",
                     "--initial-cluster: \"ftp://a:1\" is not a URL");
-    bootstrap_fails("--initial-cluster=a=https://a:1", "https is not supported yet");
+    bootstrap_fails("--initial-cluster=a=ftp://a:1", "is not a URL");
     struct oak_buf many = {0};
     assert_int_equal(oak_buf_printf(&many, "--initial-cluster="), 0);
     for (int i = 0; i <= OAK_CONFIG_MEMBERS_MAX; i++) {
@@ -236,6 +236,50 @@ static void a_file_gives_every_kind_of_value(void **state)
     oak_config_fini(&c);
 }
 
+static void sections_of_a_file_stand_for_flags(void **state)
+{
+    (void)state;
+    struct oak_config c;
+    struct oak_errbuf e;
+    const char *text = "listen-client-urls: https://127.0.0.1:1\n"
+                       "advertise-client-urls: https://127.0.0.1:1\n"
+                       "cipher-suites: [TLS_A, TLS_B]\n"
+                       "tls-min-version: TLS1.2\n"
+                       "client-transport-security:\n"
+                       "  cert-file: c\n"
+                       "  key-file: k\n"
+                       "  client-cert-auth: true\n"
+                       "  trusted-ca-file: ca\n"
+                       "  allowed-cn: [a, b]\n"
+                       "  crl-file: no key of etcd's\n"
+                       "peer-transport-security:\n"
+                       "  cert-file: pc\n"
+                       "  key-file: pk\n"
+                       "  client-cert-file: pcc\n"
+                       "  client-key-file: pck\n"
+                       "  client-cert-auth: true\n"
+                       "  trusted-ca-file: pca\n"
+                       "  allowed-hostname: [h]\n"
+                       "  skip-client-san-verification: true\n";
+    assert_int_equal(load_text(text, &c, &e), 0);
+    assert_string_equal(c.client_tls.cert_file, "c");
+    assert_string_equal(c.client_tls.key_file, "k");
+    assert_string_equal(c.client_tls.trusted_ca_file, "ca");
+    assert_string_equal(c.client_tls.allowed_names, "a,b");
+    assert_string_equal(c.client_tls.crl_file, "");
+    assert_true(c.client_tls.client_cert_auth && c.peer_tls.client_cert_auth);
+    assert_string_equal(c.peer_tls.cert_file, "pc");
+    assert_string_equal(c.peer_tls.client_cert_file, "pcc");
+    assert_string_equal(c.peer_tls.trusted_ca_file, "pca");
+    assert_string_equal(c.peer_tls.allowed_hosts, "h");
+    assert_true(c.peer_tls.skip_san);
+    assert_string_equal(c.cipher_suites, "TLS_A,TLS_B");
+    /* The unknown key, and two peer URLs by http beside certificates that they don't use. */
+    assert_int_equal(c.warning_count, 3);
+    assert_non_null(strstr(c.warnings[0], "client-transport-security.crl-file is not known"));
+    oak_config_fini(&c);
+}
+
 static void a_file_may_be_json_or_empty(void **state)
 {
     (void)state;
@@ -283,10 +327,16 @@ static void a_bad_file_is_refused_with_its_place(void **state)
     file_fails("corrupt-check-time: 5\n", OAK_EUNIMPLEMENTED, "corrupt-check-time: not supported");
     file_fails("listen-client-urls: http://127.0.0.1:1\n", OAK_EINVAL,
                "--advertise-client-urls is required");
-    file_fails("client-transport-security: {cert-file: a.pem}\n", OAK_EUNIMPLEMENTED,
-               "client-transport-security.cert-file: not supported yet");
-    file_fails("peer-transport-security: {allowed-cn: [a]}\n", OAK_EUNIMPLEMENTED,
-               "peer-transport-security.allowed-cn");
+    file_fails("client-transport-security: {cert-file: a.pem}\n", OAK_EINVAL,
+               "give both --cert-file and --key-file");
+    file_fails("client-transport-security: {client-cert-auth: perhaps}\n", OAK_EINVAL,
+               "client-transport-security.client-cert-auth: \"perhaps\" is neither");
+    file_fails("peer-transport-security: {allowed-cn: [a]}\n", OAK_EINVAL,
+               "--peer-cert-allowed-cn: give --peer-trusted-ca-file too");
+    file_fails("client-transport-security: {allowed-cn: [a]}\n", OAK_EINVAL,
+               "--client-transport-security.allowed-cn: give --trusted-ca-file too");
+    file_fails("discovery-config: {token: x}\n", OAK_EUNIMPLEMENTED,
+               "discovery-config.token: not supported yet");
     file_fails("peer-transport-security: yes please\n", OAK_EFORMAT, "a section is expected");
     char deep[400];
     memset(deep, '[', sizeof(deep));
@@ -379,6 +429,7 @@ int main(void)
         cmocka_unit_test(an_advertised_url_that_the_row_lacks_is_refused),
         cmocka_unit_test(a_file_replaces_flags_and_variables),
         cmocka_unit_test(a_file_gives_every_kind_of_value),
+        cmocka_unit_test(sections_of_a_file_stand_for_flags),
         cmocka_unit_test(a_file_may_be_json_or_empty),
         cmocka_unit_test(a_bad_file_is_refused_with_its_place),
         cmocka_unit_test(a_file_that_is_not_there_or_too_long_is_refused),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_url.c: URLs of members and listeners, in one form.
  *
- * A URL is scheme://host:port and nothing else, as in etcd. http is the only scheme of this
- * version; the others of etcd are refused by name. A list is comma-separated and kept sorted,
+ * A URL is http:// or https:// with host:port and nothing else, or unix:// or unixs:// with the
+ * path of a socket, as in etcd; the "s" says TLS. A list is comma-separated and kept sorted,
  * because etcd's member ids are made of the sorted list.
  *
  * Can fail     anything a person can type: OAK_EINVAL with an explanation. OAK_ELIMIT, OAK_ENOMEM.
@@ -16,24 +16,26 @@
 
 /* RFC 1035: 253 characters; brackets and a port beside it. */
 #define URL_BYTES_MAX 300
+OAK_STATIC_ASSERT(sizeof(struct oak_config_place) >= URL_BYTES_MAX, "any URL has its place");
 
-static int scheme_check(const char *url, const char **host, struct oak_errbuf *e)
+/* The scheme in the one form in which it is kept; *rest is what follows it. */
+static int scheme_check(const char *url, const char **scheme, const char **rest,
+                        struct oak_errbuf *e)
 {
-    static const char *const later[] = {"https", "unix", "unixs"};
+    static const char *const schemes[] = {"http", "https", "unix", "unixs"};
     const char *mark = strstr(url, "://");
     size_t size = mark == NULL ? 0 : (size_t)(mark - url);
-    if (size == 4 && strncasecmp(url, "http", 4) == 0) {
-        *host = mark + 3;
-        return 0;
-    }
-    for (size_t i = 0; i < OAK_COUNT_OF(later); i++) {
-        if (size == strlen(later[i]) && strncasecmp(url, later[i], size) == 0) {
-            return oak_fail(e, OAK_EUNIMPLEMENTED,
-                            "%.128s: the scheme %s is not supported yet in this version; use http",
-                            url, later[i]);
+    for (size_t i = 0; i < OAK_COUNT_OF(schemes); i++) {
+        if (size == strlen(schemes[i]) && strncasecmp(url, schemes[i], size) == 0) {
+            *scheme = schemes[i];
+            *rest = mark + 3;
+            return 0;
         }
     }
-    return oak_fail(e, OAK_EINVAL, "\"%.128s\" is not a URL such as http://10.0.0.1:2379", url);
+    return oak_fail(e, OAK_EINVAL,
+                    "\"%.128s\" is not a URL such as http://10.0.0.1:2379 or "
+                    "https://10.0.0.1:2379",
+                    url);
 }
 
 static bool port_ok(const char *text)
@@ -61,6 +63,23 @@ static bool host_cut(const char *host, const char *colon, char *out, size_t size
                      : strpbrk(out, " \t\r\n:[]/?#@%,=\"'") == NULL;
 }
 
+/* "host:port" and nothing behind it. */
+static int host_check(const char *url, const char *host, struct oak_errbuf *e)
+{
+    if (strchr(host, '/') != NULL) {
+        return oak_fail(e, OAK_EINVAL, "%s: a URL here must not contain a path", url);
+    }
+    const char *colon = strrchr(host, ':');
+    char name[URL_BYTES_MAX];
+    if (colon == NULL || !port_ok(colon + 1)) {
+        return oak_fail(e, OAK_EINVAL, "%s: the address does not have the form host:port", url);
+    }
+    if (!host_cut(host, colon, name, sizeof(name))) {
+        return oak_fail(e, OAK_EINVAL, "%s: the host is missing or malformed", url);
+    }
+    return 0;
+}
+
 int config__url_read(struct oak_arena *arena, struct oak_bytes text, const char **out,
                      struct oak_errbuf *e)
 {
@@ -75,24 +94,19 @@ int config__url_read(struct oak_arena *arena, struct oak_bytes text, const char 
         return oak_fail(e, OAK_EINVAL, "a URL of %zu bytes is too long", text.size);
     }
     snprintf(url, sizeof(url), "%.*s", (int)text.size, (const char *)text.data);
-    const char *host = "";
-    int error = scheme_check(url, &host, e);
+    const char *scheme = "";
+    const char *rest = "";
+    int error = scheme_check(url, &scheme, &rest, e);
+    if (error == 0 && scheme[0] == 'h') {
+        error = host_check(url, rest, e);
+    } else if (error == 0 && rest[0] == '\0') {
+        error = oak_fail(e, OAK_EINVAL, "%s: the path of the socket is missing", url);
+    }
     if (error != 0) {
         return error;
     }
-    if (strchr(host, '/') != NULL) {
-        return oak_fail(e, OAK_EINVAL, "%s: a URL here must not contain a path", url);
-    }
-    const char *colon = strrchr(host, ':');
-    char name[URL_BYTES_MAX];
-    if (colon == NULL || !port_ok(colon + 1)) {
-        return oak_fail(e, OAK_EINVAL, "%s: the address does not have the form host:port", url);
-    }
-    if (!host_cut(host, colon, name, sizeof(name))) {
-        return oak_fail(e, OAK_EINVAL, "%s: the host is missing or malformed", url);
-    }
     char kept[URL_BYTES_MAX + 8];
-    snprintf(kept, sizeof(kept), "http://%s", host);
+    snprintf(kept, sizeof(kept), "%s://%s", scheme, rest);
     *out = config__keep(arena, kept, strlen(kept));
     return *out != NULL ? 0 : oak_fail(e, OAK_ENOMEM, "out of memory");
 }
@@ -100,6 +114,9 @@ int config__url_read(struct oak_arena *arena, struct oak_bytes text, const char 
 /* A name may mean another machine tomorrow: one listens on addresses. */
 static bool is_local_address(const char *url)
 {
+    if (strncmp(url, "unix", 4) == 0) {
+        return true;
+    }
     const char *host = oak_config_url_address(url);
     char name[URL_BYTES_MAX];
     struct in_addr v4;
@@ -162,8 +179,22 @@ int config__urls_read(struct oak_arena *arena, const char *text, bool listen,
 
 const char *oak_config_url_address(const char *url)
 {
-    OAK_ASSERT(strncmp(url, "http://", 7) == 0);
-    return url + 7;
+    const char *mark = strstr(url, "://");
+    OAK_ASSERT(mark != NULL);
+    return mark + 3;
+}
+
+bool oak_config_url_is_secure(const char *url)
+{
+    return strncmp(url, "https:", 6) == 0 || strncmp(url, "unixs:", 6) == 0;
+}
+
+void oak_config_url_place(const char *url, struct oak_config_place *out)
+{
+    bool is_path = strncmp(url, "unix", 4) == 0;
+    int size = snprintf(out->text, sizeof(out->text), "%s%s", is_path ? "unix:" : "",
+                        oak_config_url_address(url));
+    OAK_ASSERT_LT((size_t)size, sizeof(out->text));
 }
 
 int oak_config_urls_text(const struct oak_config_urls *urls, struct oak_buf *out)

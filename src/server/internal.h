@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/identity.h"
 #include "server/logsink.h"
+#include "server/secure.h"
 #include "server/sniff.h"
 
 #define LISTENERS_MAX (3 * OAK_CONFIG_URLS_MAX + 1)
@@ -48,10 +49,12 @@ struct server {
     struct oak_observe *observe;
     struct oak_api_member members[OAK_CONFIG_MEMBERS_MAX];
 
+    struct secure secure;
     struct sniff client_sniff;
     struct sniff peer_sniff;
     struct sniff metrics_sniff;
     struct oak_listener *listeners[LISTENERS_MAX];
+    const struct oak_net *listener_nets[LISTENERS_MAX]; /* that each belongs to */
     size_t listener_count;
 
     struct oak_timer drain_timer;

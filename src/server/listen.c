@@ -3,18 +3,23 @@
  * JSON-RPC when it is asked for. */
 #include "server/internal.h"
 
-static int listen_all(struct server *s, const struct oak_config_urls *urls, struct sniff *sniff,
-                      const char *what, const char *flag, struct oak_errbuf *e)
+static int listen_all(struct server *s, const struct oak_config_urls *urls,
+                      enum secure_end_kind end, struct sniff *sniff, const char *what,
+                      const char *flag, struct oak_errbuf *e)
 {
     for (size_t i = 0; i < urls->count; i++) {
         OAK_ASSERT_LT(s->listener_count, LISTENERS_MAX);
         struct oak_listener *listener = NULL;
-        int error = s->port->net.listen(s->port->net.user, oak_config_url_address(urls->items[i]),
-                                        sniff_accept, sniff, &listener, e);
+        bool secure = oak_config_url_is_secure(urls->items[i]);
+        const struct oak_net *net = secure ? secure_net(&s->secure, end) : &s->port->net;
+        struct oak_config_place place;
+        oak_config_url_place(urls->items[i], &place);
+        int error = net->listen(net->user, place.text, sniff_accept, sniff, &listener, e);
         if (error != 0) {
             return oak_fail_in(e, error, flag);
         }
-        s->listeners[s->listener_count++] = listener;
+        s->listeners[s->listener_count] = listener;
+        s->listener_nets[s->listener_count++] = net;
         oak_log(s->log, OAK_LOG_INFO, "listening for %s on %s", what, urls->items[i]);
     }
     return 0;
@@ -55,7 +60,8 @@ static int listen_jsonrpc(struct server *s, struct oak_errbuf *e)
         return oak_fail_in(e, error, flag);
     }
     OAK_ASSERT_LT(s->listener_count, LISTENERS_MAX);
-    s->listeners[s->listener_count++] = listener;
+    s->listeners[s->listener_count] = listener;
+    s->listener_nets[s->listener_count++] = &s->port->net;
     oak_log(s->log, OAK_LOG_INFO, "listening for JSON-RPC on %s",
             s->port->net.listener_name(s->port->net.user, listener));
     return 0;
@@ -65,16 +71,17 @@ int server__listen(struct server *s, struct oak_errbuf *e)
 {
     sniff_init(&s->client_sniff, s->port, s->client_rpc, s->client_http);
     sniff_init(&s->peer_sniff, s->port, s->peer_rpc, NULL);
-    sniff_init(&s->metrics_sniff, s->port, s->client_rpc, s->metrics_http);
-    int error = listen_all(s, &s->config.listen_peer_urls, &s->peer_sniff, "peers",
+    /* No gRPC there: who comes by http has shown no certificate. */
+    sniff_init(&s->metrics_sniff, s->port, NULL, s->metrics_http);
+    int error = listen_all(s, &s->config.listen_peer_urls, SECURE_PEERS, &s->peer_sniff, "peers",
                            "--listen-peer-urls", e);
     if (error == 0) {
-        error = listen_all(s, &s->config.listen_client_urls, &s->client_sniff, "clients",
-                           "--listen-client-urls", e);
+        error = listen_all(s, &s->config.listen_client_urls, SECURE_CLIENTS, &s->client_sniff,
+                           "clients", "--listen-client-urls", e);
     }
     if (error == 0) {
-        error = listen_all(s, &s->config.listen_metrics_urls, &s->metrics_sniff, "metrics",
-                           "--listen-metrics-urls", e);
+        error = listen_all(s, &s->config.listen_metrics_urls, SECURE_CLIENTS, &s->metrics_sniff,
+                           "metrics", "--listen-metrics-urls", e);
     }
     return error != 0 ? error : listen_jsonrpc(s, e);
 }
@@ -82,7 +89,7 @@ int server__listen(struct server *s, struct oak_errbuf *e)
 void server__listen_stop(struct server *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
-        s->port->net.listener_close(s->port->net.user, s->listeners[i]);
+        s->listener_nets[i]->listener_close(s->listener_nets[i]->user, s->listeners[i]);
     }
     if (s->listener_count > 0) {
         sniff_stop(&s->client_sniff);

@@ -2,7 +2,7 @@
 /* members.c: the connections to peers follow who is in the group, and where they are.
  *
  * Who: the configuration in force. Where: what the log says; before it says anything, what this
- * member was told at its birth. An address that is not known yet comes with the log.
+ * member was told at its birth. A URL that is not known yet comes with the log.
  *
  * Thread  the loop's.
  */
@@ -26,16 +26,16 @@ static bool is_named(void *arg, uint64_t id)
            ids_have(c->learners, c->learner_count, id);
 }
 
-static const char *address_of(const struct server *s, uint64_t id)
+static const char *url_of(const struct server *s, uint64_t id)
 {
     const struct oak_kv_member *known = oak_kv_member(oak_replica_kv(s->replica), id);
     if (known != NULL && known->peer_url_count > 0) {
-        return oak_config_url_address(known->peer_urls[0]);
+        return known->peer_urls[0];
     }
     for (size_t i = 0; i < s->identity.member_count; i++) {
         const struct oak_config_member *m = &s->identity.members[i];
         if (m->id == id && m->peer_urls.count > 0) {
-            return oak_config_url_address(m->peer_urls.items[0]);
+            return m->peer_urls.items[0];
         }
     }
     return NULL;
@@ -44,11 +44,11 @@ static const char *address_of(const struct server *s, uint64_t id)
 static void connect_to(struct server *s, const uint64_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const char *address = ids[i] == s->identity.self ? NULL : address_of(s, ids[i]);
-        int error = address == NULL ? 0 : oak_peers_set(s->peers, ids[i], address);
+        const char *url = ids[i] == s->identity.self ? NULL : url_of(s, ids[i]);
+        int error = url == NULL ? 0 : oak_peers_set(s->peers, ids[i], url);
         if (error != 0) {
             oak_log(s->log, OAK_LOG_ERROR, "can't connect to member %016llx at %s: %s",
-                    (unsigned long long)ids[i], address, oak_error_text(error));
+                    (unsigned long long)ids[i], url, oak_error_text(error));
         }
     }
 }

@@ -47,9 +47,9 @@ static void guest_data(void *user, struct oak_bytes bytes)
     if (error == 0) {
         error = oak_buf_append(&early, bytes.data + take, bytes.size - take);
     }
-    if (error == 0 && may_be_http2) {
+    if (error == 0 && may_be_http2 && s->rpc != NULL) {
         error = oak_rpc_serve(s->rpc, stream, oak_buf_bytes(&early));
-    } else if (error == 0 && s->http != NULL) {
+    } else if (error == 0 && !may_be_http2 && s->http != NULL) {
         error = oak_http_serve(s->http, stream, oak_buf_bytes(&early));
     } else {
         error = OAK_EFORMAT;

@@ -17,7 +17,7 @@
 
 struct sniff {
     const struct oak_loop *loop;
-    struct oak_rpc_server *rpc;
+    struct oak_rpc_server *rpc;   /* NULL: only HTTP/1.1; others are closed */
     struct oak_http_server *http; /* NULL: only gRPC; others are closed */
     struct oak_list waiting;      /* connections that have not shown what they speak */
 };

@@ -34,6 +34,29 @@ static void peers_lost(void *user, uint64_t peer)
     }
 }
 
+static bool peers_admit(void *user, const struct oak_identity *identity, const char *from,
+                        const char *url)
+{
+    const struct server *s = user;
+    return s->config.peer_tls.skip_san || secure_admit(identity, from, url);
+}
+
+static int secure_begin(struct server *s, struct oak_errbuf *e)
+{
+    bool peers = false;
+    for (size_t i = 0; i < s->identity.member_count; i++) {
+        peers = peers || oak_config_url_is_secure(s->identity.members[i].peer_urls.items[0]);
+    }
+    s->secure = (struct secure){
+        .config = &s->config,
+        .loop = s->port,
+        .log = s->log,
+        .disk = s->disk,
+        .worker = oak_os_actor_exec(s->worker),
+    };
+    return secure_make(&s->secure, peers, e);
+}
+
 static int peers_make(struct server *s)
 {
     const struct oak_peers_options options = {
@@ -44,6 +67,8 @@ static int peers_make(struct server *s)
         .id = s->identity.self,
         .received = peers_received,
         .lost = peers_lost,
+        .secure = secure_net(&s->secure, SECURE_OUT),
+        .admit = peers_admit,
         .user = s,
     };
     return oak_peers_new(&options, &s->peers);
@@ -265,6 +290,7 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (error == 0) {
         error = fail(e, oak_os_actor_new("worker", &s->worker), "the worker's thread");
     }
+    error = error != 0 ? error : secure_begin(s, e);
     error = error != 0 ? error : server__store_open(s, e);
     error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
     error = error != 0 ? error : journal_make(s, e);
@@ -277,6 +303,7 @@ void server__unmake(struct server *s)
 {
     /* Replica and journal are closed, the connections are drained, the loop stands still. What has
      * timers or posts to the loop goes before it. */
+    secure_stop(&s->secure);
     oak_peers_free(s->peers);
     if (s->api != NULL) {
         oak_api_free(s->api);
@@ -296,6 +323,7 @@ void server__unmake(struct server *s)
     oak_rpc_server_free(s->peer_rpc);
     oak_os_actor_close(s->log_writer);
     oak_os_actor_close(s->worker);
+    secure_unmake(&s->secure);
     if (s->loop != NULL) {
         oak_os_loop_free(s->loop);
     }

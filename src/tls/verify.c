@@ -48,6 +48,26 @@ static bool host_is(X509 *cert, const char *host)
            X509_check_host(cert, host, strlen(host), HOST_FLAGS, NULL) == 1;
 }
 
+bool oak_tls_identity_is_host(const struct oak_identity *identity, const char *host, bool *names)
+{
+    const unsigned char *der = identity->certificate.data;
+    X509 *cert = d2i_X509(NULL, &der, (long)identity->certificate.size);
+    bool is = cert != NULL && host_is(cert, host);
+    if (names != NULL) {
+        *names = false;
+        GENERAL_NAMES *all =
+            cert != NULL ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+        for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+            int type = sk_GENERAL_NAME_value(all, i)->type;
+            *names = *names || type == GEN_DNS || type == GEN_IPADD;
+        }
+        GENERAL_NAMES_free(all);
+    }
+    X509_free(cert);
+    ERR_clear_error();
+    return is;
+}
+
 static bool names_allowed(const struct oak_tls_options *o, X509 *cert)
 {
     for (size_t i = 0; i < o->allowed_common_name_count; i++) {
