@@ -22,12 +22,13 @@ SEED ?=
 SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
-        interop-go jsonrpc-go h2spec etcd-now soak \
+        interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
+        soak \
         bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
-	    while IFS='|' read -r verb text; do printf '  make %-12s %s\n' "$$verb" "$$text"; done
+	    while IFS='|' read -r verb text; do printf '  make %-14s %s\n' "$$verb" "$$text"; done
 
 all: deps ## release build, assertions on: bin/oakum
 	@tools/build.sh $(BUILD)
@@ -87,6 +88,15 @@ etcd-now: deps-test ## requests and etcdctl as make test, beside a current etcd 
 	@tools/go-etcd.sh
 	@tools/build.sh $(BUILD) oak_tests
 	@OAKUM_ETCD=$(CURDIR)/build/peers/etcd-now/etcd T=rpc_differential tools/test.sh $(BUILD)
+
+clients-go: deps-test ## etcd's Go client against three members (needs Go)
+clients-node: deps-test ## npm's etcd3 against three members (needs Node.js)
+clients-python: deps-test ## PyPI's etcd3 against three members (needs pip)
+clients-java: deps-test ## jetcd against three members (needs Maven and a JDK)
+clients-go clients-node clients-python clients-java:
+	@tools/clients.sh $(@:clients-%=%)
+	@tools/build.sh $(BUILD)
+	@OAK_CLIENTS=$(@:clients-%=%) T=test_clients tools/test.sh $(BUILD)
 
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
 	@tools/build.sh $(BUILD) grpc_soak
