@@ -59,10 +59,25 @@ struct oak_config_urls {
     size_t count;
 };
 
-enum oak_config_tls_version { /* as enum oak_tls_version */
-                              OAK_CONFIG_TLS_ANY,
-                              OAK_CONFIG_TLS_1_2,
-                              OAK_CONFIG_TLS_1_3,
+/* In the order of enum oak_tls_version. */
+enum oak_config_tls_version {
+    OAK_CONFIG_TLS_ANY,
+    OAK_CONFIG_TLS_1_2,
+    OAK_CONFIG_TLS_1_3,
+};
+
+/* etcd's feature gates. */
+enum oak_config_gate {
+    OAK_CONFIG_GATE_INITIAL_CORRUPT_CHECK,
+    OAK_CONFIG_GATE_COMPACT_HASH_CHECK,
+    OAK_CONFIG_GATE_LEASE_CHECKPOINT,
+    OAK_CONFIG_GATE_LEASE_CHECKPOINT_PERSIST,
+    OAK_CONFIG_GATE_STOP_ON_DEFRAG,
+    OAK_CONFIG_GATE_SHARED_BUFFER,
+    OAK_CONFIG_GATE_LOCAL_ADDRESS,
+    OAK_CONFIG_GATE_FAST_KEEPALIVE,
+    OAK_CONFIG_GATE_PRIORITY,
+    OAK_CONFIG_GATES,
 };
 
 /* What one family of flags says of TLS: of that with clients, or of that with other members. Files
@@ -70,14 +85,14 @@ enum oak_config_tls_version { /* as enum oak_tls_version */
 struct oak_config_tls {
     const char *cert_file;
     const char *key_file;
-    const char
-        *client_cert_file; /* the certificate that is shown where this member is the client */
+    const char *client_cert_file; /* of peers: shown where this member is the client */
     const char *client_key_file;
     const char *trusted_ca_file;
     const char *crl_file;
-    const char
-        *allowed_hosts; /* names that a client's certificate must be good for one of; commas */
-    const char *allowed_names; /* common names, one of which it must bear; commas */
+    /* With commas between: a client's certificate must be good for one of the hosts, or bear one of
+     * the common names. */
+    const char *allowed_hosts;
+    const char *allowed_names;
     bool client_cert_auth;
     bool auto_tls;
     bool skip_san; /* of peers: any name will do that the authority has signed */
@@ -122,7 +137,8 @@ struct oak_config {
     bool log_to_stdout;      /* else to stderr; both when both are named */
     bool log_to_stderr;
 
-    const char *feature_gates; /* checked: none that is on is known here */
+    const char *feature_gates;    /* as given; what it means, with older flags, is in `gates` */
+    bool gates[OAK_CONFIG_GATES]; /* on */
     bool unsafe_no_fsync;
     const char *fault_control;  /* os.h, "faults on demand"; "" for none */
     uint64_t leader_priority;   /* up to 255 */

@@ -95,50 +95,6 @@ static int outputs_check(struct oak_config *c, struct oak_errbuf *e)
     }
 }
 
-/* etcd's gates ("Feature Gates", 3.6 and 3.7). None of their work is done here yet; the one that is
- * on by default is about etcd's own buffers. */
-static int gates_check(const struct oak_config *c, struct oak_errbuf *e)
-{
-    static const char *const gates[] = {"AllAlpha",
-                                        "AllBeta",
-                                        "CompactHashCheck",
-                                        "FastLeaseKeepAlive",
-                                        "InitialCorruptCheck",
-                                        "LeaseCheckpoint",
-                                        "LeaseCheckpointPersist",
-                                        "PriorityRequest",
-                                        "SetMemberLocalAddr",
-                                        "StopGRPCServiceOnDefrag",
-                                        "TxnModeWriteWithSharedBuffer"};
-    const char *at = c->feature_gates;
-    while (*at != '\0') {
-        size_t size = strcspn(at, ",");
-        size_t name_size = OAK_MIN(strcspn(at, "="), size);
-        const char *gate = NULL;
-        for (size_t i = 0; i < OAK_COUNT_OF(gates); i++) {
-            if (strlen(gates[i]) == name_size && strncmp(gates[i], at, name_size) == 0) {
-                gate = gates[i];
-            }
-        }
-        if (gate == NULL) {
-            return oak_fail(e, OAK_EINVAL, "--feature-gates: unrecognized feature gate: %.*s",
-                            (int)OAK_MIN(name_size, 128), at);
-        }
-        struct oak_bytes value = oak_bytes(at + name_size, size - name_size);
-        bool on = oak_bytes_eq(value, oak_bytes_str("=true"));
-        if (!on && !oak_bytes_eq(value, oak_bytes_str("=false"))) {
-            return oak_fail(e, OAK_EINVAL, "--feature-gates: give %s=true or %s=false", gate, gate);
-        }
-        if (on && strcmp(gate, "TxnModeWriteWithSharedBuffer") != 0) {
-            return oak_fail(
-                e, OAK_EUNIMPLEMENTED,
-                "--feature-gates: %s is not supported yet in this version; leave it out", gate);
-        }
-        at += size + (at[size] == ',' ? 1 : 0);
-    }
-    return 0;
-}
-
 /* Defaults that follow from other flags. */
 static int settle(struct config__loader *l)
 {
@@ -198,7 +154,7 @@ int config__check(struct config__loader *l)
         error = outputs_check(c, l->e);
     }
     if (error == 0) {
-        error = gates_check(c, l->e);
+        error = config__gates_check(l);
     }
     error = error != 0 ? error : config__tls_check(l);
     if (error == 0) {

@@ -343,8 +343,6 @@ static void what_cannot_be_done_yet_is_refused_by_name(void **state)
     refused(WORDS("--discovery-srv=example.com"), NULL, OAK_EUNIMPLEMENTED, "--discovery-srv");
     refused(WORDS("--quota-backend-bytes=8589934592"), NULL, OAK_EUNIMPLEMENTED,
             "--quota-backend-bytes: quotas");
-    refused(WORDS("--experimental-corrupt-check-time=1h"), NULL, OAK_EUNIMPLEMENTED,
-            "--experimental-corrupt-check-time");
     refused(WORDS("--feature-gates=LeaseCheckpoint=true"), NULL, OAK_EUNIMPLEMENTED,
             "LeaseCheckpoint is not supported yet");
     refused(WORDS("--log-outputs=/var/log/x"), NULL, OAK_EUNIMPLEMENTED, "--log-outputs");
@@ -387,9 +385,50 @@ static void rules_between_flags_hold(void **state)
             "--listen-client-urls and --listen-peer-urls both name");
     refused(WORDS("--listen-metrics-urls=http://localhost:2379"), NULL, OAK_EINVAL,
             "--listen-metrics-urls and --listen-client-urls both name");
+}
+
+static void gates_are_kept_refused_or_told_of(void **state)
+{
+    (void)state;
     refused(WORDS("--feature-gates=NoSuchGate=true"), NULL, OAK_EINVAL,
             "unrecognized feature gate: NoSuchGate");
     refused(WORDS("--feature-gates=AllBeta"), NULL, OAK_EINVAL, "give AllBeta=true or");
+    refused(WORDS("--feature-gates=AllAlpha=true"), NULL, OAK_EUNIMPLEMENTED, "name gates one by");
+    refused(WORDS("--feature-gates=SetMemberLocalAddr=true"), NULL, OAK_EUNIMPLEMENTED,
+            "SetMemberLocalAddr is not supported");
+    refused(WORDS("--feature-gates=CompactHashCheck=true",
+                  "--experimental-compact-hash-check-enabled=false"),
+            NULL, OAK_EINVAL, "cannot specify both flags");
+    refused(WORDS("--experimental-initial-corrupt-check"),
+            WORDS("ETCD_FEATURE_GATES=InitialCorruptCheck=false"), OAK_EINVAL,
+            "please just use --feature-gates=InitialCorruptCheck=false");
+    static const char *const quiet[] = {
+        "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
+        "--experimental-initial-corrupt-check=true",
+        "--experimental-txn-mode-write-with-shared-buffer",
+        "--feature-gates=AllAlpha=false,AllBeta=true",
+        "--feature-gates=SetMemberLocalAddr=true,SetMemberLocalAddr=false", /* the last word */
+    };
+    struct attempt a;
+    for (size_t i = 0; i < OAK_COUNT_OF(quiet); i++) {
+        load(&a, WORDS(quiet[i]), NULL);
+        assert_int_equal(a.error, 0);
+        assert_int_equal(a.c.warning_count, 0);
+        assert_true(a.c.gates[OAK_CONFIG_GATE_INITIAL_CORRUPT_CHECK]);
+        assert_true(a.c.gates[OAK_CONFIG_GATE_SHARED_BUFFER]);
+        assert_false(a.c.gates[OAK_CONFIG_GATE_LEASE_CHECKPOINT]);
+        oak_config_fini(&a.c);
+    }
+    load(&a,
+         WORDS("--feature-gates=AllBeta=false,FastLeaseKeepAlive=true",
+               "--experimental-stop-grpc-service-on-defrag"),
+         NULL);
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.warning_count, 2);
+    assert_non_null(strstr(a.c.warnings[0], "StopGRPCServiceOnDefrag=true changes nothing"));
+    assert_non_null(strstr(a.c.warnings[1], "TxnModeWriteWithSharedBuffer=false changes nothing"));
+    assert_true(a.c.gates[OAK_CONFIG_GATE_FAST_KEEPALIVE]);
+    oak_config_fini(&a.c);
 }
 
 static void leases_for_reads_are_off_unless_they_are_asked_for(void **state)
@@ -536,6 +575,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_yet_is_refused_by_name),
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
+        cmocka_unit_test(gates_are_kept_refused_or_told_of),
         cmocka_unit_test(a_member_may_be_preferred_as_leader),
         cmocka_unit_test(leases_for_reads_are_off_unless_they_are_asked_for),
         cmocka_unit_test(listeners_may_all_ask_for_any_port),

@@ -105,8 +105,9 @@ int config__yaml_read(struct config__loader *l, struct oak_bytes text);
 
 /* Rules that span several flags; settles derived defaults first. */
 int config__check(struct config__loader *l);
-/* Those of TLS. */
+/* Those of TLS, and of feature gates. */
 int config__tls_check(struct config__loader *l);
+int config__gates_check(struct config__loader *l);
 /* Was the row of this field given by anyone? */
 bool config__given(const struct config__loader *l, const char *name);
 
