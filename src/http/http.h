@@ -44,6 +44,11 @@ void oak_http_server_free(struct oak_http_server *server);
  * one of its methods has a route, OAK_ENOMEM. */
 OAK_MUST_USE int oak_http_server_add(struct oak_http_server *server,
                                      const struct oak_http_route *route);
+/* Take requests by an unencrypted stream only if their Host is one of these, whatever its port;
+ * else 421. So that a page of somebody else's, which a browser took for one of ours by a name that
+ * leads here, can't ask anything (DNS rebinding). Borrowed as long as the server lives; NULL: all.
+ */
+void oak_http_server_hosts(struct oak_http_server *server, const char *const *hosts, size_t count);
 /* Take the stream over, with the bytes that were read from it already. OAK_ENOMEM: it is still the
  * caller's. */
 OAK_MUST_USE int oak_http_serve(struct oak_http_server *server, struct oak_stream *stream,

@@ -111,7 +111,9 @@ struct oak_http_server {
     size_t route_count;
     struct oak_list conns;
     size_t conn_count;
-    size_t body_bytes; /* in memory, of all connections */
+    size_t body_bytes;        /* in memory, of all connections */
+    const char *const *hosts; /* NULL: any */
+    size_t host_count;
     bool draining;
     struct oak_timer grace;
 };

@@ -101,6 +101,29 @@ static void no_content_has_no_body(void **state)
                                   "Content-Type: text/plain; charset=utf-8\r\n\r\n");
 }
 
+static void hosts_may_be_those_of_a_list_alone(void **state)
+{
+    struct world *w = *state;
+    static const char *const hosts[] = {"localhost", "::1"};
+    static const char *const good[] = {"localhost", "localhost:2379", "[::1]", "[::1]:2379"};
+    static const char *const bad[] = {"evil.example", "localhost.evil.example:1", "", "::1",
+                                      "[::2]"};
+    oak_http_server_hosts(w->server, hosts, OAK_COUNT_OF(hosts));
+    char text[128];
+    for (size_t i = 0; i < OAK_COUNT_OF(good); i++) {
+        snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: %s\r\n\r\n", good[i]);
+        feed(w, text);
+        assert_string_equal(taken(w), HELLO);
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
+        snprintf(text, sizeof(text), "GET /hello HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
+        feed(w, text);
+        assert_non_null(strstr(taken(w), "HTTP/1.1 421 Misdirected Request\r\n"));
+    }
+    feed(w, "GET /hello HTTP/1.0\r\n\r\n");
+    assert_non_null(strstr(taken(w), " 421 "));
+}
+
 static void the_longest_path_wins_and_methods_are_told(void **state)
 {
     struct world *w = *state;
@@ -224,6 +247,7 @@ int main(void)
         T(a_peer_that_sends_too_far_ahead_is_not_read),
         T(head_is_get_without_the_body),
         T(no_content_has_no_body),
+        T(hosts_may_be_those_of_a_list_alone),
         T(the_longest_path_wins_and_methods_are_told),
         T(routes_that_make_no_sense_are_refused),
         T(paths_and_queries_are_decoded_once),

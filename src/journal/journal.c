@@ -98,7 +98,9 @@ void oak_journal_meta(uint64_t cluster, uint64_t member, uint8_t out[OAK_JOURNAL
 int oak_journal_open(const struct oak_journal_options *options, struct oak_journal **out,
                      struct oak_errbuf *e)
 {
-    size_t size = strlen(options->dir) + sizeof("/wal");
+    bool own = options->wal_dir == NULL;
+    const char *base = own ? options->dir : options->wal_dir;
+    size_t size = strlen(base) + sizeof("/wal");
     struct oak_journal *j = resize(NULL, sizeof(*j));
     if (j == NULL) {
         return oak_fail(e, OAK_ENOMEM, "no memory");
@@ -111,7 +113,7 @@ int oak_journal_open(const struct oak_journal_options *options, struct oak_journ
         (void)resize(j, 0);
         return oak_fail(e, OAK_ENOMEM, "no memory");
     }
-    snprintf(j->dir, size, "%s/wal", options->dir);
+    snprintf(j->dir, size, "%s%s", base, own ? "/wal" : "");
     uint8_t meta[OAK_JOURNAL_META_BYTES];
     oak_journal_meta(options->cluster, options->member, meta);
     const struct oak_wal_options wal = {

@@ -32,7 +32,8 @@ struct oak_journal_options {
     struct oak_exec writer; /* an actor that may block; nobody else uses it */
     const struct oak_disk *disk;
     const struct oak_log *log;
-    const char *dir; /* the node's; the log is in <dir>/wal */
+    const char *dir;     /* the node's; the log is in <dir>/wal */
+    const char *wal_dir; /* the log is here instead; NULL: there */
     /* Whose log this is; another node's is refused. */
     uint64_t cluster;
     uint64_t member;

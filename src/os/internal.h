@@ -49,6 +49,7 @@ struct oak_os_loop {
     struct oak_list resolves;
     struct sockaddr_in srv_server; /* family 0: the system's */
     struct oak_list children;
+    bool share_ports;
     size_t accepted;
     size_t accepted_max; /* OAK_CONNECTIONS_MAX; a test makes do with fewer */
     uint8_t *read_buffer;

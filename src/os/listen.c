@@ -164,13 +164,38 @@ static int try_unix(struct oak_os_loop *loop, const char *path, struct oak_liste
     return 0;
 }
 
+void oak_os_loop_share_ports(struct oak_os_loop *loop)
+{
+    loop->share_ports = true;
+}
+
+/* The handle has no socket before it is bound, when it is too late. */
+static int port_share(uv_tcp_t *tcp, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1;
+    if (fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int rc = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0
+                 ? uv_translate_sys_error(errno)
+                 : uv_tcp_open(tcp, fd);
+    if (rc != 0) {
+        close(fd);
+    }
+    return rc;
+}
+
 static int try_ip(struct oak_os_loop *loop, const struct sockaddr *ip, struct oak_listener **out)
 {
     struct oak_listener *l = listener_new(loop, false);
     if (l == NULL) {
         return UV_ENOMEM;
     }
-    int rc = uv_tcp_bind(&l->uv.tcp, ip, 0); /* sets SO_REUSEADDR */
+    int rc = loop->share_ports ? port_share(&l->uv.tcp, ip->sa_family) : 0;
+    if (rc == 0) {
+        rc = uv_tcp_bind(&l->uv.tcp, ip, 0); /* sets SO_REUSEADDR */
+    }
     if (rc == 0) {
         rc = uv_listen(&l->uv.stream, BACKLOG, connection_cb);
     }

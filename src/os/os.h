@@ -49,6 +49,8 @@ const struct oak_loop *oak_os_loop_port(struct oak_os_loop *loop);
 size_t oak_os_loop_accepted(const struct oak_os_loop *loop);
 /* The clock that the loop and its timers go by; before anything is set on it. */
 void oak_os_loop_clock(struct oak_os_loop *loop, struct oak_clock clock);
+/* Listeners from now on share their port with those of other processes (SO_REUSEPORT). */
+void oak_os_loop_share_ports(struct oak_os_loop *loop);
 /* Call `fn` from the loop on SIGINT and SIGTERM; NULL stops it. One loop of a process. */
 OAK_MUST_USE int oak_os_loop_on_signal(struct oak_os_loop *loop, void (*fn)(void *user, int signal),
                                        void *user);
@@ -97,6 +99,10 @@ void oak_os_usage(struct oak_os_usage *out);
 
 /* Raise the limit of open files as far as we may. Returns the limit that then holds. */
 uint64_t oak_os_files_raise(void);
+
+/* Keep what this process has and will have in memory (mlockall). OAK_ELIMIT: its limit of locked
+ * memory is not unlimited, and what comes later might find none; OAK_EPERM; OAK_ENOMEM. */
+OAK_MUST_USE int oak_os_memory_lock(void);
 
 /* Tell the service manager, if $NOTIFY_SOCKET names one: "READY=1", "STOPPING=1". Nothing to tell
  * is success. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -109,6 +110,15 @@ uint64_t oak_os_files_raise(void)
     }
     struct rlimit more = {.rlim_cur = files.rlim_max, .rlim_max = files.rlim_max};
     return setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : files.rlim_cur;
+}
+
+int oak_os_memory_lock(void)
+{
+    struct rlimit locked;
+    if (getrlimit(RLIMIT_MEMLOCK, &locked) != 0 || locked.rlim_cur != RLIM_INFINITY) {
+        return OAK_ELIMIT;
+    }
+    return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 : oak_os_error(errno);
 }
 
 int oak_os_notify(const char *state)

@@ -106,7 +106,16 @@ struct oak_config {
     const char *data_dir; /* "<name>.etcd" unless told */
     struct oak_config_urls listen_client_urls;
     struct oak_config_urls listen_peer_urls;
-    struct oak_config_urls listen_metrics_urls; /* may be empty */
+    struct oak_config_urls listen_metrics_urls;     /* may be empty */
+    struct oak_config_urls listen_client_http_urls; /* not empty: HTTP is served there alone */
+    const char *wal_dir;                            /* "": in the data directory */
+    const char *host_whitelist; /* hosts that http is asked for by, with commas; "*": any */
+    bool memory_mlock;
+    bool socket_reuse_port;
+    uint64_t grpc_keepalive_min_ns; /* between two PINGs of a client */
+    uint64_t grpc_keepalive_interval_ns;
+    uint64_t grpc_keepalive_timeout_ns;
+    bool grpc_keepalive_min_given;
     uint64_t heartbeat_interval_ms;
     uint64_t election_timeout_ms;
     uint64_t snapshot_send_rate;       /* bytes in a second of all snapshots sent; 0: no limit */

@@ -99,6 +99,7 @@ static int outputs_check(struct oak_config *c, struct oak_errbuf *e)
 static int settle(struct config__loader *l)
 {
     struct oak_config *c = l->config;
+    c->grpc_keepalive_min_given = config__given(l, "grpc-keepalive-min-time");
     c->max_concurrent_streams = OAK_MIN(c->max_concurrent_streams, (uint64_t)OAK_STREAMS_MAX);
     if (c->snapshot_catchup_entries == 0) {
         c->snapshot_catchup_entries = 5000;
@@ -141,6 +142,9 @@ int config__check(struct config__loader *l)
                         "--name: give a name of 1 to %d bytes without \"=\" and \",\"",
                         DATA_DIR_BYTES_MAX);
     }
+    if (strlen(c->host_whitelist) >= 4096) {
+        return oak_fail(l->e, OAK_ELIMIT, "--host-whitelist: more than 4095 bytes");
+    }
     if (config__given(l, "listen-client-urls") && !config__given(l, "advertise-client-urls")) {
         return oak_fail(l->e, OAK_EINVAL,
                         "--advertise-client-urls is required when --listen-client-urls is set "
@@ -160,6 +164,19 @@ int config__check(struct config__loader *l)
     if (error == 0) {
         error = apart(l->e, &c->listen_client_urls, "listen-client-urls", &c->listen_peer_urls,
                       "listen-peer-urls");
+    }
+    const struct oak_config_urls *http = &c->listen_client_http_urls;
+    if (error == 0) {
+        error =
+            apart(l->e, http, "listen-client-http-urls", &c->listen_peer_urls, "listen-peer-urls");
+    }
+    if (error == 0) {
+        error = apart(l->e, http, "listen-client-http-urls", &c->listen_client_urls,
+                      "listen-client-urls");
+    }
+    if (error == 0) {
+        error = apart(l->e, &c->listen_metrics_urls, "listen-metrics-urls", http,
+                      "listen-client-http-urls");
     }
     if (error == 0) {
         error = apart(l->e, &c->listen_metrics_urls, "listen-metrics-urls", &c->listen_peer_urls,

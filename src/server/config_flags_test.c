@@ -339,7 +339,8 @@ static void unknown_variables_are_only_warned_about(void **state)
 static void what_cannot_be_done_yet_is_refused_by_name(void **state)
 {
     (void)state;
-    refused(NULL, WORDS("ETCD_MEMORY_MLOCK=true"), OAK_EUNIMPLEMENTED, "ETCD_MEMORY_MLOCK: not");
+    refused(NULL, WORDS("ETCD_FORCE_NEW_CLUSTER=true"), OAK_EUNIMPLEMENTED,
+            "ETCD_FORCE_NEW_CLUSTER: not");
     refused(WORDS("--discovery-srv=example.com"), NULL, OAK_EUNIMPLEMENTED, "--discovery-srv");
     refused(WORDS("--quota-backend-bytes=8589934592"), NULL, OAK_EUNIMPLEMENTED,
             "--quota-backend-bytes: quotas");

@@ -59,8 +59,8 @@ static int said(const char *text, const char *name)
         size_t size = strcspn(at, ",");
         size_t name_size = OAK_MIN(strcspn(at, "="), size);
         if (oak_bytes_eq(oak_bytes(at, name_size), oak_bytes_str(name))) {
-            value = oak_bytes_eq(oak_bytes(at + name_size, size - name_size),
-                                 oak_bytes_str("=true"));
+            value =
+                oak_bytes_eq(oak_bytes(at + name_size, size - name_size), oak_bytes_str("=true"));
         }
         at += size + (at[size] == ',' ? 1 : 0);
     }

@@ -199,8 +199,12 @@ int config__tls_check(struct config__loader *l)
                                  "peer-auto-tls"};
     int error = family_check(l, &clients);
     error = error != 0 ? error : family_check(l, &peers);
-    error = error != 0 ? error
-                       : urls_check(l, &clients, &c->listen_metrics_urls, "listen-metrics-urls");
+    if (error == 0) {
+        error = urls_check(l, &clients, &c->listen_metrics_urls, "listen-metrics-urls");
+    }
+    if (error == 0) {
+        error = urls_check(l, &clients, &c->listen_client_http_urls, "listen-client-http-urls");
+    }
     error = error != 0 ? error : versions_check(c, l->e);
     return error != 0 ? error : suites_settle(c, l->e);
 }

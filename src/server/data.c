@@ -79,10 +79,11 @@ static int directory_fail(struct oak_errbuf *e, int error, const char *dir)
                           ? "what is above it is no directory, or the path is too "
                             "long"
                           : oak_error_text(error);
-    return oak_fail(e, error,
-                    "--data-dir: the directory %.300s can't be made: %s; name one that this user "
-                    "may write to",
-                    dir, why);
+    return oak_fail(
+        e, error,
+        "--data-dir, --wal-dir: the directory %.300s can't be made: %s; name one that this user "
+        "may write to",
+        dir, why);
 }
 
 int server__data_open(struct server *s, struct oak_errbuf *e)
@@ -92,6 +93,12 @@ int server__data_open(struct server *s, struct oak_errbuf *e)
     int error = directory_make(disk, dir);
     if (error != 0) {
         return directory_fail(e, error, dir);
+    }
+    if (s->config.wal_dir[0] != '\0') {
+        error = directory_make(disk, s->config.wal_dir);
+        if (error != 0) {
+            return directory_fail(e, error, s->config.wal_dir);
+        }
     }
     error = oak_os_lock_dir(dir, &s->lock, e);
     if (error == 0) {

@@ -17,7 +17,10 @@
 #include "server/secure.h"
 #include "server/sniff.h"
 
-#define LISTENERS_MAX (3 * OAK_CONFIG_URLS_MAX + 1)
+#define LISTENERS_MAX (4 * OAK_CONFIG_URLS_MAX + 1)
+
+#define HOSTS_MAX       64
+#define HOSTS_BYTES_MAX 4096
 
 struct server {
     struct oak_config config;
@@ -53,7 +56,10 @@ struct server {
     struct sniff client_sniff;
     struct sniff peer_sniff;
     struct sniff metrics_sniff;
+    struct sniff http_sniff;
     struct oak_listener *listeners[LISTENERS_MAX];
+    const char *hosts[HOSTS_MAX]; /* of --host-whitelist, which is cut in `hosts_text` */
+    char hosts_text[HOSTS_BYTES_MAX];
     const struct oak_net *listener_nets[LISTENERS_MAX]; /* that each belongs to */
     size_t listener_count;
 
@@ -73,6 +79,8 @@ void server__listen_stop(struct server *s);
 void server__members_changed(void *user, const struct oak_raft_config *config);
 /* data.c: the data directory: made, locked, and whose it is. */
 int server__data_open(struct server *s, struct oak_errbuf *e);
+/* waldir.c: where the log is, from a member's birth on; NULL in *out: in the data directory. */
+int server__wal_dir(const struct server *s, const char **out, struct oak_errbuf *e);
 /* mend.c: the store, opened; a damaged one is set aside when there are peers to fill a new one. */
 int server__store_open(struct server *s, struct oak_errbuf *e);
 /* Damage was found in it: the next start sets it aside. */

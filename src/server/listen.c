@@ -69,7 +69,9 @@ static int listen_jsonrpc(struct server *s, struct oak_errbuf *e)
 
 int server__listen(struct server *s, struct oak_errbuf *e)
 {
-    sniff_init(&s->client_sniff, s->port, s->client_rpc, s->client_http);
+    bool apart = s->config.listen_client_http_urls.count > 0;
+    sniff_init(&s->client_sniff, s->port, s->client_rpc, apart ? NULL : s->client_http);
+    sniff_init(&s->http_sniff, s->port, NULL, s->client_http);
     sniff_init(&s->peer_sniff, s->port, s->peer_rpc, NULL);
     /* No gRPC there: who comes by http has shown no certificate. */
     sniff_init(&s->metrics_sniff, s->port, NULL, s->metrics_http);
@@ -78,6 +80,10 @@ int server__listen(struct server *s, struct oak_errbuf *e)
     if (error == 0) {
         error = listen_all(s, &s->config.listen_client_urls, SECURE_CLIENTS, &s->client_sniff,
                            "clients", "--listen-client-urls", e);
+    }
+    if (error == 0) {
+        error = listen_all(s, &s->config.listen_client_http_urls, SECURE_CLIENTS, &s->http_sniff,
+                           "clients of HTTP", "--listen-client-http-urls", e);
     }
     if (error == 0) {
         error = listen_all(s, &s->config.listen_metrics_urls, SECURE_CLIENTS, &s->metrics_sniff,
@@ -93,6 +99,7 @@ void server__listen_stop(struct server *s)
     }
     if (s->listener_count > 0) {
         sniff_stop(&s->client_sniff);
+        sniff_stop(&s->http_sniff);
         sniff_stop(&s->peer_sniff);
         sniff_stop(&s->metrics_sniff);
     }

@@ -24,7 +24,7 @@
 #define YEAR_S         (365ull * 86400)
 #define PATH_BYTES_MAX 4096
 #define LIST_MAX       64 /* suites, or names */
-#define HOSTS_MAX      (3 * OAK_CONFIG_URLS_MAX + 2)
+#define HOSTS_MAX      (4 * OAK_CONFIG_URLS_MAX + 2)
 
 static const char *const ends[SECURE_ENDS] = {"clients", "peers", "other members"};
 
@@ -172,6 +172,7 @@ static int self_sign(struct secure *s, bool peers, const char *cert_path, const 
     count = hosts_add(hosts, count, &at,
                       peers ? &c->initial_advertise_peer_urls : &c->advertise_client_urls);
     count = peers ? count : hosts_add(hosts, count, &at, &c->listen_metrics_urls);
+    count = peers ? count : hosts_add(hosts, count, &at, &c->listen_client_http_urls);
     struct oak_tls_self_signed made = {0};
     int error = oak_tls_self_sign(hosts, count, c->self_signed_years * YEAR_S, &made);
     free(text);
@@ -338,7 +339,8 @@ int secure_make(struct secure *s, bool peers_secure, struct oak_errbuf *e)
 {
     const struct oak_config *c = s->config;
     const bool wanted[SECURE_ENDS] = {
-        any_secure(&c->listen_client_urls) || any_secure(&c->listen_metrics_urls),
+        any_secure(&c->listen_client_urls) || any_secure(&c->listen_metrics_urls) ||
+            any_secure(&c->listen_client_http_urls),
         any_secure(&c->listen_peer_urls),
         peers_secure || any_secure(&c->listen_peer_urls) ||
             oak_config_tls_has_certificate(&c->peer_tls),

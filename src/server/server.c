@@ -204,7 +204,14 @@ int oak_server_main(int argc, char **argv)
     s->log = &s->sink.log;
     (void)oak_os_files_raise();
     struct oak_errbuf e = {.text = "unknown"};
-    int error = serve(s, &e);
+    int error = s->config.memory_mlock ? oak_os_memory_lock() : 0;
+    if (error != 0) {
+        oak_fail(&e, error,
+                 "--memory-mlock: %s; let the limit of locked memory be unlimited "
+                 "(LimitMEMLOCK=infinity), and allow it to this user",
+                 oak_error_text(error));
+    }
+    error = error != 0 ? error : serve(s, &e);
     if (error != 0) {
         oak_log(s->log, OAK_LOG_ERROR, "can't start: %s", e.text);
         /* Nothing was served: let the system take back what start-up had. */

@@ -86,12 +86,18 @@ static bool applied(void *user, uint64_t group, uint64_t *index, uint64_t *term)
 
 static int journal_make(struct server *s, struct oak_errbuf *e)
 {
+    const char *wal_dir = NULL;
+    int error = server__wal_dir(s, &wal_dir, e);
+    if (error != 0) {
+        return error;
+    }
     const struct oak_journal_options options = {
         .loop = s->port,
         .writer = oak_os_actor_exec(s->log_writer),
         .disk = s->disk,
         .log = s->log,
         .dir = s->config.data_dir,
+        .wal_dir = wal_dir,
         .cluster = s->identity.cluster,
         .member = s->identity.self,
         .no_sync = s->config.unsafe_no_fsync,
@@ -227,6 +233,28 @@ static void process_ask(void *user, struct oak_observe_process *out)
     };
 }
 
+/* The commas of --host-whitelist, cut. */
+static void hosts_take(struct server *s)
+{
+    size_t count = 0;
+    char *at = s->hosts_text;
+    snprintf(at, sizeof(s->hosts_text), "%s", s->config.host_whitelist);
+    while (*at != '\0' && count < HOSTS_MAX) {
+        size_t size = strcspn(at, ",");
+        char *next = at[size] == ',' ? at + size + 1 : at + size;
+        at[size] = '\0';
+        if (strcmp(at, "*") == 0) {
+            return;
+        }
+        s->hosts[count] = at;
+        count++;
+        at = next;
+    }
+    if (count > 0) {
+        oak_http_server_hosts(s->client_http, s->hosts, count);
+    }
+}
+
 static int http_make(struct server *s)
 {
     const struct oak_gateway_options gateway = {
@@ -249,6 +277,7 @@ static int http_make(struct server *s)
     };
     int error = oak_http_server_new(s->port, s->log, &s->client_http);
     if (error == 0) {
+        hosts_take(s);
         error = oak_http_server_new(s->port, s->log, &s->metrics_http);
     }
     if (error == 0) {
@@ -265,6 +294,21 @@ static int http_make(struct server *s)
     return error != 0 ? error : oak_observe_routes(s->observe, s->metrics_http);
 }
 
+static struct oak_rpc_options client_rpc_options(const struct oak_config *c)
+{
+    struct oak_rpc_options rpc = {
+        .receive_bytes_max = c->max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
+        .streams_max = (uint32_t)OAK_MIN(c->max_concurrent_streams, OAK_STREAMS_MAX),
+        .limits.keepalive_ns = c->grpc_keepalive_interval_ns,
+        .limits.keepalive_timeout_ns = c->grpc_keepalive_timeout_ns,
+        .limits.ping_min_ns = c->grpc_keepalive_min_ns,
+    };
+    if (c->grpc_keepalive_min_given) {
+        rpc.limits.ping_calls_min_ns = c->grpc_keepalive_min_ns;
+    }
+    return rpc;
+}
+
 int server__make(struct server *s, struct oak_errbuf *e)
 {
     int error = fail(e, oak_os_loop_new(&s->loop), "the event loop");
@@ -273,10 +317,10 @@ int server__make(struct server *s, struct oak_errbuf *e)
     }
     oak_os_loop_clock(s->loop, s->clock);
     s->port = oak_os_loop_port(s->loop);
-    const struct oak_rpc_options rpc = {
-        .receive_bytes_max = s->config.max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
-        .streams_max = (uint32_t)OAK_MIN(s->config.max_concurrent_streams, OAK_STREAMS_MAX),
-    };
+    if (s->config.socket_reuse_port) {
+        oak_os_loop_share_ports(s->loop);
+    }
+    const struct oak_rpc_options rpc = client_rpc_options(&s->config);
     /* Frames of peers hold a whole append, or the largest entry. */
     const struct oak_rpc_options peer_rpc = {.receive_bytes_max = 2 * OAK_APPEND_BYTES_MAX +
                                                                   2 * s->config.max_request_bytes};
