@@ -29,10 +29,11 @@
  * oakum_leader is for servers of which one leads, and that all take calls. It connects to all, asks
  * each on its connection by grpc.health.v1.Health (Watch) whether it serves "oakum.Leader" (or the
  * serviceName of {"loadBalancingConfig": [{"oakum_leader": {"serviceName": "..."}}]}), and sends
- * all calls to the one that does; while none does, all take turns. Of several the one with the
- * highest term is believed (a varint, field 1001 of the response; without it, who said so last). A
- * claim is doubted for a second, and longer each time, when a call that it was given fails with
- * UNAVAILABLE: the others take turns then. What a server says is never a condition for calls.
+ * all calls to the one that does; while none does, or its streams have run out, all take turns. Of
+ * several the one with the highest term is believed (a varint, field 1001 of the response; without
+ * it, who said so last). A claim is doubted for a second, and longer each time, when a call that it
+ * was given fails with UNAVAILABLE: the others take turns then. What a server says is never a
+ * condition for calls.
  *
  * Again. What the server has surely not begun is made again at once, unseen. What failed with a
  * status is made again as the service config says; without a word from it, calls marked idempotent

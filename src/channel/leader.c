@@ -4,7 +4,8 @@
  * Happy path   1 each connection's server says by its watch (health.c) whether it leads, and in
  *              which term
  *              2 the claim of the highest term is believed; in one term that of who claimed last
- *              3 calls go to who made it; while nobody does, to all in turn
+ *              3 calls go to who made it; while nobody does, or its streams have run out and it
+ *                may get no further connection, to all in turn
  * Can fail     a claim that is wrong, because it is old or a lie: a call that it was given fails
  *              with UNAVAILABLE, and it is doubted for a while, longer each time. Others get its
  *              calls then.
@@ -96,11 +97,25 @@ void channel__leader_answered(struct channel_line *line, const struct oak_rpc_st
 
 /* -- which line a call gets -------------------------------------------------------------------- */
 
+/* Its streams have run out: will there be more soon? */
+static bool may_grow(const struct oak_channel *channel, const struct channel_backend *b)
+{
+    bool more = b->line_count < channel->options.connections_max;
+    for (struct oak_list *at = b->lines.next; at != &b->lines; at = at->next) {
+        enum oak_rpc_subchannel_state state = OAK_LIST_ENTRY(at, struct channel_line, link)->state;
+        more = more || state == OAK_RPC_SUBCHANNEL_IDLE || state == OAK_RPC_SUBCHANNEL_CONNECTING;
+    }
+    return more;
+}
+
 struct channel_line *channel__leader_pick(struct oak_channel *channel)
 {
-    if (channel->leader != NULL &&
-        channel__backend_state(channel->leader) == OAK_RPC_SUBCHANNEL_READY) {
-        return channel__backend_room(channel->leader); /* none: it is waited for */
+    struct channel_backend *b = channel->leader;
+    if (b != NULL && channel__backend_state(b) == OAK_RPC_SUBCHANNEL_READY) {
+        struct channel_line *line = channel__backend_room(b);
+        if (line != NULL || may_grow(channel, b)) {
+            return line;
+        }
     }
     struct channel_line *line = channel__pick_in_turn(channel, true);
     return line != NULL ? line : channel__pick_in_turn(channel, false);

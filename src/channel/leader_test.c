@@ -306,12 +306,13 @@ static void a_claim_goes_with_its_watch(void **state)
     world_close(&w);
 }
 
-static void who_leads_and_is_busy_is_waited_for(void **state)
+static void who_leads_and_is_busy_gets_another_connection(void **state)
 {
     (void)state;
     struct world w;
-    struct recorder r[2];
+    struct recorder r[3];
     uint32_t id;
+    uint32_t other;
     struct oak_channel_options o = OPTIONS{.policy = "oakum_leader", .connections_max = 2};
     world_open(&w, "static:a:1,b:2,c:3", o);
     w.peers.streams = 2; /* a watch, and a call */
@@ -324,11 +325,16 @@ static void who_leads_and_is_busy_is_waited_for(void **state)
     assert_int_equal(stats(&w).calls_waiting, 1);
     run(&w); /* another connection to it, and to nobody else */
     assert_string_equal(w.tried, "a:1 b:2 c:3 b:2 ");
+    assert_int_equal(heard(&w, peer_at(&w, B), 3, ":path=/t.Echo/Unary"), 1);
+    int who = place(&w, &r[2], &other); /* no more of them: nobody waits while others are free */
+    assert_true(who == A || who == C);
+    answer(&w, peer_at(&w, who), other);
+    ended(&r[2], OAK_RPC_OK);
     answer(&w, first, id);
     ended(&r[0], OAK_RPC_OK);
-    assert_int_equal(heard(&w, peer_at(&w, B), 3, ":path=/t.Echo/Unary"), 1);
     answer(&w, peer_at(&w, B), 3);
     ended(&r[1], OAK_RPC_OK);
+    believed(&w, "b:2");
     world_close(&w);
 }
 
@@ -553,7 +559,7 @@ int main(void)
         cmocka_unit_test(calls_under_way_stay_where_they_are),
         cmocka_unit_test(who_says_goodbye_does_not_lead),
         cmocka_unit_test(a_claim_goes_with_its_watch),
-        cmocka_unit_test(who_leads_and_is_busy_is_waited_for),
+        cmocka_unit_test(who_leads_and_is_busy_gets_another_connection),
         cmocka_unit_test(an_address_that_is_gone_does_not_lead),
         cmocka_unit_test(who_fails_what_it_draws_is_doubted_and_longer_each_time),
         cmocka_unit_test(while_one_is_doubted_the_next_best_is_believed),
