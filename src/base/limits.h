@@ -183,6 +183,22 @@
 #define OAK_JSONRPC_CALL_MS (60 * 1000)
 #define OAK_JSONRPC_IDLE_MS (3600 * 1000)
 
+/* -- watches ----------------------------------------------------------------------------------- */
+/* Watchers of one server, some 300 bytes each, and of one stream; and the keys that they name. */
+#define OAK_WATCHERS_MAX        1048576
+#define OAK_STREAM_WATCHERS_MAX 262144
+#define OAK_WATCH_KEY_BYTES_MAX (256 * OAK_MIB)
+/* Between two notices of progress to a watcher that asked for them, at the most
+ * (--watch-progress-notify-interval; etcd's default), and at the least. */
+#define OAK_WATCH_PROGRESS_MS     (600 * 1000)
+#define OAK_WATCH_PROGRESS_MS_MIN 100
+/* Events of one batch that wait for its commit; past it the batch's watchers have them from the
+ * store. */
+#define OAK_WATCH_BATCH_BYTES_MAX (32 * OAK_MIB)
+/* Events of a response that is cut where a watcher asked for fragments: etcd's, the largest
+ * request and its overhead. */
+#define OAK_WATCH_FRAGMENT_BYTES_MAX (OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES)
+
 /* -- TLS --------------------------------------------------------------------------------------- */
 /* A peer's time for its handshake: ten round trips of a second. */
 #define OAK_TLS_HANDSHAKE_MS_MAX 10000

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flush.c: the batch, to the streams of those who watch.
+ *
+ * Happy path   for each node that the batch touched, its events are joined once for each variant
+ *              that its watchers have (which types, with the pair before or not), and cut between
+ *              revisions where they are long. Each watcher is offered the same bytes.
+ * Can fail     a stream that is full, and want of memory: that watcher falls behind, at the first
+ *              revision that it was not sent.
+ * Invariants   watcher->next is beyond all that it was sent. A revision goes as one response; its
+ *              fragments go all or not at all.
+ * Thread       the room's.
+ */
+#include "watch/internal.h"
+
+struct flush {
+    struct oak_watch *w;
+    struct watch__node *node;
+    struct watch__body bodies[WATCH_VARIANTS];
+};
+
+static bool variant_takes(uint8_t variant, const struct watch__event *e)
+{
+    return (variant & (e->deleted ? WATCH_NO_DELETE : WATCH_NO_PUT)) == 0;
+}
+
+static struct oak_bytes event_bytes(const struct oak_watch *w, const struct watch__event *e,
+                                    uint8_t variant)
+{
+    bool with = (variant & WATCH_PREVIOUS) != 0 && e->with_size > 0;
+    return with ? oak_bytes(w->bytes.data + e->with_at, e->with_size)
+                : oak_bytes(w->bytes.data + e->plain_at, e->plain_size);
+}
+
+static struct watch__chunk *chunk_add(struct oak_watch *w, struct watch__body *body)
+{
+    struct watch__chunk *chunk = watch__pool_add(w, &w->chunks, sizeof(*chunk));
+    if (chunk != NULL) {
+        *chunk = (struct watch__chunk){.at = w->bodies.size};
+        body->chunk_count++;
+    }
+    return chunk;
+}
+
+/* Join the node's events of one variant from `next` on. False: no memory. */
+static bool body_make(struct flush *f, uint8_t variant, int64_t next, struct watch__body *body)
+{
+    struct oak_watch *w = f->w;
+    struct watch__chunk *chunk = NULL;
+    *body = (struct watch__body){.made = true, .chunk_at = w->chunks.size / sizeof(*chunk)};
+    for (uint32_t d = f->node->first; d != 0; d = watch__delivery_at(w, d)->next) {
+        const struct watch__event *e = watch__event_at(w, watch__delivery_at(w, d)->event);
+        if (e->revision < next || !variant_takes(variant, e)) {
+            continue;
+        }
+        if (chunk == NULL || (chunk->size >= WATCH_RESPONSE_BYTES && chunk->high != e->revision)) {
+            chunk = chunk_add(w, body);
+            if (chunk == NULL) {
+                return false;
+            }
+            chunk->first = d;
+            chunk->low = e->revision;
+        }
+        struct oak_bytes bytes = event_bytes(w, e, variant);
+        uint8_t *to = watch__pool_add(w, &w->bodies, bytes.size);
+        if (to == NULL) {
+            return false;
+        }
+        memcpy(to, bytes.data, bytes.size);
+        chunk->size += bytes.size;
+        chunk->high = e->revision;
+        chunk->events++;
+    }
+    return true;
+}
+
+bool watch__offer(struct oak_watch *w, struct oak_watcher *watcher,
+                  const struct oak_watch_response *response)
+{
+    if (watcher->stream->full && !response->rest) {
+        return false;
+    }
+    OAK_ASSERT(!w->calling);
+    w->calling = true;
+    bool taken = w->options.send(w->options.user, watcher->stream, response);
+    w->calling = false;
+    if (!taken) {
+        watcher->stream->full = true;
+        w->stats.refused++;
+        return false;
+    }
+    watcher->quiet = false;
+    w->stats.responses++;
+    w->stats.events += response->events;
+    return true;
+}
+
+/* The events of a chunk that is too long for one response, as far as they fit into one. */
+static uint32_t fragment_take(struct flush *f, const struct oak_watcher *watcher, uint32_t *at,
+                              uint32_t left, size_t *size)
+{
+    struct oak_watch *w = f->w;
+    uint32_t count = 0;
+    *size = 0;
+    while (count < left) {
+        const struct watch__event *e = watch__event_at(w, watch__delivery_at(w, *at)->event);
+        if (e->revision >= watcher->next && variant_takes(watcher->variant, e)) {
+            size_t more = event_bytes(w, e, watcher->variant).size;
+            if (count > 0 && *size + more > w->options.fragment_bytes) {
+                break;
+            }
+            *size += more;
+            count++;
+        }
+        *at = watch__delivery_at(w, *at)->next;
+    }
+    return count;
+}
+
+static bool fragments_send(struct flush *f, struct oak_watcher *watcher,
+                           const struct watch__chunk *chunk)
+{
+    struct oak_watch *w = f->w;
+    struct oak_watch_response r = {.watch_id = watcher->id, .revision = w->revision};
+    uint32_t at = chunk->first;
+    uint32_t left = chunk->events;
+    size_t sent = 0;
+    while (left > 0) {
+        size_t size;
+        uint32_t count = fragment_take(f, watcher, &at, left, &size);
+        left -= count;
+        r.bytes = oak_bytes(w->bodies.data + chunk->at + sent, size);
+        r.events = count;
+        r.fragment = left > 0;
+        if (!watch__offer(w, watcher, &r) && !r.rest) {
+            return false;
+        }
+        r.rest = true;
+        sent += size;
+    }
+    OAK_ASSERT_EQ(sent, chunk->size);
+    return true;
+}
+
+static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
+                       const struct watch__chunk *chunk)
+{
+    struct oak_watch *w = f->w;
+    if (watcher->fragment && chunk->events > 1 && chunk->size >= w->options.fragment_bytes) {
+        return fragments_send(f, watcher, chunk);
+    }
+    const struct oak_watch_response r = {
+        .watch_id = watcher->id,
+        .revision = w->revision,
+        .bytes = oak_bytes(w->bodies.data + chunk->at, chunk->size),
+        .events = chunk->events,
+    };
+    return watch__offer(w, watcher, &r);
+}
+
+/* False: it was not sent what begins at *missed. */
+static bool body_send(struct flush *f, struct oak_watcher *watcher, const struct watch__body *body,
+                      int64_t *missed)
+{
+    for (size_t i = 0; i < body->chunk_count; i++) {
+        const struct watch__chunk chunk =
+            ((struct watch__chunk *)(void *)f->w->chunks.data)[body->chunk_at + i];
+        if (!chunk_send(f, watcher, &chunk)) {
+            *missed = chunk.low;
+            return false;
+        }
+        watcher->next = chunk.high + 1;
+        watch__future_end(watcher);
+    }
+    return true;
+}
+
+static void watcher_flush(struct flush *f, struct oak_watcher *watcher)
+{
+    struct oak_watch *w = f->w;
+    int64_t first = watch__event_at(w, watch__delivery_at(w, f->node->first)->event)->revision;
+    int64_t missed = OAK_MAX(first, watcher->next);
+    size_t bodies = w->bodies.size;
+    size_t chunks = w->chunks.size;
+    struct watch__body own = {0};
+    struct watch__body *body = &f->bodies[watcher->variant];
+    bool shared = watcher->next <= first;
+    bool fine = true;
+    if (!shared) {
+        body = &own; /* it has had a part already, or its start lies within */
+        fine = body_make(f, watcher->variant, watcher->next, body);
+    } else if (!body->made) {
+        fine = body_make(f, watcher->variant, 0, body);
+    }
+    body->made = fine;
+    fine = fine && body_send(f, watcher, body, &missed);
+    if (!shared || !body->made) {
+        w->bodies.size = bodies;
+        w->chunks.size = chunks;
+    }
+    if (!fine) {
+        watcher->next = missed;
+        watch__fall_behind(w, watcher);
+    }
+}
+
+static void node_flush(struct oak_watch *w, struct watch__node *node,
+                       const struct watch__cursor *cursor)
+{
+    struct flush f = {.w = w, .node = node};
+    struct oak_list *list = cursor == NULL ? &node->synced : &node->behind;
+    for (struct oak_list *at = list->next, *next; at != list; at = next) {
+        next = at->next;
+        struct oak_watcher *watcher = OAK_LIST_ENTRY(at, struct oak_watcher, node_link);
+        if (watcher->cursor == cursor) {
+            watcher_flush(&f, watcher);
+        }
+    }
+    watch__pool_clear(w, &w->bodies);
+    watch__pool_clear(w, &w->chunks);
+}
+
+void watch__flush(struct oak_watch *w, const struct watch__cursor *cursor)
+{
+    for (struct watch__node *node = w->touched; node != NULL; node = node->touched) {
+        node_flush(w, node, cursor);
+    }
+}
