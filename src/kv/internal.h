@@ -45,6 +45,7 @@ struct oak_kv {
     void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
     void *user;
     struct oak_kv_counters counters;
+    struct oak_kv_feed feed; /* `changed` NULL: nobody */
 };
 
 /* One command (or read) at work. `base` is the revision before it; once it has changed something
@@ -165,6 +166,14 @@ OAK_MUST_USE int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *re
                          Etcdserverpb__PutResponse **out);
 OAK_MUST_USE int kv__delete(struct kv__run *run, const Etcdserverpb__DeleteRangeRequest *request,
                             Etcdserverpb__DeleteRangeResponse **out);
+
+/* -- feed.c ------------------------------------------------------------------------------------ */
+/* Does the feed want the pair before a change of this key? */
+bool kv__feed_wants(const struct oak_kv *kv, struct oak_bytes key);
+/* A change that is about to be written. `current`: the key as it is, with its value if the feed
+ * wants the pair before; NULL: it isn't there. What the store has lent is gone afterwards. */
+OAK_MUST_USE int kv__feed_tell(struct kv__run *run, bool deleted, const struct oak_store_kv *kv,
+                               const struct oak_store_kv *current);
 
 /* -- txn.c, compare.c -------------------------------------------------------------------------- */
 /* The outcomes of the transactions that will run, in the order in which a walk meets them. */

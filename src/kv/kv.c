@@ -60,6 +60,9 @@ int oak_kv_reload(struct oak_kv *kv)
     kv->state = *oak_store_state(kv->store);
     OAK_ASSERT_GE(kv->state.revision, 1);
     kv->skipping = false;
+    if (kv->feed.changed != NULL) {
+        kv->feed.replaced(kv->feed.user, &kv->state);
+    }
     int error = kv__auth_load(kv);
     return error != 0 ? error : kv__members_load(kv);
 }
@@ -130,7 +133,11 @@ int oak_kv_end(struct oak_kv *kv)
 {
     OAK_ASSERT(kv->batch_open);
     kv->batch_open = false;
-    return oak_store_commit(kv->store, &kv->state);
+    int error = oak_store_commit(kv->store, &kv->state);
+    if (error == 0 && kv->feed.changed != NULL) {
+        kv->feed.committed(kv->feed.user, &kv->state);
+    }
+    return error;
 }
 
 int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command, ProtobufCMessage **message,

@@ -145,6 +145,24 @@ struct oak_kv_result {
     ProtobufCMessage *response;
 };
 
+/* Who hears of each change: watches. All is called from within the functions of this room, and
+ * calls none of them. */
+struct oak_kv_feed {
+    /* Shall `previous` be found for a change of this key? */
+    bool (*wants_previous)(void *user, struct oak_bytes key);
+    /* It is being made, in order of (main, sub); of a delete, key and mod_rev count. `previous`:
+     * the pair as of the revision before; NULL: there was none, or nobody wants it. */
+    void (*changed)(void *user, bool deleted, const struct oak_store_kv *kv,
+                    const struct oak_store_kv *previous);
+    /* The batch with all that was told since the last time is in the store. */
+    void (*committed)(void *user, const struct oak_store_state *state);
+    /* The state is another one (oak_kv_reload): what led to it was not told. */
+    void (*replaced)(void *user, const struct oak_store_state *state);
+    void *user;
+};
+/* Between batches. NULL: nobody. */
+void oak_kv_set_feed(struct oak_kv *kv, const struct oak_kv_feed *feed);
+
 OAK_MUST_USE int oak_kv_begin(struct oak_kv *kv);
 /* Apply one entry; their indexes rise, and what is at or below state.applied is skipped (error 0,
  * no response). An empty `entry` (a new leader's no-op) only moves the applied index. The response,

@@ -82,7 +82,8 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     OAK_ASSERT_GT(key.size, 0);
     OAK_ASSERT_EQ(request->lease, 0);
     struct oak_store_kv current = {.version = 0};
-    bool value = request->ignore_value || (run->want && request->prev_kv);
+    bool value =
+        request->ignore_value || (run->want && request->prev_kv) || kv__feed_wants(kv, key);
     int error = current_of(kv, key, value, &current);
     if (error == OAK_ENOENT && OAK_BUG(delete_forgets_version)) {
         error = find_forgotten(run, key, &current);
@@ -114,7 +115,10 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
         }
         next.value = oak_buf_bytes(&kv->value);
     }
-    error = oak_store_put(kv->store, next_rev(run), &next);
+    error = kv__feed_tell(run, false, &next, exists ? &current : NULL);
+    if (error == 0) {
+        error = oak_store_put(kv->store, next_rev(run), &next);
+    }
     if (error != 0) {
         return error;
     }
@@ -163,6 +167,25 @@ static int gather_keys(struct kv__run *run, const struct oak_store_range *range,
     return error == OAK_ENOENT ? 0 : error;
 }
 
+/* A tombstone. `current`: the key as it is, or NULL: then the feed needs it found. */
+static int remove_one(struct kv__run *run, struct oak_bytes key, const struct oak_store_kv *current)
+{
+    struct oak_kv *kv = run->kv;
+    const struct oak_store_kv gone = {.key = key, .mod_rev = run->base + 1};
+    struct oak_store_kv found;
+    int error = 0;
+    if (current == NULL && kv__feed_wants(kv, key)) {
+        error = oak_store_get(kv->store, key, 0, &found);
+        current = &found;
+    }
+    error = error != 0 ? error : kv__feed_tell(run, true, &gone, current);
+    if (error == 0) {
+        error = oak_store_del(kv->store, next_rev(run), key);
+        kv->counters.events++;
+    }
+    return error;
+}
+
 /* Remove what was gathered, and make `range` what is left behind it. */
 static int remove_gathered(struct kv__run *run, size_t count, struct oak_store_range *range)
 {
@@ -172,11 +195,10 @@ static int remove_gathered(struct kv__run *run, size_t count, struct oak_store_r
     for (size_t i = 0; i < count; i++) {
         key = oak_bytes(at + 4, oak_get_u32(at));
         at = key.data + key.size;
-        int error = oak_store_del(kv->store, next_rev(run), key);
+        int error = remove_one(run, key, NULL);
         if (error != 0) {
             return error;
         }
-        kv->counters.events++;
     }
     OAK_ASSERT(at == kv->keys.data + kv->keys.size);
     /* The last key itself is gone from the newest view, so that it may be where the next round
@@ -192,15 +214,15 @@ static int delete_one(struct kv__run *run, struct oak_bytes key, bool want_pairs
                       struct kv__pairs *pairs)
 {
     struct oak_store_kv found;
-    int error = current_of(run->kv, key, want_pairs, &found);
+    bool value = want_pairs || kv__feed_wants(run->kv, key);
+    int error = current_of(run->kv, key, value, &found);
     if (error != 0) {
         return error == OAK_ENOENT ? 0 : error;
     }
     if (want_pairs) {
         kv__pairs_add(run, pairs, &found, false);
     }
-    run->kv->counters.events++;
-    return oak_store_del(run->kv->store, next_rev(run), key);
+    return remove_one(run, key, &found);
 }
 
 static int delete_range(struct kv__run *run, struct oak_store_range range, bool want_pairs,
