@@ -49,8 +49,11 @@ DIFFERENCES = [
                "has none yet: the Lease service is unknown, and a put that names a lease is "
                "refused as by etcd: `etcdserver: requested lease not found`"),
     Difference("lease-list", ["lease list"], MISSING, "lists leases", "has none yet"),
-    Difference("watch", None, "", "serves the Watch, Lock and Election services",
+    Difference("lock-and-election", None, "", "serves the Lock and Election services",
                "does not yet: their services are unknown"),
+    Difference("watch-progress", None, "",
+               "drops a request for progress while a watcher of the stream catches up",
+               "answers it once all of them have"),
     Difference("auth", ["user list"], MISSING, "knows users and roles", "does not yet"),
     Difference("membership", ["member promote 1"], MISSING,
                "adds, removes, updates and promotes members",

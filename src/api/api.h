@@ -2,6 +2,7 @@
 /* api.h: the etcd v3 services that this version serves.
  *
  *     etcdserverpb.KV           Range Put DeleteRange Txn Compact
+ *     etcdserverpb.Watch        Watch
  *     etcdserverpb.Cluster      MemberList
  *     etcdserverpb.Maintenance  Status, Alarm (GET)
  *
@@ -36,6 +37,9 @@ struct oak_api_options {
     size_t member_count;
     const char *version;         /* what Status says: clients and Kubernetes parse it */
     const char *storage_version; /* "3.6.0" */
+    uint32_t election_ms;        /* 0: 1000 */
+    uint64_t watch_progress_ns;  /* between two notices of progress; 0: OAK_WATCH_PROGRESS_MS */
+    size_t request_bytes_max;    /* 0: OAK_REQUEST_BYTES_MAX */
 };
 
 struct oak_api;
@@ -43,6 +47,8 @@ struct oak_api;
 /* OAK_ENOMEM, OAK_EEXIST: then, too, free what is given, unless it is NULL: some services may have
  * been added. */
 OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_api **out);
+/* Streams that would not end by themselves end now: before the server is drained. */
+void oak_api_stop(struct oak_api *api);
 /* All calls must be closed: drain the server first. */
 void oak_api_free(struct oak_api *api);
 

@@ -63,18 +63,6 @@ void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *
     }
 }
 
-/* `hasleader: true` (etcd's clientv3.WithRequireLeader): refuse at once when there is none. */
-static bool leader_missing(const struct api_call *call)
-{
-    struct oak_bytes wanted = oak_stub_metadata(call->stub, "hasleader");
-    if (wanted.data == NULL || !oak_bytes_eq(wanted, oak_bytes_str("true"))) {
-        return false;
-    }
-    struct oak_replica_status status;
-    oak_replica_status(call->api->options.replica, &status);
-    return status.raft.leader == 0;
-}
-
 static void call_closed(void *user, struct oak_stub_call *stub, const struct oak_rpc_status *status)
 {
     struct api_call *call = oak_stub_data(stub);
@@ -91,7 +79,7 @@ struct api_call *api__begin(void *user, struct oak_stub_call *stub, const Protob
         return NULL;
     }
     *call = (struct api_call){.api = user, .stub = stub, .message = message};
-    if (leader_missing(call)) {
+    if (api__leader_wanted(stub) && !api__leader_known(call->api)) {
         api__fail(call, OAK_ENOLEADER);
         return NULL;
     }
@@ -108,7 +96,14 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
         return OAK_ENOMEM;
     }
     api->options = *options;
-    int error = etcdserverpb__kv_add(options->server, &api__kv, api);
+    api__leader_init(api);
+    int error = api__watch_open(api);
+    if (error == 0) {
+        error = etcdserverpb__kv_add(options->server, &api__kv, api);
+    }
+    if (error == 0) {
+        error = etcdserverpb__watch_add(options->server, &api__watch, api);
+    }
     if (error == 0) {
         error = etcdserverpb__cluster_add(options->server, &api__cluster, api);
     }
@@ -120,5 +115,7 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
 
 void oak_api_free(struct oak_api *api)
 {
+    api__watch_close(api);
+    api__leader_fini(api);
     free(api);
 }

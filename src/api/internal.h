@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "oakum/stub.h"
+#include "watch/watch.h"
 
 /* Lies in the memory of its stub call, beside the request, and goes with it. */
 struct api_call {
@@ -16,8 +17,33 @@ struct api_call {
     struct oak_replica_request request;
 };
 
+/* A stream that ends when its member has had no leader for some time. Embed it. */
+struct api_follower {
+    struct oak_list link;
+    void (*lost)(struct api_follower *follower);
+};
+
+struct api_leader {
+    struct oak_list followers;
+    struct oak_timer timer;
+    unsigned without; /* looks in a row that found none */
+};
+
+/* The Watch service (watch.c, watch_feed.c, watch_send.c). */
+struct api_watch {
+    struct oak_watch *room;
+    struct oak_list streams;
+    struct oak_list asking; /* streams whose client waits for a notice of progress */
+    struct oak_timer step;
+    struct oak_prng prng;
+    uint64_t term; /* of the headers of what is being sent */
+    bool stopped;
+};
+
 struct oak_api {
     struct oak_api_options options;
+    struct api_leader leader;
+    struct api_watch watch;
 };
 
 /* call.c */
@@ -50,6 +76,59 @@ OAK_MUST_USE int api__members(const struct oak_api *api, struct oak_arena *arena
 /* A header without a revision; NULL without memory. */
 Etcdserverpb__ResponseHeader *api__cluster_header(struct api_call *call);
 
+/* leader.c */
+void api__leader_init(struct oak_api *api);
+void api__leader_fini(struct oak_api *api);
+/* Does the client of a call want none without a leader? */
+bool api__leader_wanted(const struct oak_stub_call *stub);
+bool api__leader_known(const struct oak_api *api);
+/* `lost` is called once, when three looks in a row, an election time-out apart, found no leader. */
+void api__leader_follow(struct oak_api *api, struct api_follower *follower);
+/* It follows no more; nothing, if it doesn't. */
+void api__leader_leave(struct oak_api *api, struct api_follower *follower);
+
+/* -- watches ----------------------------------------------------------------------------------- */
+
+/* One stream of the Watch service; in the memory of its call. */
+struct watch_stream {
+    struct oak_watch_stream base;
+    struct oak_api *api;
+    struct oak_stub_call *stub;
+    struct oak_list link;
+    struct oak_list asking_link;
+    struct oak_timer progress;
+    struct api_follower follower;
+    bool ended;  /* it was told how; nothing more is sent */
+    bool paused; /* its requests wait until it is read from */
+};
+
+/* watch_feed.c: the room of watches, between the state machine and the store. */
+OAK_MUST_USE int api__watch_open(struct oak_api *api);
+void api__watch_close(struct oak_api *api);
+/* Somebody may be behind: see to it soon. */
+void api__watch_kick(struct oak_api *api);
+/* watch_send.c */
+/* What is sent from here on has the header of now. */
+void api__watch_header_renew(struct oak_api *api);
+/* A response without events; `reason` may be NULL. What can't be sent ends the stream. */
+struct watch_notice {
+    int64_t id;
+    int64_t revision;
+    bool created;
+    bool cancelled;
+    const char *reason;
+};
+void api__watch_notice(struct watch_stream *s, const struct watch_notice *notice);
+bool api__watch_send(void *user, struct oak_watch_stream *stream,
+                     const struct oak_watch_response *response);
+/* Does it take more? Once it doesn't, it tells when it does again. */
+bool api__watch_takes(const struct watch_stream *s);
+/* watch.c */
+void api__watch_end(struct watch_stream *s, enum oak_rpc_code code, const char *text);
+/* Answer those that wait for a notice of progress and can have one. */
+void api__watch_progress(struct oak_api *api);
+
+extern const struct etcdserverpb__watch_handlers api__watch;
 extern const struct etcdserverpb__kv_handlers api__kv;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;

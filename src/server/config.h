@@ -124,6 +124,7 @@ struct oak_config {
     uint64_t scrub_interval_ms;        /* from the end of a pass to the next */
     uint64_t max_request_bytes;
     uint64_t max_txn_ops;
+    uint64_t watch_progress_ns;      /* between two notices of progress to a watcher */
     uint64_t max_concurrent_streams; /* of one connection; never over OAK_STREAMS_MAX */
 
     struct oak_config_urls advertise_client_urls;

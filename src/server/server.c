@@ -102,6 +102,7 @@ static void stop_begin(void *user, int signal)
     s->draining = true;
     server__listen_stop(s);
     oak_health_shut_down(s->health);
+    oak_api_stop(s->api);
     oak_rpc_server_drain(s->client_rpc, DRAIN_NS);
     if (s->jsonrpc != NULL) {
         oak_jsonrpc_server_drain(s->jsonrpc, DRAIN_NS);

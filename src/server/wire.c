@@ -196,6 +196,9 @@ static int services_make(struct server *s)
         .member_count = s->identity.member_count,
         .version = OAK_CONFIG_ETCD_VERSION,
         .storage_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
+        .election_ms = (uint32_t)s->config.election_timeout_ms,
+        .watch_progress_ns = s->config.watch_progress_ns,
+        .request_bytes_max = s->config.max_request_bytes,
     };
     int error = oak_api_new(&options, &s->api);
     if (error == 0) {
