@@ -55,6 +55,37 @@ static void suites_can_be_chosen(void **state)
     accepts(&w, "localhost:443");
 }
 
+/* Of 1.2 nothing but ephemeral keys and authenticated encryption, unless it is asked for. */
+static void by_default_no_older_suite_is_agreed_on(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {"ECDHE-ECDSA-AES128-GCM-SHA256"};
+    static const char *const old[] = {"TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"};
+    struct world w;
+    world_init(&w);
+    w.client_options.cipher_suites = fine;
+    w.client_options.cipher_suite_count = 1;
+    w.client_options.version_max = OAK_TLS_VERSION_1_2;
+    accepts(&w, "localhost:443");
+    world_init(&w);
+    w.client_options.cipher_suites = old;
+    w.client_options.cipher_suite_count = 1;
+    w.client_options.version_max = OAK_TLS_VERSION_1_2;
+    client_refuses(&w, "localhost:443", "handshake failure");
+    world_init(&w);
+    w.server_options.cipher_suites = old;
+    w.server_options.cipher_suite_count = 1;
+    w.server_options.version_max = OAK_TLS_VERSION_1_2;
+    client_refuses(&w, "localhost:443", "handshake failure");
+    world_init(&w); /* it could be, if both asked for it */
+    w.server_options.cipher_suites = old;
+    w.server_options.cipher_suite_count = 1;
+    w.server_options.version_max = OAK_TLS_VERSION_1_2;
+    w.client_options.cipher_suites = old;
+    w.client_options.cipher_suite_count = 1;
+    accepts(&w, "localhost:443");
+}
+
 /* -- revocation -------------------------------------------------------------------------------- */
 
 struct crl_case {
@@ -153,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(protocols_must_meet),
         cmocka_unit_test(suites_can_be_chosen),
+        cmocka_unit_test(by_default_no_older_suite_is_agreed_on),
         cmocka_unit_test(lists_revoke),
         cmocka_unit_test(a_list_that_the_ca_did_not_sign_is_refused),
         cmocka_unit_test(an_intermediate_comes_with_the_certificate_or_is_trusted_itself),
