@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy oakum_leader of a channel, on real members: calls go to the one that leads, and follow
 when another one does."""
+import contextlib
 import json
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import harness
 PUTS = ('grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",'
         'grpc_type="unary"}')
 MANY = 2000
+PUT = "/etcdserverpb.KV/Put"
+PUT_REQUEST = b"\x0a\x01k\x12\x01v"  # key k, value v
 
 
 def puts(node):
@@ -87,3 +90,37 @@ def test_in_turn_all_members_have_puts(cluster, bench):
     load = bench(cluster, "round_robin")
     harness.until(lambda: min(puts(node) for node in cluster.nodes) > MANY, "all have puts")
     assert load.stop()["failed"] == 0
+
+
+def test_other_libraries_find_the_leader_by_health(cluster):
+    """gRPC's own round_robin, with the health of who leads as its condition."""
+    import grpc  # pylint: disable=import-outside-toplevel
+    config = {"loadBalancingConfig": [{"round_robin": {}}],
+              "healthCheckConfig": {"serviceName": "oakum.Leader"}}
+    old = cluster.leader()
+    others = cluster.followers()
+    target = "ipv4:" + ",".join(cluster.endpoints)
+    with grpc.insecure_channel(target, [("grpc.service_config", json.dumps(config))]) as channel:
+        put = channel.unary_unary(PUT)
+
+        def puts_many():
+            for _ in range(MANY // 10):
+                put(PUT_REQUEST, wait_for_ready=True, timeout=harness.PATIENCE_S)
+
+        puts_many()
+        assert puts(old) >= MANY // 10
+        assert all(puts(node) == 0 for node in others)
+        assert old.stop() == 0
+        new = cluster.leader(others)
+        at_others = {node: puts(node) for node in others}
+
+        def follows():
+            with contextlib.suppress(grpc.RpcError):  # what was on its way to the old one
+                put(PUT_REQUEST, wait_for_ready=True, timeout=1)
+            return puts(new) > at_others[new]
+
+        harness.until(follows, "a put at the new leader")
+        puts_many()
+        last = next(node for node in others if node is not new)
+        assert puts(new) >= at_others[new] + MANY // 10
+        assert puts(last) == at_others[last]
