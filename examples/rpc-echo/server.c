@@ -12,11 +12,10 @@ static void say(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
 
 static void closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
 {
-    (void)user;
-    printf("%s: %s\n", oak_rpc_call_peer(call), oak_rpc_code_name(status->code));
+    fprintf(user, "%s: %s\n", oak_rpc_call_peer(call), oak_rpc_code_name(status->code));
 }
 
-static void start(void *user, struct oak_rpc_call *call)
+static void set(void *user, struct oak_rpc_call *call)
 {
     static const struct oak_rpc_handler handler = {.message = say, .closed = closed};
     oak_rpc_call_handle(call, &handler, user);
@@ -24,7 +23,7 @@ static void start(void *user, struct oak_rpc_call *call)
 
 int main(int argc, char **argv)
 {
-    const struct oak_rpc_method m = {.service = "demo.Echo", .name = "Say", .start = start};
+    struct oak_rpc_method m = {.service = "demo.Echo", .name = "Say", .start = set, .user = stdout};
     struct oak_runtime *rt;
     struct oak_rpc_server *server;
     struct oak_errbuf e = {"usage: echo-server ADDRESS"};
