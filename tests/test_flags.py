@@ -124,3 +124,20 @@ def test_the_service_manager_is_told_when_clients_are_served(start_cluster, tmp_
         assert node.http("GET", "/version")[0] == 200  # it listens
         node.stop()
         assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_log_lines_go_to_a_file_that_is_rotated(start_cluster, tmp_path):
+    path = tmp_path / "member.log"
+    cluster, node = lone(start_cluster, [
+        "--logger", "zap", "--log-level", "info", "--log-outputs", str(path),
+        "--enable-log-rotation", "--log-rotation-config-json", '{"maxsize": 1, "maxbackups": 2}'])
+    path.write_text("x" * (1 << 20))
+    cluster.start()
+    assert node.log_text() == ""
+    lines = path.read_text().splitlines()
+    assert any("leads in term" in json.loads(line)["msg"] for line in lines)
+    kept = [name for name in os.listdir(tmp_path) if name.startswith("member-")]
+    assert len(kept) == 1 and kept[0].endswith(".log")
+    node.stop()
+    cluster.flags = ["--log-outputs", str(tmp_path / "nowhere" / "x.log")]
+    assert "--log-outputs: can't open" in ended(node)

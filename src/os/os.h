@@ -108,6 +108,11 @@ OAK_MUST_USE int oak_os_memory_lock(void);
  * is success. */
 OAK_MUST_USE int oak_os_notify(const char *state);
 
+/* One line to the system's journal (systemd-journald), with syslog's priority and the name of who
+ * says it. `path` is its socket, NULL: the usual one. OAK_ENOENT and the like: there is none. */
+OAK_MUST_USE int oak_os_journal_send(const char *path, int priority, const char *name,
+                                     const char *text);
+
 struct oak_os_child;
 
 struct oak_os_child_options {

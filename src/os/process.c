@@ -18,6 +18,9 @@
 
 #include "os/internal.h"
 
+#define JOURNAL_SOCKET    "/run/systemd/journal/socket"
+#define JOURNAL_BYTES_MAX 8192
+
 /* The start of a small file of /proc as text; empty when it can't be read. */
 static void proc_read(const char *path, char *out, size_t size)
 {
@@ -121,12 +124,9 @@ int oak_os_memory_lock(void)
     return mlockall(MCL_CURRENT | MCL_FUTURE) == 0 ? 0 : oak_os_error(errno);
 }
 
-int oak_os_notify(const char *state)
+/* One datagram to a socket of this machine: a path, or @ and a name that is in no file system. */
+static int datagram_send(const char *path, const char *text, size_t text_size)
 {
-    const char *path = getenv("NOTIFY_SOCKET");
-    if (path == NULL || path[0] == '\0') {
-        return 0;
-    }
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t size = strlen(path);
     if ((path[0] != '/' && path[0] != '@') || size >= sizeof(address.sun_path)) {
@@ -134,7 +134,7 @@ int oak_os_notify(const char *state)
     }
     memcpy(address.sun_path, path, size);
     if (path[0] == '@') {
-        address.sun_path[0] = '\0'; /* a name that is in no file system */
+        address.sun_path[0] = '\0';
     }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -142,8 +142,32 @@ int oak_os_notify(const char *state)
     }
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
     ssize_t sent =
-        sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
+        sendto(fd, text, text_size, MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
     int error = sent < 0 ? oak_os_error(errno) : 0;
     close(fd);
     return error;
+}
+
+int oak_os_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    bool there = path != NULL && path[0] != '\0';
+    return there ? datagram_send(path, state, strlen(state)) : 0;
+}
+
+int oak_os_journal_send(const char *path, int priority, const char *name, const char *text)
+{
+    char message[JOURNAL_BYTES_MAX];
+    int head = snprintf(message, sizeof(message),
+                        "PRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE=", priority, name);
+    if (head < 0 || (size_t)head >= sizeof(message)) {
+        return OAK_EINVAL;
+    }
+    size_t size = (size_t)head;
+    for (const char *at = text; *at != '\0' && size + 1 < sizeof(message); at++) {
+        message[size] = *at == '\n' ? ' ' : *at; /* a new line would begin another field */
+        size++;
+    }
+    message[size] = '\n';
+    return datagram_send(path != NULL ? path : JOURNAL_SOCKET, message, size + 1);
 }

@@ -105,6 +105,30 @@ static void notify_reaches(const char *socket_name, const struct sockaddr_un *ad
     close(fd);
 }
 
+static void the_journal_gets_lines_in_its_own_form(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/journal", w->dir);
+    assert_int_equal(oak_os_journal_send(address.sun_path, 4, "oakum", "x"), OAK_ENOENT);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(oak_os_journal_send(address.sun_path, 4, "oakum", "two\nPRIORITY=0"), 0);
+    char text[256] = {0};
+    assert_true(recv(fd, text, sizeof(text) - 1, 0) > 0);
+    assert_string_equal(text, "PRIORITY=4\nSYSLOG_IDENTIFIER=oakum\nMESSAGE=two PRIORITY=0\n");
+    char *large = malloc(100000);
+    assert_non_null(large);
+    memset(large, 'x', 99999);
+    large[99999] = '\0';
+    assert_int_equal(oak_os_journal_send(address.sun_path, 4, "oakum", large), 0);
+    assert_int_equal(recv(fd, large, 100000, 0), 8192);
+    assert_int_equal(large[8191], '\n');
+    free(large);
+    close(fd);
+    assert_int_equal(unlink(address.sun_path), 0);
+}
+
 static void the_service_manager_is_told(void **state)
 {
     struct world *w = *state;
@@ -214,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(signals_come_from_the_loop),
         T(figures_about_the_process_are_there),
+        T(the_journal_gets_lines_in_its_own_form),
         T(the_service_manager_is_told),
         T(a_child_runs_with_its_own_output_and_environment),
         T(a_child_can_be_killed),

@@ -29,8 +29,9 @@
 /* Bytes of a configuration file: a hundred short lines; past this it is the wrong file. */
 #define OAK_CONFIG_FILE_BYTES_MAX (1 * OAK_MIB)
 /* URLs in one list, and members in an initial cluster. */
-#define OAK_CONFIG_URLS_MAX    16
-#define OAK_CONFIG_MEMBERS_MAX OAK_PEERS_MAX
+#define OAK_CONFIG_URLS_MAX      16
+#define OAK_CONFIG_MEMBERS_MAX   OAK_PEERS_MAX
+#define OAK_CONFIG_LOG_FILES_MAX 8
 
 enum oak_config_action {
     OAK_CONFIG_SERVE,
@@ -57,6 +58,15 @@ enum oak_config_log_format {
 struct oak_config_urls {
     const char **items;
     size_t count;
+};
+
+/* How a file of log lines is rotated. 0: no limit. */
+struct oak_config_rotation {
+    uint32_t max_mb;    /* of the file that is written; never 0 */
+    uint32_t max_days;  /* of those that were renamed */
+    uint32_t max_files; /* of them */
+    bool local_time;    /* in their names */
+    bool compress;
 };
 
 /* In the order of enum oak_tls_version. */
@@ -143,9 +153,15 @@ struct oak_config {
 
     enum oak_log_level log_level;
     enum oak_config_log_format log_format;
-    const char *log_outputs; /* as given; the next two say what it means */
-    bool log_to_stdout;      /* else to stderr; both when both are named */
+    const char *log_outputs; /* as given; the next five say what it means */
+    bool log_to_stdout;
     bool log_to_stderr;
+    bool log_to_journal;
+    const char *log_files[OAK_CONFIG_LOG_FILES_MAX];
+    size_t log_file_count;
+    bool log_rotate; /* then there is one file and nothing else */
+    const char *log_rotation_text;
+    struct oak_config_rotation log_rotation;
 
     const char *feature_gates;    /* as given; what it means, with older flags, is in `gates` */
     bool gates[OAK_CONFIG_GATES]; /* on */

@@ -71,30 +71,6 @@ static int lease_check(struct config__loader *l)
     return 0;
 }
 
-static int outputs_check(struct oak_config *c, struct oak_errbuf *e)
-{
-    const char *at = c->log_outputs;
-    for (;;) {
-        size_t size = strcspn(at, ",");
-        struct oak_bytes name = oak_bytes(at, size);
-        if (oak_bytes_eq(name, oak_bytes_str("stdout"))) {
-            c->log_to_stdout = true;
-        } else if (oak_bytes_eq(name, oak_bytes_str("stderr")) ||
-                   oak_bytes_eq(name, oak_bytes_str("default"))) {
-            c->log_to_stderr = true;
-        } else {
-            return oak_fail(e, OAK_EUNIMPLEMENTED,
-                            "--log-outputs: \"%.*s\" is not supported yet in this version; use "
-                            "default, stderr or stdout, and let the shell redirect it",
-                            (int)OAK_MIN(size, 128), at);
-        }
-        if (at[size] == '\0') {
-            return 0;
-        }
-        at += size + 1;
-    }
-}
-
 /* Defaults that follow from other flags. */
 static int settle(struct config__loader *l)
 {
@@ -155,7 +131,7 @@ int config__check(struct config__loader *l)
         error = lease_check(l);
     }
     if (error == 0) {
-        error = outputs_check(c, l->e);
+        error = config__log_check(l);
     }
     if (error == 0) {
         error = config__gates_check(l);

@@ -1,65 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_flags_test.c: flags and variables, and the rules between them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
-
-#include "server/config_internal.h"
-
-struct attempt {
-    struct oak_config c;
-    struct oak_errbuf e;
-    int error;
-};
-
-/* Load from words and variables, each a list that ends with NULL; either may be NULL. */
-static void load(struct attempt *a, const char *const *words, const char *const *env)
-{
-    static const char *const none[] = {NULL};
-    const char *argv[32] = {"oakum"};
-    int argc = 1;
-    for (; words != NULL && *words != NULL; words++) {
-        argv[argc++] = *words;
-    }
-    struct oak_config_input input = {.argc = argc, .argv = argv, .env = env != NULL ? env : none};
-    a->e = (struct oak_errbuf){0};
-    a->error = oak_config_load(&input, &a->c, &a->e);
-    if (a->error != 0) {
-        assert_true(a->e.text[0] != '\0');
-    }
-}
-
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static void expect(struct attempt *a, int error, bool misused, const char *text)
-{
-    if (a->error != error || strstr(a->e.text, text) == NULL) {
-        print_message("got %d: %s\n", a->error, a->e.text);
-    }
-    assert_int_equal(a->error, error);
-    assert_int_equal(a->c.misused, misused);
-    assert_non_null(strstr(a->e.text, text));
-    oak_config_fini(&a->c);
-}
-
-/* A misuse: exit code 2. */
-static void misused(const char *const *words, const char *text)
-{
-    struct attempt a;
-    load(&a, words, NULL);
-    expect(&a, OAK_EINVAL, true, text);
-}
-
-static void refused(const char *const *words, const char *const *env, int error, const char *text)
-{
-    struct attempt a;
-    load(&a, words, env);
-    expect(&a, error, false, text);
-}
+#include "server/config_fixture.h"
 
 static void without_anything_the_defaults_are_etcds(void **state)
 {
@@ -210,69 +151,6 @@ static void urls_of_tls_and_of_sockets_have_their_places(void **state)
     oak_config_fini(&a.c);
 }
 
-/* Listeners for clients with and without TLS, and where clients find them. */
-#define HTTPS "--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://a:1"
-#define HTTP  "--listen-client-urls=http://127.0.0.1:1", "--advertise-client-urls=http://a:1"
-#define CERT  "--cert-file=c", "--key-file=k"
-
-static void tls_is_whole_or_refused(void **state)
-{
-    (void)state;
-    refused(WORDS(HTTPS), NULL, OAK_EINVAL,
-            "TLS key/cert (--cert-file, --key-file) must be provided for client url "
-            "https://127.0.0.1:1 of --listen-client-urls");
-    refused(WORDS("--listen-peer-urls=https://127.0.0.1:1"), NULL, OAK_EINVAL, "--peer-cert-file");
-    refused(WORDS("--listen-metrics-urls=https://127.0.0.1:1"), NULL, OAK_EINVAL,
-            "of --listen-metrics-urls");
-    refused(WORDS(HTTPS, "--cert-file=c"), NULL, OAK_EINVAL, "must both be present");
-    refused(WORDS(HTTPS, "--key-file=c"), NULL, OAK_EINVAL, "must both be present");
-    refused(WORDS("--peer-client-key-file=k"), NULL, OAK_EINVAL, "both absent");
-    refused(WORDS(HTTPS, CERT, "--client-cert-auth"), NULL, OAK_EINVAL,
-            "--client-cert-auth: give --trusted-ca-file too");
-    refused(WORDS(HTTPS, CERT, "--client-crl-file=r"), NULL, OAK_EINVAL,
-            "--client-crl-file: give --trusted-ca-file too");
-    refused(WORDS("--peer-cert-allowed-cn=a"), NULL, OAK_EINVAL,
-            "--peer-cert-allowed-cn: give --peer-trusted-ca-file too");
-    refused(WORDS("--peer-trusted-ca-file=c", "--peer-cert-allowed-cn=a",
-                  "--peer-cert-allowed-hostname=b"),
-            NULL, OAK_EINVAL, "AllowedCNs and AllowedHostnames are mutually exclusive");
-    refused(WORDS("--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"), NULL, OAK_EINVAL,
-            "--tls-min-version (TLS1.3) is greater than --tls-max-version (TLS1.2)");
-    refused(WORDS("--tls-min-version=TLS1.3", "--cipher-suites=TLS_X"), NULL, OAK_EINVAL,
-            "cipher suites may not be configured when only TLS1.3 is enabled");
-    misused(WORDS("--tls-min-version=TLS1.1"), "\"TLS1.1\" is none of");
-}
-
-static void tls_is_as_it_was_told(void **state)
-{
-    (void)state;
-    struct attempt a;
-    load(&a,
-         WORDS(HTTPS, CERT, "--trusted-ca-file=ca", "--peer-auto-tls",
-               "--cipher-suites=TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_B",
-               "--experimental-peer-skip-client-san-verification"),
-         WORDS("ETCD_TLS_MAX_VERSION=TLS1.3", "ETCD_CLIENT_CRL_FILE=r"));
-    assert_int_equal(a.error, 0);
-    assert_int_equal(a.c.warning_count, 0);
-    assert_string_equal(a.c.client_tls.cert_file, "c");
-    assert_string_equal(a.c.client_tls.crl_file, "r");
-    assert_true(oak_config_tls_has_certificate(&a.c.client_tls));
-    assert_true(oak_config_tls_asks(&a.c.client_tls)); /* a CA alone says so, as in etcd */
-    assert_true(a.c.peer_tls.auto_tls && a.c.peer_tls.skip_san);
-    assert_false(oak_config_tls_asks(&a.c.peer_tls));
-    assert_string_equal(a.c.cipher_suites, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,TLS_B");
-    assert_int_equal(a.c.tls_min_version, OAK_CONFIG_TLS_1_2);
-    assert_int_equal(a.c.tls_max_version, OAK_CONFIG_TLS_1_3);
-    oak_config_fini(&a.c);
-    load(&a, WORDS(HTTP, CERT, "--trusted-ca-file=ca", "--client-cert-auth", "--auto-tls"), NULL);
-    assert_int_equal(a.error, 0);
-    assert_int_equal(a.c.warning_count, 3);
-    assert_non_null(strstr(a.c.warnings[0], "--auto-tls: ignored, since --cert-file is given"));
-    assert_non_null(strstr(a.c.warnings[1], "Ignored key/cert files"));
-    assert_non_null(strstr(a.c.warnings[2], "Ignored client cert auth for this url"));
-    oak_config_fini(&a.c);
-}
-
 static void help_and_version_end_the_reading(void **state)
 {
     (void)state;
@@ -346,7 +224,6 @@ static void what_cannot_be_done_yet_is_refused_by_name(void **state)
             "--quota-backend-bytes: quotas");
     refused(WORDS("--feature-gates=LeaseCheckpoint=true"), NULL, OAK_EUNIMPLEMENTED,
             "LeaseCheckpoint is not supported yet");
-    refused(WORDS("--log-outputs=/var/log/x"), NULL, OAK_EUNIMPLEMENTED, "--log-outputs");
     refused(WORDS("--pre-vote=false"), NULL, OAK_EUNIMPLEMENTED, "--pre-vote");
 }
 
@@ -386,50 +263,6 @@ static void rules_between_flags_hold(void **state)
             "--listen-client-urls and --listen-peer-urls both name");
     refused(WORDS("--listen-metrics-urls=http://localhost:2379"), NULL, OAK_EINVAL,
             "--listen-metrics-urls and --listen-client-urls both name");
-}
-
-static void gates_are_kept_refused_or_told_of(void **state)
-{
-    (void)state;
-    refused(WORDS("--feature-gates=NoSuchGate=true"), NULL, OAK_EINVAL,
-            "unrecognized feature gate: NoSuchGate");
-    refused(WORDS("--feature-gates=AllBeta"), NULL, OAK_EINVAL, "give AllBeta=true or");
-    refused(WORDS("--feature-gates=AllAlpha=true"), NULL, OAK_EUNIMPLEMENTED, "name gates one by");
-    refused(WORDS("--feature-gates=SetMemberLocalAddr=true"), NULL, OAK_EUNIMPLEMENTED,
-            "SetMemberLocalAddr is not supported");
-    refused(WORDS("--feature-gates=CompactHashCheck=true",
-                  "--experimental-compact-hash-check-enabled=false"),
-            NULL, OAK_EINVAL, "cannot specify both flags");
-    refused(WORDS("--experimental-initial-corrupt-check"),
-            WORDS("ETCD_FEATURE_GATES=InitialCorruptCheck=false"), OAK_EINVAL,
-            "please just use --feature-gates=InitialCorruptCheck=false");
-    static const char *const quiet[] = {
-        "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
-        "--experimental-initial-corrupt-check=true",
-        "--experimental-txn-mode-write-with-shared-buffer",
-        "--feature-gates=AllAlpha=false,AllBeta=true",
-        "--feature-gates=SetMemberLocalAddr=true,SetMemberLocalAddr=false", /* the last word */
-    };
-    struct attempt a;
-    for (size_t i = 0; i < OAK_COUNT_OF(quiet); i++) {
-        load(&a, WORDS(quiet[i]), NULL);
-        assert_int_equal(a.error, 0);
-        assert_int_equal(a.c.warning_count, 0);
-        assert_true(a.c.gates[OAK_CONFIG_GATE_INITIAL_CORRUPT_CHECK]);
-        assert_true(a.c.gates[OAK_CONFIG_GATE_SHARED_BUFFER]);
-        assert_false(a.c.gates[OAK_CONFIG_GATE_LEASE_CHECKPOINT]);
-        oak_config_fini(&a.c);
-    }
-    load(&a,
-         WORDS("--feature-gates=AllBeta=false,FastLeaseKeepAlive=true",
-               "--experimental-stop-grpc-service-on-defrag"),
-         NULL);
-    assert_int_equal(a.error, 0);
-    assert_int_equal(a.c.warning_count, 2);
-    assert_non_null(strstr(a.c.warnings[0], "StopGRPCServiceOnDefrag=true changes nothing"));
-    assert_non_null(strstr(a.c.warnings[1], "TxnModeWriteWithSharedBuffer=false changes nothing"));
-    assert_true(a.c.gates[OAK_CONFIG_GATE_FAST_KEEPALIVE]);
-    oak_config_fini(&a.c);
 }
 
 static void leases_for_reads_are_off_unless_they_are_asked_for(void **state)
@@ -567,8 +400,6 @@ int main(void)
         cmocka_unit_test(a_flag_that_cannot_be_read_is_a_misuse),
         cmocka_unit_test(urls_must_be_whole_and_listeners_local),
         cmocka_unit_test(urls_of_tls_and_of_sockets_have_their_places),
-        cmocka_unit_test(tls_is_whole_or_refused),
-        cmocka_unit_test(tls_is_as_it_was_told),
         cmocka_unit_test(help_and_version_end_the_reading),
         cmocka_unit_test(variables_set_what_flags_do_not),
         cmocka_unit_test(a_variable_beside_its_flag_is_a_conflict),
@@ -576,7 +407,6 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_yet_is_refused_by_name),
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
-        cmocka_unit_test(gates_are_kept_refused_or_told_of),
         cmocka_unit_test(a_member_may_be_preferred_as_leader),
         cmocka_unit_test(leases_for_reads_are_off_unless_they_are_asked_for),
         cmocka_unit_test(listeners_may_all_ask_for_any_port),

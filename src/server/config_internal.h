@@ -105,7 +105,8 @@ int config__yaml_read(struct config__loader *l, struct oak_bytes text);
 
 /* Rules that span several flags; settles derived defaults first. */
 int config__check(struct config__loader *l);
-/* Those of TLS, and of feature gates. */
+/* Those of log outputs, of TLS, and of feature gates. */
+int config__log_check(struct config__loader *l);
 int config__tls_check(struct config__loader *l);
 int config__gates_check(struct config__loader *l);
 /* Was the row of this field given by anyone? */

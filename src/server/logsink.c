@@ -6,12 +6,21 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "os/os.h"
+
 #define LINE_BYTES 2304
 
 static const char *level_name(enum oak_log_level level)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     return names[level];
+}
+
+/* As syslog counts. */
+static int priority(enum oak_log_level level)
+{
+    static const int numbers[] = {7, 6, 4, 3};
+    return numbers[level];
 }
 
 static size_t escape(const char *text, char *out, size_t capacity)
@@ -54,7 +63,11 @@ static void write_line(void *user, enum oak_log_level level, const char *text)
     } else {
         snprintf(line, sizeof(line), "%s %-5s %s\n", when, level_name(level), text);
     }
-    if (sink->to_stderr) {
+    for (size_t i = 0; i < sink->file_count; i++) {
+        logfile_write(sink->files[i], line, strlen(line));
+    }
+    bool told = sink->to_journal && oak_os_journal_send(NULL, priority(level), "oakum", text) == 0;
+    if (sink->to_stderr || (sink->to_journal && !told)) {
         fputs(line, stderr);
     }
     if (sink->to_stdout) {
@@ -63,7 +76,8 @@ static void write_line(void *user, enum oak_log_level level, const char *text)
     }
 }
 
-void logsink_init(struct logsink *sink, const struct oak_config *config, struct oak_clock clock)
+int logsink_init(struct logsink *sink, const struct oak_config *config, struct oak_clock clock,
+                 struct oak_errbuf *e)
 {
     *sink = (struct logsink){
         .log = {.write = write_line, .user = sink, .level = config->log_level},
@@ -71,5 +85,25 @@ void logsink_init(struct logsink *sink, const struct oak_config *config, struct 
         .json = config->log_format == OAK_CONFIG_LOG_JSON,
         .to_stdout = config->log_to_stdout,
         .to_stderr = config->log_to_stderr,
+        .to_journal = config->log_to_journal,
     };
+    const struct oak_config_rotation *rotation = config->log_rotate ? &config->log_rotation : NULL;
+    for (size_t i = 0; i < config->log_file_count; i++) {
+        int error =
+            logfile_open(config->log_files[i], rotation, clock, &sink->files[sink->file_count], e);
+        if (error != 0) {
+            sink->to_stderr = true;
+            return error;
+        }
+        sink->file_count++;
+    }
+    return 0;
+}
+
+void logsink_fini(struct logsink *sink)
+{
+    for (size_t i = 0; i < sink->file_count; i++) {
+        logfile_close(sink->files[i]);
+    }
+    sink->file_count = 0;
 }

@@ -201,12 +201,13 @@ int oak_server_main(int argc, char **argv)
         free(s);
         return code;
     }
-    logsink_init(&s->sink, &s->config, oak_os_clock());
+    struct oak_errbuf e = {.text = "unknown"};
+    int error = logsink_init(&s->sink, &s->config, oak_os_clock(), &e);
     s->log = &s->sink.log;
     (void)oak_os_files_raise();
-    struct oak_errbuf e = {.text = "unknown"};
-    int error = s->config.memory_mlock ? oak_os_memory_lock() : 0;
-    if (error != 0) {
+    int locked = error == 0 && s->config.memory_mlock ? oak_os_memory_lock() : 0;
+    if (locked != 0) {
+        error = locked;
         oak_fail(&e, error,
                  "--memory-mlock: %s; let the limit of locked memory be unlimited "
                  "(LimitMEMLOCK=infinity), and allow it to this user",
@@ -220,6 +221,7 @@ int oak_server_main(int argc, char **argv)
     }
     oak_log(s->log, OAK_LOG_INFO, "stopped");
     server__unmake(s);
+    logsink_fini(&s->sink);
     free(s);
     return 0;
 }
