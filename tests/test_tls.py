@@ -361,3 +361,88 @@ def test_a_revoked_member_is_refused(authority, start_cluster):
     cluster.wait_healthy(cluster.nodes[:2])
     harness.until(lambda: logged(cluster.nodes[0], "certificate revoked"), "the reason")
     assert cluster.nodes[2].http("GET", "/health")[0] == 503
+
+
+# -- as others start it ----------------------------------------------------------------------------
+
+
+KUBEADM = {
+    "today": ["--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s"],
+    "before": ["--experimental-initial-corrupt-check=true",
+               "--experimental-watch-progress-notify-interval=5s"],
+}
+
+
+@pytest.mark.parametrize("age", KUBEADM)
+def test_the_manifest_of_kubeadm_starts_three_members(authority, start_cluster, tmp_path, oakum_bin,
+                                                      etcdctl_bin, age):
+    """etcd's command line as kubeadm writes it into its static pod, under the name etcd."""
+    peers = certs.Authority(tmp_path, "peers")
+    client = authority.issue("kube-apiserver-etcd-client", names="", usage="clientAuth")
+    link = tmp_path / "etcd"
+    link.symlink_to(oakum_bin)
+    cluster = start_cluster(size=3, program=str(link), schemes=("https", "https"), start=False,
+                            http_tls=context(authority, client), ctl_flags=ctl(authority, client))
+    members = ",".join(f"{node.name}={node.peer_url}" for node in cluster.nodes)
+    metrics = harness.free_ports(3)
+    for node, port in zip(cluster.nodes, metrics):
+        server = authority.issue(node.name)
+        peer = peers.issue(node.name)
+        words = [f"--advertise-client-urls={node.client_url}", f"--cert-file={server.crt}",
+                 "--client-cert-auth=true", f"--data-dir={node.data_dir}", *KUBEADM[age],
+                 f"--initial-advertise-peer-urls={node.peer_url}", f"--initial-cluster={members}",
+                 f"--key-file={server.key}", f"--listen-client-urls={node.client_url}",
+                 f"--listen-metrics-urls=http://127.0.0.1:{port}",
+                 f"--listen-peer-urls={node.peer_url}", f"--name={node.name}",
+                 f"--peer-cert-file={peer.crt}", "--peer-client-cert-auth=true",
+                 f"--peer-key-file={peer.key}", f"--peer-trusted-ca-file={peers.crt}",
+                 "--snapshot-count=10000", f"--trusted-ca-file={authority.crt}"]
+        node.command = lambda words=words: [str(link), *words]
+    cluster.start()
+    cluster.etcdctl("put", "/registry/health", "ok")
+    for node, port in zip(cluster.nodes, metrics):
+        assert cluster.etcdctl("get", "/registry/health", endpoints=[node.endpoint]).endswith("ok")
+        for probe in ("/livez", "/readyz", "/health?exclude=NOSPACE&serializable=true",
+                      "/health?serializable=false", "/metrics"):
+            assert harness.http_request(f"127.0.0.1:{port}", "GET", probe)[0] == 200
+        assert '"level":"warn"' not in node.log_text().split("listening for")[0]
+    leader = cluster.leader()
+    leader.kill()
+    cluster.wait_healthy()
+    cluster.etcdctl("put", "/registry/health", "again",
+                    endpoints=[node.endpoint for node in cluster.running])
+    leader.start()
+    leader.wait_healthy()
+
+
+def test_under_the_name_etcd_it_tells_its_version(tmp_path, oakum_bin):
+    link = tmp_path / "etcd"
+    link.symlink_to(oakum_bin)
+    done = harness.run("--version", program=str(link))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and [line.split(":")[0] for line in lines] == [
+        "etcd Version", "Git SHA", "Go Version", "Go OS/Arch"]
+
+
+def test_a_file_of_etcds_starts_members_over_tls(authority, start_cluster, tmp_path, etcdctl_bin):
+    client = authority.issue("client")
+    cluster = start_cluster(size=3, schemes=("https", "https"), start=False,
+                            http_tls=context(authority, client), ctl_flags=ctl(authority, client))
+    members = ",".join(f"{node.name}={node.peer_url}" for node in cluster.nodes)
+    for node in cluster.nodes:
+        pair = authority.issue(node.name)
+        path = tmp_path / f"{node.name}.yml"
+        section = "\n".join([f"  cert-file: {pair.crt}", f"  key-file: {pair.key}",
+                             "  client-cert-auth: true", f"  trusted-ca-file: {authority.crt}"])
+        path.write_text("\n".join([
+            f"name: {node.name}", f"data-dir: {node.data_dir}",
+            f"listen-client-urls: {node.client_url}", f"advertise-client-urls: {node.client_url}",
+            f"listen-peer-urls: {node.peer_url}", f"initial-advertise-peer-urls: {node.peer_url}",
+            f"initial-cluster: {members}", "initial-cluster-state: new",
+            "grpc-keepalive-interval: 30000000000", "tls-min-version: TLS1.2",
+            "log-outputs: [stderr]", "client-transport-security:", section,
+            "peer-transport-security:", section, "  allowed-cn: [n1, n2, n3]", ""]))
+        node.command = lambda path=path: [cluster.program, "--config-file", str(path)]
+    cluster.start()
+    cluster.etcdctl("put", "k", "v")
+    assert cluster.etcdctl("get", "k", endpoints=[cluster.endpoints[2]]) == "k\nv"
