@@ -46,8 +46,10 @@ static int row_print(const struct config__row *row, struct oak_buf *out)
         [CONFIG__URLS] = " <urls>",
         [CONFIG__LISTEN] = " <urls>",
     };
+    /* An empty choice is the same as none. */
     int error = row->kind == CONFIG__CHOICE
-                    ? oak_buf_printf(out, "  --%s <%s>\n", row->name, row->choices)
+                    ? oak_buf_printf(out, "  --%s <%s>\n", row->name,
+                                     row->choices + (row->choices[0] == '|' ? 1 : 0))
                     : oak_buf_printf(out, "  --%s%s\n", row->name, kinds[row->kind]);
     if (error == 0) {
         error = row->value[0] == '\0'
