@@ -190,6 +190,9 @@ void oak_store_restore_adopt(struct oak_store_restore *r)
     OAK_ASSERT_EQ(s->scans, 0U);
     OAK_ASSERT_EQ(s->pending, 0U);
     s->ops->restore_adopt(r);
+    while (oak_list_pop(&s->pins) != NULL) {
+        /* What was held is not there any more. */
+    }
     OAK_ASSERT_EQ(s->durable, s->state.applied);
     s->restoring = false;
     r->settled = true;

@@ -199,7 +199,8 @@ struct store_ops {
                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                 const struct oak_store_kv *kv),
                    void *arg);
-    int (*reclaim)(struct oak_store *s, size_t steps, bool *more);
+    /* `floor` is the compaction floor, or below it where something older is held. */
+    int (*reclaim)(struct oak_store *s, int64_t floor, size_t steps, bool *more);
     int (*flush_begin)(struct oak_store *s, struct oak_store_flush **out);
     void (*flush_run)(struct oak_store_flush *f);
     void (*flush_free)(struct oak_store_flush *f);
@@ -233,11 +234,12 @@ struct oak_store {
     struct oak_store_rev committed; /* newest revision of the last commit */
     uint64_t keys;                  /* live keys, open batch included */
     uint64_t pending;               /* writes of the open batch */
-    unsigned scans;                 /* open scans */
-    unsigned snapshots;             /* open snapshots */
-    size_t waiting;                 /* bytes written since it is full */
-    bool full;                      /* what was to be written last found no space on disk */
-    bool damaged;                   /* a read has found what can't be */
+    struct oak_list pins;
+    unsigned scans;     /* open scans */
+    unsigned snapshots; /* open snapshots */
+    size_t waiting;     /* bytes written since it is full */
+    bool full;          /* what was to be written last found no space on disk */
+    bool damaged;       /* a read has found what can't be */
     bool scrubbing;
     bool flushing;
     bool restoring; /* a restore was begun and is neither adopted nor dropped */

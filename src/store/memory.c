@@ -213,11 +213,10 @@ static size_t drop_older(struct store_tree *t, struct store_version *v, int64_t 
     return dropped;
 }
 
-static int memory_reclaim(struct oak_store *s, size_t steps, bool *more)
+static int memory_reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 {
     struct memory_data *d = &memory_of(s)->data;
     struct memory_changes *c = &d->changes;
-    int64_t floor = s->state.compacted;
     for (;;) {
         OAK_ASSERT_LE(c->first, c->end);
         bool below = c->first < c->end && c->at[c->first]->rev.main < floor;

@@ -200,7 +200,7 @@ int rocks__changes(struct oak_store *s, int64_t from, int64_t to,
                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                 const struct oak_store_kv *kv),
                    void *arg);
-int rocks__reclaim(struct oak_store *s, size_t steps, bool *more);
+int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more);
 /* Put the changes records of what has gathered, up to `upto`, into the write batch. */
 OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto);
 

@@ -307,10 +307,10 @@ static int reclaim_walk(struct reclaim *c)
     return error != 0 ? error : end;
 }
 
-int rocks__reclaim(struct oak_store *s, size_t steps, bool *more)
+int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 {
     struct rocks *r = rocks__of(s);
-    struct reclaim c = {.r = r, .floor = s->state.compacted, .steps = steps};
+    struct reclaim c = {.r = r, .floor = floor, .steps = steps};
     if (r->reclaimed_floor == c.floor) {
         return 0;
     }

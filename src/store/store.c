@@ -23,6 +23,7 @@ void store__init(struct oak_store *s, const struct store_ops *ops,
     s->ops = ops;
     s->disk = options->disk;
     s->log = options->log;
+    oak_list_init(&s->pins);
     const struct oak_store_state empty = {.revision = 1, .compacted = -1};
     store__adopt(s, &empty, 0);
 }
@@ -368,6 +369,36 @@ int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
 
 /* -- housekeeping ------------------------------------------------------------------------------ */
 
+void oak_store_pin(struct oak_store *s, struct oak_store_pin *pin, int64_t rev)
+{
+    OAK_ASSERT(!oak_store_pin_held(pin));
+    OAK_ASSERT_GE(rev, s->state.compacted);
+    pin->rev = rev;
+    oak_list_push(&s->pins, &pin->link);
+}
+
+void oak_store_unpin(struct oak_store_pin *pin)
+{
+    if (oak_store_pin_held(pin)) {
+        oak_list_remove(&pin->link);
+    }
+}
+
+bool oak_store_pin_held(const struct oak_store_pin *pin)
+{
+    return oak_list_linked(&pin->link);
+}
+
+/* The floor, or the oldest revision that is held below it. */
+static int64_t reclaim_floor(const struct oak_store *s)
+{
+    int64_t floor = s->state.compacted;
+    for (const struct oak_list *at = s->pins.next; at != &s->pins; at = at->next) {
+        floor = OAK_MIN(floor, OAK_LIST_ENTRY(at, const struct oak_store_pin, link)->rev);
+    }
+    return floor;
+}
+
 int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
 {
     *more = false;
@@ -375,7 +406,7 @@ int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
     if (error != 0 || s->state.compacted < 0 || s->full) {
         return error;
     }
-    error = s->ops->reclaim(s, steps, more);
+    error = s->ops->reclaim(s, reclaim_floor(s), steps, more);
     if (error == OAK_ENOSPC) {
         s->full = true;
         return 0;

@@ -145,6 +145,17 @@ OAK_MUST_USE int oak_store_changes(struct oak_store *s, int64_t from, int64_t to
  * below the floor unless it is a tombstone below the floor. A full store does nothing. */
 OAK_MUST_USE int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more);
 
+/* What is readable as of `rev` now, the floor or above it, stays readable as of it, whatever is
+ * compacted later: reclaim leaves it. Embed it; zeroed it holds nothing. It holds until it is let
+ * go, or a restore replaces all contents: held() tells. Letting go twice is once. */
+struct oak_store_pin {
+    struct oak_list link;
+    int64_t rev;
+};
+void oak_store_pin(struct oak_store *s, struct oak_store_pin *pin, int64_t rev);
+void oak_store_unpin(struct oak_store_pin *pin);
+bool oak_store_pin_held(const struct oak_store_pin *pin);
+
 /* Make what is committed durable, in three steps: begin (owner; takes note), run (a worker may call
  * it while the owner goes on writing; blocks on the disk), end (owner). end returns the applied
  * index that is durable now, or an error. Begin and end may say OAK_ENOSPC: the store is full, and
