@@ -118,6 +118,14 @@ OAK_API OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak
 /* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
  * call of this room. NULL as send fails. */
 OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+/* As send, of a message of `size` bytes, up to UINT32_MAX, that follow in parts, so that it need
+ * never be held whole: queue some, and go on when `writable` says so. Nothing else may be sent
+ * before all of it was; finish with OAK_RPC_OK neither. It is not compressed. The call may be
+ * finished otherwise meanwhile; the client sees a message that was cut off. Errors as send, and
+ * OAK_EUNIMPLEMENTED where the call is carried so that it can't be done (takes_parts() tells); a
+ * part that failed may be sent again. */
+OAK_API OAK_MUST_USE int oak_rpc_call_send_open(struct oak_rpc_call *call, size_t size);
+OAK_API OAK_MUST_USE int oak_rpc_call_send_part(struct oak_rpc_call *call, struct oak_bytes part);
 /* As send, of the message that `message` has got from another call (of the same loop), or from the
  * same one: where it can be, it is passed on and not copied. After success its bytes are not to be
  * touched. */

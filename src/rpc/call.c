@@ -117,6 +117,7 @@ static void send_done(struct oak_rpc_call *call, size_t size)
 
 static int send_begin(struct oak_rpc_call *call, size_t size, uint8_t **body)
 {
+    OAK_ASSERT_EQ(call->part_left, 0);
     int error = send_admit(call, size);
     if (error == 0) {
         error = out_reserve(call, RPC_FRAME_HEAD_BYTES + size);
@@ -158,6 +159,47 @@ uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
     }
     uint8_t *body;
     return send_begin(call, size, &body) == 0 ? body : NULL;
+}
+
+int oak_rpc_call_send_open(struct oak_rpc_call *call, size_t size)
+{
+    if (rpc__carrier(call) != NULL) {
+        return OAK_EUNIMPLEMENTED;
+    }
+    OAK_ASSERT_EQ(call->part_left, 0);
+    int error = size > UINT32_MAX ? OAK_ELIMIT : send_admit(call, size);
+    error = error != 0 ? error : out_reserve(call, RPC_FRAME_HEAD_BYTES);
+    error = error != 0 ? error : headers_first(call);
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *at = call->out.data + call->out.size;
+    at[0] = 0;
+    oak_put_be32(at + 1, (uint32_t)size);
+    call->out.size += RPC_FRAME_HEAD_BYTES;
+    call->part_left = size;
+    send_done(call, 0);
+    return 0;
+}
+
+int oak_rpc_call_send_part(struct oak_rpc_call *call, struct oak_bytes part)
+{
+    OAK_ASSERT(rpc__carrier(call) == NULL);
+    OAK_ASSERT_LE(part.size, call->part_left);
+    int error = call->ended || call->local_done || call->cancelled || call->was_reset ? OAK_ECLOSED
+                : queued(call) >= OAK_OUTBOUND_BYTES_MAX                              ? OAK_ELIMIT
+                                                         : out_reserve(call, part.size);
+    if (error != 0 || part.size == 0) {
+        return error;
+    }
+    memcpy(call->out.data + call->out.size, part.data, part.size);
+    call->out.size += part.size;
+    call->part_left -= part.size;
+    rpc__call_charge(call, part.size);
+    call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
+    resume(call);
+    rpc__conn_wake(call->conn);
+    return 0;
 }
 
 int oak_rpc_call_forward(struct oak_rpc_call *from, struct oak_bytes message,
@@ -305,6 +347,7 @@ void oak_rpc_call_finish(struct oak_rpc_call *call, enum oak_rpc_code code, cons
     }
     OAK_ASSERT(is_server(call));
     OAK_ASSERT_LE(code, OAK_RPC_UNAUTHENTICATED);
+    OAK_ASSERT(code != OAK_RPC_OK || call->part_left == 0);
     if (call->ended || call->finished || call->cancelled || call->was_reset) {
         return;
     }

@@ -179,6 +179,7 @@ struct oak_rpc_call {
     struct oak_buf tail; /* to send in trailers: pairs */
     struct oak_buf out;  /* framed messages to send */
     size_t out_at;       /* taken of them */
+    size_t part_left;    /* of the message that is sent in parts */
     uint64_t lent_turn;  /* of the last take that something of `out` was lent to; 0: none */
     size_t pack_at;
     struct oak_buf in;         /* the message that is coming, behind its prefix */
