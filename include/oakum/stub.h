@@ -73,6 +73,14 @@ OAK_API OAK_MUST_USE int oak_stub_finish_details(struct oak_stub_call *call, enu
 OAK_API void oak_stub_on_closed(struct oak_stub_call *call,
                                 void (*closed)(void *user, struct oak_stub_call *call,
                                                const struct oak_rpc_status *status));
+/* Send a response of `size` bytes in parts, encoded by the caller: oak_rpc_call_send_open() and
+ * _part(), with their errors. The part that completes the only response of a method ends the call
+ * with OK. A unary call's handler has asked for `closed` before. */
+OAK_API OAK_MUST_USE int oak_stub_reply_open(struct oak_stub_call *call, size_t size);
+OAK_API OAK_MUST_USE int oak_stub_reply_part(struct oak_stub_call *call, struct oak_bytes part);
+/* Unary, within the handler or later: call `writable` when what was queued has left (rpc.h). */
+OAK_API void oak_stub_on_writable(struct oak_stub_call *call,
+                                  void (*writable)(void *user, struct oak_stub_call *call));
 /* Where oak_stub_alloc() takes its memory from, for programs built with Oakum's own sources. */
 struct oak_arena;
 OAK_API struct oak_arena *oak_stub_arena(struct oak_stub_call *call);

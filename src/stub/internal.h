@@ -51,6 +51,8 @@ struct oak_stub_call {
     bool failed;              /* client: with `code` and `text`, whatever the server says */
     enum oak_rpc_code code;
     const char *text;
+    size_t part_left; /* of the response that is sent in parts */
+    void (*on_writable)(void *user, struct oak_stub_call *call);
     void (*on_closed)(void *user, struct oak_stub_call *call, const struct oak_rpc_status *status);
     const void *callbacks;     /* client */
     void (*done)(void);        /* client */

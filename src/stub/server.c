@@ -60,6 +60,8 @@ static void call_give_back(struct oak_stub_call *call)
     call->handed = false;
     call->answered = false;
     call->on_closed = NULL;
+    call->on_writable = NULL;
+    call->part_left = 0;
     oak_list_push(&service->spare, &call->link);
     service->spare_count++;
 }
@@ -118,8 +120,10 @@ static void call_writable(void *user, struct oak_rpc_call *rpc)
 {
     struct oak_stub_call *call = user;
     OAK_ASSERT(call->rpc == rpc);
-    if (!call->answered && call->events->writable != NULL) {
-        call->events->writable(call->user, call);
+    void (*writable)(void *, struct oak_stub_call *) =
+        call->on_writable != NULL ? call->on_writable : call->events->writable;
+    if (!call->answered && writable != NULL) {
+        writable(call->user, call);
     }
 }
 
@@ -213,6 +217,33 @@ int oak_stub_reply(struct oak_stub_call *call, const ProtobufCMessage *response)
     return error;
 }
 
+int oak_stub_reply_open(struct oak_stub_call *call, size_t size)
+{
+    OAK_ASSERT(call->service != NULL);
+    OAK_ASSERT(call->method->kind != OAK_RPC_UNARY || call->on_closed != NULL);
+    OAK_ASSERT_EQ(call->part_left, 0);
+    int error = call->answered ? OAK_ECLOSED : oak_rpc_call_send_open(call->rpc, size);
+    if (error == 0) {
+        call->part_left = size;
+    }
+    return error;
+}
+
+int oak_stub_reply_part(struct oak_stub_call *call, struct oak_bytes part)
+{
+    int error = call->answered ? OAK_ECLOSED : oak_rpc_call_send_part(call->rpc, part);
+    if (error != 0) {
+        return error;
+    }
+    OAK_ASSERT_LE(part.size, call->part_left);
+    call->part_left -= part.size;
+    if (call->part_left == 0 && stub__one_response(call->method)) {
+        call->answered = true;
+        oak_rpc_call_finish(call->rpc, OAK_RPC_OK, NULL);
+    }
+    return 0;
+}
+
 void oak_stub_finish(struct oak_stub_call *call, enum oak_rpc_code code, const char *message)
 {
     OAK_ASSERT(call->service != NULL);
@@ -246,6 +277,14 @@ void oak_stub_on_closed(struct oak_stub_call *call,
     OAK_ASSERT(call->service != NULL && call->rpc != NULL);
     OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
     call->on_closed = closed;
+}
+
+void oak_stub_on_writable(struct oak_stub_call *call,
+                          void (*writable)(void *user, struct oak_stub_call *call))
+{
+    OAK_ASSERT(call->service != NULL);
+    OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
+    call->on_writable = writable;
 }
 
 /* -- services ---------------------------------------------------------------------------------- */

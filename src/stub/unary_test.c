@@ -10,6 +10,8 @@ struct seen {
     struct oak_stub_call *held;
     const text_message *request;
     enum oak_rpc_code code; /* of `closed` */
+    size_t sent;            /* of a response in parts */
+    int parts;
 };
 
 static struct seen *seen_of(void *user)
@@ -255,6 +257,67 @@ static void who_was_told_once_is_not_told_for_others(void **state)
     world_close(&w);
 }
 
+/* A response of two million bytes, encoded by hand: sent as the client makes room. */
+#define LONG_TEXT 2000000
+
+static void parts_go_on(void *user, struct oak_stub_call *call)
+{
+    struct seen *s = seen_of(user);
+    static uint8_t part[70000];
+    memset(part, 'x', sizeof(part));
+    size_t size = OAK_MIN(sizeof(part), LONG_TEXT - s->sent);
+    while (size > 0 && oak_stub_queued(call) <= OAK_RPC_QUEUE_HIGH_BYTES) {
+        assert_int_equal(oak_stub_reply_part(call, oak_bytes(part, size)), 0);
+        s->sent += size;
+        s->parts++;
+        size = OAK_MIN(sizeof(part), LONG_TEXT - s->sent);
+    }
+}
+
+static void say_in_parts(void *user, struct oak_stub_call *call, const text_message *request)
+{
+    struct seen *s = seen_of(user);
+    const uint8_t head[] = {0x0a, 0x80, 0x89, 0x7a}; /* field 1, of LONG_TEXT bytes */
+    (void)request;
+    s->held = call;
+    oak_stub_on_closed(call, held_closed);
+    oak_stub_on_writable(call, parts_go_on);
+    assert_int_equal(oak_stub_reply_open(call, sizeof(head) + LONG_TEXT), 0);
+    assert_int_equal(oak_stub_reply_part(call, oak_bytes(head, sizeof(head))), 0);
+    parts_go_on(user, call);
+    assert_true(s->sent < LONG_TEXT);
+}
+
+static void a_response_may_come_in_parts(void **state)
+{
+    (void)state;
+    const struct demo__v1__echo_handlers in_parts = {.say = say_in_parts};
+    struct world w;
+    struct seen s = {0};
+    struct told t = {0};
+    world_open(&w, &in_parts, &s);
+    say(&w, "as it comes", &t);
+    fake_run(&w.loop);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.code, OAK_RPC_OK);
+    assert_int_equal(t.text[0], 'x');
+    assert_int_equal(s.sent, LONG_TEXT);
+    assert_int_equal(s.closed, 1);
+    assert_int_equal(s.code, OAK_RPC_OK);
+    /* The memory of that call serves one that goes in the middle. */
+    s.sent = 0;
+    struct oak_stub_call *call = say(&w, "not whole", &t);
+    while (s.sent == 0) {
+        fake_round(&w.loop);
+    }
+    oak_stub_cancel(call);
+    fake_run(&w.loop);
+    assert_int_equal(t.code, OAK_RPC_CANCELLED);
+    assert_int_equal(s.code, OAK_RPC_CANCELLED);
+    assert_int_equal(s.closed, 2);
+    world_close(&w);
+}
+
 /* Calls of `say` that the server was told of, and those of them that are over. */
 static uint64_t over(const struct world *w, uint64_t *started)
 {
@@ -453,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_call_whose_client_has_gone_waits_for_its_answer),
         cmocka_unit_test(who_asks_is_told_that_the_client_has_gone),
         cmocka_unit_test(who_was_told_once_is_not_told_for_others),
+        cmocka_unit_test(a_response_may_come_in_parts),
         cmocka_unit_test(a_request_that_cannot_be_sent_is_never_told_of),
         cmocka_unit_test(a_call_that_never_brought_its_request_is_forgotten),
         cmocka_unit_test(the_options_of_a_call_are_handed_on),
