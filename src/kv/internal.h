@@ -144,6 +144,8 @@ OAK_MUST_USE bool kv__range_of(ProtobufCBinaryData key, ProtobufCBinaryData rang
                                struct oak_store_range *out);
 /* What a range at `revision` is answered by: 0, OAK_EFUTUREREV or OAK_ECOMPACTED. */
 OAK_MUST_USE int kv__revision_check(const struct oak_kv *kv, int64_t revision);
+/* The four bounds on revisions; 0 is off. */
+bool kv__range_passes(const Etcdserverpb__RangeRequest *r, const struct oak_store_kv *kv);
 /* The request is checked and its revision readable. *out is NULL when the run is full. */
 OAK_MUST_USE int kv__range(struct kv__run *run, const Etcdserverpb__RangeRequest *request,
                            Etcdserverpb__RangeResponse **out);

@@ -182,6 +182,23 @@ OAK_MUST_USE int oak_kv_end(struct oak_kv *kv);
  * and what the store fails by. */
 OAK_MUST_USE int oak_kv_range(struct oak_kv *kv, const Etcdserverpb__RangeRequest *request,
                               struct oak_arena *arena, Etcdserverpb__RangeResponse **out);
+/* A range whose answer need not be held: of more than one key, in order of key. It is open while
+ * others write and compact, and sees its revision all the same. Checked by the caller:
+ *
+ *     open; measure until there is no more; size; next until there is no more; close
+ *
+ * Each step walks about `bytes` of pairs. `size` is what `next` will append in all: the encoded
+ * RangeResponse, but for the header. OAK_EAGAIN, of a step: the contents were replaced by a
+ * snapshot's; else as oak_kv_range(). Close before the kv is freed; NULL is nothing. */
+struct oak_kv_pieces;
+bool oak_kv_range_in_pieces(const Etcdserverpb__RangeRequest *request);
+OAK_MUST_USE int oak_kv_pieces_open(struct oak_kv *kv, const Etcdserverpb__RangeRequest *request,
+                                    struct oak_kv_pieces **out);
+OAK_MUST_USE int oak_kv_pieces_measure(struct oak_kv_pieces *p, size_t bytes, bool *more);
+uint64_t oak_kv_pieces_size(const struct oak_kv_pieces *p);
+OAK_MUST_USE int oak_kv_pieces_next(struct oak_kv_pieces *p, size_t bytes, struct oak_buf *out,
+                                    bool *more);
+void oak_kv_pieces_close(struct oak_kv_pieces *p);
 /* A transaction that oak_kv_txn_is_read; OAK_EINVAL when it isn't. Checked as oak_kv_check does. */
 OAK_MUST_USE int oak_kv_txn_read(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,
                                  struct oak_arena *arena, Etcdserverpb__TxnResponse **out);
@@ -224,6 +241,7 @@ bool oak_kv_member_gone(const struct oak_kv *kv, uint64_t id);
  * counts where it is answered. An event is a key put or removed. */
 struct oak_kv_counters {
     uint64_t puts, deletes, ranges, txns, events;
+    uint64_t pieces; /* ranges in pieces that are open now */
 };
 void oak_kv_counters(const struct oak_kv *kv, struct oak_kv_counters *out);
 

@@ -56,8 +56,7 @@ int kv__revision_check(const struct oak_kv *kv, int64_t revision)
     return revision < kv->state.compacted ? OAK_ECOMPACTED : 0;
 }
 
-/* The four bounds on revisions; 0 is off. */
-static bool passes(const Etcdserverpb__RangeRequest *r, const struct oak_store_kv *kv)
+bool kv__range_passes(const Etcdserverpb__RangeRequest *r, const struct oak_store_kv *kv)
 {
     return !((r->max_mod_revision != 0 && kv->mod_rev > r->max_mod_revision) ||
              (r->min_mod_revision != 0 && kv->mod_rev < r->min_mod_revision) ||
@@ -84,7 +83,7 @@ static int read_one(struct kv__run *run, const struct plan *plan, struct outcome
         return error == OAK_ENOENT ? 0 : error;
     }
     out->count = 1;
-    if (passes(plan->request, &found)) {
+    if (kv__range_passes(plan->request, &found)) {
         kv__pairs_add(run, &out->pairs, &found, plan->request->keys_only);
     }
     return 0;
@@ -104,7 +103,7 @@ static int read_stream(struct kv__run *run, const struct plan *plan, struct outc
     struct oak_store_kv found;
     while (!run->full && (error = oak_store_scan_next(scan, &found)) == 0) {
         out->count++;
-        if (!passes(plan->request, &found)) {
+        if (!kv__range_passes(plan->request, &found)) {
             continue;
         }
         if (out->pairs.count == plan->limit) {

@@ -183,6 +183,8 @@ static int store_rows(struct oak_observe *o, struct oak_buf *out)
         {"etcd_mvcc_put_total", C, "Puts applied.", (double)k.puts},
         {"etcd_mvcc_delete_total", C, "Deletes applied.", (double)k.deletes},
         {"etcd_mvcc_range_total", C, "Ranges read.", (double)k.ranges},
+        {"oakum_ranges_in_pieces", G, "Large ranges on their way from the store to their clients.",
+         (double)k.pieces},
         {"etcd_mvcc_txn_total", C, "Transactions applied.", (double)k.txns},
         {"etcd_debugging_mvcc_keys_total", G, "Keys, estimated.", (double)s.keys},
         {"etcd_debugging_mvcc_events_total", C, "Changes of keys.", (double)k.events},
