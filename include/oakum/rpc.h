@@ -126,6 +126,7 @@ OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
  * part that failed may be sent again. */
 OAK_API OAK_MUST_USE int oak_rpc_call_send_open(struct oak_rpc_call *call, size_t size);
 OAK_API OAK_MUST_USE int oak_rpc_call_send_part(struct oak_rpc_call *call, struct oak_bytes part);
+OAK_API bool oak_rpc_call_takes_parts(const struct oak_rpc_call *call);
 /* As send, of the message that `message` has got from another call (of the same loop), or from the
  * same one: where it can be, it is passed on and not copied. After success its bytes are not to be
  * touched. */

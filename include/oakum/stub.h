@@ -78,6 +78,8 @@ OAK_API void oak_stub_on_closed(struct oak_stub_call *call,
  * with OK. A unary call's handler has asked for `closed` before. */
 OAK_API OAK_MUST_USE int oak_stub_reply_open(struct oak_stub_call *call, size_t size);
 OAK_API OAK_MUST_USE int oak_stub_reply_part(struct oak_stub_call *call, struct oak_bytes part);
+/* Can it be done? Not where a call is carried otherwise than by a stream of gRPC. */
+OAK_API bool oak_stub_takes_parts(const struct oak_stub_call *call);
 /* Unary, within the handler or later: call `writable` when what was queued has left (rpc.h). */
 OAK_API void oak_stub_on_writable(struct oak_stub_call *call,
                                   void (*writable)(void *user, struct oak_stub_call *call));

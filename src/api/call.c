@@ -69,6 +69,9 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     struct oak_api *api = user;
     (void)status;
     oak_replica_forget(api->options.replica, &call->request);
+    if (call->closed != NULL) {
+        call->closed(call);
+    }
 }
 
 struct api_call *api__begin(void *user, struct oak_stub_call *stub, const ProtobufCMessage *message)

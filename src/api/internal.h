@@ -15,6 +15,9 @@ struct api_call {
     struct oak_stub_call *stub;
     const ProtobufCMessage *message; /* the request */
     struct oak_replica_request request;
+    /* The client has gone, or was answered: what the handler holds goes. NULL: it holds nothing. */
+    void (*closed)(struct api_call *call);
+    void *held;
 };
 
 /* A stream that ends when its member has had no leader for some time. Embed it. */
@@ -44,6 +47,7 @@ struct oak_api {
     struct oak_api_options options;
     struct api_leader leader;
     struct api_watch watch;
+    size_t pieces; /* ranges under way in pieces */
 };
 
 /* call.c */
@@ -53,6 +57,8 @@ struct api_call *api__begin(void *user, struct oak_stub_call *stub,
                             const ProtobufCMessage *message);
 /* Each ends the call. */
 void api__answer(struct api_call *call, const ProtobufCMessage *response);
+/* The response has a header with its revision alone: the rest is filled in. */
+void api__answer_with_header(struct api_call *call, ProtobufCMessage *response);
 void api__fail(struct api_call *call, int error);
 /* Where the response is built. */
 struct oak_arena *api__arena(struct api_call *call);
@@ -129,6 +135,9 @@ void api__watch_end(struct watch_stream *s, enum oak_rpc_code code, const char *
 void api__watch_progress(struct oak_api *api);
 
 extern const struct etcdserverpb__watch_handlers api__watch;
+/* range.c */
+void api__range(void *user, struct oak_stub_call *stub, const Etcdserverpb__RangeRequest *request);
+
 extern const struct etcdserverpb__kv_handlers api__kv;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;

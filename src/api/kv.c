@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv.c: etcdserverpb.KV. Writes go through the log with their bytes as they came; reads wait for a
- * read index unless they are asked to be serializable.
+/* kv.c: etcdserverpb.KV but for Range (range.c). Writes go through the log with their bytes as they
+ * came; reads wait for a read index unless they are asked to be serializable.
  *
  * Source: the etcd v3 API, "KV". What is checked before proposing and what only when applying is
  * told in kv/kv.h.
@@ -15,7 +15,7 @@ static Etcdserverpb__ResponseHeader *header_of(ProtobufCMessage *response)
     return *(Etcdserverpb__ResponseHeader **)(void *)((uint8_t *)response + field->offset);
 }
 
-static void answer_with_header(struct api_call *call, ProtobufCMessage *response)
+void api__answer_with_header(struct api_call *call, ProtobufCMessage *response)
 {
     api__header(call->api, header_of(response));
     api__answer(call, response);
@@ -28,7 +28,7 @@ static void write_done(struct oak_replica_request *request, int error,
     if (error != 0) {
         api__fail(call, error);
     } else {
-        answer_with_header(call, result->response);
+        api__answer_with_header(call, result->response);
     }
 }
 
@@ -72,40 +72,6 @@ static void compact(void *user, struct oak_stub_call *stub,
     }
 }
 
-static void range_ready(struct oak_replica_request *request, int error,
-                        const struct oak_kv_result *result)
-{
-    struct api_call *call = api__call_of(request);
-    (void)result;
-    Etcdserverpb__RangeResponse *response = NULL;
-    if (error == 0) {
-        error = oak_kv_range(oak_replica_kv(call->api->options.replica),
-                             (const Etcdserverpb__RangeRequest *)call->message, api__arena(call),
-                             &response);
-    }
-    if (error != 0) {
-        api__fail(call, error);
-    } else {
-        answer_with_header(call, &response->base);
-    }
-}
-
-static void range(void *user, struct oak_stub_call *stub, const Etcdserverpb__RangeRequest *request)
-{
-    struct api_call *call = api__begin(user, stub, &request->base);
-    if (call == NULL) {
-        return;
-    }
-    int error = oak_kv_check_range(request);
-    if (error != 0) {
-        api__fail(call, error);
-    } else if (request->serializable) {
-        range_ready(&call->request, 0, NULL);
-    } else {
-        api__read(call, range_ready);
-    }
-}
-
 static void txn_ready(struct oak_replica_request *request, int error,
                       const struct oak_kv_result *result)
 {
@@ -120,7 +86,7 @@ static void txn_ready(struct oak_replica_request *request, int error,
     if (error != 0) {
         api__fail(call, error);
     } else {
-        answer_with_header(call, &response->base);
+        api__answer_with_header(call, &response->base);
     }
 }
 
@@ -147,7 +113,7 @@ static void txn(void *user, struct oak_stub_call *stub, const Etcdserverpb__TxnR
 }
 
 const struct etcdserverpb__kv_handlers api__kv = {
-    .range = range,
+    .range = api__range,
     .put = put,
     .delete_range = delete_range,
     .txn = txn,

@@ -46,6 +46,20 @@ void oak_arena_reset(struct oak_arena *a)
     a->total = 0;
 }
 
+struct oak_arena_mark oak_arena_mark(const struct oak_arena *a)
+{
+    return (struct oak_arena_mark){
+        .chunks = a->chunks, .chunk_used = a->chunk_used, .total = a->total};
+}
+
+void oak_arena_rewind(struct oak_arena *a, struct oak_arena_mark mark)
+{
+    OAK_ASSERT_LE(mark.total, a->total);
+    chunks_free_above(a, mark.chunks);
+    a->chunk_used = mark.chunk_used;
+    a->total = mark.total;
+}
+
 void *oak_arena_alloc(struct oak_arena *a, size_t size)
 {
     const size_t align = alignof(max_align_t);

@@ -25,6 +25,14 @@ void oak_arena_init(struct oak_arena *a, size_t chunk_size, size_t ceiling);
 void oak_arena_fini(struct oak_arena *a);
 /* Everything handed out is gone; the oldest chunk is kept. */
 void oak_arena_reset(struct oak_arena *a);
+/* Back to how it was when the mark was set: what was handed out since is gone. */
+struct oak_arena_mark {
+    struct oak_arena_chunk *chunks;
+    size_t chunk_used;
+    size_t total;
+};
+struct oak_arena_mark oak_arena_mark(const struct oak_arena *a);
+void oak_arena_rewind(struct oak_arena *a, struct oak_arena_mark mark);
 /* `size` bytes aligned for any type, not zeroed; NULL past the ceiling or without memory. */
 void *oak_arena_alloc(struct oak_arena *a, size_t size);
 /* As alloc, zeroed. */

@@ -26,8 +26,17 @@
 #define OAK_DECODE_BYTES_MAX (16 * OAK_REQUEST_BYTES_MAX)
 
 /* A response held in memory while it is built. A client that asks for more than this in one piece
- * is told so; ranges that stream are to come. */
+ * is told so. */
 #define OAK_RESPONSE_BYTES_MAX (512 * OAK_MIB)
+/* A range in order of key that takes more than this is not held: it is read twice, and goes from
+ * the store to the socket in pieces. Most lists of a Kubernetes API server, 500 objects each, stay
+ * below it. */
+#define OAK_RANGE_HELD_BYTES_MAX (4 * OAK_MIB)
+/* Of such a range, read between two turns of the loop: a fraction of a millisecond. */
+#define OAK_RANGE_STEP_BYTES_MAX (256 * OAK_KIB)
+/* Such ranges under way in a server: each may hold a step and what is queued, 600 KiB, and holds
+ * old versions back from being reclaimed. */
+#define OAK_RANGES_MAX 1024
 
 /* -- replication ------------------------------------------------------------------------------- */
 /* Voters and learners of one group. Seven voters is what is supported; the rest is room for change.

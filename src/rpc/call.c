@@ -161,6 +161,11 @@ uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
     return send_begin(call, size, &body) == 0 ? body : NULL;
 }
 
+bool oak_rpc_call_takes_parts(const struct oak_rpc_call *call)
+{
+    return rpc__carrier(call) == NULL;
+}
+
 int oak_rpc_call_send_open(struct oak_rpc_call *call, size_t size)
 {
     if (rpc__carrier(call) != NULL) {

@@ -217,6 +217,11 @@ int oak_stub_reply(struct oak_stub_call *call, const ProtobufCMessage *response)
     return error;
 }
 
+bool oak_stub_takes_parts(const struct oak_stub_call *call)
+{
+    return call->rpc != NULL && oak_rpc_call_takes_parts(call->rpc);
+}
+
 int oak_stub_reply_open(struct oak_stub_call *call, size_t size)
 {
     OAK_ASSERT(call->service != NULL);
