@@ -223,7 +223,7 @@ static void attempt_closed(void *user, struct oak_rpc_call *rpc, const struct oa
     bool dropped = a->dropped;
     bool done = given->code == OAK_RPC_OK; /* then the server has done it, whatever is missing */
     if (!dropped) {
-        channel__leader_answered(a->line, &status);
+        channel__leader_answered(a->line, a->claim, &status);
     }
     channel__line_release(a->line);
     call->live--;
@@ -282,6 +282,7 @@ int channel__attempt_start(struct channel_call *call, struct channel_line *line)
         return error;
     }
     a->line = line;
+    a->claim = channel__leader_claim(line);
     a->compress = request.encoding != OAK_RPC_IDENTITY;
     line->calls++;
     call->live++;

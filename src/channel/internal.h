@@ -123,6 +123,7 @@ struct channel_attempt {
     struct oak_rpc_call *rpc; /* NULL: the place is free */
     size_t given;             /* of call->kept */
     uint64_t owed_ns;         /* since when the other end owes something */
+    uint64_t claim;           /* oakum_leader: for which it is on this line; 0: for none */
     bool half_closed;
     bool compress; /* as it was told last */
     bool stalled;  /* cancelled by us, since nothing moved */
@@ -258,6 +259,7 @@ struct oak_channel {
     struct channel_backend *selected; /* pick_first: the one; NULL: none yet */
     struct channel_backend *last;     /* round_robin: whose turn it was */
     struct channel_backend *leader;   /* oakum_leader: who is believed to lead; NULL: nobody */
+    uint64_t leader_claim;            /* its claim; 0: nobody's */
     uint64_t claims;                  /* that were news */
     struct oak_list retired;          /* lines */
     uint32_t line_count;              /* all whose memory is there */
@@ -370,7 +372,10 @@ void channel__leader_init(struct oak_channel *channel);
 void channel__leader_choose(struct oak_channel *channel);
 /* A line for a call; NULL: none has room. */
 struct channel_line *channel__leader_pick(struct oak_channel *channel);
-/* An attempt on this line has ended. */
-void channel__leader_answered(struct channel_line *line, const struct oak_rpc_status *status);
+/* The claim for which a call goes to this line; 0: none. */
+uint64_t channel__leader_claim(const struct channel_line *line);
+/* An attempt on this line, for this claim, has ended. */
+void channel__leader_answered(struct channel_line *line, uint64_t claim,
+                              const struct oak_rpc_status *status);
 
 #endif

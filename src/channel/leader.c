@@ -62,6 +62,7 @@ void channel__leader_choose(struct oak_channel *channel)
         }
     }
     channel->leader = best != NULL ? best->backend : NULL;
+    channel->leader_claim = best != NULL ? best->watch.claim : 0;
     if (look_ns != 0) {
         channel__timer_set(channel, &channel->doubt, look_ns);
     }
@@ -81,12 +82,20 @@ static void doubt(struct oak_channel *channel, struct channel_backend *b)
     channel__turn_soon(channel);
 }
 
-void channel__leader_answered(struct channel_line *line, const struct oak_rpc_status *status)
+uint64_t channel__leader_claim(const struct channel_line *line)
+{
+    const struct oak_channel *channel = line->channel;
+    bool leads = line->backend != NULL && line->backend == channel->leader;
+    return leads ? channel->leader_claim : 0;
+}
+
+void channel__leader_answered(struct channel_line *line, uint64_t claim,
+                              const struct oak_rpc_status *status)
 {
     struct oak_channel *channel = line->channel;
     struct channel_backend *b = line->backend;
-    if (b == NULL || b != channel->leader) {
-        return;
+    if (claim == 0 || channel__leader_claim(line) != claim) {
+        return; /* it was not given the call for what it says now */
     }
     if (status->code == OAK_RPC_UNAVAILABLE && status->reach == OAK_RPC_REACHED) {
         doubt(channel, b);
