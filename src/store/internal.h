@@ -195,7 +195,8 @@ struct store_ops {
                      bool keys_only, bool descend, struct oak_store_scan **out);
     int (*scan_next)(struct oak_store_scan *scan, struct oak_store_kv *out);
     void (*scan_close)(struct oak_store_scan *scan);
-    int (*changes)(struct oak_store *s, int64_t from, int64_t to,
+    /* `want` NULL: all of them. */
+    int (*changes)(struct oak_store *s, int64_t from, int64_t to, oak_store_want_fn *want,
                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                 const struct oak_store_kv *kv),
                    void *arg);

@@ -166,7 +166,7 @@ static void memory_scan_close(struct oak_store_scan *base)
     free(OAK_CONTAINER_OF(base, struct memory_scan, base));
 }
 
-static int memory_changes(struct oak_store *s, int64_t from, int64_t to,
+static int memory_changes(struct oak_store *s, int64_t from, int64_t to, oak_store_want_fn *want,
                           bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                        const struct oak_store_kv *kv),
                           void *arg)
@@ -188,7 +188,11 @@ static int memory_changes(struct oak_store *s, int64_t from, int64_t to,
         if (OAK_BUG(changes_lose_deletes) && item.deleted) {
             continue;
         }
-        if (!each(arg, item.rev, item.deleted, &item.kv)) {
+        enum oak_store_want how = want == NULL ? OAK_STORE_TAKE : want(arg, item.rev, item.kv.key);
+        if (how == OAK_STORE_SKIP) {
+            continue;
+        }
+        if (how == OAK_STORE_STOP || !each(arg, item.rev, item.deleted, &item.kv)) {
             break;
         }
     }

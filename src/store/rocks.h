@@ -196,7 +196,7 @@ int rocks__scan_next(struct oak_store_scan *scan, struct oak_store_kv *out);
 void rocks__scan_close(struct oak_store_scan *scan);
 
 /* rocks_changes.c */
-int rocks__changes(struct oak_store *s, int64_t from, int64_t to,
+int rocks__changes(struct oak_store *s, int64_t from, int64_t to, oak_store_want_fn *want,
                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                 const struct oak_store_kv *kv),
                    void *arg);

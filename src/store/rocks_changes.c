@@ -128,10 +128,19 @@ static struct oak_reader walk_entries(const struct record_walk *w)
 struct changes_call {
     int64_t from;
     int64_t to;
+    oak_store_want_fn *want;
     bool (*each)(void *arg, struct oak_store_rev rev, bool deleted, const struct oak_store_kv *kv);
     void *arg;
     bool stop;
 };
+
+/* Is it to be read? */
+static bool wanted(struct changes_call *call, struct oak_store_rev rev, struct oak_bytes key)
+{
+    enum oak_store_want how = call->want == NULL ? OAK_STORE_TAKE : call->want(call->arg, rev, key);
+    call->stop = how == OAK_STORE_STOP;
+    return how == OAK_STORE_TAKE;
+}
 
 static int give_change(struct rocks *r, struct changes_call *call,
                        const struct rocks_change *change)
@@ -139,6 +148,9 @@ static int give_change(struct rocks *r, struct changes_call *call,
     struct store_item item = {.rev = change->rev,
                               .deleted = change->deleted,
                               .kv = {.key = change->key, .mod_rev = change->rev.main}};
+    if (!wanted(call, change->rev, change->key)) {
+        return 0;
+    }
     bool whole = false;
     bool known = !change->deleted && rocks__cache_get(&r->cache, change->key, &item, &whole);
     known = known && whole && store__rev_cmp(item.rev, change->rev) == 0;
@@ -176,19 +188,19 @@ static void give_open(const struct rocks *r, struct changes_call *call)
         if (item.rev.main > call->to) {
             return;
         }
-        if (item.rev.main >= call->from) {
+        if (item.rev.main >= call->from && wanted(call, item.rev, item.kv.key)) {
             call->stop = !call->each(call->arg, item.rev, item.deleted, &item.kv);
         }
     }
 }
 
-int rocks__changes(struct oak_store *s, int64_t from, int64_t to,
+int rocks__changes(struct oak_store *s, int64_t from, int64_t to, oak_store_want_fn *want,
                    bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
                                 const struct oak_store_kv *kv),
                    void *arg)
 {
     struct rocks *r = rocks__of(s);
-    struct changes_call call = {.from = from, .to = to, .each = each, .arg = arg};
+    struct changes_call call = {.from = from, .to = to, .want = want, .each = each, .arg = arg};
     struct record_walk w;
     struct oak_bytes key;
     int error = walk_start(r, &w, (struct oak_store_rev){.main = OAK_MAX(from, (int64_t)0)});

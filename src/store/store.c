@@ -364,7 +364,17 @@ int oak_store_changes(struct oak_store *s, int64_t from, int64_t to,
                       void *arg)
 {
     OAK_ASSERT_GE(from, s->state.compacted);
-    return store__read_note(s, s->ops->changes(s, from, to, each, arg));
+    return store__read_note(s, s->ops->changes(s, from, to, NULL, each, arg));
+}
+
+int oak_store_changes_of(struct oak_store *s, int64_t from, int64_t to, oak_store_want_fn *want,
+                         bool (*each)(void *arg, struct oak_store_rev rev, bool deleted,
+                                      const struct oak_store_kv *kv),
+                         void *arg)
+{
+    OAK_ASSERT_GE(from, s->state.compacted);
+    OAK_ASSERT(want != NULL);
+    return store__read_note(s, s->ops->changes(s, from, to, want, each, arg));
 }
 
 /* -- housekeeping ------------------------------------------------------------------------------ */

@@ -138,6 +138,21 @@ OAK_MUST_USE int oak_store_changes(struct oak_store *s, int64_t from, int64_t to
                                                 const struct oak_store_kv *kv),
                                    void *arg);
 
+/* The same of those changes that `want` takes: it is asked first, and the values of the others are
+ * not read, which is what a change costs. */
+enum oak_store_want {
+    OAK_STORE_SKIP,
+    OAK_STORE_TAKE,
+    OAK_STORE_STOP,
+};
+typedef enum oak_store_want oak_store_want_fn(void *arg, struct oak_store_rev rev,
+                                              struct oak_bytes key);
+OAK_MUST_USE int oak_store_changes_of(struct oak_store *s, int64_t from, int64_t to,
+                                      oak_store_want_fn *want,
+                                      bool (*each)(void *arg, struct oak_store_rev rev,
+                                                   bool deleted, const struct oak_store_kv *kv),
+                                      void *arg);
+
 /* -- housekeeping ------------------------------------------------------------------------------ */
 
 /* Give back space of versions that the compaction floor hides: at most about `steps` versions are

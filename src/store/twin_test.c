@@ -290,6 +290,53 @@ static void ask_changes(struct twin *t)
     }
 }
 
+/* The same, of those keys alone that have an even number. */
+static enum oak_store_want change_wanted(void *arg, struct oak_store_rev rev, struct oak_bytes key)
+{
+    struct change_walk *w = arg;
+    assert_true(w->next < w->t->m->count);
+    const struct model_version *v = &w->t->m->versions[w->next];
+    assert_int_equal(rev.main, v->rev.main);
+    assert_int_equal(rev.sub, v->rev.sub);
+    assert_true(oak_bytes_eq(key, key_of(w->t->m, v->key)));
+    if (w->left == 0) {
+        return OAK_STORE_STOP;
+    }
+    if (v->key % 2 == 1) {
+        w->next++;
+        return OAK_STORE_SKIP;
+    }
+    return OAK_STORE_TAKE;
+}
+
+static bool change_taken(void *arg, struct oak_store_rev rev, bool deleted,
+                         const struct oak_store_kv *kv)
+{
+    struct change_walk *w = arg;
+    assert_int_equal(w->t->m->versions[w->next].key % 2, 0);
+    (void)change_seen(arg, rev, deleted, kv);
+    return true;
+}
+
+static void ask_changes_of(struct twin *t)
+{
+    const struct model *m = t->m;
+    int64_t low = OAK_MAX(m->state.compacted, (int64_t)1);
+    int64_t from = (int64_t)oak_prng_between(&t->prng, (uint64_t)low, (uint64_t)m->main + 1);
+    size_t first = 0;
+    while (first < m->count && m->versions[first].rev.main < from) {
+        first++;
+    }
+    unsigned limit = oak_prng_chance(&t->prng, 1, 4) ? 3 : 1000000;
+    for (size_t i = 0; i < TEST_ENGINES; i++) {
+        struct change_walk w = {.t = t, .next = first, .to = m->main, .left = limit};
+        assert_int_equal(
+            oak_store_changes_of(t->stores[i].s, from, m->main, change_wanted, change_taken, &w),
+            0);
+        assert_true(w.left == 0 || w.next == m->count);
+    }
+}
+
 struct meta_walk {
     const struct model *m;
     unsigned next;
@@ -338,6 +385,7 @@ static void ask_something(struct twin *t)
         break;
     default:
         ask_changes(t);
+        ask_changes_of(t);
         break;
     }
 }
