@@ -15,6 +15,7 @@
 #define OAK_API_H
 
 #include "replica/replica.h"
+#include "watch/watch.h"
 #include "oakum/rpc.h"
 #include "port/port.h"
 
@@ -49,6 +50,8 @@ struct oak_api;
 OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_api **out);
 /* Streams that would not end by themselves end now: before the server is drained. */
 void oak_api_stop(struct oak_api *api);
+/* *pending: events that were sent and may not have left, at most. */
+void oak_api_watches(const struct oak_api *api, struct oak_watch_stats *out, uint64_t *pending);
 /* All calls must be closed: drain the server first. */
 void oak_api_free(struct oak_api *api);
 

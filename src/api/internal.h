@@ -104,8 +104,9 @@ struct watch_stream {
     struct oak_list asking_link;
     struct oak_timer progress;
     struct api_follower follower;
-    bool ended;  /* it was told how; nothing more is sent */
-    bool paused; /* its requests wait until it is read from */
+    uint64_t pending; /* events that were sent since its queue was last seen empty */
+    bool ended;       /* it was told how; nothing more is sent */
+    bool paused;      /* its requests wait until it is read from */
 };
 
 /* watch_feed.c: the room of watches, between the state machine and the store. */

@@ -67,16 +67,28 @@ struct history {
     void *arg;
 };
 
+static enum oak_store_want history_want(void *arg, struct oak_store_rev rev, struct oak_bytes key)
+{
+    struct history *history = arg;
+    switch (history->want(history->arg, rev.main, key)) {
+    case OAK_WATCH_SKIP:
+        return OAK_STORE_SKIP;
+    case OAK_WATCH_TAKE:
+        return OAK_STORE_TAKE;
+    case OAK_WATCH_STOP:
+        return OAK_STORE_STOP;
+    }
+    OAK_UNREACHABLE("a change is skipped, taken, or the last");
+}
+
 static bool history_each(void *arg, struct oak_store_rev rev, bool deleted,
                          const struct oak_store_kv *kv)
 {
     struct history *history = arg;
-    enum oak_watch_want want = history->want(history->arg, rev.main, kv->key);
-    if (want == OAK_WATCH_TAKE) {
-        struct oak_watch_pair pair = pair_of(kv);
-        history->take(history->arg, deleted, &pair);
-    }
-    return want != OAK_WATCH_STOP;
+    (void)rev;
+    struct oak_watch_pair pair = pair_of(kv);
+    history->take(history->arg, deleted, &pair);
+    return true;
 }
 
 static int history_changes(void *user, int64_t from, int64_t to, oak_watch_want_fn *want,
@@ -84,7 +96,7 @@ static int history_changes(void *user, int64_t from, int64_t to, oak_watch_want_
 {
     struct oak_api *api = user;
     struct history history = {.want = want, .take = take, .arg = arg};
-    return oak_store_changes(api->options.store, from, to, history_each, &history);
+    return oak_store_changes_of(api->options.store, from, to, history_want, history_each, &history);
 }
 
 static int history_at(void *user, struct oak_bytes key, int64_t revision,

@@ -68,6 +68,7 @@ bool api__watch_send(void *user, struct oak_watch_stream *stream,
     if (s->ended || (!r->rest && !api__watch_takes(s))) {
         return false;
     }
+    s->pending = oak_stub_queued(s->stub) == 0 ? 0 : s->pending;
     uint8_t head[HEAD_BYTES_MAX];
     size_t size = head_write(api, r, head);
     uint8_t *out = oak_rpc_call_send_into(oak_stub_rpc(s->stub), size + r->bytes.size);
@@ -75,11 +76,23 @@ bool api__watch_send(void *user, struct oak_watch_stream *stream,
         api__watch_end(s, OAK_RPC_UNAVAILABLE, "etcdserver: no memory for what is watched");
         return false;
     }
+    s->pending += r->events;
     memcpy(out, head, size);
     if (r->bytes.size > 0) {
         memcpy(out + size, r->bytes.data, r->bytes.size);
     }
     return true;
+}
+
+void oak_api_watches(const struct oak_api *api, struct oak_watch_stats *out, uint64_t *pending)
+{
+    const struct oak_list *streams = &api->watch.streams;
+    oak_watch_stats(api->watch.room, out);
+    *pending = 0;
+    for (const struct oak_list *at = streams->next; at != streams; at = at->next) {
+        const struct watch_stream *s = OAK_LIST_ENTRY(at, const struct watch_stream, link);
+        *pending += oak_stub_queued(s->stub) == 0 ? 0 : s->pending;
+    }
 }
 
 void api__watch_notice(struct watch_stream *s, const struct watch_notice *notice)

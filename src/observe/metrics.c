@@ -197,6 +197,27 @@ static int store_rows(struct oak_observe *o, struct oak_buf *out)
     return rows(out, list, OAK_COUNT_OF(list));
 }
 
+static int watch_rows(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_observe_watches w;
+    o->options.watches(o->options.user, &w);
+    const struct row list[] = {
+        {"etcd_debugging_mvcc_watch_stream_total", G, "Open streams of watchers.",
+         (double)w.streams},
+        {"etcd_debugging_mvcc_watcher_total", G, "Watchers.", (double)w.watchers},
+        {"etcd_debugging_mvcc_slow_watcher_total", G,
+         "Watchers that are behind and served from the store.", (double)w.behind},
+        {"etcd_debugging_mvcc_pending_events_total", G,
+         "Events sent to streams that have not been written out whole.", (double)w.pending},
+        {"oakum_watch_events_sent_total", C, "Events sent to watchers.", (double)w.events},
+        {"oakum_watch_responses_sent_total", C, "Responses that brought them.",
+         (double)w.responses},
+        {"oakum_watch_memory_bytes", G, "Memory of watchers and what they name.",
+         (double)w.memory_bytes},
+    };
+    return rows(out, list, OAK_COUNT_OF(list));
+}
+
 static int process_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_observe_process p;
@@ -466,6 +487,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : snapshot_rows(o, out);
     error = error != 0 ? error : read_rows(o, out);
     error = error != 0 ? error : store_rows(o, out);
+    error = error != 0 ? error : watch_rows(o, out);
     error = error != 0 ? error : sync_histogram(o, out);
     error = error != 0 ? error : peer_families(o, out);
     error = error != 0 ? error : follower_families(o, out);

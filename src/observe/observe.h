@@ -26,6 +26,17 @@ struct oak_observe_process {
     uint64_t started_at_ns; /* since 1970 UTC */
 };
 
+/* The Watch service; handed in, because this room knows no services. */
+struct oak_observe_watches {
+    uint64_t streams;
+    uint64_t watchers;
+    uint64_t behind;  /* watchers that are served from the store */
+    uint64_t pending; /* events that were sent and may not have left, at most */
+    uint64_t events;  /* sent */
+    uint64_t responses;
+    uint64_t memory_bytes;
+};
+
 struct oak_observe_options {
     const struct oak_loop *loop;
     const struct oak_log *log;
@@ -41,6 +52,7 @@ struct oak_observe_options {
     const char *cluster_version; /* "3.6.0" */
     const char *own_version;     /* Oakum's */
     void (*process)(void *user, struct oak_observe_process *out);
+    void (*watches)(void *user, struct oak_observe_watches *out);
     void *user;
 };
 

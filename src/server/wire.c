@@ -258,6 +258,23 @@ static void hosts_take(struct server *s)
     }
 }
 
+static void watches_ask(void *user, struct oak_observe_watches *out)
+{
+    const struct server *s = user;
+    struct oak_watch_stats stats;
+    uint64_t pending;
+    oak_api_watches(s->api, &stats, &pending);
+    *out = (struct oak_observe_watches){
+        .streams = stats.streams,
+        .watchers = stats.watchers,
+        .behind = stats.behind,
+        .pending = pending,
+        .events = stats.events,
+        .responses = stats.responses,
+        .memory_bytes = stats.memory_bytes,
+    };
+}
+
 static int http_make(struct server *s)
 {
     const struct oak_gateway_options gateway = {
@@ -276,6 +293,7 @@ static int http_make(struct server *s)
         .cluster_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
         .own_version = OWN_VERSION,
         .process = process_ask,
+        .watches = watches_ask,
         .user = s,
     };
     int error = oak_http_server_new(s->port, s->log, &s->client_http);
