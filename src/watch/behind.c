@@ -36,7 +36,7 @@ static struct watch__cursor *cursor_for(struct oak_watch *w, int64_t next)
     struct watch__cursor *before = NULL;
     struct watch__cursor *free = NULL;
     struct watch__cursor *first = NULL;
-    for (size_t i = 0; i < WATCH_CURSORS; i++) {
+    for (size_t i = 0; i < w->options.cursors; i++) {
         struct watch__cursor *c = &w->cursors[i];
         if (c->count == 0) {
             free = c;
@@ -239,7 +239,8 @@ static bool waiting_each(void *arg, struct watch__node *n)
 static enum oak_watch_want reading_want(void *arg, int64_t revision, struct oak_bytes key)
 {
     struct reading *reading = arg;
-    bool enough = reading->cost >= WATCH_STEP_COST || reading->w->bytes.size >= WATCH_STEP_BYTES;
+    const struct oak_watch_options *o = &reading->w->options;
+    bool enough = reading->cost >= o->step_changes || reading->w->bytes.size >= o->response_bytes;
     OAK_ASSERT_GE(revision, reading->revision);
     if (reading->failed || (enough && revision != reading->revision)) {
         reading->end = revision;

@@ -52,7 +52,8 @@ static bool body_make(struct flush *f, uint8_t variant, int64_t next, struct wat
         if (e->revision < next || !variant_takes(variant, e)) {
             continue;
         }
-        if (chunk == NULL || (chunk->size >= WATCH_RESPONSE_BYTES && chunk->high != e->revision)) {
+        if (chunk == NULL ||
+            (chunk->size >= w->options.response_bytes && chunk->high != e->revision)) {
             chunk = chunk_add(w, body);
             if (chunk == NULL) {
                 return false;

@@ -14,7 +14,6 @@
 /* Of one step: a change that is passed over costs 1, one that is sent to somebody costs more. */
 #define WATCH_STEP_COST  4096
 #define WATCH_FETCH_COST 16
-#define WATCH_STEP_BYTES WATCH_RESPONSE_BYTES
 
 /* Which events, and how: the bits of a watcher's variant. */
 enum {

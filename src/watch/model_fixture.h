@@ -37,7 +37,7 @@ struct model_watcher {
     char end[8];
     size_t end_size;
     int64_t start;
-    bool no_put, no_delete, prev_kv, fragment;
+    bool no_put, no_delete, prev_kv, fragment, progress;
     size_t at;       /* into the history: what is before was sent, or is not its affair */
     int64_t sent_to; /* nothing before this is owed */
     bool within;     /* fragments of a revision are under way */
@@ -293,6 +293,9 @@ static void model_open(struct model *m, uint64_t seed, size_t fragment_bytes)
         .revision = 1,
         .compacted = -1,
         .fragment_bytes = fragment_bytes,
+        .response_bytes = seed % 2 == 0 ? 300 : 0,
+        .step_changes = seed % 3 == 0 ? 10 : 0,
+        .cursors = seed % 4 == 0 ? 3 : 0,
         .stream_watchers_max = 300,
         .watchers_max = 900,
         .send = model_send,
@@ -382,6 +385,7 @@ static enum oak_watch_verdict model_create(struct model *m, struct model_watcher
         .watch_id = w.id,
         .prev_kv = w.prev_kv,
         .fragment = w.fragment,
+        .progress = w.progress,
         .no_put = w.no_put,
         .no_delete = w.no_delete,
     };
@@ -398,8 +402,8 @@ static enum oak_watch_verdict model_create(struct model *m, struct model_watcher
     return verdict;
 }
 
-OAK_UNUSED static struct model_watcher model_watcher(int stream, const char *key, const char *end,
-                                                     int64_t start)
+static inline struct model_watcher model_watcher(int stream, const char *key, const char *end,
+                                                 int64_t start)
 {
     struct model_watcher w = {.stream = stream, .start = start};
     w.key_size = strlen(key);

@@ -31,6 +31,10 @@ int oak_watch_new(const struct oak_watch_options *options, struct oak_watch **ou
     o->stream_watchers_max =
         o->stream_watchers_max != 0 ? o->stream_watchers_max : OAK_STREAM_WATCHERS_MAX;
     o->key_bytes_max = o->key_bytes_max != 0 ? o->key_bytes_max : OAK_WATCH_KEY_BYTES_MAX;
+    o->response_bytes = o->response_bytes != 0 ? o->response_bytes : WATCH_RESPONSE_BYTES;
+    o->step_changes = o->step_changes != 0 ? o->step_changes : WATCH_STEP_COST;
+    o->cursors = o->cursors != 0 ? o->cursors : WATCH_CURSORS;
+    OAK_ASSERT_LE(o->cursors, WATCH_CURSORS);
     oak_prng_init(&w->prng, options->seed[0] ^ options->seed[1]);
     oak_list_init(&w->streams);
     watch__cursors_init(w);

@@ -76,8 +76,11 @@ struct oak_watch_options {
     int64_t revision; /* of what is committed */
     int64_t compacted;
     size_t
-        fragment_bytes;  /* events of a response that may be cut; 0: OAK_WATCH_FRAGMENT_BYTES_MAX */
-    size_t watchers_max; /* 0: OAK_WATCHERS_MAX */
+        fragment_bytes; /* events of a response that may be cut; 0: OAK_WATCH_FRAGMENT_BYTES_MAX */
+    size_t response_bytes;      /* at which one of several revisions is closed; 0: 256 KiB */
+    size_t step_changes;        /* passed over in one step; 0: 4096 */
+    size_t cursors;             /* places in the history to read from; 0: 64, which is the most */
+    size_t watchers_max;        /* 0: OAK_WATCHERS_MAX */
     size_t stream_watchers_max; /* 0: OAK_STREAM_WATCHERS_MAX */
     size_t key_bytes_max;       /* 0: OAK_WATCH_KEY_BYTES_MAX */
     /* False: the stream is full, and is offered nothing before oak_watch_drained(). One that can't
