@@ -32,8 +32,8 @@
  * all calls to the one that does; while none does, or its streams have run out, all take turns. Of
  * several the one with the highest term is believed (a varint, field 1001 of the response; without
  * it, who said so last). A claim is doubted for a second, and longer each time, when a call that it
- * was given fails with UNAVAILABLE: the others take turns then. What a server says is never a
- * condition for calls.
+ * was given fails with UNAVAILABLE: the others take turns then. Attempts beside a first one
+ * (hedging) go to others too. What a server says is never a condition for calls.
  *
  * Again. What the server has surely not begun is made again at once, unseen. What failed with a
  * status is made again as the service config says; without a word from it, calls marked idempotent

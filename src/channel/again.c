@@ -226,7 +226,7 @@ void channel__hedge(struct channel_call *call, uint64_t now_ns)
         channel->stats.throttled++;
         return;
     }
-    struct channel_line *line = alone ? NULL : channel__pick(channel);
+    struct channel_line *line = alone ? NULL : channel__pick_beside(call);
     call->made++;
     if (alone) {
         channel__call_place(call);

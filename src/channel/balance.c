@@ -257,6 +257,13 @@ struct channel_line *channel__pick(struct oak_channel *channel)
                                              : channel__pick_in_turn(channel, false);
 }
 
+struct channel_line *channel__pick_beside(const struct channel_call *call)
+{
+    struct oak_channel *channel = call->channel;
+    return channel->policy == CHANNEL_LEADER ? channel__leader_pick_beside(call)
+                                             : channel__pick(channel);
+}
+
 struct channel_line *channel__pick_in_turn(struct oak_channel *channel, bool trusted)
 {
     uint64_t now_ns = trusted ? channel__now(channel) : 0;

@@ -362,6 +362,8 @@ bool channel__health_response(struct oak_bytes b, bool *serving, uint64_t *term)
 void channel__balance(struct oak_channel *channel);
 /* A line for a call; NULL: none has room. */
 struct channel_line *channel__pick(struct oak_channel *channel);
+/* The same for an attempt beside others of its call. */
+struct channel_line *channel__pick_beside(const struct channel_call *call);
 /* The same from all in turn; `trusted`: not from those that are doubted. */
 struct channel_line *channel__pick_in_turn(struct oak_channel *channel, bool trusted);
 
@@ -372,6 +374,9 @@ void channel__leader_init(struct oak_channel *channel);
 void channel__leader_choose(struct oak_channel *channel);
 /* A line for a call; NULL: none has room. */
 struct channel_line *channel__leader_pick(struct oak_channel *channel);
+/* The same for an attempt beside others: of a server that has none of them, as far as one is free.
+ */
+struct channel_line *channel__leader_pick_beside(const struct channel_call *call);
 /* The claim for which a call goes to this line; 0: none. */
 uint64_t channel__leader_claim(const struct channel_line *line);
 /* An attempt on this line, for this claim, has ended. */

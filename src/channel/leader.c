@@ -130,6 +130,28 @@ struct channel_line *channel__leader_pick(struct oak_channel *channel)
     return line != NULL ? line : channel__pick_in_turn(channel, false);
 }
 
+static bool has_attempt(const struct channel_call *call, const struct channel_backend *b)
+{
+    bool any = false;
+    for (size_t i = 0; i < CHANNEL_ATTEMPTS_MAX; i++) {
+        const struct channel_attempt *a = &call->attempts[i];
+        any = any || (a->rpc != NULL && a->line->backend == b);
+    }
+    return any;
+}
+
+struct channel_line *channel__leader_pick_beside(const struct channel_call *call)
+{
+    struct oak_channel *channel = call->channel;
+    for (size_t i = 0; i < channel->backend_count; i++) {
+        struct channel_line *line = channel__pick_in_turn(channel, true);
+        if (line == NULL || !has_attempt(call, line->backend)) {
+            return line;
+        }
+    }
+    return channel__leader_pick(channel);
+}
+
 static void doubt_fire(struct oak_timer *timer)
 {
     channel__balance(OAK_CONTAINER_OF(timer, struct oak_channel, doubt));

@@ -214,6 +214,36 @@ static void who_leads_and_is_busy_gets_another_connection(void **state)
     world_close(&w);
 }
 
+static void what_runs_beside_goes_to_others(void **state)
+{
+    (void)state;
+    struct world w;
+    struct recorder r;
+    uint32_t id;
+    three_servers(&w, OPTIONS{.attempts_max = 4,
+                              .service_config =
+                                  "{\"methodConfig\":[{\"name\":[{\"service\":\"t.Echo\"}],"
+                                  "\"hedgingPolicy\":{\"maxAttempts\":4,\"hedgingDelay\":\"0.1s\","
+                                  "\"nonFatalStatusCodes\":[\"UNAVAILABLE\"]}}]}"});
+    tell_first(&w, B, LEADS("\x05"));
+    assert_int_equal(place(&w, &r, &id), B);
+    pass(&w, SECOND / 10);
+    assert_int_equal(stats(&w).hedges, 1);
+    assert_int_equal(heard(&w, peer_at(&w, B), 5, "/t.Echo/"), 0);
+    pass(&w, SECOND / 10);
+    assert_int_equal(stats(&w).hedges, 2);
+    assert_int_equal(heard(&w, peer_at(&w, A), 3, "/t.Echo/"), 1);
+    assert_int_equal(heard(&w, peer_at(&w, B), 5, "/t.Echo/"), 0);
+    assert_int_equal(heard(&w, peer_at(&w, C), 3, "/t.Echo/"), 1);
+    pass(&w, SECOND / 10); /* each has one: the leader again */
+    assert_int_equal(stats(&w).hedges, 3);
+    assert_int_equal(heard(&w, peer_at(&w, B), 5, "/t.Echo/"), 1);
+    answer(&w, peer_at(&w, A), 3);
+    ended(&r, OAK_RPC_OK);
+    believed(&w, "b:2");
+    world_close(&w);
+}
+
 static void an_address_that_is_gone_does_not_lead(void **state)
 {
     (void)state;
@@ -302,6 +332,7 @@ int main(void)
         cmocka_unit_test(who_says_goodbye_does_not_lead),
         cmocka_unit_test(a_claim_goes_with_its_watch),
         cmocka_unit_test(who_leads_and_is_busy_gets_another_connection),
+        cmocka_unit_test(what_runs_beside_goes_to_others),
         cmocka_unit_test(an_address_that_is_gone_does_not_lead),
         cmocka_unit_test(the_service_that_tells_may_have_another_name),
         cmocka_unit_test(a_name_that_is_none_is_refused),
