@@ -14,6 +14,7 @@ however it ends.
 """
 import contextlib
 import ctypes
+import fcntl
 import http.client
 import json
 import os
@@ -22,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -66,18 +68,48 @@ def until(check, what, patience_s=PATIENCE_S):
         pause.wait(0.02)
 
 
-def free_ports(count, _given=set()):  # pylint: disable=dangerous-default-value
-    """Ports of 127.0.0.1 that nobody uses, and that this process did not hand out before."""
-    ports = []
-    with contextlib.ExitStack() as held:
-        while len(ports) < count:
-            probe = held.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            if port not in _given:
-                _given.add(port)
-                ports.append(port)
-    return ports
+class Ports:
+    """Ports of 127.0.0.1 for members: each test run has a part of its own of those below the ones
+    that the kernel gives to connections, so that two runs beside each other, and a connection while
+    a member is down, take none of them."""
+    FIRST, PART, PARTS = 10000, 2500, 9
+
+    def __init__(self):
+        self.lock, self.number, self.next = None, None, 0
+
+    def _part(self):
+        for number in range(self.PARTS):
+            path = os.path.join(tempfile.gettempdir(), f"oakum-test-ports-{number}")
+            lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+            except BlockingIOError:
+                os.close(lock)
+                continue
+            self.lock, self.number = lock, number
+            return
+        raise RuntimeError(f"{self.PARTS} test runs are under way, and have all ports")
+
+    def take(self):
+        """The next one on which nobody listens."""
+        if self.lock is None:
+            self._part()
+        for _ in range(self.PART):
+            port = self.FIRST + self.number * self.PART + self.next % self.PART
+            self.next += 1
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise RuntimeError("no port is free")
+
+
+PORTS = Ports()
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody uses, each another one."""
+    return [PORTS.take() for _ in range(count)]
 
 
 def die_with_parent():
