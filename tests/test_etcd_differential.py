@@ -54,7 +54,6 @@ DIFFERENCES = [
     Difference("watch-progress", None, "",
                "drops a request for progress while a watcher of the stream catches up",
                "answers it once all of them have"),
-    Difference("auth", ["user list"], MISSING, "knows users and roles", "does not yet"),
     Difference("membership", ["member promote 1"], MISSING,
                "adds, removes, updates and promotes members",
                "keeps the members that it was born with; MemberList is served"),

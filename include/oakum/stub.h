@@ -83,6 +83,11 @@ OAK_API bool oak_stub_takes_parts(const struct oak_stub_call *call);
 /* Unary, within the handler or later: call `writable` when what was queued has left (rpc.h). */
 OAK_API void oak_stub_on_writable(struct oak_stub_call *call,
                                   void (*writable)(void *user, struct oak_stub_call *call));
+/* Unary, after the handler has returned and put its answer off: hand it the request again, with the
+ * same `request`, and with `bytes` as what oak_stub_bytes() gives meanwhile. Not once it is closed.
+ */
+OAK_API void oak_stub_again(struct oak_stub_call *call, const ProtobufCMessage *request,
+                            struct oak_bytes bytes);
 /* Where oak_stub_alloc() takes its memory from, for programs built with Oakum's own sources. */
 struct oak_arena;
 OAK_API struct oak_arena *oak_stub_arena(struct oak_stub_call *call);

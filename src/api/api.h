@@ -3,6 +3,7 @@
  *
  *     etcdserverpb.KV           Range Put DeleteRange Txn Compact
  *     etcdserverpb.Watch        Watch
+ *     etcdserverpb.Auth         all of it
  *     etcdserverpb.Cluster      MemberList
  *     etcdserverpb.Maintenance  Status, Alarm (GET)
  *
@@ -18,6 +19,7 @@
 #include "watch/watch.h"
 #include "oakum/rpc.h"
 #include "port/port.h"
+#include "token/token.h"
 
 /* A member as this one was told of it at its birth: where it is, until the log says it. */
 struct oak_api_member {
@@ -41,6 +43,12 @@ struct oak_api_options {
     uint32_t election_ms;        /* 0: 1000 */
     uint64_t watch_progress_ns;  /* between two notices of progress; 0: OAK_WATCH_PROGRESS_MS */
     size_t request_bytes_max;    /* 0: OAK_REQUEST_BYTES_MAX */
+    /* Passwords are hashed here: an actor that may be busy for a while. */
+    struct oak_exec hasher;
+    unsigned bcrypt_cost;      /* 0: 10 */
+    uint64_t token_ttl_ns;     /* of simple tokens; 0: 300 s */
+    const struct oak_jwt *jwt; /* instead of simple tokens; borrowed; NULL: not */
+    bool client_cert_auth;     /* the name in a client's certificate is its user */
 };
 
 struct oak_api;
@@ -52,7 +60,22 @@ OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_a
 void oak_api_stop(struct oak_api *api);
 /* *pending: events that were sent and may not have left, at most. */
 void oak_api_watches(const struct oak_api *api, struct oak_watch_stats *out, uint64_t *pending);
-/* All calls must be closed: drain the server first. */
+/* All calls must be closed: drain the server first, and wait while it is busy. */
 void oak_api_free(struct oak_api *api);
+/* Passwords are being hashed. */
+bool oak_api_busy(const struct oak_api *api);
+/* The replica's callback of that name. */
+void oak_api_token_granted(struct oak_api *api, const struct oak_authz_who *who,
+                           struct oak_bytes digest);
+
+/* Who a request of another door is: by the value of its header Authorization (data NULL: none).
+ * `name` has room for OAK_AUTH_NAME_BYTES_MAX and holds the user's bytes. 0, and nobody where auth
+ * is off or nothing was shown; OAK_EINVALIDAUTHTOKEN, OAK_EAUTHOLDREVISION. */
+OAK_MUST_USE int oak_api_who(struct oak_api *api, struct oak_bytes token, uint8_t *name,
+                             struct oak_authz_who *out);
+/* May it do what this request asks? Ask when it comes, and a read again when it is done. What
+ * oak_kv_permit says. */
+OAK_MUST_USE int oak_api_permit(struct oak_api *api, const struct oak_authz_who *who,
+                                const ProtobufCMessage *request);
 
 #endif

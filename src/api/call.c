@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+/* etcd's. */
+#define TOKEN_TTL_NS (300 * UINT64_C(1000000000))
+
 struct api_call *api__call_of(struct oak_replica_request *request)
 {
     return OAK_CONTAINER_OF(request, struct api_call, request);
@@ -48,6 +51,46 @@ void api__fail(struct api_call *call, int error)
     oak_stub_finish(call->stub, (enum oak_rpc_code)oak_error_grpc(error), oak_error_text(error));
 }
 
+/* Each response's first field is its header. */
+static Etcdserverpb__ResponseHeader *header_of(ProtobufCMessage *response)
+{
+    const ProtobufCFieldDescriptor *field = &response->descriptor->fields[0];
+    OAK_ASSERT_EQ(field->id, 1);
+    return *(Etcdserverpb__ResponseHeader **)(void *)((uint8_t *)response + field->offset);
+}
+
+void api__answer_with_header(struct api_call *call, ProtobufCMessage *response)
+{
+    api__header(call->api, header_of(response));
+    api__answer(call, response);
+}
+
+static void proposed_done(struct oak_replica_request *request, int error,
+                          const struct oak_kv_result *result)
+{
+    struct api_call *call = api__call_of(request);
+    if (error != 0) {
+        api__fail(call, error);
+    } else {
+        api__answer_with_header(call, result->response);
+    }
+}
+
+void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCMessage *message,
+                  struct oak_bytes bytes)
+{
+    struct oak_replica *replica = call->api->options.replica;
+    int error = oak_kv_check(oak_replica_kv(replica), kind, message);
+    if (error == 0) {
+        call->request.done = proposed_done;
+        call->request.deadline_ns = 0;
+        error = oak_replica_propose(replica, kind, bytes, &call->request);
+    }
+    if (error != 0) {
+        api__fail(call, error);
+    }
+}
+
 void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
                                                     const struct oak_kv_result *result))
 {
@@ -68,6 +111,7 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     struct api_call *call = oak_stub_data(stub);
     struct oak_api *api = user;
     (void)status;
+    api__hashing_forget(call);
     oak_replica_forget(api->options.replica, &call->request);
     if (call->closed != NULL) {
         call->closed(call);
@@ -81,14 +125,16 @@ struct api_call *api__begin(void *user, struct oak_stub_call *stub, const Protob
         oak_stub_finish(stub, OAK_RPC_RESOURCE_EXHAUSTED, "the server is out of memory");
         return NULL;
     }
+    const struct api_call *before = oak_stub_data(stub);
     *call = (struct api_call){.api = user, .stub = stub, .message = message};
+    call->waited = before != NULL && before->waited;
     if (api__leader_wanted(stub) && !api__leader_known(call->api)) {
         api__fail(call, OAK_ENOLEADER);
         return NULL;
     }
     oak_stub_set_data(stub, call);
     oak_stub_on_closed(stub, call_closed);
-    return call;
+    return api__admit(call) ? call : NULL;
 }
 
 int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
@@ -102,10 +148,17 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     api__leader_init(api);
     int error = api__watch_open(api);
     if (error == 0) {
+        uint64_t ttl_ns = options->token_ttl_ns != 0 ? options->token_ttl_ns : TOKEN_TTL_NS;
+        error = oak_token_table_new(ttl_ns, 0, &api->tokens);
+    }
+    if (error == 0) {
         error = etcdserverpb__kv_add(options->server, &api__kv, api);
     }
     if (error == 0) {
         error = etcdserverpb__watch_add(options->server, &api__watch, api);
+    }
+    if (error == 0) {
+        error = etcdserverpb__auth_add(options->server, &api__auth, api);
     }
     if (error == 0) {
         error = etcdserverpb__cluster_add(options->server, &api__cluster, api);
@@ -120,5 +173,9 @@ void oak_api_free(struct oak_api *api)
 {
     api__watch_close(api);
     api__leader_fini(api);
+    OAK_ASSERT_EQ(api->hashing, 0);
+    if (api->tokens != NULL) {
+        oak_token_table_free(api->tokens);
+    }
     free(api);
 }

@@ -18,6 +18,9 @@ struct api_call {
     /* The client has gone, or was answered: what the handler holds goes. NULL: it holds nothing. */
     void (*closed)(struct api_call *call);
     void *held;
+    struct api_hashing *hashing; /* of its password, under way */
+    struct oak_bytes bytes;      /* of the request, while its token is waited for */
+    bool waited;                 /* ... once */
 };
 
 /* A stream that ends when its member has had no leader for some time. Embed it. */
@@ -48,6 +51,11 @@ struct oak_api {
     struct api_leader leader;
     struct api_watch watch;
     size_t pieces; /* ranges under way in pieces */
+    struct oak_token_table *tokens;
+    size_t hashing;        /* passwords */
+    uint64_t audit_at_ns;  /* a second of the audit begins */
+    uint64_t audit_lines;  /* in it */
+    uint64_t audit_hidden; /* lines that it had no room for */
 };
 
 /* call.c */
@@ -70,6 +78,9 @@ Etcdserverpb__ResponseHeader *api__header_new(struct api_call *call);
  * neither can be had. What is answered tells of the revision, in its header: of all keys. */
 void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
                                                     const struct oak_kv_result *result));
+/* Check a command, and propose it: `bytes` are those of `message`. Answers or fails the call. */
+void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCMessage *message,
+                  struct oak_bytes bytes);
 /* The call of a request whose `done` runs. */
 struct api_call *api__call_of(struct oak_replica_request *request);
 
@@ -138,8 +149,49 @@ void api__watch_progress(struct oak_api *api);
 extern const struct etcdserverpb__watch_handlers api__watch;
 /* range.c */
 void api__range(void *user, struct oak_stub_call *stub, const Etcdserverpb__RangeRequest *request);
+/* who.c, permit.c: every method passes here, before its handler, and no other place allows or
+ * denies. */
+struct api_who {
+    struct oak_authz_who who; /* its user lies in `name`; an empty one: nobody */
+    enum oak_authz_session session;
+    struct oak_token *token; /* a simple one; until something is applied */
+    uint8_t name[OAK_AUTH_NAME_BYTES_MAX];
+};
+/* By the call's token, else by the client's certificate. Nobody while auth is off. OAK_EAGAIN: the
+ * token may be one that this member is to hear of (oak_replica_read waits for that).
+ * OAK_EINVALIDAUTHTOKEN, OAK_EAUTHOLDREVISION. */
+OAK_MUST_USE int api__who(struct oak_api *api, const struct oak_stub_call *stub,
+                          struct api_who *out);
+/* May the client of this stub do what `request` asks? What it is told if not: any of oak_kv_permit.
+ * The identity is that of the call's start; of a stream, ask for each request. */
+OAK_MUST_USE int api__permit(struct oak_api *api, const struct oak_stub_call *stub,
+                             const ProtobufCMessage *request);
+/* The same for a call that has begun, once more, when it reads: permissions may have changed. */
+OAK_MUST_USE int api__permit_again(const struct api_call *call);
+/* The same for the create of a watch, on the range as it will be watched: 0, or what api__permit
+ * says. */
+OAK_MUST_USE int api__permit_watch(struct oak_api *api, const struct oak_stub_call *stub,
+                                   struct oak_bytes key, struct oak_bytes range_end);
+/* What a watch that is refused is told, as grpc-go renders the error. Static. */
+const char *api__permit_watch_text(int error);
+/* One line for what was refused, unless there are too many. */
+void api__audit(struct oak_api *api, const struct oak_stub_call *stub, const struct api_who *who,
+                const char *what);
+/* A handler begins: is it let through, and for whom is what it proposes? False: the call was
+ * refused, or waits for its token and begins again. */
+bool api__admit(struct api_call *call);
+
+/* login.c */
+void api__hashing_forget(struct api_call *call);
+void api__authenticate(void *user, struct oak_stub_call *stub,
+                       const Etcdserverpb__AuthenticateRequest *request);
+/* Call `hashed` with the hash of the password, from the loop, unless the client has gone; or fail
+ * the call. */
+void api__hash(struct api_call *call, const char *password,
+               void (*hashed)(struct api_call *call, const char *hash));
 
 extern const struct etcdserverpb__kv_handlers api__kv;
+extern const struct etcdserverpb__auth_handlers api__auth;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;
 

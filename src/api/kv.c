@@ -7,43 +7,9 @@
  */
 #include "api/internal.h"
 
-/* Each response's first field is its header. */
-static Etcdserverpb__ResponseHeader *header_of(ProtobufCMessage *response)
-{
-    const ProtobufCFieldDescriptor *field = &response->descriptor->fields[0];
-    OAK_ASSERT_EQ(field->id, 1);
-    return *(Etcdserverpb__ResponseHeader **)(void *)((uint8_t *)response + field->offset);
-}
-
-void api__answer_with_header(struct api_call *call, ProtobufCMessage *response)
-{
-    api__header(call->api, header_of(response));
-    api__answer(call, response);
-}
-
-static void write_done(struct oak_replica_request *request, int error,
-                       const struct oak_kv_result *result)
-{
-    struct api_call *call = api__call_of(request);
-    if (error != 0) {
-        api__fail(call, error);
-    } else {
-        api__answer_with_header(call, result->response);
-    }
-}
-
 static void write_propose(struct api_call *call, enum oak_kv_kind kind)
 {
-    struct oak_replica *replica = call->api->options.replica;
-    int error = oak_kv_check(oak_replica_kv(replica), kind, call->message);
-    if (error == 0) {
-        call->request.done = write_done;
-        call->request.deadline_ns = 0;
-        error = oak_replica_propose(replica, kind, oak_stub_bytes(call->stub), &call->request);
-    }
-    if (error != 0) {
-        api__fail(call, error);
-    }
+    api__propose(call, kind, call->message, oak_stub_bytes(call->stub));
 }
 
 static void put(void *user, struct oak_stub_call *stub, const Etcdserverpb__PutRequest *request)
@@ -78,6 +44,7 @@ static void txn_ready(struct oak_replica_request *request, int error,
     struct api_call *call = api__call_of(request);
     (void)result;
     Etcdserverpb__TxnResponse *response = NULL;
+    error = error != 0 ? error : api__permit_again(call);
     if (error == 0) {
         error = oak_kv_txn_read(oak_replica_kv(call->api->options.replica),
                                 (const Etcdserverpb__TxnRequest *)call->message, api__arena(call),

@@ -159,6 +159,7 @@ static void range_ready(struct oak_replica_request *replica_request, int error,
     Etcdserverpb__RangeResponse *response = NULL;
     (void)result;
     bool in_pieces = oak_kv_range_in_pieces(request) && oak_stub_takes_parts(call->stub);
+    error = error != 0 ? error : api__permit_again(call);
     if (error == 0) {
         size_t held = in_pieces ? OAK_RANGE_HELD_BYTES_MAX : OAK_RESPONSE_BYTES_MAX;
         error = range_held(call, request, held, &response);

@@ -90,13 +90,13 @@ void api__watch_progress(struct oak_api *api)
 
 /* -- requests ---------------------------------------------------------------------------------- */
 
-/* The one place where a watch is allowed or denied: NULL, or why not. What is asked for is the
- * range as it will be watched, not as the client wrote it. */
+/* NULL, or why not (permit.c). What is asked for is the range as it will be watched, not as the
+ * client wrote it. */
 static const char *create_denied(const struct watch_stream *s, const struct oak_watch_range *range)
 {
-    (void)s;
-    (void)range;
-    return NULL;
+    struct oak_bytes end = range->open_end ? oak_bytes("", 1) : range->range_end;
+    int error = api__permit_watch(s->api, s->stub, range->key, end);
+    return error != 0 ? api__permit_watch_text(error) : NULL;
 }
 
 static const char *verdict_text(enum oak_watch_verdict verdict)

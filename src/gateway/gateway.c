@@ -21,8 +21,13 @@ static struct gateway_call *call_of(struct oak_replica_request *request)
 static struct gateway_call *call_new(struct oak_gateway *gateway, struct oak_http_request *http)
 {
     struct gateway_call *call = calloc(1, sizeof(*call));
-    if (call == NULL) {
-        gateway__reply_failure(http, OAK_ENOMEM);
+    int error = call == NULL
+                    ? OAK_ENOMEM
+                    : oak_api_who(gateway->options.api, oak_http_header(http, "authorization"),
+                                  call->user, &call->request.who);
+    if (error != 0) {
+        free(call);
+        gateway__reply_failure(http, error);
         return NULL;
     }
     call->gateway = gateway;
@@ -86,7 +91,8 @@ static void propose(struct gateway_call *call, enum oak_kv_kind kind,
                     const ProtobufCMessage *message)
 {
     struct oak_replica *replica = call->gateway->options.replica;
-    int error = oak_kv_check(oak_replica_kv(replica), kind, message);
+    int error = oak_api_permit(call->gateway->options.api, &call->request.who, message);
+    error = error != 0 ? error : oak_kv_check(oak_replica_kv(replica), kind, message);
     size_t size = protobuf_c_message_get_packed_size(message);
     error = error != 0 ? error : oak_buf_reserve(&call->scratch, size + 1);
     if (error == 0) {
@@ -260,6 +266,9 @@ static void read_ready(struct oak_replica_request *request, int error,
     struct gateway_call *call = call_of(request);
     Etcdserverpb__RangeResponse *found = NULL;
     (void)result;
+    if (error == 0) {
+        error = oak_api_permit(call->gateway->options.api, &call->request.who, &call->range.base);
+    }
     if (error == 0) {
         error = oak_kv_range(oak_replica_kv(call->gateway->options.replica), &call->range,
                              &call->arena, &found);

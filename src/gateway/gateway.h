@@ -9,13 +9,15 @@
  *     GET    /api/v1/data?prefix=te&next=...              the next page: what the last one told
  *
  * Any member answers. Bodies and answers are JSON (docs/reference/http.md gives every field and
- * error). Bytes that are no UTF-8 travel as base64 in "key_base64" and "value_base64".
+ * error). While auth is on a request has a header "Authorization" with a token. Bytes that are no
+ * UTF-8 travel as base64 in "key_base64" and "value_base64".
  *
  * Threads: the loop's.
  */
 #ifndef OAK_GATEWAY_H
 #define OAK_GATEWAY_H
 
+#include "api/api.h"
 #include "http/http.h"
 #include "replica/replica.h"
 
@@ -26,6 +28,7 @@ struct oak_gateway_options {
     const struct oak_log *log;
     struct oak_http_server *server; /* the routes are added here */
     struct oak_replica *replica;
+    struct oak_api *api; /* says who may do what */
 };
 
 OAK_MUST_USE int oak_gateway_new(const struct oak_gateway_options *options,

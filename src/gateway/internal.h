@@ -19,6 +19,7 @@ struct gateway_call {
     struct oak_arena arena;
     struct oak_buf scratch; /* packed request; reply body */
     struct oak_replica_request request;
+    uint8_t user[OAK_AUTH_NAME_BYTES_MAX]; /* whose it is */
     /* Reads. */
     Etcdserverpb__RangeRequest range;
     bool single; /* one key, not a list */

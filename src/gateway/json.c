@@ -170,12 +170,20 @@ void gateway__reply_error(struct oak_http_request *http, int status, const char 
     gateway__reply_json(http, status, json_pack("{s:s, s:s}", "error", name, "message", message));
 }
 
+/* Who it is has to be shown, anew or at all. */
+static bool is_identity(int error)
+{
+    return error == OAK_EUSEREMPTY || error == OAK_EINVALIDAUTHTOKEN ||
+           error == OAK_EAUTHOLDREVISION;
+}
+
 void gateway__reply_failure(struct oak_http_request *http, int error)
 {
     int status = 500;
     switch (oak_error_class_of(error)) {
     case OAK_CLASS_CALLER:
-        status = error == OAK_EREQUESTTOOLARGE ? 413 : 400;
+        status = error == OAK_EREQUESTTOOLARGE ? 413 : is_identity(error) ? 401 : 400;
+        status = error == OAK_EPERMISSIONDENIED ? 403 : status;
         break;
     case OAK_CLASS_LIMIT:
         status = 429;

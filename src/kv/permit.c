@@ -116,6 +116,9 @@ int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
     if (kind == &etcdserverpb__txn_request__descriptor) {
         return permit_txn(&asker, (const Etcdserverpb__TxnRequest *)request);
     }
+    if (kind == &etcdserverpb__lease_grant_request__descriptor) {
+        return oak_authz_permit_any(kv->authz, who);
+    }
     return oak_authz_permit_root(kv->authz, who);
 }
 

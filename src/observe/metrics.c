@@ -192,6 +192,8 @@ static int store_rows(struct oak_observe *o, struct oak_buf *out)
          (double)oak_kv_state(kv)->revision},
         {"etcd_debugging_mvcc_compact_revision", G, "Compaction floor.",
          (double)oak_kv_state(kv)->compacted},
+        {"etcd_debugging_auth_revision", G, "Revision of users and roles.",
+         (double)oak_authz_settings(oak_kv_authz(kv))->revision},
         {"oakum_store_memory_bytes", G, "Caches and buffers of the store.", (double)s.memory_bytes},
     };
     return rows(out, list, OAK_COUNT_OF(list));

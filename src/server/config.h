@@ -137,6 +137,10 @@ struct oak_config {
     uint64_t watch_progress_ns;      /* between two notices of progress to a watcher */
     uint64_t max_concurrent_streams; /* of one connection; never over OAK_STREAMS_MAX */
 
+    const char *auth_token; /* "simple" or "jwt,...", as given */
+    uint64_t auth_token_ttl_s;
+    uint64_t bcrypt_cost;
+
     struct oak_config_urls advertise_client_urls;
     struct oak_config_urls initial_advertise_peer_urls;
     const char *initial_cluster; /* "a=http://…,b=http://…": see oak_config_bootstrap */

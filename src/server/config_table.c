@@ -35,7 +35,6 @@
     "discovery is not supported yet in this version; name the members by --initial-cluster"
 #define WHY_V2      "etcd's API of version 2 is not part of this server; leave it out"
 #define WHY_TRACING "tracing is not supported yet in this version; leave it out"
-#define WHY_AUTH    "authentication is not supported yet in this version; leave it out"
 #define WHY_QUOTA   "quotas are not supported yet in this version; leave it out or set it to 0"
 #define WHY_COMPACT                                                                             \
     "automatic compaction is not supported yet in this version; leave it out and compact by a " \
@@ -231,10 +230,12 @@ static const struct config__row rows[] = {
     LIVE("host-whitelist", TEXT, host_whitelist, "*", SECURITY,
          "hosts, by which HTTP without TLS may be asked for; others get 421"),
 
-    LATER("auth-token", TEXT, "simple", AUTH, WHY_AUTH, "kind of token"),
-    INERT("bcrypt-cost", INT, "10", AUTH, "work of hashing a password", .min = 4, .max = 31),
-    INERT("auth-token-ttl", INT, "300", AUTH, "seconds that a token lives", .min = 1,
-          .max = INT32_MAX),
+    LIVE("auth-token", TEXT, auth_token, "simple", AUTH,
+         "simple, or jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=10m"),
+    LIVE("bcrypt-cost", INT, bcrypt_cost, "10", AUTH,
+         "work of hashing a password; one more is twice as much", .min = 4, .max = 31),
+    LIVE("auth-token-ttl", INT, auth_token_ttl_s, "300", AUTH,
+         "seconds that a simple token lives from its last use", .min = 1, .max = INT32_MAX),
 
     LIVE("listen-metrics-urls", LISTEN, listen_metrics_urls, "", MONITORING,
          "further addresses for /metrics and health"),

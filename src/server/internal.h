@@ -35,6 +35,8 @@ struct server {
     struct oak_os_loop *loop;
     struct oak_os_actor *log_writer;
     struct oak_os_actor *worker;
+    struct oak_os_actor *hasher; /* of passwords: nothing that is urgent waits behind them */
+    struct oak_jwt *jwt;         /* NULL: simple tokens */
     struct oak_os_lock *lock;
     struct oak_store *store;
     struct oak_journal *journal;
@@ -86,6 +88,8 @@ int server__store_open(struct server *s, struct oak_errbuf *e);
 /* Damage was found in it: the next start sets it aside. */
 void server__store_suspect(const struct server *s);
 bool server__may_repair(const struct server *s);
+/* tokens.c: how --auth-token makes tokens. */
+int server__tokens_make(struct server *s, struct oak_errbuf *e);
 /* server.c */
 void server__fatal(void *user, int error, const char *text);
 

@@ -51,6 +51,7 @@ static void drain_step(struct server *s)
                      oak_http_server_connections(s->client_http) +
                      oak_http_server_connections(s->metrics_http);
     clients += s->jsonrpc != NULL ? oak_jsonrpc_server_connections(s->jsonrpc) : 0;
+    clients += oak_api_busy(s->api) ? 1 : 0;
     if (clients == 0 && s->resigned && s->replica != NULL) {
         struct oak_replica *replica = s->replica;
         s->replica = NULL;

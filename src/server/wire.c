@@ -119,6 +119,14 @@ static void leadership(void *user, bool leads, uint64_t term)
     }
 }
 
+static void token_granted(void *user, const struct oak_authz_who *who, struct oak_bytes digest)
+{
+    struct server *s = user;
+    if (s->api != NULL) {
+        oak_api_token_granted(s->api, who, digest);
+    }
+}
+
 static int replica_make(struct server *s, struct oak_errbuf *e)
 {
     struct oak_replica_options options = {
@@ -155,6 +163,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .log = s->log,
         .members_changed = server__members_changed,
         .leadership = leadership,
+        .token_granted = token_granted,
         .fatal = server__fatal,
         .user = s,
     };
@@ -199,6 +208,11 @@ static int services_make(struct server *s)
         .election_ms = (uint32_t)s->config.election_timeout_ms,
         .watch_progress_ns = s->config.watch_progress_ns,
         .request_bytes_max = s->config.max_request_bytes,
+        .hasher = oak_os_actor_exec(s->hasher),
+        .bcrypt_cost = (unsigned)s->config.bcrypt_cost,
+        .token_ttl_ns = s->config.auth_token_ttl_s * UINT64_C(1000000000),
+        .jwt = s->jwt,
+        .client_cert_auth = s->config.client_tls.client_cert_auth,
     };
     int error = oak_api_new(&options, &s->api);
     if (error == 0) {
@@ -278,7 +292,7 @@ static void watches_ask(void *user, struct oak_observe_watches *out)
 static int http_make(struct server *s)
 {
     const struct oak_gateway_options gateway = {
-        .loop = s->port, .log = s->log, .server = NULL, .replica = s->replica};
+        .loop = s->port, .log = s->log, .server = NULL, .replica = s->replica, .api = s->api};
     const struct oak_observe_options observe = {
         .loop = s->port,
         .log = s->log,
@@ -355,6 +369,10 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (error == 0) {
         error = fail(e, oak_os_actor_new("worker", &s->worker), "the worker's thread");
     }
+    if (error == 0) {
+        error = fail(e, oak_os_actor_new("passwords", &s->hasher), "the hasher's thread");
+    }
+    error = error != 0 ? error : server__tokens_make(s, e);
     error = error != 0 ? error : secure_begin(s, e);
     error = error != 0 ? error : server__store_open(s, e);
     error = error != 0 ? error : fail(e, peers_make(s), "the connections to peers");
@@ -388,6 +406,8 @@ void server__unmake(struct server *s)
     oak_rpc_server_free(s->peer_rpc);
     oak_os_actor_close(s->log_writer);
     oak_os_actor_close(s->worker);
+    oak_os_actor_close(s->hasher);
+    oak_jwt_free(s->jwt);
     secure_unmake(&s->secure);
     if (s->loop != NULL) {
         oak_os_loop_free(s->loop);

@@ -107,6 +107,17 @@ static void call_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes 
     call->bytes = oak_bytes(NULL, 0);
 }
 
+void oak_stub_again(struct oak_stub_call *call, const ProtobufCMessage *request,
+                    struct oak_bytes bytes)
+{
+    OAK_ASSERT(call->service != NULL && call->rpc != NULL);
+    OAK_ASSERT(call->handed && !call->answered);
+    OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
+    call->bytes = bytes;
+    call->method->take(call->service->handlers, call->user, call, request);
+    call->bytes = oak_bytes(NULL, 0);
+}
+
 static void call_half_closed(void *user, struct oak_rpc_call *rpc)
 {
     struct oak_stub_call *call = user;
