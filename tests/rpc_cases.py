@@ -6,14 +6,16 @@ from collections import namedtuple
 
 import rpc_cases_kv
 import rpc_cases_watch
+import rpc_cases_watches
 import rpc_cases_wire
 
 # Run in this order: the last ones cut history off.
 CASES = (rpc_cases_kv.CASES + rpc_cases_wire.CASES + rpc_cases_watch.CASES +
-         rpc_cases_kv.COMPACTIONS + rpc_cases_watch.COMPACTIONS)
+         rpc_cases_watches.CASES + rpc_cases_kv.COMPACTIONS + rpc_cases_watch.COMPACTIONS +
+         rpc_cases_watches.COMPACTIONS)
 # Those that an etcd before 3.6 isn't asked.
 LATER = (rpc_cases_kv.CASES_OF_36 + rpc_cases_wire.CASES_OF_36 +
-         rpc_cases_watch.CASES_OF_36)
+         rpc_cases_watch.CASES_OF_36 + rpc_cases_watches.CASES_OF_36)
 
 # cases: their names. where: the etcd that they differ from, a key of IS_THERE.
 Difference = namedtuple("Difference", "what cases where etcd oakum")
@@ -37,7 +39,8 @@ DIFFERENCES = [
                "does not look at tokens then, as etcd from 3.6 on"),
     Difference("a watch from a negative revision",
                ["watch-negative-revision", "watch-very-negative-revision",
-                "watch-empty-range-and-negative"], "before 3.6",
+                "watch-empty-range-and-negative", "watches-from-negative",
+                "watches-from-negative-then-another"], "before 3.6",
                "takes it for one from now on", "refuses it as compacted, as etcd from 3.6 on"),
     Difference("the header of alarms", ["wire-alarm-none"], "before 3.6",
                "has none in Alarm's answer", "has it, as etcd from 3.6 on"),

@@ -51,6 +51,13 @@ func (t *T) another(user, password string) (*clientv3.Client, error) {
 	return dial(t.endpoints, user, password)
 }
 
+// ofOneMember is t by a client of the first member alone, which has seen all that it answered to.
+func (t *T) ofOneMember() *T {
+	client, err := dial(t.endpoints[:1], "", "")
+	t.must(err)
+	return &T{t.ctx, client, t.endpoints, t.prefix}
+}
+
 func (t *T) put(key, value string, options ...clientv3.OpOption) *clientv3.PutResponse {
 	response, err := t.Put(t.ctx, t.prefix+key, value, options...)
 	t.must(err)

@@ -76,6 +76,8 @@ func watch() {
 		t.wants(len((<-channel).Events), 2)
 	})
 	check("watch", "below the compacted revision", func(t *T) {
+		t = t.ofOneMember()
+		defer t.Close()
 		from := t.put("a", "1").Header.Revision
 		now := t.put("a", "2").Header.Revision
 		_, err := t.Compact(t.ctx, now)
@@ -85,6 +87,8 @@ func watch() {
 		t.wants(response.CompactRevision, now)
 	})
 	check("watch", "progress on request", func(t *T) {
+		t = t.ofOneMember()
+		defer t.Close()
 		channel := t.Watch(t.ctx, t.prefix+"a", clientv3.WithCreatedNotify())
 		t.wants((<-channel).Created, true)
 		now := t.put("b", "1").Header.Revision
@@ -116,8 +120,7 @@ func watch() {
 		t.wants(len(t.events(channel, 3)), 3)
 	})
 	check("watch-resume", "over the restart of its member", func(t *T) {
-		one, err := dial(t.endpoints[:1], "", "") // the member that is restarted
-		t.must(err)
+		one := t.ofOneMember() // which is restarted
 		defer one.Close()
 		channel := one.Watch(t.ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 		t.wants((<-channel).Created, true)
