@@ -47,7 +47,9 @@ static void feed_changed(void *user, bool deleted, const struct oak_store_kv *kv
 static void feed_committed(void *user, const struct oak_store_state *state)
 {
     struct oak_api *api = user;
-    api__watch_header_renew(api);
+    if (!oak_list_empty(&api->watch.streams)) {
+        api__watch_header_renew(api);
+    }
     oak_watch_published(api->watch.room, state->revision, state->compacted);
     api__watch_kick(api);
 }

@@ -65,7 +65,7 @@ bool api__watch_send(void *user, struct oak_watch_stream *stream,
 {
     struct oak_api *api = user;
     struct watch_stream *s = OAK_CONTAINER_OF(stream, struct watch_stream, base);
-    if (s->ended || (!r->rest && !api__watch_takes(s))) {
+    if (!api__watch_takes(s)) {
         return false;
     }
     s->pending = oak_stub_queued(s->stub) == 0 ? 0 : s->pending;

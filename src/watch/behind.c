@@ -55,12 +55,21 @@ static struct watch__cursor *cursor_for(struct oak_watch *w, int64_t next)
     return free != NULL ? free : first;
 }
 
+/* It has all before this. */
+static void watcher_at(struct oak_watcher *watcher, int64_t next)
+{
+    if (next > watcher->next) {
+        watcher->next = next;
+        watcher->done = 0;
+    }
+}
+
 /* What its watchers have behind them goes into each one's own number. */
 static void cursor_settle(struct watch__cursor *c)
 {
     for (struct oak_list *at = c->watchers.next; at != &c->watchers; at = at->next) {
         struct oak_watcher *watcher = OAK_LIST_ENTRY(at, struct oak_watcher, set_link);
-        watcher->next = OAK_MAX(watcher->next, c->position);
+        watcher_at(watcher, c->position);
     }
 }
 
@@ -122,7 +131,7 @@ void watch__all_fall_behind(struct oak_watch *w, int64_t next)
         for (struct oak_list *at = stream->watchers.next; at != &stream->watchers; at = at->next) {
             struct oak_watcher *watcher = OAK_LIST_ENTRY(at, struct oak_watcher, stream_link);
             if (watcher->state == WATCH_SYNCED && watcher->next <= w->revision) {
-                watcher->next = OAK_MAX(watcher->next, next);
+                watcher_at(watcher, next);
                 watch__fall_behind(w, watcher);
             }
         }
@@ -160,7 +169,7 @@ static void cursor_synced(struct oak_watch *w, struct watch__cursor *c)
         struct oak_watcher *watcher =
             OAK_LIST_ENTRY(c->watchers.next, struct oak_watcher, set_link);
         watch__behind_leave(w, watcher);
-        watcher->next = OAK_MAX(watcher->next, c->position);
+        watcher_at(watcher, c->position);
         watcher->state = WATCH_SYNCED;
         oak_list_remove(&watcher->node_link);
         oak_list_push(&watcher->node->synced, &watcher->node_link);

@@ -6,8 +6,8 @@
  *              revisions where they are long. Each watcher is offered the same bytes.
  * Can fail     a stream that is full, and want of memory: that watcher falls behind, at the first
  *              revision that it was not sent.
- * Invariants   watcher->next is beyond all that it was sent. A revision goes as one response; its
- *              fragments go all or not at all.
+ * Invariants   watcher->next is beyond all that it was sent, but for watcher->done events of that
+ *              revision, which went as fragments. Else a revision goes as one response.
  * Thread       the room's.
  */
 #include "watch/internal.h"
@@ -41,8 +41,10 @@ static struct watch__chunk *chunk_add(struct oak_watch *w, struct watch__body *b
     return chunk;
 }
 
-/* Join the node's events of one variant from `next` on. False: no memory. */
-static bool body_make(struct flush *f, uint8_t variant, int64_t next, struct watch__body *body)
+/* Join the node's events of one variant from `next` on, without the first `done` of that revision.
+ * False: no memory. */
+static bool body_make(struct flush *f, uint8_t variant, int64_t next, uint32_t done,
+                      struct watch__body *body)
 {
     struct oak_watch *w = f->w;
     struct watch__chunk *chunk = NULL;
@@ -50,6 +52,10 @@ static bool body_make(struct flush *f, uint8_t variant, int64_t next, struct wat
     for (uint32_t d = f->node->first; d != 0; d = watch__delivery_at(w, d)->next) {
         const struct watch__event *e = watch__event_at(w, watch__delivery_at(w, d)->event);
         if (e->revision < next || !variant_takes(variant, e)) {
+            continue;
+        }
+        if (e->revision == next && done > 0) {
+            done--;
             continue;
         }
         if (chunk == NULL ||
@@ -77,7 +83,7 @@ static bool body_make(struct flush *f, uint8_t variant, int64_t next, struct wat
 bool watch__offer(struct oak_watch *w, struct oak_watcher *watcher,
                   const struct oak_watch_response *response)
 {
-    if (watcher->stream->full && !response->rest) {
+    if (watcher->stream->full) {
         return false;
     }
     OAK_ASSERT(!w->calling);
@@ -95,51 +101,55 @@ bool watch__offer(struct oak_watch *w, struct oak_watcher *watcher,
     return true;
 }
 
-/* The events of a chunk that is too long for one response, as far as they fit into one. */
-static uint32_t fragment_take(struct flush *f, const struct oak_watcher *watcher, uint32_t *at,
-                              uint32_t left, size_t *size)
+/* An event of a chunk that is being cut. */
+static const struct watch__event *chunk_event(struct flush *f, const struct oak_watcher *watcher,
+                                              uint32_t *at)
 {
     struct oak_watch *w = f->w;
-    uint32_t count = 0;
-    *size = 0;
-    while (count < left) {
-        const struct watch__event *e = watch__event_at(w, watch__delivery_at(w, *at)->event);
-        if (e->revision >= watcher->next && variant_takes(watcher->variant, e)) {
-            size_t more = event_bytes(w, e, watcher->variant).size;
-            if (count > 0 && *size + more > w->options.fragment_bytes) {
-                break;
-            }
-            *size += more;
-            count++;
+    for (;;) {
+        const struct watch__delivery *d = watch__delivery_at(w, *at);
+        const struct watch__event *e = watch__event_at(w, d->event);
+        *at = d->next;
+        if (variant_takes(watcher->variant, e)) {
+            return e;
         }
-        *at = watch__delivery_at(w, *at)->next;
     }
-    return count;
 }
 
+/* In pieces. Where one is not taken, the watcher has come so far: to `done` events of `next`. */
 static bool fragments_send(struct flush *f, struct oak_watcher *watcher,
                            const struct watch__chunk *chunk)
 {
     struct oak_watch *w = f->w;
     struct oak_watch_response r = {.watch_id = watcher->id, .revision = w->revision};
+    int64_t next = watcher->next;
+    uint32_t done = watcher->done;
     uint32_t at = chunk->first;
-    uint32_t left = chunk->events;
     size_t sent = 0;
-    while (left > 0) {
-        size_t size;
-        uint32_t count = fragment_take(f, watcher, &at, left, &size);
-        left -= count;
-        r.bytes = oak_bytes(w->bodies.data + chunk->at + sent, size);
-        r.events = count;
-        r.fragment = left > 0;
-        if (!watch__offer(w, watcher, &r) && !r.rest) {
-            return false;
+    for (uint32_t left = chunk->events; left > 0; left--) {
+        const struct watch__event *e = chunk_event(f, watcher, &at);
+        size_t more = event_bytes(w, e, watcher->variant).size;
+        if (r.events > 0 && r.bytes.size + more > w->options.fragment_bytes) {
+            r.fragment = true;
+            r.bytes.data = w->bodies.data + chunk->at + sent;
+            if (!watch__offer(w, watcher, &r)) {
+                return false;
+            }
+            sent += r.bytes.size;
+            watcher->next = next;
+            watcher->done = done;
+            r.bytes.size = 0;
+            r.events = 0;
         }
-        r.rest = true;
-        sent += size;
+        r.bytes.size += more;
+        r.events++;
+        done = e->revision == next ? done + 1 : 1;
+        next = e->revision;
     }
-    OAK_ASSERT_EQ(sent, chunk->size);
-    return true;
+    r.fragment = false;
+    r.bytes.data = w->bodies.data + chunk->at + sent;
+    OAK_ASSERT_EQ(sent + r.bytes.size, chunk->size);
+    return watch__offer(w, watcher, &r);
 }
 
 static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
@@ -158,18 +168,21 @@ static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
     return watch__offer(w, watcher, &r);
 }
 
-/* False: it was not sent what begins at *missed. */
-static bool body_send(struct flush *f, struct oak_watcher *watcher, const struct watch__body *body,
-                      int64_t *missed)
+/* False: not all of it was sent, and watcher->next is where it goes on. */
+static bool body_send(struct flush *f, struct oak_watcher *watcher, const struct watch__body *body)
 {
     for (size_t i = 0; i < body->chunk_count; i++) {
         const struct watch__chunk chunk =
             ((struct watch__chunk *)(void *)f->w->chunks.data)[body->chunk_at + i];
+        if (chunk.low > watcher->next) {
+            watcher->next = chunk.low; /* what lies between is not its affair */
+            watcher->done = 0;
+        }
         if (!chunk_send(f, watcher, &chunk)) {
-            *missed = chunk.low;
             return false;
         }
         watcher->next = chunk.high + 1;
+        watcher->done = 0;
         watch__future_end(watcher);
     }
     return true;
@@ -179,27 +192,28 @@ static void watcher_flush(struct flush *f, struct oak_watcher *watcher)
 {
     struct oak_watch *w = f->w;
     int64_t first = watch__event_at(w, watch__delivery_at(w, f->node->first)->event)->revision;
-    int64_t missed = OAK_MAX(first, watcher->next);
     size_t bodies = w->bodies.size;
     size_t chunks = w->chunks.size;
     struct watch__body own = {0};
     struct watch__body *body = &f->bodies[watcher->variant];
-    bool shared = watcher->next <= first;
+    bool shared = watcher->next <= first && watcher->done == 0;
     bool fine = true;
     if (!shared) {
         body = &own; /* it has had a part already, or its start lies within */
-        fine = body_make(f, watcher->variant, watcher->next, body);
+        fine = body_make(f, watcher->variant, watcher->next, watcher->done, body);
     } else if (!body->made) {
-        fine = body_make(f, watcher->variant, 0, body);
+        fine = body_make(f, watcher->variant, 0, 0, body);
     }
     body->made = fine;
-    fine = fine && body_send(f, watcher, body, &missed);
+    if (shared && !fine) {
+        watcher->next = OAK_MAX(watcher->next, first);
+    }
+    fine = fine && body_send(f, watcher, body);
     if (!shared || !body->made) {
         w->bodies.size = bodies;
         w->chunks.size = chunks;
     }
     if (!fine) {
-        watcher->next = missed;
         watch__fall_behind(w, watcher);
     }
 }

@@ -64,7 +64,8 @@ struct oak_watcher {
     struct watch__node *node;
     struct watch__cursor *cursor;
     int64_t id;
-    int64_t next; /* nothing before it is to be sent */
+    int64_t next;  /* nothing before it is to be sent */
+    uint32_t done; /* its events of `next` that were sent already, as fragments */
     uint8_t variant;
     uint8_t state;
     bool fragment;

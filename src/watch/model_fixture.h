@@ -40,7 +40,6 @@ struct model_watcher {
     bool no_put, no_delete, prev_kv, fragment, progress;
     size_t at;       /* into the history: what is before was sent, or is not its affair */
     int64_t sent_to; /* nothing before this is owed */
-    bool within;     /* fragments of a revision are under way */
 };
 
 struct model_stream {
@@ -239,10 +238,10 @@ static bool model_send(void *user, struct oak_watch_stream *base,
     struct model_watcher *w = model_find(m, (int)(s - m->streams), r->watch_id);
     assert_non_null(w);
     assert_false(w->dead);
-    if (s->room == 0 && !r->rest) {
+    if (s->room == 0) {
         return false;
     }
-    s->room -= s->room > 0;
+    s->room--;
     if (r->cancelled) {
         assert_int_equal(r->compacted, m->compacted);
         assert_int_equal(r->revision, 0);
@@ -256,7 +255,6 @@ static bool model_send(void *user, struct oak_watch_stream *base,
     assert_non_null(response);
     assert_int_equal(response->n_events, r->events);
     assert_true(r->events > 0); /* filters leave no empty responses */
-    assert_int_equal(r->rest, w->within);
     assert_int_equal(r->revision, m->revision);
     for (size_t i = 0; i < response->n_events; i++) {
         const struct model_change *c = model_owed(m, w);
@@ -267,7 +265,6 @@ static bool model_send(void *user, struct oak_watch_stream *base,
     }
     etcdserverpb__watch_response__free_unpacked(response, NULL);
     m->events += r->events;
-    w->within = r->fragment;
     assert_true(!r->fragment || w->fragment);
     const struct model_change *next = model_owed(m, w);
     if (!r->fragment) {

@@ -57,7 +57,6 @@ struct oak_watch_response {
     int64_t compacted; /* it is cancelled: this is the floor, and it had not got so far */
     bool cancelled;
     bool fragment;          /* more of the same is to come */
-    bool rest;              /* what came before is not whole without it */
     struct oak_bytes bytes; /* its events, encoded as a WatchResponse has them; for the call */
     size_t events;
 };
@@ -83,8 +82,7 @@ struct oak_watch_options {
     size_t watchers_max;        /* 0: OAK_WATCHERS_MAX */
     size_t stream_watchers_max; /* 0: OAK_STREAM_WATCHERS_MAX */
     size_t key_bytes_max;       /* 0: OAK_WATCH_KEY_BYTES_MAX */
-    /* False: the stream is full, and is offered nothing before oak_watch_drained(). One that can't
-     * take a `rest` has to end. */
+    /* False: the stream is full, and is offered nothing before oak_watch_drained(). */
     bool (*send)(void *user, struct oak_watch_stream *stream,
                  const struct oak_watch_response *response);
     /* Each change of [from, to] in order: `want` says what is to be done with it, and `take` gets
