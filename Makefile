@@ -24,7 +24,7 @@ SECONDS ?=
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
         interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
         soak \
-        bench bench-raft bench-rpc bench-leases deps deps-test fresh clean install
+        bench bench-raft bench-rpc bench-leases bench-watch deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
@@ -125,6 +125,10 @@ bench-raft: deps ## CPU for one entry in the Raft core, beside Debian's libraft
 bench-rpc: deps-test ## an echo on our gRPC library, beside gRPC's C++ library
 	@tools/build.sh $(BUILD) bench_rpc_servers
 	@python3 tools/bench_rpc.py $(BUILD)
+
+bench-watch: deps-test all ## watchers beside etcd: events a second, and memory
+	@tools/build.sh $(BUILD) bench_watch
+	@python3 tools/bench_watch.py $(BUILD)
 
 bench-leases: deps-test all ## latency of one client's read: by lease, serializable, by read index
 	@python3 tools/bench_leases.py --seconds $(TIME)
