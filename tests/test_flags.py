@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -141,3 +142,30 @@ def test_log_lines_go_to_a_file_that_is_rotated(start_cluster, tmp_path):
     node.stop()
     cluster.flags = ["--log-outputs", str(tmp_path / "nowhere" / "x.log")]
     assert "--log-outputs: can't open" in ended(node)
+
+
+def test_a_slow_request_is_logged_and_a_watch_is_not_one(start_cluster, etcdctl_bin):
+    flags = ["--warning-unary-request-duration", "1ns"]
+    cluster, node = lone(start_cluster, flags)
+    cluster.start()
+    cluster.etcdctl("put", "k", "v")
+    harness.until(lambda: "slow request: /etcdserverpb.KV/Put from 127.0.0.1:" in node.log_text(),
+                  "a line on the put")
+    for _ in range(15):
+        cluster.etcdctl("get", "k")
+    assert node.log_text().count("slow request: ") <= 10 * (1 + node.log_text().count("more before"))
+    quiet, calm = lone(start_cluster, ["--experimental-warning-unary-request-duration", "0s"])
+    quiet.start()
+    quiet.etcdctl("put", "k", "v")
+    assert "slow request" not in calm.log_text()
+
+
+def test_each_flag_of_a_real_etcd_is_known(etcd_bin):
+    """Those of its help: each works, is refused with a reason, or is accepted."""
+    done = subprocess.run([etcd_bin, "--help"], capture_output=True, text=True, check=False)
+    flags = sorted(set(re.findall(r"^  --([a-z0-9-]+)", done.stdout + done.stderr, re.MULTILINE)))
+    assert len(flags) > 60
+    unknown = [flag for flag in flags
+               if "flag provided but not defined" in
+               harness.run(f"--{flag}=\x01", "--help=\x01").stderr]
+    assert unknown == []

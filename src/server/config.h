@@ -126,6 +126,7 @@ struct oak_config {
     uint64_t grpc_keepalive_interval_ns;
     uint64_t grpc_keepalive_timeout_ns;
     bool grpc_keepalive_min_given;
+    uint64_t slow_request_ns; /* what takes longer is logged; 0: nothing */
     uint64_t heartbeat_interval_ms;
     uint64_t election_timeout_ms;
     uint64_t snapshot_send_rate;       /* bytes in a second of all snapshots sent; 0: no limit */

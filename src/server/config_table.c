@@ -39,6 +39,7 @@
 #define WHY_COMPACT                                                                             \
     "automatic compaction is not supported yet in this version; leave it out and compact by a " \
     "client"
+#define WHY_DEBUG   "packages of etcd are not here; give --log-level=debug"
 #define WHY_PREVOTE "elections always ask first here; leave it out"
 
 #define LIVE(n, k, f, v, g, ...)                                                                  \
@@ -130,7 +131,7 @@ static const struct config__row rows[] = {
     INERT("max-snapshots", INT, "5", MEMBER, "snapshot files to keep", .max = INT32_MAX),
     INERT("max-wals", INT, "5", MEMBER, "log files to keep", .max = INT32_MAX),
     INERT("backend-bbolt-freelist-type", CHOICE, "map", MEMBER, "of etcd's own store",
-          .choices = "array|map"),
+          .alias = "experimental-backend-bbolt-freelist-type", .choices = "array|map"),
     INERT("backend-batch-interval", DURATION, "0s", MEMBER, "of etcd's own store"),
     INERT("backend-batch-limit", INT, "0", MEMBER, "of etcd's own store", .max = INT32_MAX),
     INERT("raft-read-timeout", DURATION, "5s", MEMBER, "of etcd's own peer protocol"),
@@ -253,7 +254,9 @@ static const struct config__row rows[] = {
     INERT("distributed-tracing-sampling-rate", INT, "0", MONITORING, "traces in a million requests",
           .alias = "experimental-distributed-tracing-sampling-rate", .max = 1000000),
 
-    INERT("logger", CHOICE, "zap", LOGGING, "etcd's logger", .choices = "zap"),
+    INERT("logger", CHOICE, "zap", LOGGING, "etcd's logger", .choices = "zap|capnslog"),
+    LATER("debug", BOOL, "false", LOGGING, WHY_DEBUG, "etcd's older way to log more"),
+    LATER("log-package-levels", TEXT, "", LOGGING, WHY_DEBUG, "levels of etcd's packages"),
     LIVE("log-outputs", TEXT, log_outputs, "default", LOGGING,
          "default (stderr), stderr, stdout, systemd/journal, or files, with commas between"),
     LIVE("log-level", CHOICE, log_level, "info", LOGGING,
@@ -267,9 +270,9 @@ static const struct config__row rows[] = {
          "{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, "
          "\"compress\": false}",
          LOGGING, "how: megabytes of a file, days and number of those kept (0: all)"),
-    INERT("warning-unary-request-duration", DURATION, "300ms", LOGGING,
-          "a request slower than this is logged",
-          .alias = "experimental-warning-unary-request-duration"),
+    LIVE("warning-unary-request-duration", DURATION, slow_request_ns, "300ms", LOGGING,
+         "a request that takes longer is logged; 0: none",
+         .alias = "experimental-warning-unary-request-duration"),
     INERT("warning-apply-duration", DURATION, "100ms", LOGGING,
           "an apply slower than this is logged", .alias = "experimental-warning-apply-duration"),
 
@@ -306,6 +309,14 @@ static const struct config__row rows[] = {
     LATER("enable-v2", BOOL, "false", FEATURES, WHY_V2, "etcd's API of version 2"),
     LATER("experimental-enable-v2v3", TEXT, "", FEATURES, WHY_V2, "etcd's API of version 2",
           .alias = "enable-v2v3"),
+    INERT("proxy-dial-timeout", INT, "1000", FEATURES, "of that proxy", .max = INT32_MAX),
+    INERT("proxy-failure-wait", INT, "5000", FEATURES, "of that proxy", .max = INT32_MAX),
+    INERT("proxy-read-timeout", INT, "0", FEATURES, "of that proxy", .max = INT32_MAX),
+    INERT("proxy-refresh-interval", INT, "30000", FEATURES, "of that proxy", .max = INT32_MAX),
+    INERT("proxy-write-timeout", INT, "5000", FEATURES, "of that proxy", .max = INT32_MAX),
+    INERT("wait-cluster-ready-timeout", DURATION, "5s", FEATURES,
+          "of etcd's start; clients are served here once the member has joined",
+          .alias = "experimental-wait-cluster-ready-timeout"),
     LATER("proxy", CHOICE, "off", FEATURES, WHY_V2, "etcd's proxy of version 2",
           .choices = "off|readonly|on"),
 

@@ -205,6 +205,11 @@ int config__tls_check(struct config__loader *l)
     if (error == 0) {
         error = urls_check(l, &clients, &c->listen_client_http_urls, "listen-client-http-urls");
     }
+    if (c->jsonrpc_listen[0] != '\0' && oak_config_tls_asks(&c->client_tls)) {
+        config__warn(c,
+                     "--experimental-jsonrpc-listen: this door has no TLS, and asks nobody for the "
+                     "certificates that --trusted-ca-file wants of clients");
+    }
     error = error != 0 ? error : versions_check(c, l->e);
     return error != 0 ? error : suites_settle(c, l->e);
 }

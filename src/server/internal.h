@@ -15,6 +15,7 @@
 #include "server/identity.h"
 #include "server/logsink.h"
 #include "server/secure.h"
+#include "server/slow.h"
 #include "server/sniff.h"
 
 #define LISTENERS_MAX (4 * OAK_CONFIG_URLS_MAX + 1)
@@ -55,6 +56,7 @@ struct server {
     struct oak_api_member members[OAK_CONFIG_MEMBERS_MAX];
 
     struct secure secure;
+    struct slow slow;
     struct sniff client_sniff;
     struct sniff peer_sniff;
     struct sniff metrics_sniff;

@@ -17,10 +17,7 @@
 
 /* etcd reads a certificate at each handshake; this is as good for who renews one, and cheap: a few
  * small files. */
-#define LOOK_NS 1000000000ull
-/* Lines about refused peers, of one end. */
-#define TOLD_MAX       10
-#define TOLD_WINDOW_NS (10 * 1000000000ull)
+#define LOOK_NS        1000000000ull
 #define YEAR_S         (365ull * 86400)
 #define PATH_BYTES_MAX 4096
 #define LIST_MAX       64 /* suites, or names */
@@ -39,20 +36,14 @@ static void reported(void *user, const char *peer, int error, const char *text)
         return;
     }
     uint64_t now = s->loop->clock.mono_ns(s->loop->clock.user);
-    if (end->since_ns == 0 || now - end->since_ns >= TOLD_WINDOW_NS) {
-        if (end->untold > 0) {
-            oak_log(s->log, OAK_LOG_WARN, "TLS with %s: %u more connections failed before",
-                    end->what, end->untold);
-        }
-        end->since_ns = now;
-        end->told = 0;
-        end->untold = 0;
-    }
-    if (end->told == TOLD_MAX) {
-        end->untold++;
+    uint32_t missed;
+    if (!tally_tell(&end->refusals, now, &missed)) {
         return;
     }
-    end->told++;
+    if (missed > 0) {
+        oak_log(s->log, OAK_LOG_WARN, "TLS with %s: %u more connections failed before", end->what,
+                missed);
+    }
     bool out = end == &s->ends[SECURE_OUT];
     oak_log(s->log, OAK_LOG_WARN,
             out ? "TLS: no connection to the member at %s: %s"

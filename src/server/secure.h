@@ -12,6 +12,7 @@
 #include "oakum/tls.h"
 #include "port/port.h"
 #include "server/config.h"
+#include "server/tally.h"
 
 enum secure_end_kind {
     SECURE_CLIENTS, /* clients come to us, also for metrics */
@@ -27,10 +28,7 @@ struct secure_end {
     const char *what;    /* "clients", for logs */
     struct oak_tls *tls; /* NULL: no TLS here */
     struct oak_tls_net *net;
-    /* Refusals told of since `since_ns`, and those that were not. */
-    uint64_t since_ns;
-    uint32_t told;
-    uint32_t untold;
+    struct tally refusals;
     /* Of the last look at the files. */
     int error;
     bool changed;

@@ -329,11 +329,14 @@ static int http_make(struct server *s)
     return error != 0 ? error : oak_observe_routes(s->observe, s->metrics_http);
 }
 
-static struct oak_rpc_options client_rpc_options(const struct oak_config *c)
+static struct oak_rpc_options client_rpc_options(const struct server *s)
 {
+    const struct oak_config *c = &s->config;
     struct oak_rpc_options rpc = {
         .receive_bytes_max = c->max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
         .streams_max = (uint32_t)OAK_MIN(c->max_concurrent_streams, OAK_STREAMS_MAX),
+        .interceptors = &s->slow.interceptor,
+        .interceptor_count = 1,
         .limits.keepalive_ns = c->grpc_keepalive_interval_ns,
         .limits.keepalive_timeout_ns = c->grpc_keepalive_timeout_ns,
         .limits.ping_min_ns = c->grpc_keepalive_min_ns,
@@ -355,7 +358,8 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (s->config.socket_reuse_port) {
         oak_os_loop_share_ports(s->loop);
     }
-    const struct oak_rpc_options rpc = client_rpc_options(&s->config);
+    slow_init(&s->slow, s->log, &s->port->clock, s->config.slow_request_ns);
+    const struct oak_rpc_options rpc = client_rpc_options(s);
     /* Frames of peers hold a whole append, or the largest entry. */
     const struct oak_rpc_options peer_rpc = {.receive_bytes_max = 2 * OAK_APPEND_BYTES_MAX +
                                                                   2 * s->config.max_request_bytes};
