@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -167,6 +168,13 @@ def test_renewed_certificates_are_shown_without_a_restart(mutual, authority):
     assert serial_of(mutual, tls) == renewed
     os.replace(path + ".kept", path)
     assert mutual.pid == pid and mutual.http("GET", "/health")[0] == 200
+    values = mutual.metrics()
+    assert values['oakum_tls_reloads_total{end="clients"}'] >= 1
+    assert values['oakum_tls_reloads_failed_total{end="clients"}'] >= 1
+    assert values['oakum_tls_handshakes_total{end="clients"}'] > 3
+    left = values['oakum_tls_certificate_expiry_seconds{end="clients"}'] - time.time()
+    assert 86400 < left < 3 * 86400
+    assert values['oakum_tls_certificate_expiry_seconds{end="peers"}'] == 0
 
 
 def test_metrics_have_a_port_of_their_own_with_and_without_tls(authority, start_cluster):

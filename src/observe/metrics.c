@@ -220,6 +220,48 @@ static int watch_rows(struct oak_observe *o, struct oak_buf *out)
     return rows(out, list, OAK_COUNT_OF(list));
 }
 
+static int tls_families(struct oak_observe *o, struct oak_buf *out)
+{
+    struct oak_observe_secure ends[OAK_OBSERVE_ENDS];
+    static const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        size_t offset;
+    } list[] = {
+        {"oakum_tls_handshakes_total", C, "Handshakes of TLS that succeeded.",
+         offsetof(struct oak_observe_secure, handshakes)},
+        {"oakum_tls_failed_total", C, "Handshakes and connections that TLS broke off.",
+         offsetof(struct oak_observe_secure, failed)},
+        {"oakum_tls_reloads_total", C, "Times that changed files were loaded.",
+         offsetof(struct oak_observe_secure, reloads)},
+        {"oakum_tls_reloads_failed_total", C, "Times that changed files could not be used.",
+         offsetof(struct oak_observe_secure, reloads_failed)},
+        {"oakum_tls_certificate_expiry_seconds", G,
+         "When our certificate ends, in seconds since 1970 UTC; 0: there is none.",
+         offsetof(struct oak_observe_secure, certificate_s)},
+        {"oakum_tls_ca_expiry_seconds", G,
+         "When the first authority trusted ends, in seconds since 1970 UTC; 0: there is none.",
+         offsetof(struct oak_observe_secure, ca_s)},
+        {"oakum_tls_crl_expiry_seconds", G,
+         "When the first revocation list is to be renewed, in seconds since 1970 UTC; 0: none.",
+         offsetof(struct oak_observe_secure, crl_s)},
+    };
+    o->options.secure(o->options.user, ends);
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(list); i++) {
+        error = oak_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", list[i].name, list[i].help,
+                               list[i].name, list[i].type);
+        for (size_t k = 0; error == 0 && k < OAK_OBSERVE_ENDS; k++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&ends[k] + list[i].offset, sizeof(value));
+            error = oak_buf_printf(out, "%s{end=\"%s\"} %" PRIu64 "\n", list[i].name, ends[k].end,
+                                   value);
+        }
+    }
+    return error;
+}
+
 static int process_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_observe_process p;
@@ -496,6 +538,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : method_families(o, out);
     error = error != 0 ? error : abuse_family(o, out);
     error = error != 0 ? error : jsonrpc_families(o, out);
+    error = error != 0 ? error : tls_families(o, out);
     error = error != 0 ? error : process_rows(o, out);
     return error != 0 ? error : identity_rows(o, out);
 }

@@ -37,6 +37,20 @@ struct oak_observe_watches {
     uint64_t memory_bytes;
 };
 
+/* TLS at one of the ends of this server, as told since its start. */
+struct oak_observe_secure {
+    const char *end; /* "clients" */
+    uint64_t handshakes;
+    uint64_t failed;
+    uint64_t reloads; /* of files that had changed */
+    uint64_t reloads_failed;
+    /* When what is in use ends, in seconds since 1970; 0: there is none. */
+    uint64_t certificate_s;
+    uint64_t ca_s;
+    uint64_t crl_s;
+};
+#define OAK_OBSERVE_ENDS 3
+
 struct oak_observe_options {
     const struct oak_loop *loop;
     const struct oak_log *log;
@@ -53,6 +67,7 @@ struct oak_observe_options {
     const char *own_version;     /* Oakum's */
     void (*process)(void *user, struct oak_observe_process *out);
     void (*watches)(void *user, struct oak_observe_watches *out);
+    void (*secure)(void *user, struct oak_observe_secure out[OAK_OBSERVE_ENDS]);
     void *user;
 };
 

@@ -356,6 +356,30 @@ const struct oak_net *secure_net(const struct secure *s, enum secure_end_kind en
     return s->ends[end].net != NULL ? oak_tls_net_port(s->ends[end].net) : NULL;
 }
 
+void secure_tell(const struct secure *s, struct oak_observe_secure out[SECURE_ENDS])
+{
+    OAK_STATIC_ASSERT((int)SECURE_ENDS == OAK_OBSERVE_ENDS, "all ends are told of");
+    static const char *const names[SECURE_ENDS] = {"clients", "peers", "out"};
+    for (int i = 0; i < SECURE_ENDS; i++) {
+        struct oak_tls_counts counts = {0};
+        struct oak_tls_expiry expiry = {0};
+        if (s->ends[i].tls != NULL) {
+            oak_tls_counts(s->ends[i].tls, &counts);
+            oak_tls_expiry(s->ends[i].tls, &expiry);
+        }
+        out[i] = (struct oak_observe_secure){
+            .end = names[i],
+            .handshakes = counts.handshakes,
+            .failed = counts.failed,
+            .reloads = counts.reloads,
+            .reloads_failed = counts.reloads_failed,
+            .certificate_s = expiry.certificate_s,
+            .ca_s = expiry.ca_s,
+            .crl_s = expiry.crl_s,
+        };
+    }
+}
+
 /* The host of "host:port" or "[v6]:port". */
 static void host_of(const char *address, char *out, size_t size)
 {

@@ -10,6 +10,7 @@
 #define OAK_SERVER_SECURE_H
 
 #include "oakum/tls.h"
+#include "observe/observe.h"
 #include "port/port.h"
 #include "server/config.h"
 #include "server/tally.h"
@@ -56,6 +57,8 @@ const struct oak_net *secure_net(const struct secure *s, enum secure_end_kind en
 /* For struct oak_peers_options: is the member of this URL, or who comes from this address, one of
  * the hosts that the certificate is good for? One that names no hosts is good for all. */
 bool secure_admit(const struct oak_identity *identity, const char *from, const char *url);
+/* For metrics: "clients" (of this server), "peers" (that come to it), "out" (where it goes). */
+void secure_tell(const struct secure *s, struct oak_observe_secure out[SECURE_ENDS]);
 /* Stop looking at files; then, once the worker has ended and before the loop is freed, unmake. */
 void secure_stop(struct secure *s);
 void secure_unmake(struct secure *s);

@@ -235,6 +235,12 @@ static int services_make(struct server *s)
     return error;
 }
 
+static void secure_ask(void *user, struct oak_observe_secure out[OAK_OBSERVE_ENDS])
+{
+    const struct server *s = user;
+    secure_tell(&s->secure, out);
+}
+
 static void process_ask(void *user, struct oak_observe_process *out)
 {
     struct oak_os_usage usage;
@@ -308,6 +314,7 @@ static int http_make(struct server *s)
         .own_version = OWN_VERSION,
         .process = process_ask,
         .watches = watches_ask,
+        .secure = secure_ask,
         .user = s,
     };
     int error = oak_http_server_new(s->port, s->log, &s->client_http);
