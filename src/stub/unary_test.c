@@ -76,6 +76,21 @@ static void say_as_told(void *user, struct oak_stub_call *call, const text_messa
     }
 }
 
+/* The first time it is put off; the second, answered with what oak_stub_bytes() gives. */
+static void say_put_off(void *user, struct oak_stub_call *call, const text_message *request)
+{
+    if (seen_of(user)->asked == 0) {
+        say_hold_and_hear(user, call, request);
+        return;
+    }
+    seen_of(user)->asked++;
+    assert_ptr_equal(seen_of(user)->held, call);
+    assert_ptr_equal(seen_of(user)->request, request);
+    assert_true(oak_bytes_eq(oak_stub_bytes(call), oak_bytes_str("kept")));
+    assert_int_equal(demo__v1__echo__say__reply(call, request), 0);
+}
+
+static const struct demo__v1__echo_handlers put_off = {.say = say_put_off};
 static const struct demo__v1__echo_handlers as_told = {.say = say_as_told};
 static const struct demo__v1__echo_handlers details = {.say = say_details};
 static const struct demo__v1__echo_handlers now = {.say = say_now};
@@ -102,6 +117,28 @@ static void a_request_comes_typed_and_so_does_its_answer(void **state)
         assert_string_equal(t.text, i % 2 == 0 ? "one" : "");
     }
     assert_int_equal(s.asked, 101);
+    world_close(&w);
+}
+
+static void a_request_that_was_put_off_comes_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct seen s = {0};
+    struct told t = {0};
+    world_open(&w, &put_off, &s);
+    say(&w, "hello", &t);
+    fake_run(&w.loop);
+    assert_int_equal(s.asked, 1);
+    assert_int_equal(t.done, 0);
+    oak_stub_again(s.held, &s.request->base, oak_bytes_str("kept"));
+    assert_int_equal(s.asked, 2);
+    assert_int_equal(oak_stub_bytes(s.held).size, 0);
+    fake_run(&w.loop);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.code, OAK_RPC_OK);
+    assert_string_equal(t.text, "hello");
+    assert_int_equal(s.closed, 1);
     world_close(&w);
 }
 
@@ -510,6 +547,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_typed_and_so_does_its_answer),
+        cmocka_unit_test(a_request_that_was_put_off_comes_again),
         cmocka_unit_test(a_status_comes_without_a_response),
         cmocka_unit_test(a_method_without_a_handler_is_unimplemented),
         cmocka_unit_test(an_answer_may_come_later_and_the_request_lives_until_then),
