@@ -27,6 +27,7 @@ struct decoder {
     struct oak_json_reader *r;
     struct oak_arena *arena;
     struct oak_json_problem *problem;
+    bool skip_unknown;
     size_t depth;
     struct level levels[JSON_DEPTH_MAX + 1];
 };
@@ -235,6 +236,10 @@ static int member_read(struct decoder *d, struct level *l, struct oak_bytes raw_
         return no_room(d);
     }
     const ProtobufCFieldDescriptor *field = field_find(type, name);
+    if (field == NULL && d->skip_unknown) {
+        (void)oak_json_skip(d->r);
+        return 0;
+    }
     if (field == NULL) {
         char room[64];
         snprintf(room, sizeof(room), "%.*s", (int)OAK_MIN(name.size, sizeof(room) - 1),
@@ -346,10 +351,11 @@ static int step(struct decoder *d)
 }
 
 int oak_json_to_pb(struct oak_json_reader *r, const ProtobufCMessageDescriptor *descriptor,
-                   struct oak_arena *arena, ProtobufCMessage **out,
-                   struct oak_json_problem *problem)
+                   const struct oak_json_form *form, struct oak_arena *arena,
+                   ProtobufCMessage **out, struct oak_json_problem *problem)
 {
     struct decoder d = {.r = r, .arena = arena, .problem = problem};
+    d.skip_unknown = form != NULL && form->skip_unknown;
     ProtobufCMessage *message = NULL;
     problem->text[0] = '\0';
     int error = message_read(&d, descriptor, &message);

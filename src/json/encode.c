@@ -21,6 +21,7 @@ struct level {
 
 struct encoder {
     struct oak_buf *out;
+    bool proto_names;
     size_t depth;
     struct level levels[JSON_DEPTH_MAX + 1];
 };
@@ -141,7 +142,10 @@ static int member_write(struct encoder *e, struct level *l)
         return 0;
     }
     int error = comma(e, l);
-    error = error != 0 ? error : name_write(e->out, field->name);
+    if (error == 0) {
+        error = e->proto_names ? oak_json_put_string(e->out, oak_bytes_str(field->name))
+                               : name_write(e->out, field->name);
+    }
     error = error != 0 ? error : json__put(e->out, ":");
     if (error != 0) {
         return error;
@@ -187,9 +191,10 @@ static int step(struct encoder *e)
     return json__put(e->out, l->kind == IN_LIST ? "]" : "}");
 }
 
-int oak_json_from_pb(struct oak_buf *out, const ProtobufCMessage *message, size_t size_max)
+int oak_json_from_pb(struct oak_buf *out, const ProtobufCMessage *message,
+                     const struct oak_json_form *form, size_t size_max)
 {
-    struct encoder e = {.out = out};
+    struct encoder e = {.out = out, .proto_names = form != NULL && form->proto_names};
     size_t before = out->size;
     int error = message_write(&e, message);
     while (error == 0 && e.depth > 0) {

@@ -94,6 +94,12 @@ OAK_MUST_USE int oak_json_base64(struct oak_bytes text, struct oak_arena *arena,
 
 /* -- messages of protobuf ---------------------------------------------------------------------- */
 
+/* What a door may want otherwise than protobuf has it; NULL in its place is protobuf's own form. */
+struct oak_json_form {
+    bool proto_names;  /* written: names of fields as in the .proto file, not in lowerCamelCase */
+    bool skip_unknown; /* read: a member that is no field is passed over, and no error */
+};
+
 /* The next value as a message; all of it is in the arena. Names of fields in lowerCamelCase or as
  * in the .proto file; null is absent; 64 bits as strings or numbers; enums by name or number; bytes
  * as base64; maps as objects; Timestamp, Duration, FieldMask and wrappers in their own form.
@@ -102,12 +108,12 @@ OAK_MUST_USE int oak_json_base64(struct oak_bytes text, struct oak_arena *arena,
  * OAK_EUNIMPLEMENTED: Any, Struct, Value, ListValue. */
 OAK_MUST_USE int oak_json_to_pb(struct oak_json_reader *r,
                                 const ProtobufCMessageDescriptor *descriptor,
-                                struct oak_arena *arena, ProtobufCMessage **out,
-                                struct oak_json_problem *problem);
+                                const struct oak_json_form *form, struct oak_arena *arena,
+                                ProtobufCMessage **out, struct oak_json_problem *problem);
 /* Append a message: fields that have no value of their own are left out, names are lowerCamelCase.
  * OAK_ELIMIT: `out` would have more than `size_max` bytes. OAK_EUNIMPLEMENTED as above, OAK_EFORMAT
  * (a time that is none), OAK_ENOMEM; `out` is as long as before then. */
 OAK_MUST_USE int oak_json_from_pb(struct oak_buf *out, const ProtobufCMessage *message,
-                                  size_t size_max);
+                                  const struct oak_json_form *form, size_t size_max);
 
 #endif

@@ -15,7 +15,7 @@ static int decode(struct oak_bytes text, struct oak_arena *arena, ProtobufCMessa
     struct oak_json_problem problem;
     struct oak_json_reader r = oak_json_reader(text);
     oak_arena_init(arena, 4096, CEILING);
-    return oak_json_to_pb(&r, &demo__json__all__descriptor, arena, out, &problem);
+    return oak_json_to_pb(&r, &demo__json__all__descriptor, NULL, arena, out, &problem);
 }
 
 static void round_trip(const ProtobufCMessage *message)
@@ -25,12 +25,12 @@ static void round_trip(const ProtobufCMessage *message)
     struct oak_json_problem problem;
     struct oak_arena arena;
     ProtobufCMessage *again = NULL;
-    if (oak_json_from_pb(&first, message, CEILING) == 0) {
+    if (oak_json_from_pb(&first, message, NULL, CEILING) == 0) {
         OAK_ASSERT_EQ(oak_json_check(oak_buf_bytes(&first), &problem), 0);
         int error = decode(oak_buf_bytes(&first), &arena, &again);
         OAK_ASSERT(error == 0 || error == OAK_ELIMIT);
         if (error == 0) {
-            OAK_ASSERT_EQ(oak_json_from_pb(&second, again, CEILING), 0);
+            OAK_ASSERT_EQ(oak_json_from_pb(&second, again, NULL, CEILING), 0);
             OAK_ASSERT(oak_bytes_eq(oak_buf_bytes(&first), oak_buf_bytes(&second)));
         }
         oak_arena_fini(&arena);

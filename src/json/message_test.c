@@ -24,7 +24,7 @@ static int decode_as(const ProtobufCMessageDescriptor *type, const char *json,
     }
     struct oak_json_reader r = oak_json_reader(oak_bytes_str(json));
     oak_arena_reset(&arena);
-    return oak_json_to_pb(&r, type, &arena, out, &problem);
+    return oak_json_to_pb(&r, type, NULL, &arena, out, &problem);
 }
 
 static int decode(const char *json, Demo__Json__All **out)
@@ -48,7 +48,7 @@ static void becomes_as(const ProtobufCMessageDescriptor *type, const char *json,
     assert_int_equal(oak_buf_reserve(&packed, protobuf_c_message_get_packed_size(message) + 1), 0);
     packed.size = protobuf_c_message_pack(message, packed.data);
     assert_int_equal(oak_pb_unpack(type, oak_buf_bytes(&packed), &arena, &back), 0);
-    assert_int_equal(oak_json_from_pb(&out, back, 1 << 20), 0);
+    assert_int_equal(oak_json_from_pb(&out, back, NULL, 1 << 20), 0);
     assert_int_equal(oak_json_check(oak_buf_bytes(&out), &problem), 0);
     assert_int_equal(oak_buf_append(&out, "", 1), 0);
     assert_string_equal(out.data, wanted);
@@ -282,19 +282,40 @@ static void what_can_not_be_written_is_not_half_written(void **state)
     all.a_int32 = 1;
     all.when = &when;
     when.nanos = -1;
-    assert_int_equal(oak_json_from_pb(&out, &all.base, 1000), OAK_EFORMAT);
+    assert_int_equal(oak_json_from_pb(&out, &all.base, NULL, 1000), OAK_EFORMAT);
     when.nanos = 0;
     when.seconds = INT64_MIN;
-    assert_int_equal(oak_json_from_pb(&out, &all.base, 1000), OAK_EFORMAT);
+    assert_int_equal(oak_json_from_pb(&out, &all.base, NULL, 1000), OAK_EFORMAT);
     all.when = NULL;
     all.any = &any;
-    assert_int_equal(oak_json_from_pb(&out, &all.base, 1000), OAK_EUNIMPLEMENTED);
+    assert_int_equal(oak_json_from_pb(&out, &all.base, NULL, 1000), OAK_EUNIMPLEMENTED);
     all.any = NULL;
-    assert_int_equal(oak_json_from_pb(&out, &all.base, 15), OAK_ELIMIT);
+    assert_int_equal(oak_json_from_pb(&out, &all.base, NULL, 15), OAK_ELIMIT);
     assert_int_equal(out.size, 4);
-    assert_int_equal(oak_json_from_pb(&out, &all.base, 16), 0);
+    assert_int_equal(oak_json_from_pb(&out, &all.base, NULL, 16), 0);
     assert_true(oak_bytes_eq(oak_buf_bytes(&out), oak_bytes_str("kept{\"aInt32\":1}")));
     oak_buf_fini(&out);
+}
+
+static void a_form_names_fields_as_they_are_and_passes_over_others(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"a_int32\":1,\"new\":{\"a\":[{}]},\"aMessage\":{\"x\":null}}";
+    const struct oak_json_form form = {.proto_names = true, .skip_unknown = true};
+    struct oak_json_reader r = oak_json_reader(oak_bytes_str(json));
+    ProtobufCMessage *message = NULL;
+    struct oak_buf out = {0};
+    assert_int_equal(
+        oak_json_to_pb(&r, &demo__json__all__descriptor, &form, &arena, &message, &problem), 0);
+    assert_int_equal(oak_json_from_pb(&out, message, &form, 1000), 0);
+    assert_true(
+        oak_bytes_eq(oak_buf_bytes(&out), oak_bytes_str("{\"a_int32\":1,\"a_message\":{}}")));
+    oak_buf_fini(&out);
+    /* What is a field has to fit all the same. */
+    r = oak_json_reader(oak_bytes_str("{\"a_int32\":\"x\"}"));
+    assert_int_equal(
+        oak_json_to_pb(&r, &demo__json__all__descriptor, &form, &arena, &message, &problem),
+        OAK_EFORMAT);
 }
 
 static void the_arena_bounds_what_a_message_takes(void **state)
@@ -310,8 +331,9 @@ static void the_arena_bounds_what_a_message_takes(void **state)
     snprintf(json + size, sizeof(json) - size, "]}");
     oak_arena_init(&small, 1024, 64 * OAK_KIB);
     struct oak_json_reader r = oak_json_reader(oak_bytes_str(json));
-    assert_int_equal(oak_json_to_pb(&r, &demo__json__all__descriptor, &small, &message, &problem),
-                     OAK_ELIMIT);
+    assert_int_equal(
+        oak_json_to_pb(&r, &demo__json__all__descriptor, NULL, &small, &message, &problem),
+        OAK_ELIMIT);
     assert_null(message);
     assert_string_equal(problem.text, "the message would be too large");
     oak_arena_fini(&small);
@@ -358,6 +380,7 @@ int main(void)
         cmocka_unit_test(names_are_those_of_protobuf),
         cmocka_unit_test(known_messages_have_their_own_form),
         cmocka_unit_test(what_can_not_be_written_is_not_half_written),
+        cmocka_unit_test(a_form_names_fields_as_they_are_and_passes_over_others),
         cmocka_unit_test(the_arena_bounds_what_a_message_takes),
         cmocka_unit_test(the_deepest_text_is_read_and_written),
     };

@@ -181,7 +181,7 @@ static int params_pack(struct oak_jsonrpc_server *server, const struct request *
     ProtobufCMessage *message;
     struct oak_arena *arena = &server->arena;
     arena->ceiling = arena->total + q->member[MEMBER_PARAMS].size + OAK_DECODE_BYTES_MAX;
-    int error = oak_json_to_pb(&r, descriptor, arena, &message, problem);
+    int error = oak_json_to_pb(&r, descriptor, NULL, arena, &message, problem);
     if (error == OAK_EUNIMPLEMENTED) {
         snprintf(problem->text, sizeof(problem->text), "it has a type that JSON can't give here");
         return OAK_EFORMAT;

@@ -150,7 +150,7 @@ static int put_message(struct jsonrpc_call *call, struct oak_buf *out)
     int error = oak_pb_unpack(call->method->stub->response, oak_buf_bytes(&call->out),
                               &server->arena, &message);
     if (error == 0) {
-        error = oak_json_from_pb(out, message, out->size + server->options.reply_bytes_max);
+        error = oak_json_from_pb(out, message, NULL, out->size + server->options.reply_bytes_max);
     }
     oak_arena_reset(&server->arena);
     return error;
