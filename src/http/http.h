@@ -69,6 +69,13 @@ struct oak_bytes oak_http_body(const struct oak_http_request *r);
 struct oak_bytes oak_http_query(const struct oak_http_request *r, const char *name, size_t n);
 /* The first header of that name, in any case of its letters; data NULL when absent. */
 struct oak_bytes oak_http_header(const struct oak_http_request *r, const char *name);
+/* All of them, one a time: *at starts at 0. False: no more. */
+bool oak_http_header_next(const struct oak_http_request *r, size_t *at, struct oak_bytes *name,
+                          struct oak_bytes *value);
+/* Who asks, as port.h says of a stream: "" and NULL once the peer is gone. */
+const char *oak_http_peer_name(const struct oak_http_request *r);
+const struct oak_identity *oak_http_identity(const struct oak_http_request *r);
+const struct oak_process *oak_http_process(const struct oak_http_request *r);
 /* A peer that hung up: the reply is still owed, and goes nowhere. */
 bool oak_http_gone(const struct oak_http_request *r);
 

@@ -17,6 +17,12 @@ static bool is_bodiless(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
+static const char *reason_of(int status)
+{
+    /* nginx's, which who speaks of a client that is gone has taken over: in no table of HTTP. */
+    return status == 499 ? "Client Closed Request" : http_status_str((enum http_status)status);
+}
+
 /* Status line and headers up to the empty line. `length`: "Content-Length: ..." or what stands for
  * it. */
 static int head_write(struct oak_buf *out, const struct oak_http_answer *a, const char *length,
@@ -27,7 +33,7 @@ static int head_write(struct oak_buf *out, const struct oak_http_answer *a, cons
     OAK_ASSERT(extra == 0 || (extra > 2 && memcmp(a->extra + extra - 2, "\r\n", 2) == 0));
     const char *type = a->content_type == NULL ? "text/plain; charset=utf-8" : a->content_type;
     return oak_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s\r\n", a->status,
-                          http_status_str((enum http_status)a->status), type, length, connection,
+                          reason_of(a->status), type, length, connection,
                           a->extra == NULL ? "" : a->extra);
 }
 

@@ -155,6 +155,44 @@ struct oak_bytes oak_http_header(const struct oak_http_request *r, const char *n
     return http__header(r, name, 0);
 }
 
+bool oak_http_header_next(const struct oak_http_request *r, size_t *at, struct oak_bytes *name,
+                          struct oak_bytes *value)
+{
+    if (*at >= r->headers.count) {
+        return false;
+    }
+    const struct http_pair *pair = &r->headers.data[(*at)++];
+    *name = of_span(&r->head, pair->name);
+    *value = of_span(&r->head, pair->value);
+    return true;
+}
+
+/* NULL once the peer is gone. */
+static struct oak_stream *stream_of(const struct oak_http_request *r)
+{
+    return r->conn != NULL ? r->conn->stream : NULL;
+}
+
+const char *oak_http_peer_name(const struct oak_http_request *r)
+{
+    struct oak_stream *stream = stream_of(r);
+    return stream != NULL ? stream->ops->peer_name(stream) : "";
+}
+
+const struct oak_identity *oak_http_identity(const struct oak_http_request *r)
+{
+    struct oak_stream *stream = stream_of(r);
+    bool known = stream != NULL && stream->ops->identity != NULL;
+    return known ? stream->ops->identity(stream) : NULL;
+}
+
+const struct oak_process *oak_http_process(const struct oak_http_request *r)
+{
+    struct oak_stream *stream = stream_of(r);
+    bool known = stream != NULL && stream->ops->process != NULL;
+    return known ? stream->ops->process(stream) : NULL;
+}
+
 bool oak_http_gone(const struct oak_http_request *r)
 {
     return r->conn == NULL;
