@@ -11,8 +11,9 @@
 struct fake_stream {
     struct oak_stream base;
     struct fake_loop *loop;
-    struct fake_stream *other; /* NULL once it is gone */
-    const struct oak_stream_handler *handler;
+    struct fake_stream *other;                /* NULL once it is gone */
+    const struct oak_stream_handler *handler; /* NULL until there is: */
+    struct oak_stream_handler own;
     struct oak_buf queue; /* written here, not yet with the other */
     bool blocked;         /* by the test: nothing leaves `queue` */
     bool paused;
@@ -32,6 +33,7 @@ struct fake_loop {
     uint64_t now_ns;
     struct oak_list timers;
     struct oak_list hooks;
+    struct oak_list tasks;
     struct fake_stream *streams[64];
     size_t stream_count;
     int connects;
@@ -91,9 +93,16 @@ static void fake_after_remove(void *user, struct oak_after *after)
     oak_list_remove(&after->link);
 }
 
+static void fake_post(void *user, struct oak_task *task)
+{
+    oak_list_push(&((struct fake_loop *)user)->tasks, &task->link);
+}
+
 static void fake_handle(struct oak_stream *s, const struct oak_stream_handler *handler)
 {
-    ((struct fake_stream *)s)->handler = handler;
+    struct fake_stream *f = (struct fake_stream *)s;
+    f->own = *handler;
+    f->handler = &f->own;
 }
 
 static int fake_write(struct oak_stream *s, struct oak_bytes bytes)
@@ -203,10 +212,12 @@ static inline void fake_loop_init(struct fake_loop *loop)
     *loop = (struct fake_loop){.now_ns = 1000};
     oak_list_init(&loop->timers);
     oak_list_init(&loop->hooks);
+    oak_list_init(&loop->tasks);
     loop->port = (struct oak_loop){
         .clock = {.mono_ns = fake_now, .wall_ns = fake_now, .user = loop},
         .entropy = {.fill = fake_fill},
         .timers = {.set = fake_timer_set, .stop = fake_timer_stop, .user = loop},
+        .exec = {.post = fake_post, .user = loop},
         .net = {.connect = fake_connect, .user = loop},
         .after_add = fake_after_add,
         .after_remove = fake_after_remove,
@@ -286,7 +297,8 @@ static inline bool fake_timers_fire(struct fake_loop *loop)
     return any;
 }
 
-/* One round: events, timers, hooks (also those added meanwhile). True: something happened. */
+/* One round: events, timers, tasks, hooks (also those added meanwhile). True: something happened.
+ */
 static inline bool fake_round(struct fake_loop *loop)
 {
     bool any = false;
@@ -300,6 +312,12 @@ static inline bool fake_round(struct fake_loop *loop)
         }
     }
     any = fake_timers_fire(loop) || any;
+    for (struct oak_list *at = oak_list_pop(&loop->tasks); at != NULL;
+         at = oak_list_pop(&loop->tasks)) {
+        struct oak_task *task = OAK_LIST_ENTRY(at, struct oak_task, link);
+        task->run(task);
+        any = true;
+    }
     while (!oak_list_empty(&loop->hooks)) {
         struct oak_after *after = OAK_LIST_ENTRY(loop->hooks.next, struct oak_after, link);
         after->run(after);
