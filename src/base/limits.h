@@ -167,6 +167,11 @@
 #define OAK_HTTP_BODY_BYTES_MAX (4 * OAK_MIB)
 /* Bodies of all connections of one server together: 64 of the largest. */
 #define OAK_HTTP_BODIES_BYTES_MAX (256 * OAK_MIB)
+/* The JSON gateway: the text of one message, which is base64 of what a client of gRPC takes by
+ * default (4 MiB) many times over; and what is held of all answers under way, as messages and as
+ * text. Past it calls get an error in the place of an answer. */
+#define OAK_TRANSCODE_REPLY_BYTES_MAX (64 * OAK_MIB)
+#define OAK_TRANSCODE_HELD_BYTES_MAX  (256 * OAK_MIB)
 /* Nesting of JSON. */
 #define OAK_JSON_DEPTH_MAX 100
 /* JSON-RPC: connections of a door, calls under way on one, requests of one batch. Past the calls no
