@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gateway.h: plain HTTP for people and scripts: a key is a URL.
+/* gateway.h: plain HTTP for people and scripts: a key is a URL; and etcd's JSON gateway.
  *
  *     POST   /api/v1/data  {"key":"test","value":"123"}   store; answered once a majority has it
  *     GET    /api/v1/data/test                            read (linearizable)
@@ -20,6 +20,7 @@
 #include "api/api.h"
 #include "http/http.h"
 #include "replica/replica.h"
+#include "transcode/transcode.h"
 
 struct oak_gateway;
 
@@ -35,5 +36,11 @@ OAK_MUST_USE int oak_gateway_new(const struct oak_gateway_options *options,
                                  struct oak_gateway **out);
 /* All connections of the server must be closed. */
 void oak_gateway_free(struct oak_gateway *gateway);
+
+/* etcd's JSON gateway: every method that `methods` has or will have, under /v3 and /v3beta
+ * (docs/reference/json-gateway.md). Errors as oak_transcode_new; free it by oak_transcode_free. */
+OAK_MUST_USE int oak_gateway_etcd_new(const struct oak_loop *loop, struct oak_http_server *server,
+                                      const struct oak_rpc_server *methods,
+                                      size_t request_bytes_max, struct oak_transcode **out);
 
 #endif

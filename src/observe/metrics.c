@@ -425,6 +425,35 @@ static int jsonrpc_families(struct oak_observe *o, struct oak_buf *out)
     return error;
 }
 
+/* Without a gateway all is 0. */
+static int gateway_families(struct oak_observe *o, struct oak_buf *out)
+{
+    static const char name[] = "oakum_gateway_handled_total";
+    struct oak_transcode_traffic t = {0};
+    if (o->options.gateway != NULL) {
+        oak_transcode_traffic(o->options.gateway, &t);
+    }
+    const struct row list[] = {
+        {"oakum_gateway_calls", G, "Calls of the JSON gateway under way.", (double)t.calls},
+        {"oakum_gateway_started_total", C, "Calls of the JSON gateway begun.", (double)t.started},
+        {"oakum_gateway_refused_total", C,
+         "Requests of the JSON gateway that came to no method: malformed, unknown, too large.",
+         (double)t.refused},
+        {"oakum_gateway_abandoned_total", C,
+         "Calls of the JSON gateway whose client went away before their end.", (double)t.abandoned},
+        {"oakum_gateway_msg_received_total", C, "Messages of the JSON gateway received.",
+         (double)t.received},
+        {"oakum_gateway_msg_sent_total", C, "Messages of the JSON gateway sent.", (double)t.sent},
+    };
+    int error = rows(out, list, OAK_COUNT_OF(list));
+    error = error != 0 ? error : family(out, name, "Calls of the JSON gateway ended, by status.");
+    for (size_t code = 0; error == 0 && code < OAK_COUNT_OF(t.handled); code++) {
+        error = oak_buf_printf(out, "%s{grpc_code=\"%s\"} %" PRIu64 "\n", name,
+                               oak_rpc_code_name((enum oak_rpc_code)code), t.handled[code]);
+    }
+    return error;
+}
+
 static int peer_families(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_peer_stats peers[OAK_PEERS_MAX];
@@ -539,6 +568,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : abuse_family(o, out);
     error = error != 0 ? error : jsonrpc_families(o, out);
     error = error != 0 ? error : tls_families(o, out);
+    error = error != 0 ? error : gateway_families(o, out);
     error = error != 0 ? error : process_rows(o, out);
     return error != 0 ? error : identity_rows(o, out);
 }

@@ -15,6 +15,7 @@
 #include "oakum/jsonrpc.h"
 #include "oakum/rpc.h"
 #include "port/port.h"
+#include "transcode/transcode.h"
 
 /* The process as the kernel sees it; handed in, because this room calls no operating system. */
 struct oak_observe_process {
@@ -58,6 +59,7 @@ struct oak_observe_options {
     struct oak_store *store;
     const struct oak_rpc_server *clients;     /* the client port's server */
     const struct oak_jsonrpc_server *jsonrpc; /* NULL: there is no door */
+    const struct oak_transcode *gateway;      /* etcd's; NULL: there is none */
     const struct oak_peers *peers;            /* NULL for a single member without any */
     uint64_t cluster;
     uint64_t id;

@@ -171,9 +171,10 @@ struct oak_config {
     const char *feature_gates;    /* as given; what it means, with older flags, is in `gates` */
     bool gates[OAK_CONFIG_GATES]; /* on */
     bool unsafe_no_fsync;
-    const char *fault_control;  /* os.h, "faults on demand"; "" for none */
-    uint64_t leader_priority;   /* up to 255 */
-    bool grpc_reflection;       /* the server tells of its services */
+    const char *fault_control; /* os.h, "faults on demand"; "" for none */
+    uint64_t leader_priority;  /* up to 255 */
+    bool grpc_reflection;      /* the server tells of its services */
+    bool grpc_gateway;
     const char *jsonrpc_listen; /* "host:port"; "" for none */
     bool leader_handover;       /* a leader much slower than the others lets one of them lead */
     bool pushback;              /* clients are slowed while a member that is behind catches up */

@@ -41,13 +41,15 @@ static void flags_are_read_in_gos_three_forms(void **state)
     struct attempt a;
     load(&a,
          WORDS("-name", "x", "--data-dir", "/d", "--heartbeat-interval=20", "-election-timeout=200",
-               "--unsafe-no-fsync", "--enable-grpc-gateway=f", "--log-level=fatal", "--name=y"),
+               "--unsafe-no-fsync", "--enable-grpc-gateway=f", "--log-level=fatal", "--name=y",
+               "--snapshot-count=5"),
          NULL);
     assert_int_equal(a.error, 0);
     assert_string_equal(a.c.name, "y");
     assert_string_equal(a.c.data_dir, "/d");
     assert_int_equal(a.c.heartbeat_interval_ms, 20);
     assert_true(a.c.unsafe_no_fsync);
+    assert_false(a.c.grpc_gateway);
     assert_int_equal(a.c.warning_count, 1);
     assert_int_equal(a.c.log_level, OAK_LOG_ERROR);
     oak_config_fini(&a.c);

@@ -52,6 +52,7 @@ struct server {
     struct oak_http_server *client_http;
     struct oak_http_server *metrics_http;
     struct oak_gateway *gateway;
+    struct oak_transcode *etcd_gateway; /* NULL: not asked for */
     struct oak_observe *observe;
     struct oak_api_member members[OAK_CONFIG_MEMBERS_MAX];
 

@@ -299,7 +299,7 @@ static int http_make(struct server *s)
 {
     const struct oak_gateway_options gateway = {
         .loop = s->port, .log = s->log, .server = NULL, .replica = s->replica, .api = s->api};
-    const struct oak_observe_options observe = {
+    struct oak_observe_options observe = {
         .loop = s->port,
         .log = s->log,
         .replica = s->replica,
@@ -327,6 +327,12 @@ static int http_make(struct server *s)
         here.server = s->client_http;
         error = oak_gateway_new(&here, &s->gateway);
     }
+    if (error == 0 && s->config.grpc_gateway) {
+        error = oak_gateway_etcd_new(s->port, s->client_http, s->client_rpc,
+                                     s->config.max_request_bytes + OAK_REQUEST_OVERHEAD_BYTES,
+                                     &s->etcd_gateway);
+    }
+    observe.gateway = s->etcd_gateway;
     if (error == 0) {
         error = oak_observe_new(&observe, &s->observe);
     }
@@ -408,6 +414,7 @@ void server__unmake(struct server *s)
     if (s->observe != NULL) {
         oak_observe_free(s->observe);
     }
+    oak_transcode_free(s->etcd_gateway);
     oak_http_server_free(s->client_http);
     oak_http_server_free(s->metrics_http);
     oak_jsonrpc_server_free(s->jsonrpc);
