@@ -58,6 +58,25 @@ def test_a_host_that_is_not_on_the_list_gets_421(start_cluster):
         assert status == 421 and b"--host-whitelist" in body
 
 
+def test_pages_of_other_origins_are_told_what_they_may(start_cluster):
+    one, two, other = "http://127.0.0.1:1", "http://127.0.0.1:28", "http://127.0.0.1:2"
+    cluster, node = lone(start_cluster, ["--cors", f"{one},{two}"])
+    cluster.start()
+
+    def allowed(method, path, origin, body=None):
+        status, headers, answer = node.http(method, path, body, headers={"Origin": origin})
+        return status, headers.get("Access-Control-Allow-Origin"), answer
+    put = b'{"key":"YQ=="}'
+    assert allowed("OPTIONS", "/v3/kv/range", two) == (200, two, b"")
+    assert allowed("OPTIONS", "/v3/kv/range", other) == (200, None, b"")
+    assert allowed("POST", "/v3/kv/put", one, put)[:2] == (200, one)
+    assert allowed("POST", "/v3/kv/put", other, put)[:2] == (200, None)
+    assert allowed("GET", "/version", one)[:2] == (200, one)
+    cluster.flags = []
+    node.restart()
+    assert allowed("GET", "/version", other)[:2] == (200, "*")
+
+
 def test_two_processes_share_a_port_when_both_are_told_to(start_cluster):
     (first, one), (second, two) = (lone(start_cluster, ["--socket-reuse-port"]) for _ in range(2))
     two.endpoint, two.client_url = one.endpoint, one.client_url

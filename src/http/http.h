@@ -49,6 +49,10 @@ OAK_MUST_USE int oak_http_server_add(struct oak_http_server *server,
  * leads here, can't ask anything (DNS rebinding). Borrowed as long as the server lives; NULL: all.
  */
 void oak_http_server_hosts(struct oak_http_server *server, const char *const *hosts, size_t count);
+/* Let pages of these origins ask and see answers ("https://a,https://b"; "*": of any): answers say
+ * so (CORS), and OPTIONS is answered 200 on every path. Borrowed as long as the server lives; NULL:
+ * nothing is said of them, and no browser lets others' pages see. */
+void oak_http_server_origins(struct oak_http_server *server, const char *origins);
 /* Take the stream over, with the bytes that were read from it already. OAK_ENOMEM: it is still the
  * caller's. */
 OAK_MUST_USE int oak_http_serve(struct oak_http_server *server, struct oak_stream *stream,

@@ -68,7 +68,8 @@ struct oak_http_request {
     bool chunked;    /* it is sent in chunks */
     void (*changed)(void *user, struct oak_http_request *r);
     void *changed_user;
-    struct oak_buf head; /* target, then names and values of headers, as they came */
+    struct oak_bytes origin; /* that the answer allows; data NULL: none */
+    struct oak_buf head;     /* target, then names and values of headers, as they came */
     size_t target_size;
     struct http_pairs headers; /* spans of `head` */
     struct oak_buf decoded;    /* path, then names and values of the query */
@@ -114,6 +115,7 @@ struct oak_http_server {
     size_t body_bytes;        /* in memory, of all connections */
     const char *const *hosts; /* NULL: any */
     size_t host_count;
+    const char *origins; /* with commas; NULL: nothing is said of them */
     bool draining;
     struct oak_timer grace;
 };
@@ -154,6 +156,12 @@ OAK_MUST_USE int http__uri_parse(struct oak_http_request *r);
 /* Write an answer; OAK_ECLOSED or OAK_ENOMEM when the connection can't be used further. */
 OAK_MUST_USE int http__answer_write(struct http_conn *c, const struct oak_http_request *r,
                                     const struct oak_http_answer *answer, bool keep);
+
+/* -- access.c ---------------------------------------------------------------------------------- */
+/* Has the request been answered already? */
+bool http__access_answers(struct http_conn *c, struct oak_http_request *r);
+/* Lines of an answer's head. OAK_ENOMEM. */
+OAK_MUST_USE int http__access_write(struct oak_buf *out, const struct oak_http_request *r);
 
 /* -- server.c ---------------------------------------------------------------------------------- */
 /* Give the request to its route, or answer that there is none. */

@@ -25,16 +25,17 @@ static const char *reason_of(int status)
 
 /* Status line and headers up to the empty line. `length`: "Content-Length: ..." or what stands for
  * it. */
-static int head_write(struct oak_buf *out, const struct oak_http_answer *a, const char *length,
-                      const char *connection)
+static int head_write(struct oak_buf *out, const struct oak_http_request *r,
+                      const struct oak_http_answer *a, const char *length, const char *connection)
 {
     OAK_ASSERT(a->status >= 200 && a->status <= 599);
     size_t extra = a->extra == NULL ? 0 : strlen(a->extra);
     OAK_ASSERT(extra == 0 || (extra > 2 && memcmp(a->extra + extra - 2, "\r\n", 2) == 0));
     const char *type = a->content_type == NULL ? "text/plain; charset=utf-8" : a->content_type;
-    return oak_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s\r\n", a->status,
-                          reason_of(a->status), type, length, connection,
-                          a->extra == NULL ? "" : a->extra);
+    int error = oak_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s", a->status,
+                               reason_of(a->status), type, length, connection);
+    error = error != 0 ? error : http__access_write(out, r);
+    return error != 0 ? error : oak_buf_printf(out, "%s\r\n", a->extra == NULL ? "" : a->extra);
 }
 
 static const char *connection_header(const struct oak_http_request *r, bool keep)
@@ -54,7 +55,7 @@ int http__answer_write(struct http_conn *c, const struct oak_http_request *r,
         snprintf(length, sizeof(length), "Content-Length: %zu\r\n", answer->body.size);
     }
     struct oak_buf out = {0};
-    int error = head_write(&out, answer, length, connection_header(r, keep));
+    int error = head_write(&out, r, answer, length, connection_header(r, keep));
     if (error == 0 && !bodiless && !(r != NULL && r->head_only)) {
         error = oak_buf_append(&out, answer->body.data, answer->body.size);
     }
@@ -151,7 +152,7 @@ void oak_http_begin(struct oak_http_request *r, const struct oak_http_answer *an
     r->chunked = !r->old;
     r->keep_alive = r->keep_alive && r->chunked && !c->server->draining;
     struct oak_buf out = {0};
-    int error = head_write(&out, answer, r->chunked ? "Transfer-Encoding: chunked\r\n" : "",
+    int error = head_write(&out, r, answer, r->chunked ? "Transfer-Encoding: chunked\r\n" : "",
                            connection_header(r, r->keep_alive));
     if (error == 0) {
         error = piece_append(r, &out, answer->body);

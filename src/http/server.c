@@ -181,45 +181,10 @@ static void refuse_method(struct oak_http_request *r, unsigned methods)
     oak_http_reply(r, &answer);
 }
 
-void oak_http_server_hosts(struct oak_http_server *server, const char *const *hosts, size_t count)
-{
-    server->hosts = hosts;
-    server->host_count = count;
-}
-
-static bool host_allowed(const struct http_conn *c, const struct oak_http_request *r)
-{
-    const struct oak_http_server *server = c->server;
-    if (server->hosts == NULL || c->stream->ops->identity != NULL) {
-        return true;
-    }
-    struct oak_bytes host = oak_http_header(r, "Host");
-    for (size_t i = host.size; i > 0 && host.data[i - 1] != ']'; i--) {
-        if (host.data[i - 1] == ':') {
-            host.size = i - 1;
-            break;
-        }
-    }
-    if (host.size >= 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
-        host = oak_bytes(host.data + 1, host.size - 2);
-    }
-    for (size_t i = 0; i < server->host_count; i++) {
-        if (oak_bytes_eq(host, oak_bytes_str(server->hosts[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void http__dispatch(struct http_conn *c, struct oak_http_request *r)
 {
     c->owed = true; /* our own answers below go the same way as a handler's */
-    if (!host_allowed(c, r)) {
-        const struct oak_http_answer other = {
-            .status = 421,
-            .body = oak_bytes_str("This server does not go by that name: come by https, or let "
-                                  "--host-whitelist name it.\n")};
-        oak_http_reply(r, &other);
+    if (http__access_answers(c, r)) {
         return;
     }
     unsigned methods = 0;

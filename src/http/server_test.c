@@ -124,6 +124,50 @@ static void hosts_may_be_those_of_a_list_alone(void **state)
     assert_non_null(strstr(taken(w), " 421 "));
 }
 
+static void origins_are_told_what_they_may(void **state)
+{
+    struct world *w = *state;
+    static const char allowed[] = "Access-Control-Allow-Headers: accept, content-type, "
+                                  "authorization\r\nAccess-Control-Allow-Methods: POST, GET, "
+                                  "OPTIONS, PUT, DELETE\r\nAccess-Control-Allow-Origin: %s\r\n";
+    char wanted[256];
+    feed(w, "GET /hello HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\n\r\n");
+    assert_string_equal(taken(w), HELLO);
+    oak_http_server_origins(w->server, "*");
+    snprintf(wanted, sizeof(wanted), allowed, "*");
+    feed(w, GET_HELLO);
+    const char *text = taken(w);
+    assert_non_null(strstr(text, wanted));
+    assert_null(strstr(text, "Vary: "));
+    feed(w, "OPTIONS /none/such HTTP/1.1\r\nHost: a\r\n\r\n");
+    text = taken(w);
+    assert_non_null(strstr(text, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(text, "Content-Length: 0\r\n"));
+    assert_non_null(strstr(text, wanted));
+    oak_http_server_origins(w->server, "https://a,https://b:8");
+    static const char *const good[] = {"https://a", "https://b:8"};
+    static const char *const bad[] = {"https://b", "https://a,https://b:8", "https://", "*",
+                                      "null"};
+    char request[128];
+    for (size_t i = 0; i < OAK_COUNT_OF(good); i++) {
+        snprintf(request, sizeof(request), "GET /hello HTTP/1.1\r\nHost: a\r\nOrigin: %s\r\n\r\n",
+                 good[i]);
+        snprintf(wanted, sizeof(wanted), allowed, good[i]);
+        feed(w, request);
+        text = taken(w);
+        assert_non_null(strstr(text, wanted));
+        assert_non_null(strstr(text, "\r\nVary: Origin\r\n"));
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
+        snprintf(request, sizeof(request), "GET /hello HTTP/1.1\r\nHost: a\r\nOrigin: %s\r\n\r\n",
+                 bad[i]);
+        feed(w, request);
+        assert_string_equal(taken(w), HELLO);
+    }
+    feed(w, "GET /hello HTTP/1.1\r\nHost: a\r\nOrigin:\r\n\r\n");
+    assert_string_equal(taken(w), HELLO);
+}
+
 static void the_longest_path_wins_and_methods_are_told(void **state)
 {
     struct world *w = *state;
@@ -248,6 +292,7 @@ int main(void)
         T(head_is_get_without_the_body),
         T(no_content_has_no_body),
         T(hosts_may_be_those_of_a_list_alone),
+        T(origins_are_told_what_they_may),
         T(the_longest_path_wins_and_methods_are_told),
         T(routes_that_make_no_sense_are_refused),
         T(paths_and_queries_are_decoded_once),

@@ -119,6 +119,7 @@ struct oak_config {
     struct oak_config_urls listen_metrics_urls;     /* may be empty */
     struct oak_config_urls listen_client_http_urls; /* not empty: HTTP is served there alone */
     const char *wal_dir;                            /* "": in the data directory */
+    const char *cors;           /* origins of pages that may ask by HTTP, with commas; "*": any */
     const char *host_whitelist; /* hosts that http is asked for by, with commas; "*": any */
     bool memory_mlock;
     bool socket_reuse_port;

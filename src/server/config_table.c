@@ -227,7 +227,8 @@ static const struct config__row rows[] = {
          .choices = "|TLS1.2|TLS1.3"),
     LIVE("tls-max-version", CHOICE, tls_max_version, "", SECURITY, "highest version of TLS",
          .choices = "|TLS1.2|TLS1.3"),
-    LATER("cors", TEXT, "*", SECURITY, WHY_LATER, "origins that a browser may come from"),
+    LIVE("cors", TEXT, cors, "*", SECURITY,
+         "origins, with commas, whose pages a browser lets ask by HTTP; \"*\": any"),
     LIVE("host-whitelist", TEXT, host_whitelist, "*", SECURITY,
          "hosts, by which HTTP without TLS may be asked for; others get 421"),
 

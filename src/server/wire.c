@@ -295,6 +295,13 @@ static void watches_ask(void *user, struct oak_observe_watches *out)
     };
 }
 
+/* As etcd: an empty list is that of all. */
+static void origins_take(struct server *s)
+{
+    const char *origins = s->config.cors;
+    oak_http_server_origins(s->client_http, origins[0] != '\0' ? origins : "*");
+}
+
 static int http_make(struct server *s)
 {
     const struct oak_gateway_options gateway = {
@@ -320,6 +327,7 @@ static int http_make(struct server *s)
     int error = oak_http_server_new(s->port, s->log, &s->client_http);
     if (error == 0) {
         hosts_take(s);
+        origins_take(s);
         error = oak_http_server_new(s->port, s->log, &s->metrics_http);
     }
     if (error == 0) {
