@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import re
+import socket
 
 import pytest
 
@@ -227,6 +228,24 @@ def test_gateway_can_be_left_out(start_cluster):
     node = start_cluster(1, flags=["--enable-grpc-gateway=false"]).nodes[0]
     assert node.http("POST", "/v3/kv/range", b"{}")[0] == 404
     assert node.metrics()["oakum_gateway_started_total"] == 0
+
+
+def test_gateway_has_the_kernel_look_for_clients_that_are_gone(three):
+    """A watch without events sends nothing, for days: the timer of its socket says keepalive."""
+    port = int(three.nodes[0].endpoint.split(":")[1])
+    with socket.create_connection(("127.0.0.1", port)) as wire:
+        ours = wire.getsockname()[1]
+
+        def timer():
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                for line in table:
+                    words = line.split()
+                    if words[1].endswith(f":{port:04X}") and words[2].endswith(f":{ours:04X}"):
+                        return words[5].split(":")[0]
+            return None
+        wire.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.recv(4096).startswith(b"HTTP/1.1 200")
+        harness.until(lambda: timer() == "02", "its timer")
 
 
 def test_gateway_counts_what_happens(start_cluster):

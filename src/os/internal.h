@@ -26,6 +26,9 @@
 #define OS_LINGER_TIMES 10
 /* Longest address text with its ending NUL: a unix path has 107 bytes, a host name 253. */
 #define OS_ADDRESS_BYTES 280
+/* The kernel asks a silent peer whether it is there after so long, as etcd has it; ten answers that
+ * don't come in as many seconds end the connection. */
+#define OS_KEEPALIVE_S 30
 
 struct oak_os_loop {
     struct oak_loop port;

@@ -369,4 +369,6 @@ void os__stream_connected(struct os_stream *s, const char *unix_path)
     os__address_name((struct sockaddr *)&ip, s->peer, sizeof(s->peer));
     /* Batches are ours to form: what is written leaves. Without it, slower but right. */
     uv_tcp_nodelay(&s->uv.tcp, 1);
+    /* A peer that went without a word is found by the kernel, where nothing is sent for days. */
+    uv_tcp_keepalive(&s->uv.tcp, 1, OS_KEEPALIVE_S);
 }
