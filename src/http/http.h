@@ -69,6 +69,8 @@ struct oak_bytes oak_http_path(const struct oak_http_request *r);
 /* What the star of a route matched, decoded. */
 struct oak_bytes oak_http_rest(const struct oak_http_request *r);
 struct oak_bytes oak_http_body(const struct oak_http_request *r);
+/* The body is no longer needed: its memory goes, long before an answer that takes its time. */
+void oak_http_body_drop(struct oak_http_request *r);
 /* The n-th (from 0) value of a query parameter, decoded; data NULL when absent, not when empty. */
 struct oak_bytes oak_http_query(const struct oak_http_request *r, const char *name, size_t n);
 /* The first header of that name, in any case of its letters; data NULL when absent. */

@@ -145,6 +145,8 @@ struct oak_http_request *http__request_new(struct http_conn *c);
 /* The connection has no more use for it; nor has a handler. */
 void http__request_drop(struct http_conn *c, struct oak_http_request *r);
 void http__request_free(struct oak_http_request *r);
+/* What its connection had of the server's memory for bodies. */
+void http__body_release(struct http_conn *c);
 struct oak_bytes http__header(const struct oak_http_request *r, const char *name, size_t n);
 OAK_MUST_USE int http__pairs_add(struct http_pairs *pairs, struct http_pair pair);
 

@@ -72,11 +72,7 @@ static void give_back(struct http_conn *c, struct oak_http_request *r)
     OAK_ASSERT(c->request == r);
     c->owed = false;
     c->request = NULL;
-    if (c->server != NULL) {
-        OAK_ASSERT_LE(c->reserved, c->server->body_bytes);
-        c->server->body_bytes -= c->reserved;
-        c->reserved = 0;
-    }
+    http__body_release(c);
     http__request_drop(c, r);
 }
 

@@ -139,6 +139,24 @@ struct oak_bytes oak_http_body(const struct oak_http_request *r)
     return oak_buf_bytes(&r->body);
 }
 
+void http__body_release(struct http_conn *c)
+{
+    if (c->server != NULL) {
+        OAK_ASSERT_LE(c->reserved, c->server->body_bytes);
+        c->server->body_bytes -= c->reserved;
+        c->reserved = 0;
+    }
+}
+
+void oak_http_body_drop(struct oak_http_request *r)
+{
+    oak_buf_fini(&r->body);
+    if (r->conn != NULL) {
+        OAK_ASSERT(r->conn->request == r);
+        http__body_release(r->conn);
+    }
+}
+
 struct oak_bytes oak_http_query(const struct oak_http_request *r, const char *name, size_t n)
 {
     for (size_t i = 0; i < r->query.count; i++) {

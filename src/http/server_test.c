@@ -101,6 +101,39 @@ static void no_content_has_no_body(void **state)
                                   "Content-Type: text/plain; charset=utf-8\r\n\r\n");
 }
 
+static void a_body_that_was_dropped_makes_room(void **state)
+{
+    struct world *w = *state;
+    enum { MANY = OAK_HTTP_BODIES_BYTES_MAX / OAK_HTTP_BODY_BYTES_MAX + 2 };
+    static struct fake_stream streams[MANY];
+    static struct oak_http_request *held[MANY];
+    char *body = calloc(1, OAK_HTTP_BODY_BYTES_MAX);
+    for (size_t i = 0; i < MANY; i++) {
+        fake_stream_init(&streams[i]);
+        assert_int_equal(oak_http_serve(w->server, &streams[i].base, oak_bytes("", 0)), 0);
+        fake_stream_feed(
+            &streams[i],
+            oak_bytes_str("POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n"));
+        fake_stream_feed(&streams[i], oak_bytes(body, OAK_HTTP_BODY_BYTES_MAX));
+        held[i] = w->held;
+        w->held = NULL;
+        assert_non_null(held[i]);
+        assert_int_equal(oak_http_body(held[i]).size, OAK_HTTP_BODY_BYTES_MAX);
+        oak_http_body_drop(held[i]);
+        oak_http_body_drop(held[i]);
+        assert_int_equal(oak_http_body(held[i]).size, 0);
+    }
+    free(body);
+    for (size_t i = 0; i < MANY; i++) {
+        reply_text(held[i], 200, "hello\n");
+        assert_memory_equal(streams[i].out.data, "HTTP/1.1 200 ", 13);
+        streams[i].closing = true;
+        streams[i].now = true;
+        fake_stream_settle(&streams[i]);
+        fake_stream_fini(&streams[i]);
+    }
+}
+
 static void hosts_may_be_those_of_a_list_alone(void **state)
 {
     struct world *w = *state;
@@ -291,6 +324,7 @@ int main(void)
         T(a_peer_that_sends_too_far_ahead_is_not_read),
         T(head_is_get_without_the_body),
         T(no_content_has_no_body),
+        T(a_body_that_was_dropped_makes_room),
         T(hosts_may_be_those_of_a_list_alone),
         T(origins_are_told_what_they_may),
         T(the_longest_path_wins_and_methods_are_told),

@@ -145,6 +145,7 @@ void transcode__body_feed(struct transcode_call *call)
             call->handler->message(call->user, rpc, oak_buf_bytes(&message));
         } else if (found == 0) {
             call->half_closed = true;
+            oak_http_body_drop(call->http); /* an answer may go on for days */
             if (call->handler->half_closed != NULL) {
                 call->handler->half_closed(call->user, rpc);
             }

@@ -364,7 +364,9 @@ int transcode__call_start(struct oak_transcode *door, struct oak_http_request *h
     if (timeout_ns != 0) {
         const struct oak_timers *timers = &door->options.loop->timers;
         call->deadline_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
-        timers->set(timers->user, &call->deadline, call->deadline_ns);
+        if (call->deadline_ns != UINT64_MAX) {
+            timers->set(timers->user, &call->deadline, call->deadline_ns);
+        }
     }
     oak_list_push(&door->calls, &call->link);
     door->traffic.calls++;
