@@ -2,6 +2,7 @@
 """etcd's JSON gateway under /v3: the same requests to etcd and to Oakum, and what of it only Oakum
 promises. docs/reference/json-gateway.md is held to what is served."""
 import base64
+import http.client
 import json
 import os
 import re
@@ -175,6 +176,122 @@ def test_gateway_page_tells_of_all_differences():
     with open(PAGE, encoding="utf-8") as page:
         table = page.read().split("| what | etcd 3.4 | Oakum |\n")[1]
     assert len(re.findall(r"^\| (?!---)", table, re.M)) == len(DIFFERENCES)
+
+
+# -- streams --------------------------------------------------------------------------------------
+
+class Stream:
+    """An answer of lines, as it comes."""
+
+    def __init__(self, node, path, body):
+        self.connection = http.client.HTTPConnection(node.endpoint, timeout=30)
+        self.connection.request("POST", path, body.encode())
+        self.answer = self.connection.getresponse()
+
+    def line(self):
+        """The next one; None at the end."""
+        text = self.answer.readline()
+        return plain(json.loads(text)) if text else None
+
+    def events(self, count):
+        """So many changes, whatever lines they come in, as (type, key, value)."""
+        found = []
+        while len(found) < count:
+            found += [(each.get("type", "PUT"), each["kv"], each.get("prev_kv"))
+                      for each in self.line()["result"].get("events", [])]
+        return found
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+
+def missing(node, path):
+    return is_missing(ask(node, "/v3/" + path, "{"))
+
+
+def test_gateway_watches_as_etcd(both):
+    if missing(both[1], "watch"):
+        pytest.skip("the service is not served yet")
+    said = []
+    for node in both:
+        put = {"key": b64("watched"), "value": b64("1")}
+        first = int(ask(node, "/v3/kv/put", put)[1]["header"]["revision"])
+        create = {"key": b64("watched"), "start_revision": first, "prev_kv": True}
+        with Stream(node, "/v3/watch", json.dumps({"create_request": create})) as watch:
+            lines = [watch.answer.status, watch.line()["result"].get("created")]
+            lines += watch.events(1)
+            assert ask(node, "/v3/kv/put", {**put, "value": b64("2")})[0] == 200
+            assert ask(node, "/v3/kv/put", {"key": b64("not watched")})[0] == 200
+            assert ask(node, "/v3/kv/deleterange", {"key": b64("watched")})[0] == 200
+            lines += watch.events(2)
+        both_requests = (json.dumps({"create_request": create}) +
+                         json.dumps({"cancel_request": {"watch_id": "0"}}))
+        with Stream(node, "/v3/watch", both_requests) as watch:
+            result = watch.line()["result"]
+            lines.append(result.get("created"))
+            while "canceled" not in result:
+                result = watch.line()["result"]
+            lines.append(result.get("canceled"))
+        for each in lines:
+            if isinstance(each, tuple):
+                for kv in filter(None, each[1:]):
+                    for name in ("create_revision", "mod_revision"):
+                        if name in kv:
+                            kv[name] = int(kv[name]) - first
+        said.append(lines)
+    assert said[0] == said[1]
+    assert len(said[1]) == 7
+
+
+def test_gateway_keeps_leases_alive_as_etcd(both):
+    if missing(both[1], "lease/keepalive"):
+        pytest.skip("the service is not served yet")
+    said = []
+    for node in both:
+        assert ask(node, "/v3/lease/grant", {"ID": "4321", "TTL": "100000"})[0] == 200
+        with Stream(node, "/v3/lease/keepalive", '{"ID":"4321"} {"ID":5}\n{"ID":4321}') as stream:
+            lines = []
+            while (line := stream.line()) is not None:
+                line["result"].pop("header")
+                lines.append(line)
+        assert ask(node, "/v3/lease/revoke", {"ID": "4321"})[0] == 200
+        said.append(lines)
+    assert said[0] == said[1]
+    assert [each["result"]["ID"] for each in said[1]] == ["4321", "5", "4321"]
+
+
+def test_gateway_ends_the_watch_of_a_client_that_goes(start_cluster):
+    node = start_cluster(1).nodes[0]
+    if missing(node, "watch"):
+        pytest.skip("the service is not served yet")
+    with Stream(node, "/v3/watch", '{"create_request":{"key":"YQ=="}}') as watch:
+        assert watch.line()["result"]["created"] is True
+        assert node.metrics()["oakum_gateway_calls"] == 1
+    harness.until(lambda: node.metrics()["oakum_gateway_calls"] == 0, "the watch's end")
+    assert node.metrics()["oakum_gateway_abandoned_total"] == 1
+    assert node.metrics()['oakum_gateway_handled_total{grpc_code="Canceled"}'] == 1
+    # One that is open when the member is told to stop keeps it from nothing.
+    with Stream(node, "/v3/watch", '{"create_request":{"key":"YQ=="}}') as watch:
+        assert watch.line()["result"]["created"] is True
+        assert node.stop() == 0
+
+
+def test_gateway_streams_many_changes_to_a_slow_reader(start_cluster):
+    """Back-pressure, and all of it in order."""
+    node = start_cluster(1).nodes[0]
+    if missing(node, "watch"):
+        pytest.skip("the service is not served yet")
+    value = b64(b"z" * 100000)
+    first = int(ask(node, "/v3/kv/put", {"key": b64("slow")})[1]["header"]["revision"])
+    with Stream(node, "/v3/watch", '{"create_request":{"key":"' + b64("slow") + '"}}') as watch:
+        assert watch.line()["result"]["created"] is True
+        for _ in range(200):
+            assert ask(node, "/v3/kv/put", {"key": b64("slow"), "value": value})[0] == 200
+        revisions = [int(event[1]["mod_revision"]) for event in watch.events(200)]
+    assert revisions == list(range(first + 1, first + 201))
 
 
 # -- Oakum alone ----------------------------------------------------------------------------------
