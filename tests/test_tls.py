@@ -454,3 +454,41 @@ def test_a_file_of_etcds_starts_members_over_tls(authority, start_cluster, tmp_p
     cluster.start()
     cluster.etcdctl("put", "k", "v")
     assert cluster.etcdctl("get", "k", endpoints=[cluster.endpoints[2]]) == "k\nv"
+
+
+def test_clients_come_by_sockets_with_and_without_tls(authority, start_cluster, tmp_path,
+                                                      etcdctl_bin):
+    server, client = authority.issue("server"), authority.issue("client")
+    cluster = start_cluster(size=1, flags=client_flags(authority, server),
+                            schemes=("https", "http"), http_tls=context(authority, client),
+                            start=False)
+    node = cluster.nodes[0]
+    plain, secure = tmp_path / "plain.sock", tmp_path / "secure.sock"
+    node.client_url += f",unix://{plain},unixs://{secure}"
+    cluster.start()
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect(str(plain))
+        wire.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert wire.recv(100).startswith(b"HTTP/1.1 200")
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.connect(str(secure))
+        with context(authority, client).wrap_socket(wire, server_hostname="localhost") as tls:
+            tls.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert tls.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_certificate_of_its_own_that_has_expired_is_made_anew(authority, start_cluster):
+    cluster = start_cluster(size=1, flags=["--auto-tls"], schemes=("https", "http"), start=False)
+    node = cluster.nodes[0]
+    folder = os.path.join(node.data_dir, "fixtures", "client")
+    os.makedirs(folder)
+    late = authority.issue("late", expired=True)
+    shutil.copy(late.crt, os.path.join(folder, "cert.pem"))
+    shutil.copy(late.key, os.path.join(folder, "key.pem"))
+    cluster.start(wait=False)
+    host, port = node.endpoint.split(":")
+
+    def trusted():
+        tls = ssl.create_default_context(cafile=os.path.join(folder, "cert.pem"))
+        return harness.http_request(f"{host}:{port}", "GET", "/version", tls=tls)[0] == 200
+    harness.until(trusted, "a certificate that is good")
