@@ -266,6 +266,10 @@ static void a_user_may_what_its_roles_may_together(void **state)
     assert_int_equal(grant("left", OAK_AUTHZ_WRITE, "a", "b"), 0);
     assert_int_equal(may("u", OAK_AUTHZ_READ, "a", ""), OAK_EPERMISSIONDENIED);
     assert_int_equal(may("u", OAK_AUTHZ_WRITE, "a", ""), 0);
+    assert_int_equal(oak_authz_user_revoke(a, S("u"), S("right")), 0);
+    assert_int_equal(may("u", OAK_AUTHZ_WRITE, "b", ""), OAK_EPERMISSIONDENIED);
+    assert_int_equal(oak_authz_user_grant(a, S("u"), S("right")), 0);
+    assert_int_equal(may("u", OAK_AUTHZ_WRITE, "b", ""), 0);
     assert_int_equal(oak_authz_role_forbid(a, S("right"), S("b"), S("c")), 0);
     assert_int_equal(may("u", OAK_AUTHZ_WRITE, "b", ""), OAK_EPERMISSIONDENIED);
     assert_int_equal(oak_authz_role_delete(a, S("left")), 0);
