@@ -6,6 +6,7 @@ itself; one that is not in the table is a failure.
 """
 import base64
 import glob
+import json
 import os
 import threading
 
@@ -469,6 +470,30 @@ def test_the_http_door_asks_for_a_token_too(secured):
     for path in ("/health", "/metrics", "/version"):
         assert node.http("GET", path)[0] == 200
     assert "etcd_debugging_auth_revision 1" in node.http("GET", "/metrics")[2].decode()
+
+
+def test_the_json_gateway_asks_for_a_token_too(secured):
+    cluster, _ = secured
+    node = cluster.nodes[0]
+
+    def post(path, body, token=None):
+        status, _, data = node.http("POST", "/v3/" + path, json.dumps(body),
+                                    {"Authorization": token} if token else None)
+        return status, json.loads(data)
+    status, answer = post("auth/authenticate", {"name": "u", "password": "u"})
+    assert status == 200
+    token = answer["token"]
+    a, b = (base64.b64encode(each).decode() for each in (b"a/1", b"b"))
+    status, answer = post("kv/put", {"key": a, "value": b})
+    assert (status, answer["message"]) == (400, EMPTY[1])
+    assert post("kv/put", {"key": a, "value": b}, token)[0] == 200
+    assert post("kv/range", {"key": a}, f"Bearer {token}")[1]["kvs"][0]["value"] == b
+    status, answer = post("kv/range", {"key": b}, token)
+    assert (status, answer["message"]) == (403, DENIED[1])
+    status, answer = post("kv/range", {"key": a}, "nonsense")
+    assert (status, answer["message"]) == (401, INVALID[1])
+    status, answer = post("auth/user/list", {}, token)
+    assert (status, answer["message"]) == (403, DENIED[1])
 
 
 def test_the_name_in_a_clients_certificate_is_its_user(tmp_path, start_cluster, etcdctl_bin):

@@ -49,7 +49,7 @@ FEATURES = {
     "auth": "users, roles, permissions, tokens",
 }
 # What Oakum serves so far.
-SERVED = ["kv", "txn", "watch", "watch-resume", "stm", "mirror", "ordering", "cluster"]
+SERVED = ["kv", "txn", "watch", "watch-resume", "stm", "mirror", "ordering", "cluster", "auth"]
 CHECK = re.compile(r'\bcheck\(\s*"([a-z-]+)",\s*"([^"]+)"')
 
 
