@@ -177,6 +177,21 @@ def test_renewed_certificates_are_shown_without_a_restart(mutual, authority):
     assert values['oakum_tls_certificate_expiry_seconds{end="peers"}'] == 0
 
 
+def test_a_file_that_is_gone_is_told_of_once(mutual, authority):
+    path = authority.path("server.crt")
+    os.rename(path, path + ".gone")
+
+    def looks():
+        return mutual.metrics()['oakum_tls_reloads_failed_total{end="clients"}']
+    harness.until(lambda: looks() >= 3, "three looks in vain")
+    assert mutual.log_text().count("can't be used") == 1
+    os.rename(path + ".gone", path)
+    before = mutual.metrics()['oakum_tls_reloads_total{end="clients"}']
+    authority.issue("server")
+    harness.until(lambda: mutual.metrics()['oakum_tls_reloads_total{end="clients"}'] > before,
+                  "the new one")
+
+
 def test_metrics_have_a_port_of_their_own_with_and_without_tls(authority, start_cluster):
     server, client = authority.issue("server"), authority.issue("client")
     cluster = start_cluster(size=1, flags=client_flags(authority, server),

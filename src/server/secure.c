@@ -5,7 +5,7 @@
  * Happy path   a look at the files: 1 the timer fires
  *              2 the worker reads them, and loads what has changed
  *              3 back on the loop: what changed is logged, the timer is set again
- * Can fail     2: told, once for each content that fails; what was loaded stays.
+ * Can fail     2: told, once as long as it fails for the same reason; what was loaded stays.
  * Invariants   the task is with the worker, or the timer is set, until `stopped`. Who is refused
  *              can't fill the log: so many lines in a while, and a count of the rest.
  * Thread       the loop's, but for `look`.
@@ -66,14 +66,19 @@ static void look_told(struct oak_task *task)
         return;
     }
     for (int i = 0; i < SECURE_ENDS; i++) {
-        const struct secure_end *end = &s->ends[i];
-        if (end->tls != NULL && end->error != 0) {
+        struct secure_end *end = &s->ends[i];
+        bool again = strcmp(end->text.text, end->told.text) == 0;
+        if (end->tls != NULL && end->error != 0 && !again) {
+            end->told = end->text;
             oak_log(s->log, OAK_LOG_ERROR,
                     "TLS with %s: what is in the files now can't be used, and what was there "
                     "before stays: %s",
                     end->what, end->text.text);
         } else if (end->tls != NULL && end->changed) {
             oak_log(s->log, OAK_LOG_INFO, "TLS with %s: certificates were loaded again", end->what);
+        }
+        if (end->error == 0) {
+            end->told.text[0] = '\0';
         }
     }
     timer_set(s);

@@ -34,6 +34,7 @@ struct secure_end {
     int error;
     bool changed;
     struct oak_errbuf text;
+    struct oak_errbuf told; /* what was wrong with them, as it was logged; "" when nothing is */
 };
 
 struct secure {
