@@ -11,7 +11,7 @@
 
 void oak_kv_set_feed(struct oak_kv *kv, const struct oak_kv_feed *feed)
 {
-    OAK_ASSERT(!kv->batch_open);
+    OAK_ASSERT(feed == NULL || !kv->batch_open);
     kv->feed = feed != NULL ? *feed : (struct oak_kv_feed){0};
 }
 

@@ -160,7 +160,7 @@ struct oak_kv_feed {
     void (*replaced)(void *user, const struct oak_store_state *state);
     void *user;
 };
-/* Between batches. NULL: nobody. */
+/* Between batches. NULL: nobody, at any time. */
 void oak_kv_set_feed(struct oak_kv *kv, const struct oak_kv_feed *feed);
 
 OAK_MUST_USE int oak_kv_begin(struct oak_kv *kv);

@@ -14,6 +14,7 @@
 #include "sim/faults.h"
 #include "sim/sim.h"
 #include "sim/world.h"
+#include "watch/watch.h"
 
 #define SIM_CLIENTS_MAX 8
 #define SIM_GROUPS_MAX  100
@@ -52,6 +53,25 @@ struct memory_most {
 };
 
 /* One node's part in one group. */
+/* watches.c: who watches everything, and goes on doing so after a restart. */
+#define SIM_VIEWERS 3
+struct watch_viewer {
+    struct oak_watch_stream stream;
+    struct member *member;
+    int64_t id;
+    int64_t next;      /* the first revision that it has not heard of */
+    int64_t gathering; /* the one that it is hearing of; 0: none */
+    uint64_t hash;     /* of what it has heard of that */
+    size_t room;       /* responses that it takes */
+    bool cancelled;    /* it stands below the floor, and was told so */
+};
+struct watching {
+    struct oak_watch *room; /* NULL: down */
+    struct oak_after after;
+    struct oak_prng prng;
+    struct watch_viewer viewers[SIM_VIEWERS];
+};
+
 struct member {
     struct node *node;
     struct group *group;
@@ -73,6 +93,7 @@ struct member {
     enum lapse lapse;
     unsigned looks; /* of the checkers */
     struct memory_most most;
+    struct watching watching;
 };
 
 struct node {
@@ -283,6 +304,7 @@ struct group {
     uint64_t committed_at;
     uint64_t newest_term;
     struct model_kv model;
+    struct oak_buf watched; /* u64 by revision: a hash of what viewers heard; 0: none did */
 };
 
 /* Lines that a person wants to see when a run has failed. */
@@ -452,6 +474,11 @@ bool sim__quorum(unsigned nodes, const struct voters *v);
 bool sim__quorums_meet(const struct voters *a, const struct voters *b);
 /* After each event of a node that is up. */
 void sim__quorums_look(struct member *m, const struct oak_replica_status *status);
+
+/* watches.c: the replica is open; before it is closed; at the end. */
+void sim__watches_open(struct member *m);
+void sim__watches_close(struct member *m);
+void sim__watches_check(struct member *m);
 
 /* transfer.c */
 void sim__transfer_plan(struct sim *s);

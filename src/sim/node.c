@@ -136,6 +136,9 @@ static void machine_off(struct node *n)
 {
     struct sim *s = n->sim;
     const bool was_up = n->up;
+    for (int g = 0; g < s->plan.groups; g++) {
+        sim__watches_close(&n->members[g]);
+    }
     const size_t heap = sim__heap_bytes();
     n->up = false;
     n->open = 0;
@@ -333,6 +336,9 @@ static int parts_open(struct node *n, struct oak_errbuf *e)
     error = error == 0 ? journal_open(n, e) : error;
     for (int g = 0; error == 0 && g < n->sim->plan.groups; g++) {
         error = replica_open(&n->members[g], e);
+        if (error == 0) {
+            sim__watches_open(&n->members[g]);
+        }
     }
     if (n->journal != NULL) {
         oak_journal_recovered_drop(n->journal);

@@ -68,6 +68,16 @@ static void history_judge(struct group *g)
     }
 }
 
+static void watches_judge(struct group *g)
+{
+    struct sim *s = g->sim;
+    for (int i = 0; i < s->world.node_count && !s->failed; i++) {
+        if (s->nodes[i].up) {
+            sim__watches_check(&s->nodes[i].members[g->index]);
+        }
+    }
+}
+
 static void groups_judge(struct sim *s)
 {
     for (int g = 0; g < s->plan.groups && !s->failed; g++) {
@@ -75,6 +85,9 @@ static void groups_judge(struct sim *s)
         if (!s->failed) {
             sim__check_reads(&s->groups[g]);
             history_judge(&s->groups[g]);
+        }
+        if (!s->failed) {
+            watches_judge(&s->groups[g]);
         }
     }
 }
@@ -106,6 +119,7 @@ static void group_fini(struct group *g)
     history_fini(&g->history);
     oak_buf_fini(&g->chains);
     oak_buf_fini(&g->leaders);
+    oak_buf_fini(&g->watched);
     oak_buf_fini(&g->votes);
     sim__model_fini(&g->model);
     struct oak_alloc a = g->sim->options->alloc;

@@ -204,6 +204,6 @@ void oak_watch_published(struct oak_watch *w, int64_t revision, int64_t compacte
 void oak_watch_replaced(struct oak_watch *w, int64_t revision, int64_t compacted)
 {
     watch__batch_clear(w);
-    w->lost = revision > w->revision;
+    w->lost = revision > w->revision && !OAK_BUG(watch_misses_snapshot);
     oak_watch_published(w, revision, compacted);
 }

@@ -179,6 +179,7 @@ static bool body_send(struct flush *f, struct oak_watcher *watcher, const struct
             watcher->done = 0;
         }
         if (!chunk_send(f, watcher, &chunk)) {
+            watcher->next += OAK_BUG(watch_refused_is_lost) ? chunk.high + 1 - watcher->next : 0;
             return false;
         }
         watcher->next = chunk.high + 1;
