@@ -237,3 +237,34 @@ def test_watch_ends_when_its_member_is_told_to_stop(start_cluster, clients):
     node.stop()
     assert stream.receive() is None
     assert stream.status[:2] == ("UNAVAILABLE", "etcdserver: server stopped")
+
+
+def test_watch_w18_permission_for_one_key_is_for_no_other(start_cluster, clients):
+    node = start_cluster(1).nodes[0]
+    client = clients(node)
+    for name, request in (
+            ("UserAdd", "name: 'root' password: 'r'"), ("RoleAdd", "name: 'root'"),
+            ("UserGrantRole", "user: 'root' role: 'root'"),
+            ("UserAdd", "name: 'u' password: 'p'"), ("RoleAdd", "name: 'one'"),
+            ("RoleGrantPermission", "name: 'one' perm { permType: READ key: 'k' }"),
+            ("UserGrantRole", "user: 'u' role: 'one'"), ("AuthEnable", "")):
+        assert client.call(name, request).code == "OK", name
+    token = client.call("Authenticate", "name: 'u' password: 'p'").response.token
+    denied = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
+    stream = client.stream("Watch", [("token", token)])
+    for request in ("key: 'k' range_end: '\\0'", "key: 'k' range_end: 'k\\0\\0'", "key: 'k0'",
+                    "range_end: '\\0'", ""):
+        stream.send(f"create_request {{ {request} }}")
+        answer = stream.receive()
+        assert answer.created and answer.canceled and answer.watch_id == -1, request
+        assert answer.cancel_reason == denied, request
+    stream.send("create_request { key: 'k' }")
+    answer = stream.receive()
+    assert answer.created and not answer.canceled
+    nobody = client.stream("Watch")
+    nobody.send("create_request { key: 'k' }")
+    assert "user name is empty" in nobody.receive().cancel_reason
+    root = client.call("Authenticate", "name: 'root' password: 'r'").response.token
+    for key in ("k0", "j", "k"):
+        assert client.call("Put", f"key: '{key}'", [("token", root)]).code == "OK"
+    assert [event.kv.key for event in stream.receive().events] == [b"k"]
