@@ -341,6 +341,43 @@ def test_gateway_answers_a_large_range_whole(three):
     assert status == 200 and [kv["value"] for kv in answer["kvs"]] == [value] * 4
 
 
+def users(node, said):
+    """Users of two kinds, and what they may; each answer goes to `said`."""
+    def say(path, body, headers=None):
+        status, answer = ask(node, "/v3/" + path, body, headers)
+        kept = plain(answer)
+        kept.pop("token", None)
+        said.append((400 if status == 412 else status, kept))  # see DIFFERENCES
+        return answer
+
+    say("auth/user/add", {"name": "root", "password": "r"})
+    say("auth/user/grant", {"user": "root", "role": "root"})
+    say("auth/user/add", {"name": "some", "password": "s"})
+    say("auth/role/add", {"name": "some"})
+    say("auth/role/grant", {"name": "some",
+                            "perm": {"permType": "READWRITE", "key": b64("mine")}})
+    say("auth/user/grant", {"user": "some", "role": "some"})
+    say("auth/enable", {})
+    root = say("auth/authenticate", {"name": "root", "password": "r"})["token"]
+    token = say("auth/authenticate", {"name": "some", "password": "s"})["token"]
+    say("auth/authenticate", {"name": "some", "password": "x"})
+    for headers in ({}, {"Authorization": token}, {"Grpc-Metadata-Token": token},
+                    {"Authorization": "none such"}):
+        for key in ("mine", "not mine"):
+            say("kv/put", {"key": b64(key)}, headers)
+    bearer = ask(node, "/v3/kv/range", {"key": b64("mine")}, {"Authorization": "Bearer " + token})
+    say("auth/disable", {}, {"Authorization": root})
+    return bearer[0]
+
+
+def test_gateway_knows_its_users_by_their_tokens(both):
+    said = [[], []]
+    assert [users(*each) for each in zip(both, said)][1] == 200
+    assert said[0] == said[1]
+    assert [status for status, _ in said[1]][-10:] == [400, 400, 400, 200, 403, 200, 403, 401,
+                                                       401, 200]
+
+
 def test_gateway_can_be_left_out(start_cluster):
     node = start_cluster(1, flags=["--enable-grpc-gateway=false"]).nodes[0]
     assert node.http("POST", "/v3/kv/range", b"{}")[0] == 404
