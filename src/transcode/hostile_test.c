@@ -96,6 +96,22 @@ static void what_is_held_of_all_answers_is_bounded(void **state)
     oak_buf_clear(&g.got);
     /* Nothing is held any more. */
     gate_ask(&g, "/v3/say", "{\"text\":\"a\"}", 200, "{\"text\":\"a\"}");
+    /* Two that would do alone. */
+    text_message response = DEMO__TYPES__V1__TEXT__INIT;
+    response.blob.data = (uint8_t *)body;
+    response.blob.len = 1500;
+    gate_post(&g, "/v3/say", "{\"text\":\"later\"}");
+    struct fake_stream *first = g.client;
+    gate_connect(&g);
+    gate_post(&g, "/v3/say", "{\"text\":\"later\"}");
+    struct oak_stub_call *calls[] = {g.laters[0], g.laters[1]};
+    assert_int_equal(demo__v1__echo__say__reply(calls[0], &response), 0);
+    response.blob.len = 3000;
+    assert_int_equal(demo__v1__echo__say__reply(calls[1], &response), OAK_ELIMIT);
+    fake_run(&g.loop);
+    assert_non_null(strstr(gate_got(&g), "HTTP/1.1 200 OK"));
+    assert_non_null(strstr(gate_got(&g), "HTTP/1.1 429 "));
+    fake_close(&first->base, true);
     gate_close(&g);
 }
 

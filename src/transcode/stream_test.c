@@ -172,6 +172,30 @@ static void text_that_is_larger_than_its_message_counts(void **state)
     gate_close(&g);
 }
 
+static void no_more_becomes_text_than_a_client_takes(void **state)
+{
+    (void)state;
+    static uint8_t bytes[230000];
+    struct gate g;
+    gate_open(&g, NULL);
+    gate_post(&g, "/v3/talk", "{\"text\":\"a\"}");
+    g.server_end->blocked = true;
+    text_message response = DEMO__TYPES__V1__TEXT__INIT;
+    response.blob.data = bytes;
+    response.blob.len = sizeof(bytes);
+    for (int i = 0; i < 8; i++) { /* a method that does not look at what is queued */
+        assert_int_equal(demo__v1__echo__talk__reply(g.later, &response), 0);
+    }
+    fake_run(&g.loop);
+    assert_in_range(g.server_end->queue.size, OAK_RPC_QUEUE_HIGH_BYTES,
+                    OAK_RPC_QUEUE_HIGH_BYTES + 65 * OAK_KIB);
+    g.server_end->blocked = false;
+    fake_run(&g.loop);
+    assert_int_equal(oak_stub_queued(g.later), 0);
+    assert_in_range(g.got.size, 8 * sizeof(bytes) / 3 * 4, 9 * sizeof(bytes) / 3 * 4);
+    gate_close(&g);
+}
+
 static void a_client_that_never_reads_is_cut_off(void **state)
 {
     (void)state;
@@ -216,7 +240,17 @@ static void many_messages_are_delivered_by_rounds(void **state)
     for (int i = 0; i < MANY; i++) {
         assert_int_equal(oak_buf_append(&body, "{}", 2), 0);
     }
-    gate_send(&g, "POST", "/v3/gather", "", oak_buf_bytes(&body));
+    struct oak_buf text = {0};
+    assert_int_equal(oak_buf_printf(&text,
+                                    "POST /v3/gather HTTP/1.1\r\nHost: a\r\n"
+                                    "Content-Length: %d\r\n\r\n%.*s",
+                                    2 * MANY, 2 * MANY, (const char *)body.data),
+                     0);
+    assert_int_equal(fake_write(&g.client->base, oak_buf_bytes(&text)), 0);
+    oak_buf_fini(&text);
+    assert_true(fake_round(&g.loop)); /* others have their turn in between */
+    assert_in_range(g.messages, 1, 500);
+    fake_run(&g.loop);
     gate_expect(&g, 200, "{\"count\":5000}");
     /* An echo of each: no more is delivered than the client takes. */
     g.messages = 0;
@@ -269,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_deadline_ends_a_stream),
         cmocka_unit_test(a_client_that_does_not_read_holds_the_method_back),
         cmocka_unit_test(text_that_is_larger_than_its_message_counts),
+        cmocka_unit_test(no_more_becomes_text_than_a_client_takes),
         cmocka_unit_test(a_client_that_never_reads_is_cut_off),
         cmocka_unit_test(a_method_that_pauses_holds_the_body_back),
         cmocka_unit_test(many_messages_are_delivered_by_rounds),
