@@ -20,8 +20,9 @@
 #include "password/password.h"
 
 #define COST_DEFAULT 10
-/* Of a password that nobody has, by the cost that is usual: what is checked for unknown users. */
-#define NOBODYS_HASH "$2b$10$NcWWW9TxPpcFmgCtVNmqgOoXr6gfSjdsDLFPgxkIkNcVdyFTTdqPm"
+/* Salt and hash of a password that nobody has: what is checked for unknown users, by the cost of
+ * the others. */
+#define NOBODYS "NcWWW9TxPpcFmgCtVNmqgOoXr6gfSjdsDLFPgxkIkNcVdyFTTdqPm"
 
 enum what {
     HASH,
@@ -247,12 +248,13 @@ void api__authenticate(void *user, struct oak_stub_call *stub,
     if (h == NULL) {
         return;
     }
-    struct oak_bytes hash = there ? known.hash : oak_bytes_str(NOBODYS_HASH);
-    memcpy(h->hash, hash.data, OAK_MIN(hash.size, sizeof(h->hash) - 1));
     if (there) {
+        memcpy(h->hash, known.hash.data, OAK_MIN(known.hash.size, sizeof(h->hash) - 1));
         memcpy(h->name, known.name.data, known.name.size);
         h->who.user = oak_bytes(h->name, known.name.size);
         h->who.revision = oak_authz_settings(oak_kv_authz(kv))->revision;
+    } else {
+        (void)snprintf(h->hash, sizeof(h->hash), "$2b$%02u$%s", h->cost % 100, NOBODYS);
     }
     post(h);
 }

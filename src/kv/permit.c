@@ -132,8 +132,9 @@ int oak_kv_permit_keys(struct oak_kv *kv, const struct oak_authz_who *who,
 int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
                const ProtobufCMessage *message, int *told)
 {
-    /* What a client asks for has a user while auth is on. The rest members do by themselves. */
-    bool clients = command->kind <= OAK_KV_COMPACT || kv__is_auth(command->kind);
+    /* What clients alone ask for has a user while auth is on. The rest members may do by
+     * themselves, compact the history too; with a user it is a client's. */
+    bool clients = command->kind <= OAK_KV_TXN || kv__is_auth(command->kind);
     bool internal = command->kind == OAK_KV_AUTH_TOKEN || (!clients && command->who.user.size == 0);
     *told = internal ? 0 : oak_kv_permit(kv, &command->who, message);
     return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;
