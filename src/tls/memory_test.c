@@ -171,11 +171,33 @@ static void openssls_allocations_may_fail(void **state)
     assert_true(count > 5000 || !MEMORY_COUNTS);
 }
 
+static void a_certificate_of_our_own_may_find_no_memory(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"localhost", "127.0.0.1"};
+    struct oak_tls_self_signed made;
+    assert_int_equal(oak_tls_self_sign(hosts, 2, 1000, &made), 0); /* OpenSSL keeps some */
+    oak_tls_self_signed_fini(&made);
+    ours_only = false;
+    long count = 0;
+    for (bool failed = true; failed && memory_begin(count);) {
+        int error = oak_tls_self_sign(hosts, 2, 1000, &made);
+        bool whole = error == OAK_ENOMEM ? made.key == NULL && made.certificate == NULL
+                                         : error == 0 && made.key != NULL;
+        oak_tls_self_signed_fini(&made);
+        failed = memory_end();
+        assert_true(whole);
+        count += failed ? 1 : 0;
+    }
+    assert_true(count > 100 || !MEMORY_COUNTS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_allocation_of_ours_may_fail),
         cmocka_unit_test(openssls_allocations_may_fail),
+        cmocka_unit_test(a_certificate_of_our_own_may_find_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
