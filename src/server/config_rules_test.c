@@ -157,12 +157,49 @@ static void log_lines_go_where_they_are_told_to(void **state)
             NULL, OAK_EUNIMPLEMENTED, "compress is not supported");
 }
 
+/* What deployments set by variables alone (section by section as their images do). */
+static void the_variables_of_deployments_are_taken(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a, NULL,
+         WORDS("ETCD_NAME=infra0", "ETCD_DATA_DIR=/var/lib/etcd", "ETCD_HEARTBEAT_INTERVAL=100",
+               "ETCD_ELECTION_TIMEOUT=1000", "ETCD_TLS_MIN_VERSION=TLS1.2",
+               "ETCD_CIPHER_SUITES=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,"
+               "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+               "ETCD_SOCKET_REUSE_ADDRESS=true", "ETCD_ENABLE_PPROF=true",
+               "ETCD_EXPERIMENTAL_WARNING_APPLY_DURATION=200ms",
+               "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL=5s",
+               "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK=true", "ETCD_STRICT_RECONFIG_CHECK=true",
+               "ETCD_INITIAL_CLUSTER_TOKEN=openshift-etcd", "ALL_ETCD_ENDPOINTS=https://a:2379",
+               "ETCDCTL_CACERT=/ca.crt", "ETCD_IMAGE=quay.io/etcd"));
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.warning_count, 4); /* reuse, pprof, apply, and the image */
+    assert_int_equal(a.c.tls_min_version, OAK_CONFIG_TLS_1_2);
+    oak_config_fini(&a.c);
+    load(&a, NULL,
+         WORDS("ETCD_ROOT_PASSWORD=x", "ETCD_ON_K8S=yes", "ETCD_START_FROM_SNAPSHOT=no",
+               "ETCD_TMP_DIR=/tmp", "ETCD_CLUSTER_DOMAIN=a.svc", "ETCD_DISASTER_RECOVERY=no",
+               "ETCD_LOG_LEVEL=info", "ETCD_AUTO_TLS=false", "ETCD_CLIENT_CERT_AUTH=false",
+               "ETCD_PEER_AUTO_TLS=false", "ETCD_TRUSTED_CA_FILE=", "ETCD_CERT_FILE=",
+               "ETCD_KEY_FILE=", "ETCD_INITIAL_CLUSTER_STATE=new",
+               "ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379",
+               "ETCD_ADVERTISE_CLIENT_URLS=http://e-0.e.svc:2379,http://e.svc:2379"));
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.warning_count, 6); /* those of the image's own scripts */
+    for (size_t i = 0; i < a.c.warning_count; i++) {
+        assert_non_null(strstr(a.c.warnings[i], "unrecognized environment variable"));
+    }
+    oak_config_fini(&a.c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tls_is_whole_or_refused),
         cmocka_unit_test(tls_is_as_it_was_told),
         cmocka_unit_test(gates_are_kept_refused_or_told_of),
+        cmocka_unit_test(the_variables_of_deployments_are_taken),
         cmocka_unit_test(log_lines_go_where_they_are_told_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
