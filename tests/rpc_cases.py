@@ -4,6 +4,7 @@
 A case is (name, steps); rpc_steps.py reads the steps."""
 from collections import namedtuple
 
+import rpc_cases_auth
 import rpc_cases_kv
 import rpc_cases_watch
 import rpc_cases_watches
@@ -16,6 +17,10 @@ CASES = (rpc_cases_kv.CASES + rpc_cases_wire.CASES + rpc_cases_watch.CASES +
 # Those that an etcd before 3.6 isn't asked.
 LATER = (rpc_cases_kv.CASES_OF_36 + rpc_cases_wire.CASES_OF_36 +
          rpc_cases_watch.CASES_OF_36 + rpc_cases_watches.CASES_OF_36)
+
+# Those of the Auth service, on members of their own.
+AUTH = rpc_cases_auth.CASES
+AUTH_LATER = rpc_cases_auth.CASES_OF_36
 
 # cases: their names. where: the etcd that they differ from, a key of IS_THERE.
 Difference = namedtuple("Difference", "what cases where etcd oakum")
@@ -42,12 +47,17 @@ DIFFERENCES = [
                 "watch-empty-range-and-negative", "watches-from-negative",
                 "watches-from-negative-then-another"], "before 3.6",
                "takes it for one from now on", "refuses it as compacted, as etcd from 3.6 on"),
+    Difference("a malformed request of who may not", ["auth-malformed"], "any",
+               "tells what is wrong with it", "tells that it may not: `permission denied`"),
+    Difference("a transaction of nothing, by nobody", ["auth-nobody-commits-nothing"], "any",
+               "commits it", "refuses it, as all others without a user"),
     Difference("the header of alarms", ["wire-alarm-none"], "before 3.6",
                "has none in Alarm's answer", "has it, as etcd from 3.6 on"),
-    Difference("the reason in `/health`", ["http-health"], "before 3.6", "has none",
+    Difference("the reason in `/health`", ["http-health", "auth-http-health"], "before 3.6",
+               "has none",
                "has it, as etcd from 3.6 on"),
-    Difference("the type of `/health`", ["http-health"], "any", "calls it plain text",
-               "calls it `application/json`, which it is"),
+    Difference("the type of `/health`", ["http-health", "auth-http-health"], "any",
+               "calls it plain text", "calls it `application/json`, which it is"),
     Difference("HEAD", ["http-health-post", "http-health-put", "http-version-post",
                         "http-livez-post"], "any",
                "takes GET alone, and tells so in `Allow`", "takes HEAD as well"),
@@ -64,10 +74,11 @@ def page_lines():
     """What docs/reference/etcd-compatibility.md says of them."""
     lines = [f"| {each.what} | {each.where} | {each.etcd} | {each.oakum} |"
              for each in DIFFERENCES]
+    usual, later = len(CASES + AUTH), len(LATER + AUTH_LATER)
     return [
-        f"gRPC and HTTP requests of {len(CASES)} more sequences go to both, and their answers are",
+        f"gRPC and HTTP requests of {usual} more sequences go to both, and their answers are",
         "compared field by field (`make test T=rpc_differential`). `make etcd-now` asks a current",
-        f"etcd in place of Debian's 3.4, and {len(LATER)} sequences more, which an older one does",
+        f"etcd in place of Debian's 3.4, and {later} sequences more, which an older one does",
         "not know, or ends its process by.",
         "What is meant to differ in them:", "",
         "| what | etcd | there | Oakum |", "| --- | --- | --- | --- |", *lines, ""]

@@ -10,10 +10,11 @@ import difflib
 
 import pytest
 
-from rpc_cases import CASES, DIFFERENCES, LATER, differs
+from rpc_cases import AUTH, AUTH_LATER, CASES, DIFFERENCES, LATER, differs
 from rpc_steps import Pair
 
 ALL = CASES + LATER
+ALL_AUTH = AUTH + AUTH_LATER
 
 
 @pytest.fixture(name="pair", scope="module")
@@ -23,12 +24,16 @@ def both_clusters(lasting_cluster, etcd_bin):
     pair.close()
 
 
-@pytest.mark.parametrize("number", range(len(ALL)), ids=[name for name, _ in ALL])
-def test_requests_get_what_etcd_gives(pair, number):
-    name, steps = ALL[number]
-    if number >= len(CASES) and pair.etcd_version < "3.6":
-        return
-    both = pair.run(name, steps, number % 3)
+@pytest.fixture(name="auth_pair", scope="module")
+def both_with_users(lasting_cluster, etcd_bin):
+    cheap = ["--bcrypt-cost", "4"]
+    pair = Pair(lasting_cluster(1, etcd_bin, cheap), lasting_cluster(1, flags=cheap))
+    yield pair
+    pair.close()
+
+
+def compare(pair, name, steps, node):
+    both = pair.run(name, steps, node)
     report = "\n".join(line[:400] for line in difflib.unified_diff(
         *both, "etcd", "oakum", lineterm="", n=6))
     if differs(name, pair.etcd_version):
@@ -37,7 +42,19 @@ def test_requests_get_what_etcd_gives(pair, number):
         assert not report, "\n" + report
 
 
+@pytest.mark.parametrize("number", range(len(ALL)), ids=[name for name, _ in ALL])
+def test_requests_get_what_etcd_gives(pair, number):
+    if number < len(CASES) or pair.etcd_version >= "3.6":
+        compare(pair, *ALL[number], number % 3)
+
+
+@pytest.mark.parametrize("number", range(len(ALL_AUTH)), ids=[name for name, _ in ALL_AUTH])
+def test_requests_of_users_get_what_etcd_gives(auth_pair, number):
+    if number < len(AUTH) or auth_pair.etcd_version >= "3.6":
+        compare(auth_pair, *ALL_AUTH[number], 0)
+
+
 def test_rpc_cases_have_names_of_their_own():
-    names = [name for name, _ in ALL]
+    names = [name for name, _ in ALL + ALL_AUTH]
     assert len(names) == len(set(names))
     assert {case for each in DIFFERENCES for case in each.cases} <= set(names)

@@ -244,7 +244,8 @@ static void token_waited(struct oak_replica_request *request, int error,
     }
 }
 
-/* Until this member has applied all that is committed: a token that was given out is. */
+/* Until this member has applied all that is committed: a token that was given out is, and a
+ * permission. */
 static void token_wait(struct api_call *call)
 {
     call->waited = true;
@@ -273,6 +274,11 @@ bool api__admit(struct api_call *call)
     }
     if (error == 0) {
         error = judge(api, &who.who, call->message);
+        /* What another member was told to allow may not be applied here yet. */
+        if (error == OAK_EPERMISSIONDENIED && !call->waited) {
+            token_wait(call);
+            return false;
+        }
     }
     error = settle(api, call->stub, &who, error == OAK_EAGAIN ? OAK_EINVALIDAUTHTOKEN : error);
     if (error == 0) {
