@@ -14,8 +14,8 @@
 /* A key and a value together, in one version. Requests are far smaller (--max-request-bytes); this
  * is what a damaged length in a stream may make us gather before we notice. */
 #define STORE_PAIR_BYTES_MAX (64 * OAK_MIB)
-#define STORE_META_KEY_MAX   64
 #define STORE_META_DATA_MAX  (1 * OAK_MIB)
+#define STORE_META_KEY_MAX   (STORE_PAIR_BYTES_MAX - STORE_META_DATA_MAX)
 
 /* -- one version, on its way somewhere --------------------------------------------------------- */
 
@@ -129,11 +129,17 @@ struct store_meta {
     int64_t batch; /* batches committed: a version with a higher number is of the open one */
 };
 void store__meta_fini(struct store_meta *m);
+/* The newest value, or NULL. */
+const struct store_version *store__meta_find(const struct store_meta *m, struct oak_bytes key);
 OAK_MUST_USE int store__meta_put(struct store_meta *m, struct oak_bytes key, struct oak_bytes data);
 /* The values of the open batch become committed ones. */
 void store__meta_commit(struct store_meta *m);
 /* Each pair; with `committed` those of the open batch are passed over. A false return stops. */
 void store__meta_each(const struct store_meta *m, bool committed,
+                      bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
+                      void *arg);
+/* The same, the open batch included, for keys at or above `from` that begin with `prefix`. */
+void store__meta_scan(const struct store_meta *m, struct oak_bytes prefix, struct oak_bytes from,
                       bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
                       void *arg);
 

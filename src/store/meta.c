@@ -3,7 +3,7 @@
  *
  * A value of the open batch stands on top of the committed one as a second version, whose revision
  * is the batch's number; commit drops what is below. Removing is a tombstone until the commit. Both
- * engines keep all of them in memory: there are few.
+ * engines keep all of them in memory: that is where the state machine looks its leases up.
  *
  * Can fail     OAK_ENOMEM, nothing changed.
  * Invariants   at most two versions a key: one committed, one of the open batch.
@@ -61,6 +61,12 @@ int store__meta_put(struct store_meta *m, struct oak_bytes key, struct oak_bytes
     return 0;
 }
 
+const struct store_version *store__meta_find(const struct store_meta *m, struct oak_bytes key)
+{
+    const struct store_key *found = store__tree_find(&m->tree, key);
+    return found == NULL || found->newest->deleted ? NULL : found->newest;
+}
+
 void store__meta_commit(struct store_meta *m)
 {
     for (size_t i = 0; i < m->touched_count; i++) {
@@ -90,6 +96,24 @@ void store__meta_each(const struct store_meta *m, bool committed,
         }
         if (v != NULL && !v->deleted &&
             !each(arg, store__key_bytes(c.key), oak_bytes(v->value, v->value_size))) {
+            return;
+        }
+    }
+}
+
+void store__meta_scan(const struct store_meta *m, struct oak_bytes prefix, struct oak_bytes from,
+                      bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
+                      void *arg)
+{
+    struct store_cursor c;
+    store__cursor_seek(&m->tree, &c, from);
+    for (; c.key != NULL; store__cursor_next(&c)) {
+        struct oak_bytes key = store__key_bytes(c.key);
+        if (key.size < prefix.size || memcmp(key.data, prefix.data, prefix.size) != 0) {
+            return;
+        }
+        const struct store_version *v = c.key->newest;
+        if (!v->deleted && !each(arg, key, oak_bytes(v->value, v->value_size))) {
             return;
         }
     }

@@ -212,6 +212,14 @@ int rocks__write_out(struct rocks *r)
     return r->unwritten ? write_gathered(r, &r->base.state, r->base.committed) : 0;
 }
 
+/* Versions in the overlay, and metas in the write batch. */
+static size_t gathered_bytes(const struct rocks *r)
+{
+    size_t metas = 0;
+    (void)rocksdb_writebatch_data(r->batch, &metas);
+    return r->overlay.tree.bytes + metas;
+}
+
 static int rocks_commit(struct oak_store *s, const struct oak_store_state *state)
 {
     struct rocks *r = rocks__of(s);
@@ -221,7 +229,7 @@ static int rocks_commit(struct oak_store *s, const struct oak_store_state *state
     }
     r->unwritten = true;
     r->committed_keys = s->keys;
-    if (s->full || r->overlay.tree.bytes < GATHER_BYTES) {
+    if (s->full || gathered_bytes(r) < GATHER_BYTES) {
         return 0;
     }
     error = write_gathered(r, state, s->last);

@@ -14,6 +14,7 @@
  *
  *              1 state    applied u64, applied_term u64, revision i64, compacted i64, chain u64
  *              2 meta     key size u16, key, data            rising by key
+ *              6 meta     key size u32, key, data            the same, for a key above 65535 bytes
  *              3 put      main i64, sub i64, create_rev i64, version i64, lease i64, key size u32,
  *                         key, value                         rising by key, then newest first
  *              4 delete   main i64, sub i64, key size u32, key        among the puts
@@ -34,6 +35,7 @@ enum stream_kind {
     STREAM_PUT = 3,
     STREAM_DELETE = 4,
     STREAM_END = 5,
+    STREAM_META_LONG = 6,
 };
 enum stream_stage {
     STAGE_MAGIC,
@@ -105,10 +107,16 @@ int store__stream_meta(struct store_stream_out *o, struct oak_bytes key, struct 
 {
     OAK_ASSERT_LE(key.size, STORE_META_KEY_MAX);
     OAK_ASSERT_EQ(o->versions, 0U);
-    uint8_t p[2];
-    oak_put_u16(p, (uint16_t)key.size);
+    uint8_t p[4];
+    bool fits = key.size <= UINT16_MAX;
+    if (fits) {
+        oak_put_u16(p, (uint16_t)key.size);
+    } else {
+        oak_put_u32(p, (uint32_t)key.size);
+    }
     o->metas++;
-    return emit(o, STREAM_META, oak_bytes(p, sizeof(p)), key, data, buf);
+    return emit(o, fits ? STREAM_META : STREAM_META_LONG, oak_bytes(p, fits ? 2 : 4), key, data,
+                buf);
 }
 
 int store__stream_version(struct store_stream_out *o, const struct store_item *item,
@@ -176,12 +184,14 @@ static int take_state(struct store_stream_in *in, struct oak_reader *r)
     return in->sink.state(in->sink.arg, &s);
 }
 
-static int take_meta(struct store_stream_in *in, struct oak_reader *r)
+static int take_meta(struct store_stream_in *in, enum stream_kind kind, struct oak_reader *r)
 {
-    size_t key_size = oak_read_u16(r);
+    bool fits = kind == STREAM_META;
+    size_t key_size = fits ? oak_read_u16(r) : oak_read_u32(r);
     struct oak_bytes key = oak_read_bytes(r, key_size);
     struct oak_bytes data = oak_read_bytes(r, oak_reader_left(r));
-    if (r->failed || key.size > STORE_META_KEY_MAX || data.size == 0 ||
+    if (r->failed || key.size > STORE_META_KEY_MAX || (key.size <= UINT16_MAX) != fits ||
+        data.size == 0 ||
         data.size > STORE_META_DATA_MAX ||
         (in->metas > 0 && oak_bytes_cmp(oak_buf_bytes(&in->last), key) >= 0)) {
         return OAK_ECORRUPT;
@@ -248,8 +258,8 @@ static int take_record(struct store_stream_in *in, uint8_t kind, struct oak_byte
     if (kind == STREAM_STATE && in->stage == STAGE_STATE) {
         return take_state(in, &r);
     }
-    if (kind == STREAM_META && in->stage == STAGE_META) {
-        return take_meta(in, &r);
+    if ((kind == STREAM_META || kind == STREAM_META_LONG) && in->stage == STAGE_META) {
+        return take_meta(in, (enum stream_kind)kind, &r);
     }
     if ((kind == STREAM_PUT || kind == STREAM_DELETE) && body) {
         return take_version(in, (enum stream_kind)kind, &r);

@@ -251,6 +251,21 @@ int oak_store_meta_each(struct oak_store *s,
     return 0;
 }
 
+int oak_store_meta_get(struct oak_store *s, struct oak_bytes key, struct oak_bytes *data)
+{
+    const struct store_version *v = store__meta_find(&s->meta, key);
+    *data = v != NULL ? oak_bytes(v->value, v->value_size) : oak_bytes(NULL, 0);
+    return v != NULL ? 0 : OAK_ENOENT;
+}
+
+void oak_store_meta_scan(struct oak_store *s, struct oak_bytes prefix, struct oak_bytes from,
+                         bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
+                         void *arg)
+{
+    OAK_ASSERT_GT(prefix.size, 0U);
+    store__meta_scan(&s->meta, prefix, from.data != NULL ? from : prefix, each, arg);
+}
+
 int oak_store_commit(struct oak_store *s, const struct oak_store_state *state)
 {
     OAK_ASSERT_GE(state->applied, s->state.applied);

@@ -84,8 +84,8 @@ OAK_MUST_USE int oak_store_put(struct oak_store *s, struct oak_store_rev rev,
                                const struct oak_store_kv *kv);
 /* A tombstone for a key that exists. */
 OAK_MUST_USE int oak_store_del(struct oak_store *s, struct oak_store_rev rev, struct oak_bytes key);
-/* Small named values outside the history (members, settings): a key at most 64 bytes. Empty data
- * removes it. */
+/* Small named values outside the history (members, leases), all of them in memory: a key may be as
+ * long as one of the history, with a prefix. Empty data removes it. OAK_EINVAL: too long. */
 OAK_MUST_USE int oak_store_meta_put(struct oak_store *s, struct oak_bytes key,
                                     struct oak_bytes data);
 /* Each meta pair in key order, newest batch included. Borrowed during the call. */
@@ -93,6 +93,14 @@ OAK_MUST_USE int oak_store_meta_each(struct oak_store *s,
                                      void (*each)(void *arg, struct oak_bytes key,
                                                   struct oak_bytes data),
                                      void *arg);
+/* One of them, newest batch included, valid until the next write; OAK_ENOENT. */
+OAK_MUST_USE int oak_store_meta_get(struct oak_store *s, struct oak_bytes key,
+                                    struct oak_bytes *data);
+/* Those whose key begins with `prefix`, in key order, from `from` on, which begins with it too (NULL
+ * bytes: from the first). `each` returns false to stop, and writes nothing. Costs what is seen. */
+void oak_store_meta_scan(struct oak_store *s, struct oak_bytes prefix, struct oak_bytes from,
+                         bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
+                         void *arg);
 /* Everything written since the last commit, and `state`, as one. A failure poisons the store: the
  * process must end. What finds no space on disk is no failure: it stays in memory, and the store is
  * full. A rising state.compacted takes effect here, at once; space comes back by reclaim. */

@@ -238,6 +238,43 @@ static void a_stream_that_contradicts_itself_changes_nothing(void **state)
     }
 }
 
+/* Around the length from which a stream writes it otherwise, and the longest user key. */
+static void a_long_name_survives_a_flush_and_a_snapshot(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {UINT16_MAX, UINT16_MAX + 1, OAK_REQUEST_BYTES_MAX};
+    static uint8_t name[OAK_REQUEST_BYTES_MAX];
+    EACH_ENGINE(t)
+    {
+        test_store_init(&t, &test_engines[engine]);
+        fill_small(&t);
+        for (size_t i = 0; i < OAK_COUNT_OF(sizes); i++) {
+            assert_int_equal(
+                oak_store_meta_put(t.s, oak_bytes(name, sizes[i]), oak_bytes_str("long")), 0);
+        }
+        test_commit(&t, 10, 5, -1);
+        test_store_flush(&t);
+        test_store_reopen(&t);
+        struct oak_buf stream = test_snapshot(&t, 1000);
+        for (size_t i = 0; i < OAK_COUNT_OF(sizes); i++) {
+            assert_int_equal(
+                oak_store_meta_put(t.s, oak_bytes(name, sizes[i]), oak_bytes(NULL, 0)), 0);
+        }
+        test_commit(&t, 11, 5, -1);
+        assert_int_equal(test_restore(&t, oak_buf_bytes(&stream), 1000), 0);
+        for (size_t i = 0; i < OAK_COUNT_OF(sizes); i++) {
+            struct oak_bytes data;
+            assert_int_equal(oak_store_meta_get(t.s, oak_bytes(name, sizes[i]), &data), 0);
+            assert_true(oak_bytes_eq(data, oak_bytes_str("long")));
+        }
+        struct oak_buf again = test_snapshot(&t, 1000);
+        assert_true(oak_bytes_eq(oak_buf_bytes(&stream), oak_buf_bytes(&again)));
+        oak_buf_fini(&again);
+        oak_buf_fini(&stream);
+        test_store_fini(&t);
+    }
+}
+
 static void an_aborted_restore_changes_nothing(void **state)
 {
     (void)state;
@@ -370,6 +407,7 @@ int main(void)
         cmocka_unit_test(each_engine_takes_back_the_others_stream),
         cmocka_unit_test(a_stream_with_any_byte_changed_or_missing_changes_nothing),
         cmocka_unit_test(a_stream_that_contradicts_itself_changes_nothing),
+        cmocka_unit_test(a_long_name_survives_a_flush_and_a_snapshot),
         cmocka_unit_test(an_aborted_restore_changes_nothing),
         cmocka_unit_test(a_restore_that_fails_on_disk_leaves_one_of_both_contents),
         cmocka_unit_test(workers_flush_and_read_while_the_owner_writes),

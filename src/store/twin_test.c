@@ -3,7 +3,7 @@
  * operations; whatever is asked of them must have the same answer. */
 #include "store/test_help.h"
 
-enum { KEYS = 80, VERSIONS_MAX = 6000, METAS = 6, STATES_MAX = 4000 };
+enum { KEYS = 80, VERSIONS_MAX = 6000, METAS = 12, META_NAME_MAX = 300, STATES_MAX = 4000 };
 
 struct model_version {
     unsigned key;
@@ -124,16 +124,27 @@ static void do_write(struct twin *t, int64_t sub)
     }
 }
 
+/* Every third has a name of some length, and every second the prefix "m1". */
+static struct oak_bytes meta_name(unsigned meta, uint8_t name[META_NAME_MAX])
+{
+    memset(name, 'x', META_NAME_MAX);
+    name[0] = 'm';
+    name[1] = meta < METAS / 2 ? '0' : '1';
+    name[2] = (uint8_t)meta;
+    return oak_bytes(name, meta % 3 == 0 ? META_NAME_MAX : 3);
+}
+
 static void do_meta(struct twin *t)
 {
     unsigned meta = (unsigned)oak_prng_below(&t->prng, METAS);
-    uint8_t name[2] = {'m', (uint8_t)meta};
+    uint8_t room[META_NAME_MAX];
+    struct oak_bytes name = meta_name(meta, room);
     uint8_t size = (uint8_t)oak_prng_below(&t->prng, 5);
     memset(t->value, size, size);
     t->m->meta[meta] = size;
     for (size_t i = 0; i < TEST_ENGINES; i++) {
         assert_int_equal(
-            oak_store_meta_put(t->stores[i].s, oak_bytes(name, 2), oak_bytes(t->value, size)), 0);
+            oak_store_meta_put(t->stores[i].s, name, oak_bytes(t->value, size)), 0);
     }
 }
 
@@ -340,6 +351,7 @@ static void ask_changes_of(struct twin *t)
 struct meta_walk {
     const struct model *m;
     unsigned next;
+    unsigned left; /* of a scan: how many to take */
 };
 static void meta_seen(void *arg, struct oak_bytes key, struct oak_bytes data)
 {
@@ -348,11 +360,42 @@ static void meta_seen(void *arg, struct oak_bytes key, struct oak_bytes data)
         w->next++;
     }
     assert_true(w->next < METAS);
-    assert_int_equal(key.size, 2);
-    assert_int_equal(key.data[1], w->next);
+    uint8_t room[META_NAME_MAX];
+    assert_true(oak_bytes_eq(key, meta_name(w->next, room)));
     assert_int_equal(data.size, w->m->meta[w->next]);
     assert_int_equal(data.data[0], data.size);
     w->next++;
+}
+
+static bool meta_scanned(void *arg, struct oak_bytes key, struct oak_bytes data)
+{
+    struct meta_walk *w = arg;
+    meta_seen(w, key, data);
+    return --w->left > 0;
+}
+
+/* A scan of one prefix, from some name on, and one value. */
+static void ask_meta(struct twin *t)
+{
+    unsigned from = (unsigned)oak_prng_below(&t->prng, METAS);
+    unsigned high = from < METAS / 2 ? METAS / 2 : METAS;
+    uint8_t room[META_NAME_MAX];
+    struct oak_bytes name = meta_name(from, room);
+    bool all = oak_prng_chance(&t->prng, 1, 4);
+    unsigned most = 1 + (unsigned)oak_prng_below(&t->prng, METAS);
+    for (size_t i = 0; i < TEST_ENGINES; i++) {
+        struct meta_walk w = {.m = t->m, .next = all ? high - METAS / 2 : from, .left = most};
+        oak_store_meta_scan(t->stores[i].s, oak_bytes(name.data, 2),
+                            all ? oak_bytes(NULL, 0) : name, meta_scanned, &w);
+        while (w.left > 0 && w.next < high && t->m->meta[w.next] == 0) {
+            w.next++;
+        }
+        assert_true(w.left == 0 || w.next == high);
+        struct oak_bytes data;
+        int error = oak_store_meta_get(t->stores[i].s, name, &data);
+        assert_int_equal(error, t->m->meta[from] == 0 ? OAK_ENOENT : 0);
+        assert_int_equal(data.size, t->m->meta[from]);
+    }
 }
 
 static void ask_rest(struct twin *t)
@@ -468,6 +511,7 @@ static void run_twin(uint64_t seed, unsigned batches)
             do_meta(t);
         }
         ask_something(t);
+        ask_meta(t);
         do_commit(t);
         ask_something(t);
         ask_rest(t);
