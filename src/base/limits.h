@@ -77,6 +77,11 @@
  * applied is dropped. It comes to that only while its state machine stands still (a snapshot is
  * being installed). A leader keeps no more than what is held and what is uncommitted. */
 #define OAK_LOG_BYTES_MAX (256 * OAK_MIB)
+/* Leases of clients that are alive at one time, about 250 bytes each in every member; past it a
+ * grant is refused. */
+#define OAK_LEASES_MAX 1048576
+/* The longest life that a lease is granted, in seconds (etcd's): 285 years. */
+#define OAK_LEASE_TTL_S_MAX INT64_C(9000000000)
 /* Members whose name and client URLs are remembered (those that left too, until they are
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256

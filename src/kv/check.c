@@ -114,6 +114,15 @@ static int check_txn(size_t txn_ops_max, const Etcdserverpb__TxnRequest *txn)
     return 0;
 }
 
+/* The id 0 is that of no lease: who proposes a grant has chosen one. */
+static int check_grant(const Etcdserverpb__LeaseGrantRequest *request)
+{
+    if (request->id == 0) {
+        return OAK_ELEASENOTFOUND;
+    }
+    return request->ttl > OAK_LEASE_TTL_S_MAX ? OAK_ELEASETTLTOOLARGE : 0;
+}
+
 int kv__check(size_t txn_ops_max, enum oak_kv_kind kind, const ProtobufCMessage *message,
               struct oak_arena *arena)
 {
@@ -129,6 +138,8 @@ int kv__check(size_t txn_ops_max, enum oak_kv_kind kind, const ProtobufCMessage 
             error = kv__overlap_check((const Etcdserverpb__TxnRequest *)message, arena);
         }
         return error;
+    case OAK_KV_LEASE_GRANT:
+        return check_grant((const Etcdserverpb__LeaseGrantRequest *)message);
     default:
         return kv__auth_check(kind, message);
     }

@@ -24,6 +24,10 @@ bool kv__shape(int kind, struct kv__shape *out)
         SHAPE(TXN, txn_request, txn_response),
         SHAPE(COMPACT, compaction_request, compaction_response),
         [OAK_KV_PUBLISH] = {.request = &etcdserverpb__member__descriptor},
+        SHAPE(LEASE_GRANT, lease_grant_request, lease_grant_response),
+        SHAPE(LEASE_REVOKE, lease_revoke_request, lease_revoke_response),
+        [OAK_KV_LEASE_CHECKPOINT] = {.request =
+                                         &etcdserverpb__lease_checkpoint_request__descriptor},
         [OAK_KV_MEMBER_URLS] = {.request = &etcdserverpb__member__descriptor},
         SHAPE(AUTH_ENABLE, auth_enable_request, auth_enable_response),
         SHAPE(AUTH_DISABLE, auth_disable_request, auth_disable_response),

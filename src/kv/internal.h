@@ -35,6 +35,11 @@ struct oak_kv {
     struct oak_arena scratch; /* one command: decoding and working memory; never a response */
     struct oak_buf value;     /* a value that outlives the next call to the store */
     struct oak_buf keys;      /* keys that a delete is about to remove */
+    struct oak_buf name;      /* of a lease's key in the store */
+    uint64_t leases_max;
+    uint64_t lease_count;
+    void (*lease_changed)(void *user, const struct oak_kv_lease *lease);
+    void *lease_user;
     struct oak_arena member_memory;
     struct oak_kv_member *members;
     size_t member_count;
@@ -168,6 +173,26 @@ OAK_MUST_USE int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *re
                          Etcdserverpb__PutResponse **out);
 OAK_MUST_USE int kv__delete(struct kv__run *run, const Etcdserverpb__DeleteRangeRequest *request,
                             Etcdserverpb__DeleteRangeResponse **out);
+
+/* One key that lives and belongs to `lease` (0: to none). `current`: the key as it is, or NULL: then
+ * the feed needs it found. */
+OAK_MUST_USE int kv__remove(struct kv__run *run, struct oak_bytes key, int64_t lease,
+                            const struct oak_store_kv *current);
+
+/* -- leases.c ---------------------------------------------------------------------------------- */
+OAK_MUST_USE int kv__leases_load(struct oak_kv *kv);
+/* A key leaves a lease and joins another; 0: none. */
+OAK_MUST_USE int kv__lease_move(struct oak_kv *kv, struct oak_bytes key, int64_t from, int64_t to);
+/* *told: 0, OAK_ELEASEEXISTS, OAK_ETOOMANYREQUESTS. */
+OAK_MUST_USE int kv__lease_grant(struct kv__run *run,
+                                 const Etcdserverpb__LeaseGrantRequest *request,
+                                 Etcdserverpb__LeaseGrantResponse **out, int *told);
+/* *told: 0, OAK_ELEASENOTFOUND. */
+OAK_MUST_USE int kv__lease_revoke(struct kv__run *run,
+                                  const Etcdserverpb__LeaseRevokeRequest *request,
+                                  Etcdserverpb__LeaseRevokeResponse **out, int *told);
+OAK_MUST_USE int kv__lease_checkpoint(struct oak_kv *kv,
+                                      const Etcdserverpb__LeaseCheckpointRequest *request);
 
 /* -- feed.c ------------------------------------------------------------------------------------ */
 /* Does the feed want the pair before a change of this key? */

@@ -64,6 +64,7 @@ int oak_kv_reload(struct oak_kv *kv)
         kv->feed.replaced(kv->feed.user, &kv->state);
     }
     int error = kv__auth_load(kv);
+    error = error != 0 ? error : kv__leases_load(kv);
     return error != 0 ? error : kv__members_load(kv);
 }
 
@@ -83,6 +84,9 @@ int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out, struct
             options->request_bytes_max != 0 ? options->request_bytes_max : OAK_REQUEST_BYTES_MAX,
         .token_granted = options->token_granted,
         .user = options->user,
+        .leases_max = options->leases_max != 0 ? options->leases_max : OAK_LEASES_MAX,
+        .lease_changed = options->lease_changed,
+        .lease_user = options->lease_user,
     };
     oak_arena_init(&kv->scratch, SCRATCH_CHUNK, DECODE_BYTES_MAX);
     kv__members_init(kv);
@@ -90,7 +94,7 @@ int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out, struct
     error = error != 0 ? error : oak_kv_reload(kv);
     if (error != 0) {
         oak_kv_free(kv);
-        return oak_fail(e, error, "can't read users, roles and what members have published: %s",
+        return oak_fail(e, error, "can't read users, leases and what members have published: %s",
                         oak_error_text(error));
     }
     *out = kv;
@@ -104,6 +108,7 @@ void oak_kv_free(struct oak_kv *kv)
     oak_arena_fini(&kv->member_memory);
     oak_buf_fini(&kv->value);
     oak_buf_fini(&kv->keys);
+    oak_buf_fini(&kv->name);
     if (kv->authz != NULL) {
         oak_authz_free(kv->authz);
     }
@@ -154,6 +159,27 @@ int kv__decode(struct oak_kv *kv, const struct oak_kv_command *command, Protobuf
     return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;
 }
 
+static int dispatch_lease(struct kv__run *run, const struct oak_kv_command *command,
+                          const ProtobufCMessage *message, ProtobufCMessage **response, int *told)
+{
+    Etcdserverpb__LeaseGrantResponse *grant = NULL;
+    Etcdserverpb__LeaseRevokeResponse *revoke = NULL;
+    int error = 0;
+    if (command->kind == OAK_KV_LEASE_GRANT) {
+        error =
+            kv__lease_grant(run, (const Etcdserverpb__LeaseGrantRequest *)message, &grant, told);
+        *response = grant != NULL ? &grant->base : NULL;
+    } else if (command->kind == OAK_KV_LEASE_REVOKE) {
+        error =
+            kv__lease_revoke(run, (const Etcdserverpb__LeaseRevokeRequest *)message, &revoke, told);
+        *response = revoke != NULL ? &revoke->base : NULL;
+    } else {
+        error = kv__lease_checkpoint(run->kv,
+                                     (const Etcdserverpb__LeaseCheckpointRequest *)message);
+    }
+    return error;
+}
+
 static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
                     const ProtobufCMessage *message, ProtobufCMessage **response, int *told)
 {
@@ -188,6 +214,10 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
     case OAK_KV_MEMBER_URLS:
         return kv__member_urls(run->kv, (const Etcdserverpb__Member *)message, command->request,
                                told);
+    case OAK_KV_LEASE_GRANT:
+    case OAK_KV_LEASE_REVOKE:
+    case OAK_KV_LEASE_CHECKPOINT:
+        return dispatch_lease(run, command, message, response, told);
     default:
         OAK_ASSERT(kv__is_auth(command->kind));
         return kv__auth(run, command, message, response, told);

@@ -28,6 +28,10 @@ enum oak_kv_kind {
     OAK_KV_TXN = 3,     /* etcdserverpb.TxnRequest         -> TxnResponse */
     OAK_KV_COMPACT = 4, /* etcdserverpb.CompactionRequest  -> CompactionResponse */
     OAK_KV_PUBLISH = 5, /* etcdserverpb.Member: what a member tells of itself; no response */
+    /* etcdserverpb.LeaseGrantRequest, with an ID       -> LeaseGrantResponse */
+    OAK_KV_LEASE_GRANT = 6,
+    OAK_KV_LEASE_REVOKE = 7,     /* etcdserverpb.LeaseRevokeRequest -> LeaseRevokeResponse */
+    OAK_KV_LEASE_CHECKPOINT = 8, /* etcdserverpb.LeaseCheckpointRequest; no response */
     /* etcdserverpb.Member: its peer URLs, and whether it stays a learner; without URLs: it was
      * removed. No response. */
     OAK_KV_MEMBER_URLS = 10,
@@ -84,6 +88,13 @@ void oak_kv_command_encode(const struct oak_kv_command *c, uint8_t *out);
 /* OAK_EFORMAT when the bytes are no command. */
 OAK_MUST_USE int oak_kv_command_decode(struct oak_bytes bytes, struct oak_kv_command *out);
 
+/* A lease as it is replicated. */
+struct oak_kv_lease {
+    int64_t id;
+    int64_t ttl_s;       /* granted */
+    int64_t remaining_s; /* of that, as a leader wrote it down last; 0: all of it */
+};
+
 struct oak_kv_options {
     struct oak_store *store;   /* owned by the caller, used by kv alone */
     const struct oak_log *log; /* may be NULL */
@@ -93,6 +104,11 @@ struct oak_kv_options {
      * oak_kv_token_holds. Called while applying; may be NULL. */
     void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
     void *user;
+    uint64_t leases_max; /* 0: OAK_LEASES_MAX; the same on every member */
+    /* A lease is granted, its remaining time is written down, or (ttl_s 0) it is revoked. Within
+     * oak_kv_apply, whose store batch is still to come. NULL for none. */
+    void (*lease_changed)(void *user, const struct oak_kv_lease *lease);
+    void *lease_user;
 };
 
 OAK_MUST_USE int oak_kv_new(const struct oak_kv_options *options, struct oak_kv **out,
@@ -122,7 +138,7 @@ static inline bool oak_kv_auth_enabled(const struct oak_kv *kv)
 {
     return oak_authz_settings(oak_kv_authz(kv))->enabled;
 }
-/* What stands against this request: a Range, or that of a command, which is asked again when it is
+/* What stands against this request: a Range, one about leases, or that of a command, which is asked again when it is
  * applied. The errors of oak_authz_permit() and oak_authz_permit_root(), OAK_EFORMAT (nested too
  * deep). */
 OAK_MUST_USE int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
@@ -237,11 +253,26 @@ const struct oak_kv_member *oak_kv_member(const struct oak_kv *kv, uint64_t id);
 /* It was removed, as far back as is remembered. */
 bool oak_kv_member_gone(const struct oak_kv *kv, uint64_t id);
 
+/* False: there is no such lease. */
+bool oak_kv_lease(const struct oak_kv *kv, int64_t id, struct oak_kv_lease *out);
+/* All of them, in order of id; `each` returns false to stop. */
+void oak_kv_leases(const struct oak_kv *kv,
+                   bool (*each)(void *arg, const struct oak_kv_lease *lease), void *arg);
+uint64_t oak_kv_lease_count(const struct oak_kv *kv);
+/* The keys that go with a lease, in order, borrowed for the call. */
+void oak_kv_lease_keys(const struct oak_kv *kv, int64_t id,
+                       bool (*each)(void *arg, struct oak_bytes key), void *arg);
+
+/* Leases by their time to live: up to 1, 2, 4 ... seconds, and more. */
+#define OAK_KV_TTL_BUCKETS 25
 /* Since start, on this member: operations done, those in transactions too. A range in a transaction
  * counts where it is answered. An event is a key put or removed. */
 struct oak_kv_counters {
     uint64_t puts, deletes, ranges, txns, events;
     uint64_t pieces; /* ranges in pieces that are open now */
+    uint64_t leases_granted, leases_revoked;
+    uint64_t lease_ttls[OAK_KV_TTL_BUCKETS];
+    uint64_t lease_ttl_sum; /* seconds */
 };
 void oak_kv_counters(const struct oak_kv *kv, struct oak_kv_counters *out);
 

@@ -33,6 +33,8 @@ static const struct oak_disk no_disk = {
 
 /* -- one node ---------------------------------------------------------------------------------- */
 
+#define NODE_LEASES_MAX 8
+
 struct node {
     struct oak_store *store;
     struct oak_kv *kv;
@@ -48,7 +50,8 @@ struct node {
 OAK_UNUSED static void node_open_on(struct node *n, struct oak_store *store, size_t txn_ops_max)
 {
     *n = (struct node){.store = store};
-    struct oak_kv_options kv = {.store = store, .txn_ops_max = (uint32_t)txn_ops_max};
+    struct oak_kv_options kv = {
+        .store = store, .txn_ops_max = (uint32_t)txn_ops_max, .leases_max = NODE_LEASES_MAX};
     int error = oak_kv_new(&kv, &n->kv, NULL);
     OAK_ASSERT_EQ(error, 0);
     oak_arena_init(&n->arena, 64 * OAK_KIB, 256 * OAK_MIB);
@@ -239,6 +242,14 @@ OAK_UNUSED static void say_response(struct oak_buf *out, const ProtobufCMessage 
     } else if (m->descriptor == &etcdserverpb__compaction_response__descriptor) {
         SAY(out, "compact");
         say_header(out, ((const Etcdserverpb__CompactionResponse *)m)->header);
+    } else if (m->descriptor == &etcdserverpb__lease_grant_response__descriptor) {
+        const Etcdserverpb__LeaseGrantResponse *r = (const Etcdserverpb__LeaseGrantResponse *)m;
+        SAY(out, "grant");
+        say_header(out, r->header);
+        SAY(out, " %" PRId64 " ttl %" PRId64, r->id, r->ttl);
+    } else if (m->descriptor == &etcdserverpb__lease_revoke_response__descriptor) {
+        SAY(out, "revoke");
+        say_header(out, ((const Etcdserverpb__LeaseRevokeResponse *)m)->header);
     } else if (m->descriptor == &etcdserverpb__txn_response__descriptor) {
         say_txn(out, (const Etcdserverpb__TxnResponse *)m);
     } else {
@@ -248,6 +259,36 @@ OAK_UNUSED static void say_response(struct oak_buf *out, const ProtobufCMessage 
         SAY(out, "done");
         say_header(out, *(Etcdserverpb__ResponseHeader *const *)(const void *)at);
     }
+}
+
+/* id ttl remaining (key)..., one lease behind the other. */
+struct lease_say {
+    struct oak_buf *out;
+    const struct oak_kv *kv;
+};
+OAK_UNUSED static bool say_lease_key(void *arg, struct oak_bytes key)
+{
+    struct oak_buf *out = arg;
+    SAY(out, " ");
+    say_bytes(out, oak_proto_binary(key));
+    return true;
+}
+OAK_UNUSED static bool say_lease(void *arg, const struct oak_kv_lease *lease)
+{
+    const struct lease_say *say = arg;
+    SAY(say->out, " (%" PRId64 " ttl %" PRId64, lease->id, lease->ttl_s);
+    if (lease->remaining_s != 0) {
+        SAY(say->out, " left %" PRId64, lease->remaining_s);
+    }
+    oak_kv_lease_keys(say->kv, lease->id, say_lease_key, say->out);
+    SAY(say->out, ")");
+    return true;
+}
+OAK_UNUSED static void say_leases(struct oak_buf *out, const struct oak_kv *kv)
+{
+    struct lease_say say = {.out = out, .kv = kv};
+    SAY(out, "%" PRIu64, oak_kv_lease_count(kv));
+    oak_kv_leases(kv, say_lease, &say);
 }
 
 OAK_UNUSED static void say_outcome(struct oak_buf *out, int error, const ProtobufCMessage *m)

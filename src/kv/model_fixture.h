@@ -4,7 +4,7 @@
 #ifndef OAK_KV_MODEL_FIXTURE_H
 #define OAK_KV_MODEL_FIXTURE_H
 
-#include "kv/kv_fixture.h"
+#include "kv/model_check_fixture.h"
 
 #define MODEL_KEYS_MAX 64
 
@@ -14,7 +14,10 @@ struct model_version {
     char value[8];
     size_t value_size;
     int64_t main, create, version; /* version 0: a tombstone */
+    int64_t lease;
 };
+
+#define MODEL_LEASES_MAX 8
 
 struct model {
     struct model_version *versions; /* oldest first */
@@ -22,21 +25,22 @@ struct model {
     int64_t revision, compacted;
     int64_t changed; /* in the operation at work */
     size_t txn_ops_max;
+    struct oak_kv_lease leases[MODEL_LEASES_MAX]; /* id 0: a free place */
 };
+
+static struct oak_kv_lease *model_lease(const struct model *m, int64_t id)
+{
+    for (size_t i = 0; i < MODEL_LEASES_MAX; i++) {
+        if (m->leases[i].id == id) {
+            return (struct oak_kv_lease *)(uintptr_t)&m->leases[i];
+        }
+    }
+    return NULL;
+}
 
 static struct oak_bytes model_key(const struct model_version *v)
 {
     return oak_bytes(v->key, v->key_size);
-}
-
-static bool model_in(struct oak_bytes x, ProtobufCBinaryData key, ProtobufCBinaryData end)
-{
-    struct oak_bytes from = oak_proto_bytes(key);
-    if (end.len == 0) {
-        return oak_bytes_eq(x, from);
-    }
-    bool open_end = end.len == 1 && end.data[0] == 0;
-    return oak_bytes_cmp(x, from) >= 0 && (open_end || oak_bytes_cmp(x, oak_proto_bytes(end)) < 0);
 }
 
 /* The pairs of a range as of `rev`, in order of key. */
@@ -94,161 +98,9 @@ static void model_say(struct oak_buf *out, const struct model_version *v, bool k
     kv.create_revision = v->create;
     kv.mod_revision = v->main;
     kv.version = v->version;
+    kv.lease = v->lease;
     Mvccpb__KeyValue *one = &kv;
     say_pairs(out, &one, 1);
-}
-
-/* -- checks ------------------------------------------------------------------------------------ */
-
-static int model_check_range(const Etcdserverpb__RangeRequest *r)
-{
-    bool bad = (int)r->sort_order < 0 || (int)r->sort_order > 2 || (int)r->sort_target < 0 ||
-               (int)r->sort_target > 4;
-    return r->key.len == 0 ? OAK_EEMPTYKEY : bad ? OAK_EINVALIDSORT : 0;
-}
-
-static int model_check_put(const Etcdserverpb__PutRequest *r)
-{
-    return r->key.len == 0                       ? OAK_EEMPTYKEY
-           : r->ignore_value && r->value.len > 0 ? OAK_EVALUEPROVIDED
-           : r->ignore_lease && r->lease != 0    ? OAK_ELEASEPROVIDED
-                                                 : 0;
-}
-
-static int model_check_txn(const Etcdserverpb__TxnRequest *t, size_t budget);
-
-static int model_check_op(const Etcdserverpb__RequestOp *op, size_t budget)
-{
-    switch (op->request_case) {
-    case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-        return model_check_range(op->request_range);
-    case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
-        return model_check_put(op->request_put);
-    case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
-        return op->request_delete_range->key.len == 0 ? OAK_EEMPTYKEY : 0;
-    case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-        return model_check_txn(op->request_txn, budget);
-    default:
-        return OAK_EKEYNOTFOUND;
-    }
-}
-
-static int model_check_txn(const Etcdserverpb__TxnRequest *t, size_t budget)
-{
-    size_t ops = OAK_MAX(OAK_MAX(t->n_success, t->n_failure), t->n_compare);
-    if (ops > budget) {
-        return OAK_ETOOMANYOPS;
-    }
-    int error = 0;
-    for (size_t i = 0; i < t->n_compare && error == 0; i++) {
-        error = t->compare[i]->key.len == 0 ? OAK_EEMPTYKEY : 0;
-    }
-    for (size_t i = 0; i < t->n_success && error == 0; i++) {
-        error = model_check_op(t->success[i], budget - ops);
-    }
-    for (size_t i = 0; i < t->n_failure && error == 0; i++) {
-        error = model_check_op(t->failure[i], budget - ops);
-    }
-    return error;
-}
-
-/* Keys put, and intervals deleted, in a list and all below it. */
-struct model_touched {
-    ProtobufCBinaryData puts[256];
-    size_t put_count;
-    ProtobufCBinaryData dels[256][2];
-    size_t del_count;
-};
-
-static bool model_put_in(const struct model_touched *t, ProtobufCBinaryData key)
-{
-    for (size_t i = 0; i < t->put_count; i++) {
-        if (oak_bytes_eq(oak_proto_bytes(t->puts[i]), oak_proto_bytes(key))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool model_del_in(const struct model_touched *t, ProtobufCBinaryData key)
-{
-    for (size_t i = 0; i < t->del_count; i++) {
-        bool literal_end = t->dels[i][1].len == 1 && t->dels[i][1].data[0] == 0;
-        if (!literal_end && model_in(oak_proto_bytes(key), t->dels[i][0], t->dels[i][1])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void model_put_add(struct model_touched *t, ProtobufCBinaryData key)
-{
-    OAK_ASSERT_LT(t->put_count, OAK_COUNT_OF(t->puts));
-    t->puts[t->put_count++] = key;
-}
-
-static void model_del_add(struct model_touched *t, ProtobufCBinaryData key, ProtobufCBinaryData end)
-{
-    OAK_ASSERT_LT(t->del_count, OAK_COUNT_OF(t->dels));
-    t->dels[t->del_count][0] = key;
-    t->dels[t->del_count++][1] = end;
-}
-
-static bool model_overlaps(Etcdserverpb__RequestOp **ops, size_t count, struct model_touched *out);
-
-/* Both branches of a nested transaction, into its list. */
-static bool model_overlaps_txn(const Etcdserverpb__TxnRequest *t, struct model_touched *out)
-{
-    struct model_touched branch[2];
-    if (model_overlaps(t->success, t->n_success, &branch[0]) ||
-        model_overlaps(t->failure, t->n_failure, &branch[1])) {
-        return true;
-    }
-    size_t before = out->put_count;
-    for (size_t b = 0; b < 2; b++) {
-        for (size_t i = 0; i < branch[b].put_count; i++) {
-            struct model_touched earlier = *out;
-            earlier.put_count = before;
-            if (model_put_in(&earlier, branch[b].puts[i]) || model_del_in(out, branch[b].puts[i])) {
-                return true;
-            }
-            model_put_add(out, branch[b].puts[i]);
-        }
-    }
-    for (size_t b = 0; b < 2; b++) {
-        for (size_t i = 0; i < branch[b].del_count; i++) {
-            model_del_add(out, branch[b].dels[i][0], branch[b].dels[i][1]);
-        }
-    }
-    return false;
-}
-
-static bool model_overlaps(Etcdserverpb__RequestOp **ops, size_t count, struct model_touched *out)
-{
-    out->put_count = 0;
-    out->del_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE) {
-            model_del_add(out, ops[i]->request_delete_range->key,
-                          ops[i]->request_delete_range->range_end);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN &&
-            model_overlaps_txn(ops[i]->request_txn, out)) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
-            ProtobufCBinaryData key = ops[i]->request_put->key;
-            if (model_put_in(out, key) || model_del_in(out, key)) {
-                return true;
-            }
-            model_put_add(out, key);
-        }
-    }
-    return false;
 }
 
 /* -- operations -------------------------------------------------------------------------------- */
@@ -323,7 +175,8 @@ static const struct model_version *model_current(const struct model *m, Protobuf
 static int model_put_check(const struct model *m, const Etcdserverpb__PutRequest *r, bool alone)
 {
     bool missing = (r->ignore_value || r->ignore_lease) && model_current(m, r->key) == NULL;
-    int lease = r->lease != 0 ? OAK_ELEASENOTFOUND : 0;
+    bool unknown = r->lease != 0 && model_lease(m, r->lease) == NULL;
+    int lease = unknown ? OAK_ELEASENOTFOUND : 0;
     int key = missing ? OAK_EKEYNOTFOUND : 0;
     return alone ? (lease != 0 ? lease : key) : (key != 0 ? key : lease);
 }
@@ -347,6 +200,7 @@ static void model_put(struct model *m, const Etcdserverpb__PutRequest *r, struct
         memcpy(v.value, r->value.data, r->value.len);
         v.value_size = r->value.len;
     }
+    v.lease = r->ignore_lease ? v.lease : r->lease;
     model_push(m, v);
     SAY(out, "put @%" PRId64 "%.*s", model_now(m), (int)prev.size, (const char *)prev.data);
     oak_buf_fini(&prev);
@@ -364,7 +218,7 @@ static void model_delete(struct model *m, const Etcdserverpb__DeleteRangeRequest
     for (size_t i = 0; i < count; i++) {
         struct model_version v = gone[i];
         v.main = m->revision + 1;
-        v.version = 0;
+        v.version = v.lease = 0;
         model_push(m, v);
     }
     SAY(out, "del @%" PRId64 " %zu", model_now(m), count);
@@ -383,7 +237,7 @@ static bool model_holds_one(const Etcdserverpb__Compare *c, const struct model_v
                               given ? oak_proto_bytes(c->value) : oak_bytes(NULL, 0));
     } else {
         int64_t stored = c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE
-                             ? 0
+                             ? v->lease
                              : model_field(v, (int)c->target + 1);
         int64_t operand = given ? c->version : 0;
         order = stored < operand ? -1 : stored > operand;
@@ -508,6 +362,62 @@ static int model_txn(struct model *m, const Etcdserverpb__TxnRequest *t, struct 
     return error;
 }
 
+static int model_grant(struct model *m, const Etcdserverpb__LeaseGrantRequest *r,
+                       struct oak_buf *out)
+{
+    int error = r->id == 0                      ? OAK_ELEASENOTFOUND
+                : r->ttl > OAK_LEASE_TTL_S_MAX  ? OAK_ELEASETTLTOOLARGE
+                : model_lease(m, r->id) != NULL ? OAK_ELEASEEXISTS
+                                                : 0;
+    struct oak_kv_lease *place = model_lease(m, 0);
+    error = error == 0 && place == NULL ? OAK_ETOOMANYREQUESTS : error;
+    if (error == 0) {
+        *place = (struct oak_kv_lease){.id = r->id, .ttl_s = r->ttl < 1 ? 1 : r->ttl};
+        SAY(out, "grant @%" PRId64 " %" PRId64 " ttl %" PRId64, m->revision, r->id, place->ttl_s);
+    }
+    return error;
+}
+
+static int model_revoke(struct model *m, int64_t id, struct oak_buf *out)
+{
+    struct oak_kv_lease *lease = model_lease(m, id);
+    if (id == 0 || lease == NULL) {
+        return OAK_ELEASENOTFOUND;
+    }
+    const struct model_version *found[MODEL_KEYS_MAX];
+    struct model_version gone[MODEL_KEYS_MAX];
+    ProtobufCBinaryData all = oak_proto_binary(oak_bytes("\0", 1));
+    size_t count = model_find(m, all, all, INT64_MAX, found);
+    for (size_t i = 0; i < count; i++) {
+        gone[i] = *found[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (gone[i].lease == id) {
+            gone[i].main = m->revision + 1;
+            gone[i].version = gone[i].lease = 0;
+            model_push(m, gone[i]);
+        }
+    }
+    lease->id = 0;
+    SAY(out, "revoke @%" PRId64, model_now(m));
+    return 0;
+}
+
+static int model_checkpoint(struct model *m, const Etcdserverpb__LeaseCheckpointRequest *r,
+                            struct oak_buf *out)
+{
+    for (size_t i = 0; i < r->n_checkpoints; i++) {
+        const Etcdserverpb__LeaseCheckpoint *c = r->checkpoints[i];
+        struct oak_kv_lease *lease = model_lease(m, c->id);
+        if (c->id != 0 && lease != NULL) {
+            int64_t left = c->remaining_ttl < 0 ? 0 : c->remaining_ttl;
+            lease->remaining_s = left > lease->ttl_s ? lease->ttl_s : left;
+        }
+    }
+    SAY(out, "ok");
+    return 0;
+}
+
 /* What the command is answered, and the state behind it. */
 OAK_UNUSED static void model_apply(struct model *m, enum oak_kv_kind kind,
                                    const ProtobufCMessage *message, struct oak_buf *out)
@@ -530,6 +440,12 @@ OAK_UNUSED static void model_apply(struct model *m, enum oak_kv_kind kind,
         }
     } else if (kind == OAK_KV_TXN) {
         error = model_txn(m, (const Etcdserverpb__TxnRequest *)message, out);
+    } else if (kind == OAK_KV_LEASE_GRANT) {
+        error = model_grant(m, (const Etcdserverpb__LeaseGrantRequest *)message, out);
+    } else if (kind == OAK_KV_LEASE_REVOKE) {
+        error = model_revoke(m, ((const Etcdserverpb__LeaseRevokeRequest *)message)->id, out);
+    } else if (kind == OAK_KV_LEASE_CHECKPOINT) {
+        error = model_checkpoint(m, (const Etcdserverpb__LeaseCheckpointRequest *)message, out);
     } else {
         int64_t at = ((const Etcdserverpb__CompactionRequest *)message)->revision;
         error = at <= m->compacted ? OAK_ECOMPACTED : at > m->revision ? OAK_EFUTUREREV : 0;

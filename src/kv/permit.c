@@ -30,12 +30,52 @@ static int permit_range(const struct asker *asker, const Etcdserverpb__RangeRequ
     return permit(asker, OAK_AUTHZ_READ, r->key, r->range_end);
 }
 
+struct lease_asker {
+    const struct asker *asker;
+    enum oak_authz_access access;
+    int error;
+};
+
+static bool permit_lease_key(void *arg, struct oak_bytes key)
+{
+    struct lease_asker *l = arg;
+    const ProtobufCBinaryData none = {0};
+    l->error = permit(l->asker, l->access, oak_proto_binary(key), none);
+    return l->error == 0;
+}
+
+/* Each key that belongs to a lease now. */
+static int permit_lease(const struct asker *asker, enum oak_authz_access access, int64_t lease)
+{
+    struct lease_asker l = {.asker = asker, .access = access};
+    oak_kv_lease_keys(asker->kv, lease, permit_lease_key, &l);
+    return l.error;
+}
+
+static bool permit_each_lease(void *arg, const struct oak_kv_lease *lease)
+{
+    struct lease_asker *l = arg;
+    l->error = permit_lease(l->asker, l->access, lease->id);
+    return l->error == 0;
+}
+
+static int permit_leases(const struct asker *asker)
+{
+    struct lease_asker l = {.asker = asker, .access = OAK_AUTHZ_READ};
+    oak_kv_leases(asker->kv, permit_each_lease, &l);
+    return l.error;
+}
+
+/* A lease takes all its keys along: whoever ties one more to it may end the others. */
 static int permit_put(const struct asker *asker, const Etcdserverpb__PutRequest *r)
 {
     const ProtobufCBinaryData none = {0};
     int error = permit(asker, OAK_AUTHZ_WRITE, r->key, none);
     if (error == 0 && r->prev_kv) {
         error = permit(asker, OAK_AUTHZ_READ, r->key, none);
+    }
+    if (error == 0 && r->lease != 0) {
+        error = permit_lease(asker, OAK_AUTHZ_WRITE, r->lease);
     }
     return error;
 }
@@ -96,6 +136,37 @@ static int permit_txn(const struct asker *asker, const Etcdserverpb__TxnRequest 
 
 /* -- requests ---------------------------------------------------------------------------------- */
 
+/* False: it is no request about leases. */
+static bool permit_of_lease(const struct asker *asker, const ProtobufCMessage *request, int *error)
+{
+    const ProtobufCMessageDescriptor *kind = request->descriptor;
+    *error = oak_authz_permit_any(asker->kv->authz, asker->who);
+    if (kind == &etcdserverpb__lease_grant_request__descriptor) {
+        return true;
+    }
+    if (kind == &etcdserverpb__lease_revoke_request__descriptor) {
+        int64_t id = ((const Etcdserverpb__LeaseRevokeRequest *)request)->id;
+        *error = *error != 0 ? *error : permit_lease(asker, OAK_AUTHZ_WRITE, id);
+        return true;
+    }
+    if (kind == &etcdserverpb__lease_keep_alive_request__descriptor) {
+        int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request)->id;
+        *error = *error != 0 ? *error : permit_lease(asker, OAK_AUTHZ_WRITE, id);
+        return true;
+    }
+    if (kind == &etcdserverpb__lease_time_to_live_request__descriptor) {
+        const Etcdserverpb__LeaseTimeToLiveRequest *r =
+            (const Etcdserverpb__LeaseTimeToLiveRequest *)request;
+        *error = *error != 0 || !r->keys ? *error : permit_lease(asker, OAK_AUTHZ_READ, r->id);
+        return true;
+    }
+    if (kind == &etcdserverpb__lease_leases_request__descriptor) {
+        *error = *error != 0 ? *error : permit_leases(asker);
+        return true;
+    }
+    return false;
+}
+
 int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
                   const ProtobufCMessage *request)
 {
@@ -116,8 +187,9 @@ int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
     if (kind == &etcdserverpb__txn_request__descriptor) {
         return permit_txn(&asker, (const Etcdserverpb__TxnRequest *)request);
     }
-    if (kind == &etcdserverpb__lease_grant_request__descriptor) {
-        return oak_authz_permit_any(kv->authz, who);
+    int error = 0;
+    if (permit_of_lease(&asker, request, &error)) {
+        return error;
     }
     return oak_authz_permit_root(kv->authz, who);
 }
@@ -134,7 +206,8 @@ int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
 {
     /* What clients alone ask for has a user while auth is on. The rest members may do by
      * themselves, compact the history too; with a user it is a client's. */
-    bool clients = command->kind <= OAK_KV_TXN || kv__is_auth(command->kind);
+    bool clients = command->kind <= OAK_KV_TXN || command->kind == OAK_KV_LEASE_GRANT ||
+                   kv__is_auth(command->kind);
     bool internal = command->kind == OAK_KV_AUTH_TOKEN || (!clients && command->who.user.size == 0);
     *told = internal ? 0 : oak_kv_permit(kv, &command->who, message);
     return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;

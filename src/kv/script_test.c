@@ -15,7 +15,10 @@
  *     user add NAME [HASH] | del NAME | passwd NAME HASH | grant NAME ROLE | revoke NAME ROLE
  *     role add NAME | del NAME | permit NAME ACCESS KEY [END] | forbid NAME KEY [END]
  *     as USER [rev=N]   whose the commands below are, as of a revision of users and roles
- *     may LINE          of a put, del, txn or range: would it be let through?
+ *     may LINE          of a put, del, txn, range or leases, or keepalive=ID, look=ID (at a lease
+ *                       and its keys): would it be let through?
+ *     grant ID TTL, revoke ID, checkpoint ID SECONDS
+ *     leases            each as (id ttl, what was left, its keys)
  *     members, users, state, reopen
  *
  * Words are separated by blanks; "" is empty, \x00 a byte. An answer is "kind @revision ..." with
@@ -199,10 +202,20 @@ static void say_users(struct node *n, struct oak_buf *out)
 static void say_may(struct node *n, struct parser *p, struct oak_buf *out)
 {
     const struct oak_authz_who who = node_who(n);
-    ProtobufCMessage *m = take_word(p, "put")   ? &parse_put(p)->base
-                          : take_word(p, "del") ? &parse_del(p)->base
-                          : take_word(p, "txn") ? &parse_txn(p)->base
-                                                : NULL;
+    static Etcdserverpb__LeaseKeepAliveRequest keep = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    static Etcdserverpb__LeaseTimeToLiveRequest look =
+        ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+    static Etcdserverpb__LeaseLeasesRequest list = ETCDSERVERPB__LEASE_LEASES_REQUEST__INIT;
+    int64_t id = 0;
+    look.keys = true;
+    ProtobufCMessage *m = take_word(p, "put")                ? &parse_put(p)->base
+                          : take_word(p, "del")              ? &parse_del(p)->base
+                          : take_word(p, "txn")              ? &parse_txn(p)->base
+                          : take_word(p, "leases")           ? &list.base
+                          : take_number(p, "keepalive", &id) ? &keep.base
+                          : take_number(p, "look", &id)      ? &look.base
+                                                             : NULL;
+    keep.id = look.id = id;
     if (m == NULL) {
         assert_true(take_word(p, "range"));
         m = &parse_range(p)->base;
@@ -244,10 +257,39 @@ static bool run_auth_line(struct node *n, struct parser *p, struct oak_buf *out)
     return true;
 }
 
+/* False: it is no request about a lease. */
+static bool run_lease(struct node *n, struct parser *p, struct oak_buf *out)
+{
+    if (take_word(p, "grant")) {
+        Etcdserverpb__LeaseGrantRequest r = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+        r.id = strtoll(text(p), NULL, 10);
+        r.ttl = strtoll(text(p), NULL, 10);
+        apply(n, OAK_KV_LEASE_GRANT, &r.base, out);
+    } else if (take_word(p, "revoke")) {
+        Etcdserverpb__LeaseRevokeRequest r = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+        r.id = strtoll(text(p), NULL, 10);
+        apply(n, OAK_KV_LEASE_REVOKE, &r.base, out);
+    } else if (take_word(p, "checkpoint")) {
+        Etcdserverpb__LeaseCheckpoint c = ETCDSERVERPB__LEASE_CHECKPOINT__INIT;
+        Etcdserverpb__LeaseCheckpoint *one = &c;
+        Etcdserverpb__LeaseCheckpointRequest r = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
+        c.id = strtoll(text(p), NULL, 10);
+        c.remaining_ttl = strtoll(text(p), NULL, 10);
+        r.checkpoints = &one;
+        r.n_checkpoints = 1;
+        apply(n, OAK_KV_LEASE_CHECKPOINT, &r.base, out);
+    } else if (take_word(p, "leases")) {
+        say_leases(out, n->kv);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void run_line(struct node *n, const char *line, struct oak_buf *out)
 {
     struct parser p = {.at = line, .arena = &n->arena};
-    if (run_auth_line(n, &p, out)) {
+    if (run_auth_line(n, &p, out) || run_lease(n, &p, out)) {
     } else if (take_word(&p, "put")) {
         apply(n, OAK_KV_PUT, &parse_put(&p)->base, out);
     } else if (take_word(&p, "del")) {
@@ -357,9 +399,9 @@ static void script(void **state)
 int main(int argc, char **argv)
 {
     rewriting = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
-    static const char *const names[] = {"put",     "delete",  "range",     "sort",
-                                        "txn",     "check",   "duplicate", "compare",
-                                        "compact", "members", "auth"};
+    static const char *const names[] = {"put",   "delete",    "range",     "sort",    "txn",
+                                        "check", "duplicate", "compare",   "compact", "members",
+                                        "auth",  "lease",     "lease_auth"};
     struct CMUnitTest tests[OAK_COUNT_OF(names)];
     for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
         tests[i] = (struct CMUnitTest){

@@ -101,7 +101,12 @@ bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_
         return txn_touches((const Etcdserverpb__TxnRequest *)message, reach);
     case OAK_KV_COMPACT:
         return reach->old_revisions;
+    case OAK_KV_LEASE_GRANT:
+    case OAK_KV_LEASE_CHECKPOINT:
+        return false;
     default:
-        return true; /* also what changes permissions */
+        /* Also what changes permissions; and a lease's revocation, for whatever will belong to it
+         * by then. */
+        return true;
     }
 }

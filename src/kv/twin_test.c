@@ -65,6 +65,12 @@ static void *any_message(struct chance *c, const ProtobufCMessageDescriptor *d)
     return m;
 }
 
+/* One more than there may be; now and then one that nobody grants. */
+static int64_t any_lease(struct chance *c)
+{
+    return one_in(c, 30) ? 77 : 1 + (int64_t)oak_prng_below(&c->prng, NODE_LEASES_MAX + 1);
+}
+
 static Etcdserverpb__PutRequest *any_put(struct chance *c)
 {
     Etcdserverpb__PutRequest *r = any_message(c, &etcdserverpb__put_request__descriptor);
@@ -72,7 +78,7 @@ static Etcdserverpb__PutRequest *any_put(struct chance *c)
     r->ignore_value = one_in(c, 8);
     r->ignore_lease = one_in(c, 8);
     r->value = r->ignore_value && !one_in(c, 8) ? r->value : any_value(c);
-    r->lease = one_in(c, 60) ? 5 : 0;
+    r->lease = one_in(c, 3) ? any_lease(c) : 0;
     r->prev_kv = one_in(c, 2);
     return r;
 }
@@ -166,9 +172,45 @@ static Etcdserverpb__TxnRequest *any_txn(struct chance *c, int depth)
     return r;
 }
 
+static ProtobufCMessage *any_lease_command(struct chance *c, enum oak_kv_kind *kind)
+{
+    uint64_t dice = oak_prng_below(&c->prng, 100);
+    if (dice < 60) {
+        *kind = OAK_KV_LEASE_GRANT;
+        Etcdserverpb__LeaseGrantRequest *r =
+            any_message(c, &etcdserverpb__lease_grant_request__descriptor);
+        r->id = one_in(c, 20) ? 0 : any_lease(c);
+        r->ttl = one_in(c, 20)   ? OAK_LEASE_TTL_S_MAX + 1
+                 : one_in(c, 20) ? -5
+                                 : (int64_t)oak_prng_below(&c->prng, 100);
+        return &r->base;
+    }
+    if (dice < 80) {
+        *kind = OAK_KV_LEASE_REVOKE;
+        Etcdserverpb__LeaseRevokeRequest *r =
+            any_message(c, &etcdserverpb__lease_revoke_request__descriptor);
+        r->id = any_lease(c);
+        return &r->base;
+    }
+    *kind = OAK_KV_LEASE_CHECKPOINT;
+    Etcdserverpb__LeaseCheckpointRequest *r =
+        any_message(c, &etcdserverpb__lease_checkpoint_request__descriptor);
+    r->n_checkpoints = oak_prng_below(&c->prng, 4);
+    r->checkpoints = oak_arena_alloc(&c->arena, 4 * sizeof(*r->checkpoints));
+    for (size_t i = 0; i < r->n_checkpoints; i++) {
+        r->checkpoints[i] = any_message(c, &etcdserverpb__lease_checkpoint__descriptor);
+        r->checkpoints[i]->id = any_lease(c);
+        r->checkpoints[i]->remaining_ttl = (int64_t)oak_prng_below(&c->prng, 120) - 10;
+    }
+    return &r->base;
+}
+
 static ProtobufCMessage *any_command(struct chance *c, enum oak_kv_kind *kind)
 {
     uint64_t dice = oak_prng_below(&c->prng, 100);
+    if (one_in(c, 8)) {
+        return any_lease_command(c, kind);
+    }
     if (dice < 30) {
         *kind = OAK_KV_PUT;
         return &any_put(c)->base;
@@ -226,6 +268,64 @@ static void compare_reads(struct node *n, const struct model *m, struct chance *
     oak_buf_fini(&got);
 }
 
+struct lease_check {
+    const struct model *m;
+    size_t seen;
+};
+
+static bool check_lease(void *arg, const struct oak_kv_lease *lease)
+{
+    struct lease_check *check = arg;
+    const struct oak_kv_lease *there = model_lease(check->m, lease->id);
+    assert_non_null(there);
+    assert_int_equal(lease->ttl_s, there->ttl_s);
+    assert_int_equal(lease->remaining_s, there->remaining_s);
+    check->seen++;
+    return true;
+}
+
+struct key_check {
+    const struct model_version **found;
+    size_t count, next;
+    int64_t lease;
+};
+
+static bool check_lease_key(void *arg, struct oak_bytes key)
+{
+    struct key_check *check = arg;
+    while (check->next < check->count && check->found[check->next]->lease != check->lease) {
+        check->next++;
+    }
+    assert_true(check->next < check->count);
+    assert_true(oak_bytes_eq(key, model_key(check->found[check->next])));
+    check->next++;
+    return true;
+}
+
+/* The leases, and of each the keys whose newest version names it. */
+static void compare_leases(struct node *n, const struct model *m)
+{
+    const struct model_version *found[MODEL_KEYS_MAX];
+    ProtobufCBinaryData all = oak_proto_binary(oak_bytes("\0", 1));
+    size_t count = model_find(m, all, all, INT64_MAX, found);
+    struct lease_check check = {.m = m};
+    oak_kv_leases(n->kv, check_lease, &check);
+    size_t there = 0;
+    for (size_t i = 0; i < MODEL_LEASES_MAX; i++) {
+        there += m->leases[i].id != 0 ? 1 : 0;
+    }
+    assert_int_equal(check.seen, there);
+    assert_int_equal(oak_kv_lease_count(n->kv), there);
+    for (int64_t id = 1; id <= NODE_LEASES_MAX + 1; id++) {
+        struct key_check keys = {.found = found, .count = count, .lease = id};
+        oak_kv_lease_keys(n->kv, id, check_lease_key, &keys);
+        while (keys.next < count && found[keys.next]->lease != id) {
+            keys.next++;
+        }
+        assert_int_equal(keys.next, count);
+    }
+}
+
 static void run_twin(uint64_t seed, int steps)
 {
     struct node n;
@@ -251,6 +351,7 @@ static void run_twin(uint64_t seed, int steps)
         assert_int_equal(oak_kv_state(n.kv)->compacted, m.compacted);
         if (one_in(&c, 3)) {
             compare_reads(&n, &m, &c, seed, step);
+            compare_leases(&n, &m);
             bool more = true;
             assert_int_equal(oak_store_reclaim(n.store, 5, &more), 0);
         }
@@ -282,6 +383,7 @@ static void say_everything(struct node *n, struct oak_buf *out)
     Etcdserverpb__RangeResponse *response = NULL;
     int error = oak_kv_range(n->kv, &all, &n->arena, &response);
     say_outcome(out, error, &response->base);
+    say_leases(out, n->kv);
     const struct oak_store_state *s = oak_store_state(n->store);
     SAY(out, " %" PRIu64 " %" PRId64 " %" PRId64 " %016" PRIx64, s->applied, s->revision,
         s->compacted, s->chain);

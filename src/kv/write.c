@@ -14,6 +14,8 @@
 /* Keys gathered before they are removed: bounds the memory of a delete of everything. */
 #define DELETE_KEYS  1024
 #define DELETE_BYTES (256 * OAK_KIB)
+/* Before each key that was gathered. */
+#define GATHERED_HEAD 12
 
 /* Whether an ignore_* of the request misses the key that it speaks of. */
 static int key_missing(struct oak_kv *kv, const Etcdserverpb__PutRequest *request, bool gone,
@@ -33,9 +35,9 @@ static int key_missing(struct oak_kv *kv, const Etcdserverpb__PutRequest *reques
 int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request,
                   enum kv__put_where where, bool gone, int *told)
 {
-    /* Leases are not granted, so none is known. etcd asks for the lease of a put first, and for
-     * that of a put in a transaction last. */
-    bool lease_unknown = request->lease != 0;
+    /* etcd asks for the lease of a put first, and for that of a put in a transaction last. */
+    struct oak_kv_lease lease;
+    bool lease_unknown = request->lease != 0 && !oak_kv_lease(kv, request->lease, &lease);
     *told = 0;
     if (lease_unknown && where == KV_PUT_ALONE) {
         *told = OAK_ELEASENOTFOUND;
@@ -80,7 +82,6 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     struct oak_kv *kv = run->kv;
     struct oak_bytes key = oak_proto_bytes(request->key);
     OAK_ASSERT_GT(key.size, 0);
-    OAK_ASSERT_EQ(request->lease, 0);
     struct oak_store_kv current = {.version = 0};
     bool value =
         request->ignore_value || (run->want && request->prev_kv) || kv__feed_wants(kv, key);
@@ -119,6 +120,9 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     if (error == 0) {
         error = oak_store_put(kv->store, next_rev(run), &next);
     }
+    if (error == 0) {
+        error = kv__lease_move(kv, key, exists ? current.lease : 0, next.lease);
+    }
     if (error != 0) {
         return error;
     }
@@ -131,7 +135,7 @@ int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *request,
     return 0;
 }
 
-/* The first keys of `range` into kv->keys, as lengths and bytes; pairs too when asked. */
+/* The first keys of `range` into kv->keys, as length, lease, and bytes; pairs too when asked. */
 static int gather_keys(struct kv__run *run, const struct oak_store_range *range, bool want_pairs,
                        struct kv__pairs *pairs, size_t *count)
 {
@@ -149,9 +153,10 @@ static int gather_keys(struct kv__run *run, const struct oak_store_range *range,
         if (error != 0) {
             break;
         }
-        uint8_t size[4];
-        oak_put_u32(size, (uint32_t)kv_found.key.size);
-        error = oak_buf_append(&kv->keys, size, sizeof(size));
+        uint8_t head[GATHERED_HEAD];
+        oak_put_u32(head, (uint32_t)kv_found.key.size);
+        oak_put_u64(head + 4, (uint64_t)kv_found.lease);
+        error = oak_buf_append(&kv->keys, head, sizeof(head));
         if (error == 0) {
             error = oak_buf_append(&kv->keys, kv_found.key.data, kv_found.key.size);
         }
@@ -167,8 +172,8 @@ static int gather_keys(struct kv__run *run, const struct oak_store_range *range,
     return error == OAK_ENOENT ? 0 : error;
 }
 
-/* A tombstone. `current`: the key as it is, or NULL: then the feed needs it found. */
-static int remove_one(struct kv__run *run, struct oak_bytes key, const struct oak_store_kv *current)
+int kv__remove(struct kv__run *run, struct oak_bytes key, int64_t lease,
+               const struct oak_store_kv *current)
 {
     struct oak_kv *kv = run->kv;
     const struct oak_store_kv gone = {.key = key, .mod_rev = run->base + 1};
@@ -183,7 +188,7 @@ static int remove_one(struct kv__run *run, struct oak_bytes key, const struct oa
         error = oak_store_del(kv->store, next_rev(run), key);
         kv->counters.events++;
     }
-    return error;
+    return error != 0 ? error : kv__lease_move(kv, key, lease, 0);
 }
 
 /* Remove what was gathered, and make `range` what is left behind it. */
@@ -193,12 +198,12 @@ static int remove_gathered(struct kv__run *run, size_t count, struct oak_store_r
     struct oak_bytes key = {.size = 0};
     const uint8_t *at = kv->keys.data;
     for (size_t i = 0; i < count; i++) {
-        key = oak_bytes(at + 4, oak_get_u32(at));
-        at = key.data + key.size;
-        int error = remove_one(run, key, NULL);
+        key = oak_bytes(at + GATHERED_HEAD, oak_get_u32(at));
+        int error = kv__remove(run, key, (int64_t)oak_get_u64(at + 4), NULL);
         if (error != 0) {
             return error;
         }
+        at = key.data + key.size;
     }
     OAK_ASSERT(at == kv->keys.data + kv->keys.size);
     /* The last key itself is gone from the newest view, so that it may be where the next round
@@ -222,7 +227,7 @@ static int delete_one(struct kv__run *run, struct oak_bytes key, bool want_pairs
     if (want_pairs) {
         kv__pairs_add(run, pairs, &found, false);
     }
-    return remove_one(run, key, &found);
+    return kv__remove(run, key, found.lease, &found);
 }
 
 static int delete_range(struct kv__run *run, struct oak_store_range range, bool want_pairs,
