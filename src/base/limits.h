@@ -80,6 +80,18 @@
 /* Leases of clients that are alive at one time, about 250 bytes each in every member; past it a
  * grant is refused. */
 #define OAK_LEASES_MAX 1048576
+/* Keepalives and questions about leases in one frame to the leader: 96 KiB. */
+#define OAK_LEASE_ASKS_MAX 4096
+/* Keepalives of one stream that are not answered yet; past it no more is read of it. */
+#define OAK_LEASE_KEEPALIVES_MAX 64
+/* Revocations of leases that have expired, in a second (etcd's): a pile of them leaves clients'
+ * writes their share. */
+#define OAK_LEASE_REVOKES_A_SECOND_MAX 1000
+/* What is left of a lease is written down in the log so often, if it lives longer (etcd's): a new
+ * leader gives it that, and not its whole time again. */
+#define OAK_LEASE_CHECKPOINT_MS 300000
+/* Leases in one entry of that. */
+#define OAK_LEASE_CHECKPOINTS_MAX 1000
 /* The longest life that a lease is granted, in seconds (etcd's): 285 years. */
 #define OAK_LEASE_TTL_S_MAX INT64_C(9000000000)
 /* Members whose name and client URLs are remembered (those that left too, until they are

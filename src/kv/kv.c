@@ -174,8 +174,8 @@ static int dispatch_lease(struct kv__run *run, const struct oak_kv_command *comm
             kv__lease_revoke(run, (const Etcdserverpb__LeaseRevokeRequest *)message, &revoke, told);
         *response = revoke != NULL ? &revoke->base : NULL;
     } else {
-        error = kv__lease_checkpoint(run->kv,
-                                     (const Etcdserverpb__LeaseCheckpointRequest *)message);
+        error =
+            kv__lease_checkpoint(run->kv, (const Etcdserverpb__LeaseCheckpointRequest *)message);
     }
     return error;
 }

@@ -80,8 +80,8 @@ static int lease_write(struct oak_kv *kv, const struct oak_kv_lease *lease)
     uint8_t value[LEASE_VALUE];
     oak_put_u64(value, (uint64_t)lease->ttl_s);
     oak_put_u64(value + 8, (uint64_t)lease->remaining_s);
-    int error = oak_store_meta_put(kv->store, lease_key(lease->id, room),
-                                   oak_bytes(value, sizeof(value)));
+    int error =
+        oak_store_meta_put(kv->store, lease_key(lease->id, room), oak_bytes(value, sizeof(value)));
     if (error == 0 && kv->lease_changed != NULL) {
         kv->lease_changed(kv->lease_user, lease);
     }

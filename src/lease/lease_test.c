@@ -216,8 +216,8 @@ static void random_time_as_a_plain_list_has_it(void **state)
                     apply_revoke(&t, id);
                 }
             } else if (dice < 998) {
-                t.now += oak_prng_below(&t.prng, oak_prng_chance(&t.prng, 1, 50) ? 60 * SECOND
-                                                                                 : SECOND / 2);
+                t.now += oak_prng_below(&t.prng,
+                                        oak_prng_chance(&t.prng, 1, 50) ? 60 * SECOND : SECOND / 2);
             } else {
                 do_lead(&t);
             }
@@ -324,8 +324,8 @@ static void each_allocation_may_fail(void **state)
     bool whole = false;
     for (int left = 0; !whole; left++) {
         struct failing f = {.left = left};
-        const struct oak_lease_options options = {
-            .alloc = {.resize = failing_resize, .user = &f}, .revokes_a_second = RATE};
+        const struct oak_lease_options options = {.alloc = {.resize = failing_resize, .user = &f},
+                                                  .revokes_a_second = RATE};
         struct oak_lease_table *l = NULL;
         int error = oak_lease_new(&options, &l);
         int64_t granted = 0;

@@ -225,6 +225,65 @@ static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
 
 /* FORWARD: seq, commands.  REFUSED: seq, u32 of -error.  CHUNK_ACK: transfer, offset, index, u8
  * flags, 3 zero bytes.  LOAD: sync_us, lag_us, u8 weary, u8 scarce, 2 zero bytes. */
+/* number, id; u8 1: renew, 7 zero bytes */
+#define LEASE_ASK_BYTES 24
+
+int oak_peer_lease_ask_add(struct oak_buf *items, const struct oak_peer_lease_ask *a)
+{
+    uint8_t b[LEASE_ASK_BYTES] = {0};
+    oak_put_u64(b, a->number);
+    oak_put_u64(b + 8, (uint64_t)a->id);
+    b[16] = a->renew ? 1 : 0;
+    return oak_buf_append(items, b, sizeof(b));
+}
+
+bool oak_peer_lease_ask_next(struct oak_reader *items, struct oak_peer_lease_ask *out)
+{
+    if (oak_reader_left(items) < LEASE_ASK_BYTES) {
+        return false;
+    }
+    out->number = oak_read_u64(items);
+    out->id = (int64_t)oak_read_u64(items);
+    out->renew = oak_read_u8(items) != 0;
+    (void)oak_read_bytes(items, 7);
+    return true;
+}
+
+/* number, index, ttl, left; u8 1: again, 7 zero bytes */
+#define LEASE_TOLD_BYTES 40
+
+int oak_peer_lease_told_add(struct oak_buf *items, const struct oak_peer_lease_told *t)
+{
+    uint8_t b[LEASE_TOLD_BYTES] = {0};
+    oak_put_u64(b, t->number);
+    oak_put_u64(b + 8, t->index);
+    oak_put_u64(b + 16, (uint64_t)t->ttl_s);
+    oak_put_u64(b + 24, (uint64_t)t->left_ns);
+    b[32] = t->again ? 1 : 0;
+    return oak_buf_append(items, b, sizeof(b));
+}
+
+bool oak_peer_lease_told_next(struct oak_reader *items, struct oak_peer_lease_told *out)
+{
+    if (oak_reader_left(items) < LEASE_TOLD_BYTES) {
+        return false;
+    }
+    out->number = oak_read_u64(items);
+    out->index = oak_read_u64(items);
+    out->ttl_s = (int64_t)oak_read_u64(items);
+    out->left_ns = (int64_t)oak_read_u64(items);
+    out->again = oak_read_u8(items) != 0;
+    (void)oak_read_bytes(items, 7);
+    return true;
+}
+
+static int lease_items_decode(struct oak_reader *r, size_t each, struct oak_peer_lease_items *out)
+{
+    size_t size = oak_reader_left(r);
+    out->bytes = oak_read_bytes(r, size);
+    return size == 0 || size % each != 0 || size / each > OAK_LEASE_ASKS_MAX ? OAK_EFORMAT : 0;
+}
+
 static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
 {
     uint8_t b[28] = {0};
@@ -257,6 +316,9 @@ static int body_encode(const struct oak_peer_frame *f, struct oak_buf *out)
         return oak_buf_append(out, b, 16);
     case OAK_PEER_HELLO:
         return hello_encode(&f->u.hello, out);
+    case OAK_PEER_LEASE_ASK:
+    case OAK_PEER_LEASE_TOLD:
+        return oak_buf_append(out, f->u.leases.bytes.data, f->u.leases.bytes.size);
     case OAK_PEER_LOAD:
         oak_put_u64(b, f->u.load.sync_us);
         oak_put_u64(b + 8, f->u.load.lag_us);
@@ -327,6 +389,10 @@ static int body_decode(struct oak_reader *r, struct oak_arena *arena, struct oak
         break;
     case OAK_PEER_HELLO:
         return hello_decode(r, &out->u.hello);
+    case OAK_PEER_LEASE_ASK:
+        return lease_items_decode(r, LEASE_ASK_BYTES, &out->u.leases);
+    case OAK_PEER_LEASE_TOLD:
+        return lease_items_decode(r, LEASE_TOLD_BYTES, &out->u.leases);
     case OAK_PEER_LOAD:
         out->u.load.sync_us = oak_read_u64(r);
         out->u.load.lag_us = oak_read_u64(r);

@@ -146,6 +146,58 @@ static void chunks_acks_forwards_refusals_and_loads_come_back(void **state)
     oak_arena_fini(&arena);
 }
 
+static void questions_and_answers_about_leases_come_back(void **state)
+{
+    (void)state;
+    const struct oak_peer_lease_ask asks[] = {{.number = 1, .id = -7, .renew = true},
+                                              {.number = 2, .id = INT64_MAX}};
+    const struct oak_peer_lease_told tolds[] = {
+        {.number = 3, .again = true, .index = UINT64_MAX},
+        {.number = 4, .index = 5, .ttl_s = OAK_LEASE_TTL_S_MAX, .left_ns = -6}};
+    struct oak_buf items[2] = {{0}, {0}};
+    struct oak_peer_frame frames[2] = {{.kind = OAK_PEER_LEASE_ASK}, {.kind = OAK_PEER_LEASE_TOLD}};
+    struct oak_arena arena;
+    oak_arena_init(&arena, 4096, OAK_MIB);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(oak_peer_lease_ask_add(&items[0], &asks[i]), 0);
+        assert_int_equal(oak_peer_lease_told_add(&items[1], &tolds[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct oak_buf bytes = {0};
+        struct oak_peer_frame out;
+        struct oak_peer_lease_ask ask;
+        struct oak_peer_lease_told told;
+        frames[i].u.leases.bytes = oak_buf_bytes(&items[i]);
+        assert_int_equal(oak_peer_encode(&frames[i], &bytes), 0);
+        assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), 0);
+        struct oak_reader in = oak_reader(out.u.leases.bytes);
+        for (size_t k = 0; k < 2 && i == 0; k++) {
+            assert_true(oak_peer_lease_ask_next(&in, &ask));
+            assert_true(ask.number == asks[k].number && ask.id == asks[k].id &&
+                        ask.renew == asks[k].renew);
+        }
+        for (size_t k = 0; k < 2 && i == 1; k++) {
+            assert_true(oak_peer_lease_told_next(&in, &told));
+            assert_true(told.number == tolds[k].number && told.again == tolds[k].again &&
+                        told.index == tolds[k].index && told.ttl_s == tolds[k].ttl_s &&
+                        told.left_ns == tolds[k].left_ns);
+        }
+        assert_false(oak_peer_lease_ask_next(&in, &ask));
+        /* Half of one is none, and so is nothing. */
+        frames[i].u.leases.bytes.size -= 1;
+        oak_buf_clear(&bytes);
+        assert_int_equal(oak_peer_encode(&frames[i], &bytes), 0);
+        assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), OAK_EFORMAT);
+        frames[i].u.leases.bytes.size = 0;
+        oak_buf_clear(&bytes);
+        assert_int_equal(oak_peer_encode(&frames[i], &bytes), 0);
+        assert_int_equal(oak_peer_decode(oak_buf_bytes(&bytes), &arena, &out), OAK_EFORMAT);
+        oak_buf_fini(&bytes);
+        oak_buf_fini(&items[i]);
+    }
+    oak_arena_fini(&arena);
+}
+
 static const struct oak_peer_frame hello = {
     .kind = OAK_PEER_HELLO,
     .u.hello = {.seq = 1,
@@ -231,6 +283,7 @@ int main(void)
         cmocka_unit_test(every_cut_and_every_flip_is_refused),
         cmocka_unit_test(a_count_beyond_the_bytes_is_refused_before_it_is_allocated),
         cmocka_unit_test(chunks_acks_forwards_refusals_and_loads_come_back),
+        cmocka_unit_test(questions_and_answers_about_leases_come_back),
         cmocka_unit_test(a_hello_comes_back_as_it_went),
         cmocka_unit_test(a_hello_of_no_run_or_of_a_past_unheard_of_is_refused),
         cmocka_unit_test(a_chunk_without_a_sound_configuration_is_refused),

@@ -20,14 +20,16 @@
 #include "oakum/rpc.h"
 
 enum oak_peer_kind {
-    OAK_PEER_RAFT = 1,      /* a message of the Raft core */
-    OAK_PEER_FORWARD = 2,   /* commands for the leader to propose */
-    OAK_PEER_REFUSED = 3,   /* a forward that was not proposed: its number, and why */
-    OAK_PEER_CHUNK = 4,     /* a piece of a snapshot */
-    OAK_PEER_CHUNK_ACK = 5, /* how far the receiver of a snapshot has got */
-    OAK_PEER_LOAD = 8,      /* how the sender fares; to its leader */
-    OAK_PEER_CHAIN = 9,     /* a leader tells the running hash of its state at an index */
-    OAK_PEER_HELLO = 10,    /* who the sender is, and what it remembers of the receiver */
+    OAK_PEER_RAFT = 1,        /* a message of the Raft core */
+    OAK_PEER_FORWARD = 2,     /* commands for the leader to propose */
+    OAK_PEER_REFUSED = 3,     /* a forward that was not proposed: its number, and why */
+    OAK_PEER_CHUNK = 4,       /* a piece of a snapshot */
+    OAK_PEER_CHUNK_ACK = 5,   /* how far the receiver of a snapshot has got */
+    OAK_PEER_LOAD = 8,        /* how the sender fares; to its leader */
+    OAK_PEER_CHAIN = 9,       /* a leader tells the running hash of its state at an index */
+    OAK_PEER_HELLO = 10,      /* who the sender is, and what it remembers of the receiver */
+    OAK_PEER_LEASE_ASK = 11,  /* clients' leases: keepalives and questions, for the leader */
+    OAK_PEER_LEASE_TOLD = 12, /* its answers */
 };
 
 struct oak_peer_address {
@@ -120,6 +122,32 @@ struct oak_peer_hello {
     uint64_t excused;
 };
 
+/* One of those that a frame asks about. */
+struct oak_peer_lease_ask {
+    uint64_t number; /* of the asker's run: the answer has it too */
+    int64_t id;
+    bool renew; /* a keepalive; else a question */
+};
+struct oak_peer_lease_told {
+    uint64_t number;
+    /* Nothing can be said yet: ask again once `index` is applied (0: in a while). */
+    bool again;
+    uint64_t index; /* up to which the leader's state was applied when it answered */
+    int64_t ttl_s;  /* granted; 0: there is no such lease */
+    int64_t left_ns;
+};
+/* Many of them in a frame, one behind the other, as bytes. */
+struct oak_peer_lease_items {
+    struct oak_bytes bytes;
+};
+/* OAK_ENOMEM. */
+OAK_MUST_USE int oak_peer_lease_ask_add(struct oak_buf *items, const struct oak_peer_lease_ask *a);
+OAK_MUST_USE int oak_peer_lease_told_add(struct oak_buf *items,
+                                         const struct oak_peer_lease_told *t);
+/* The next one; the frame has been decoded, so that all are whole. False: no more. */
+bool oak_peer_lease_ask_next(struct oak_reader *items, struct oak_peer_lease_ask *out);
+bool oak_peer_lease_told_next(struct oak_reader *items, struct oak_peer_lease_told *out);
+
 struct oak_peer_frame {
     enum oak_peer_kind kind;
     struct oak_peer_address address;
@@ -132,6 +160,7 @@ struct oak_peer_frame {
         struct oak_peer_load load;
         struct oak_peer_chain chain;
         struct oak_peer_hello hello;
+        struct oak_peer_lease_items leases; /* of either kind */
     } u;
 };
 

@@ -99,6 +99,12 @@ static void frame_handle(struct oak_replica *r, struct remote *remote, struct oa
     case OAK_PEER_CHUNK_ACK:
         replica__snapshot_ack(r, remote->id, &frame->u.ack);
         break;
+    case OAK_PEER_LEASE_ASK:
+        replica__lease_ask_take(r, remote, frame);
+        break;
+    case OAK_PEER_LEASE_TOLD:
+        replica__lease_told_take(r, frame);
+        break;
     }
 }
 

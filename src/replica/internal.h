@@ -9,6 +9,7 @@
 
 #include "peer/peer.h"
 #include "replica/gray.h"
+#include "replica/leases.h"
 #include "replica/pace.h"
 #include "replica/past.h"
 #include "replica/replica.h"
@@ -318,6 +319,8 @@ struct oak_replica {
     struct changing changing;
     struct handover handover;
     struct chains chains;
+    struct expiring expiring;
+    struct keeping keeping;
 
     struct sending sendings[OAK_SNAPSHOT_SENDS_MAX];
     struct bucket bucket;

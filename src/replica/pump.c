@@ -103,6 +103,7 @@ static void leadership_note(struct oak_replica *r)
     /* What was sent to the old leader may or may not have happened: tell the clients now, not after
      * the whole time-out. */
     replica__forwards_fail(r, 0, OAK_ETIMEOUTLEADERFAIL);
+    replica__asks_lost(r);
 }
 
 static void losses_tell(struct oak_replica *r)
@@ -116,6 +117,7 @@ static void losses_tell(struct oak_replica *r)
         oak_raft_unreachable(r->raft, remote->id);
         if (remote->id == r->leader_seen) {
             replica__forwards_fail(r, 0, OAK_ETIMEOUTCONNLOST);
+            replica__asks_lost(r);
         }
     }
 }
@@ -134,6 +136,8 @@ void replica__pump(struct oak_replica *r)
         replica__change_dispatch(r);
         replica__handover_dispatch(r);
         replica__dispatch(r);
+        replica__expiry_follow(r);
+        replica__asks_go(r);
         replica__reads_by_lease(r);
         replica__reads_serve(r);
         replica__reads_ask(r);
@@ -169,6 +173,7 @@ static void closed_run(struct oak_task *task)
     replica__apply_fini(r);
     oak_journal_leave(r->journal, &r->log);
     oak_kv_free(r->kv);
+    oak_lease_free(r->expiring.table);
     oak_raft_free(r->raft);
     oak_arena_fini(&r->apply_arena);
     oak_arena_fini(&r->frame_arena);

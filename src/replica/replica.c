@@ -41,6 +41,8 @@ static void tick_fire(struct oak_timer *timer)
     replica__damage_look(r);
     replica__scrub_tick(r);
     replica__requests_expire(r);
+    replica__asks_tick(r);
+    replica__expiry_tick(r);
     replica__newborn_tick(r);
     replica__hello_tick(r);
     if (r->failed) {
@@ -141,6 +143,15 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     oak_list_init(&r->reads_new);
     oak_list_init(&r->reads_sent);
     oak_list_init(&r->reads_wait);
+    replica__asks_init(r);
+    const struct oak_lease_options leases = {
+        .alloc = libc,
+        .revokes_a_second = OAK_LEASE_REVOKES_A_SECOND_MAX,
+        .checkpoint_ns = OAK_LEASE_CHECKPOINT_MS * NS_A_MS,
+    };
+    if (oak_lease_new(&leases, &r->expiring.table) != 0) {
+        return oak_fail(e, OAK_ENOMEM, "no memory");
+    }
     oak_arena_init(&r->apply_arena, 64 * OAK_KIB, OAK_RESPONSE_BYTES_MAX);
     oak_arena_init(&r->frame_arena, 64 * OAK_KIB, 64 * OAK_MIB);
     loop->entropy.fill(loop->entropy.user, &r->boot, sizeof(r->boot));
@@ -164,6 +175,7 @@ static void open_undo(struct oak_replica *r)
     if (r->kv != NULL) {
         oak_kv_free(r->kv);
     }
+    oak_lease_free(r->expiring.table);
     if (r->raft != NULL) {
         oak_raft_free(r->raft);
     }
@@ -198,6 +210,8 @@ int oak_replica_open(const struct oak_replica_options *options, struct oak_repli
             .request_bytes_max = r->options.request_bytes_max,
             .token_granted = options->token_granted,
             .user = options->user,
+            .lease_changed = replica__lease_changed,
+            .lease_user = r,
         };
         error = oak_kv_new(&kv, &r->kv, e);
     }

@@ -178,6 +178,45 @@ OAK_MUST_USE int oak_replica_read(struct oak_replica *r, struct oak_replica_requ
  * request. */
 bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reach);
 
+/* -- leases of clients: embed one, keep it until `done` or forget --------------------------------
+ */
+
+/* A keepalive, or a question how long a lease has left. The leader answers, with its leadership
+ * confirmed after the question was put. */
+struct oak_replica_lease {
+    /* Set by the caller; the answer counts where `error` is 0. */
+    void (*done)(struct oak_replica_lease *ask, int error);
+    int64_t id;
+    bool renew;           /* a keepalive */
+    uint64_t deadline_ns; /* monotonic; 0: the default, as of a request */
+    /* The answer: what was granted (0: there is no such lease), and what is left of it: below 0
+     * just before it is revoked. This member has applied what a question was answered by. */
+    int64_t ttl_s;
+    int64_t left_ns;
+    /* The replica's. */
+    struct oak_replica *replica;
+    struct oak_replica_request read;
+    struct oak_list link;
+    uint64_t number;
+    uint64_t term;
+    uint64_t index;
+    uint64_t sent_ns;
+    bool answered;
+    int state;
+};
+
+/* Ask. `done` may tell: OAK_ETIMEOUT and its kin: nobody could answer in time. On error of the call
+ * itself it is not called: OAK_ETOOMANYREQUESTS, OAK_ESTOPPED. */
+OAK_MUST_USE int oak_replica_lease_ask(struct oak_replica *r, struct oak_replica_lease *ask);
+/* `done` shall not be called any more. */
+void oak_replica_lease_forget(struct oak_replica *r, struct oak_replica_lease *ask);
+/* The shortest life that a lease is granted, in seconds: one and a half election time-outs, so that
+ * a keepalive finds a leader before it ends. */
+int64_t oak_replica_lease_ttl_min(const struct oak_replica *r);
+/* Ids of leases in the order in which they will end, up to `capacity`; *count: how many there are.
+ * False: another member decides that. */
+bool oak_replica_lease_ids(struct oak_replica *r, int64_t *out, size_t capacity, size_t *count);
+
 /* Make `target` the configuration, as oak_raft_change() says; on the leader only. done(error 0,
  * NULL) once all of it is applied here, the leaving of the joint configuration too. `done` may
  * tell: OAK_ENOTLEADER; OAK_EAGAIN: another change is under way, or the leader is too new;
@@ -212,6 +251,9 @@ struct oak_replica_status {
     uint64_t reads_asked;             /* rounds and questions begun, for one read or many */
     uint64_t reads_indexed;           /* reads that waited for one of those */
     uint64_t reads_fallen_back;       /* ... on a leader with leases: none answered them */
+    uint64_t leases_renewed;          /* by this member as a leader: keepalives, */
+    uint64_t leases_expired;          /* what it proposed as revoked, */
+    uint64_t lease_checkpoints;       /* and wrote down of what was left of one */
     uint64_t snapshots_sent;          /* and installed there */
     uint64_t snapshot_sends;          /* begun */
     uint64_t snapshot_rewinds;        /* a receiver wanted again what had been sent */

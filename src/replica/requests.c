@@ -460,12 +460,15 @@ void replica__requests_expire(struct oak_replica *r)
     if (OAK_BUG(expiry_forgotten)) {
         return;
     }
-    requests_end(r, replica__now(r), leader ? OAK_ETIMEOUT : OAK_ETIMEOUTLEADERFAIL);
+    int error = leader ? OAK_ETIMEOUT : OAK_ETIMEOUTLEADERFAIL;
+    requests_end(r, replica__now(r), error);
+    replica__asks_end(r, replica__now(r), error);
 }
 
 void replica__requests_stop(struct oak_replica *r)
 {
     requests_end(r, UINT64_MAX, OAK_ESTOPPED);
+    replica__asks_end(r, UINT64_MAX, OAK_ESTOPPED);
 }
 
 /* -- what this member tells of itself ---------------------------------------------------------- */

@@ -33,7 +33,8 @@ bool replica__space_refuses(const struct oak_replica *r, struct oak_bytes comman
         return false;
     }
     bool full = oak_journal_stats(r->journal)->full || oak_store_full(r->options.store, NULL);
-    return full || decoded.kind == OAK_KV_PUT || decoded.kind == OAK_KV_TXN;
+    return full || decoded.kind == OAK_KV_PUT || decoded.kind == OAK_KV_TXN ||
+           decoded.kind == OAK_KV_LEASE_GRANT;
 }
 
 bool replica__space_refuses_any(const struct oak_replica *r, struct oak_bytes commands)

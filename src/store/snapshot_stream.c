@@ -191,8 +191,7 @@ static int take_meta(struct store_stream_in *in, enum stream_kind kind, struct o
     struct oak_bytes key = oak_read_bytes(r, key_size);
     struct oak_bytes data = oak_read_bytes(r, oak_reader_left(r));
     if (r->failed || key.size > STORE_META_KEY_MAX || (key.size <= UINT16_MAX) != fits ||
-        data.size == 0 ||
-        data.size > STORE_META_DATA_MAX ||
+        data.size == 0 || data.size > STORE_META_DATA_MAX ||
         (in->metas > 0 && oak_bytes_cmp(oak_buf_bytes(&in->last), key) >= 0)) {
         return OAK_ECORRUPT;
     }

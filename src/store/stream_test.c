@@ -257,8 +257,8 @@ static void a_long_name_survives_a_flush_and_a_snapshot(void **state)
         test_store_reopen(&t);
         struct oak_buf stream = test_snapshot(&t, 1000);
         for (size_t i = 0; i < OAK_COUNT_OF(sizes); i++) {
-            assert_int_equal(
-                oak_store_meta_put(t.s, oak_bytes(name, sizes[i]), oak_bytes(NULL, 0)), 0);
+            assert_int_equal(oak_store_meta_put(t.s, oak_bytes(name, sizes[i]), oak_bytes(NULL, 0)),
+                             0);
         }
         test_commit(&t, 11, 5, -1);
         assert_int_equal(test_restore(&t, oak_buf_bytes(&stream), 1000), 0);

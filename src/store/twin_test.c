@@ -143,8 +143,7 @@ static void do_meta(struct twin *t)
     memset(t->value, size, size);
     t->m->meta[meta] = size;
     for (size_t i = 0; i < TEST_ENGINES; i++) {
-        assert_int_equal(
-            oak_store_meta_put(t->stores[i].s, name, oak_bytes(t->value, size)), 0);
+        assert_int_equal(oak_store_meta_put(t->stores[i].s, name, oak_bytes(t->value, size)), 0);
     }
 }
 
