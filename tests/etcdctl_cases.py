@@ -3,8 +3,9 @@
 
 A case is (name, steps). A step is what follows `etcdctl` in a shell, or (such a line, text for
 stdin). In it, a word's "@" becomes the case's own prefix of keys, "%N" revision N of the data
-below, counted from the first, and "^N" the revision at which the case began, plus N. Words in
-bytes mode: "\\xff" stays one byte.
+below, counted from the first, and "^N" the revision at which the case began, plus N. "&N" is
+the Nth lease that the case was granted: another id on each side. Words in bytes mode: "\\xff"
+stays one byte.
 
 DATA is put once, before the first case, and read by all.
 """
@@ -179,6 +180,51 @@ for _target, _values in (("version", ("0", "2", "3")), ("create", ("0", "^1")),
 CASES.append(("txn-if-all-of-several", [
     "put @a 1", ("txn", f'value("@a") = "1"\nversion("@a") = "1"{_BRANCHES}'),
     ("txn", f'value("@a") = "1"\nversion("@a") = "2"{_BRANCHES}'), "get --prefix @"]))
+
+CASES += [
+    ("lease", ["lease grant 60", "put @a 1 --lease &1", "get @a", "lease timetolive &1",
+               "lease timetolive &1 --keys", "lease revoke &1", "get @a", "lease revoke &1",
+               "lease timetolive &1", "lease timetolive &1 --keys"]),
+    ("lease-without-keys", ["lease grant 60", "lease timetolive &1 --keys", "lease revoke &1",
+                            "get @a"]),
+    ("lease-keep-alive", ["lease grant 60", "lease keep-alive --once &1", "lease revoke &1",
+                          "lease keep-alive --once &1", "lease keep-alive &1"]),
+    ("lease-list", ["lease list", "lease grant 60", "lease list", "lease revoke &1",
+                    "lease list"]),
+    ("lease-short", ["lease grant 1", "lease revoke &1", "lease grant 2", "lease revoke &2",
+                     "lease grant 3", "lease revoke &3"]),
+    ("lease-of-no-time", ["lease grant 0", "lease revoke &1", "lease grant -- -5"]),
+    ("lease-long", ["lease grant 9000000000", "lease timetolive &1", "lease revoke &1",
+                    "lease grant 9000000001"]),
+    ("lease-unknown", ["lease revoke 7b", "lease timetolive 7b", "lease timetolive 7b --keys",
+                       "lease keep-alive --once 7b", "lease keep-alive 7b"]),
+    ("lease-of-many-keys", ["lease grant 60", "put @c 1 --lease &1", "put @a 1 --lease &1",
+                            "put @b 1 --lease &1", "put @d 1", "lease timetolive &1 --keys",
+                            "lease revoke &1", "get --prefix @", "get --prefix @ --rev ^4",
+                            "put @a 2", "get @a"]),
+    ("lease-changes", ["lease grant 60", "lease grant 70", "put @a 1 --lease &1",
+                       "put @a 2 --lease &2", "lease timetolive &1 --keys",
+                       "lease timetolive &2 --keys", "lease revoke &1", "get @a",
+                       "lease revoke &2", "get @a"]),
+    ("lease-left", ["lease grant 60", "put @a 1 --lease &1", "put @a 2", "get @a",
+                    "lease timetolive &1 --keys", "lease revoke &1", "get @a"]),
+    ("lease-ignored", ["lease grant 60", "put @a 1 --lease &1", "put @a 2 --ignore-lease",
+                       "get @a", "put @a --ignore-value", "get @a", "lease revoke &1",
+                       "get @a"]),
+    ("lease-and-ignore", ["lease grant 60", "put @a 1 --lease &1",
+                          "put @a 2 --lease &1 --ignore-lease", "put @a --ignore-value --lease &1",
+                          "get @a", "lease revoke &1"]),
+    ("lease-and-delete", ["lease grant 60", "put @a 1 --lease &1", "put @b 1 --lease &1",
+                          "del @a --prev-kv", "put @a 2", "lease timetolive &1 --keys",
+                          "lease revoke &1", "get --prefix @"]),
+    ("lease-and-txn", ["lease grant 60",
+                       ("txn", "\nput @a 1 --lease &1\nput @b 1 --lease &1\n\n\n"),
+                       "lease timetolive &1 --keys", ("txn", "\ndel @a\nput @b 2\n\n\n"),
+                       "lease timetolive &1 --keys", "lease revoke &1", "get --prefix @"]),
+    ("lease-gone-for-a-put", ["lease grant 60", "lease revoke &1", "put @a 1 --lease &1",
+                              ("txn", "\nput @b 1\nput @a 1 --lease &1\n\n\n"),
+                              "get --prefix @"]),
+]
 
 # These cut history off, so they come last.
 CASES += [

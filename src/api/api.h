@@ -4,6 +4,7 @@
  *     etcdserverpb.KV           Range Put DeleteRange Txn Compact
  *     etcdserverpb.Watch        Watch
  *     etcdserverpb.Auth         all of it
+ *     etcdserverpb.Lease        LeaseGrant LeaseRevoke LeaseKeepAlive LeaseTimeToLive LeaseLeases
  *     etcdserverpb.Cluster      MemberList
  *     etcdserverpb.Maintenance  Status, Alarm (GET)
  *

@@ -161,6 +161,9 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
         error = etcdserverpb__auth_add(options->server, &api__auth, api);
     }
     if (error == 0) {
+        error = etcdserverpb__lease_add(options->server, &api__lease, api);
+    }
+    if (error == 0) {
         error = etcdserverpb__cluster_add(options->server, &api__cluster, api);
     }
     if (error == 0) {

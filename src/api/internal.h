@@ -93,6 +93,14 @@ OAK_MUST_USE int api__members(const struct oak_api *api, struct oak_arena *arena
 /* A header without a revision; NULL without memory. */
 Etcdserverpb__ResponseHeader *api__cluster_header(struct api_call *call);
 
+/* keepalive.c: the stream of keepalives */
+void api__keepalive_start(void *user, struct oak_stub_call *stub);
+void api__keepalive_message(void *user, struct oak_stub_call *stub,
+                            const Etcdserverpb__LeaseKeepAliveRequest *request);
+void api__keepalive_half_closed(void *user, struct oak_stub_call *stub);
+void api__keepalive_closed(void *user, struct oak_stub_call *stub,
+                           const struct oak_rpc_status *status);
+
 /* leader.c */
 void api__leader_init(struct oak_api *api);
 void api__leader_fini(struct oak_api *api);
@@ -192,6 +200,7 @@ void api__hash(struct api_call *call, const char *password,
 
 extern const struct etcdserverpb__kv_handlers api__kv;
 extern const struct etcdserverpb__auth_handlers api__auth;
+extern const struct etcdserverpb__lease_handlers api__lease;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;
 

@@ -93,7 +93,7 @@
 /* Leases in one entry of that. */
 #define OAK_LEASE_CHECKPOINTS_MAX 1000
 /* The longest life that a lease is granted, in seconds (etcd's): 285 years. */
-#define OAK_LEASE_TTL_S_MAX INT64_C(9000000000)
+#define OAK_LEASE_TTL_S_MAX 9000000000
 /* Members whose name and client URLs are remembered (those that left too, until they are
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256

@@ -174,8 +174,8 @@ OAK_MUST_USE int kv__put(struct kv__run *run, const Etcdserverpb__PutRequest *re
 OAK_MUST_USE int kv__delete(struct kv__run *run, const Etcdserverpb__DeleteRangeRequest *request,
                             Etcdserverpb__DeleteRangeResponse **out);
 
-/* One key that lives and belongs to `lease` (0: to none). `current`: the key as it is, or NULL: then
- * the feed needs it found. */
+/* One key that lives and belongs to `lease` (0: to none). `current`: the key as it is, or NULL:
+ * then the feed needs it found. */
 OAK_MUST_USE int kv__remove(struct kv__run *run, struct oak_bytes key, int64_t lease,
                             const struct oak_store_kv *current);
 

@@ -138,9 +138,9 @@ static inline bool oak_kv_auth_enabled(const struct oak_kv *kv)
 {
     return oak_authz_settings(oak_kv_authz(kv))->enabled;
 }
-/* What stands against this request: a Range, one about leases, or that of a command, which is asked again when it is
- * applied. The errors of oak_authz_permit() and oak_authz_permit_root(), OAK_EFORMAT (nested too
- * deep). */
+/* What stands against this request: a Range, one about leases, or that of a command, which is asked
+ * again when it is applied. The errors of oak_authz_permit() and oak_authz_permit_root(),
+ * OAK_EFORMAT (nested too deep). */
 OAK_MUST_USE int oak_kv_permit(struct oak_kv *kv, const struct oak_authz_who *who,
                                const ProtobufCMessage *request);
 /* The same for keys. */

@@ -11,6 +11,18 @@ struct oak_observe {
     uint64_t health_failures;
 };
 
+/* One metric without labels. */
+struct observe_row {
+    const char *name;
+    const char *type;
+    const char *help;
+    double value;
+};
+#define OBSERVE_GAUGE   "gauge"
+#define OBSERVE_COUNTER "counter"
+OAK_MUST_USE int observe__rows(struct oak_buf *out, const struct observe_row *row, size_t count);
+/* metrics_lease.c */
+OAK_MUST_USE int observe__lease_rows(struct oak_observe *o, struct oak_buf *out);
 /* metrics.c: the page, appended to `out`. OAK_ENOMEM. */
 OAK_MUST_USE int observe__metrics(struct oak_observe *o, struct oak_buf *out);
 /* health.c */

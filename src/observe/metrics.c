@@ -16,14 +16,7 @@ static int one(struct oak_buf *out, const char *name, const char *type, const ch
                           name, value);
 }
 
-struct row {
-    const char *name;
-    const char *type;
-    const char *help;
-    double value;
-};
-
-static int rows(struct oak_buf *out, const struct row *row, size_t count)
+int observe__rows(struct oak_buf *out, const struct observe_row *row, size_t count)
 {
     int error = 0;
     for (size_t i = 0; error == 0 && i < count; i++) {
@@ -32,15 +25,15 @@ static int rows(struct oak_buf *out, const struct row *row, size_t count)
     return error;
 }
 
-#define G "gauge"
-#define C "counter"
+#define G OBSERVE_GAUGE
+#define C OBSERVE_COUNTER
 
 static int read_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
     oak_replica_status(o->options.replica, &s);
     const struct oak_raft_config *config = oak_replica_config(o->options.replica);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"oakum_reads_by_lease_total", C, "Linearizable reads answered by this leader's lease.",
          (double)s.reads_leased},
         {"oakum_reads_inherited_total", C,
@@ -62,14 +55,14 @@ static int read_rows(struct oak_observe *o, struct oak_buf *out)
          "Whether this new leader waits for the end of the last one's lease.",
          s.raft.commit_deferred},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int raft_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
     oak_replica_status(o->options.replica, &s);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"etcd_server_has_leader", G, "Whether a leader is known: 1 yes, 0 no.",
          s.raft.leader != 0},
         {"etcd_server_is_leader", G, "Whether this member leads: 1 yes, 0 no.",
@@ -105,14 +98,14 @@ static int raft_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_member_lag_seconds", G, "How late this member's timers fire, smoothed.",
          (double)s.lag_us / 1e6},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int disk_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
     oak_replica_status(o->options.replica, &s);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"oakum_disk_free_bytes", G, "Bytes free where the log is; 0: not known.",
          s.disk_free_bytes == UINT64_MAX ? 0 : (double)s.disk_free_bytes},
         {"oakum_nospace", G, "1: the alarm NOSPACE is on.", s.disk_scarce ? 1 : 0},
@@ -138,14 +131,14 @@ static int disk_rows(struct oak_observe *o, struct oak_buf *out)
          "1: this member's disk is an older one: it promises nothing until it has no vote.",
          s.mute ? 1 : 0},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int snapshot_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
     oak_replica_status(o->options.replica, &s);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"oakum_snapshots_sent_total", C, "Snapshots sent to members, and installed there.",
          (double)s.snapshots_sent},
         {"oakum_snapshot_sends_total", C, "Snapshots that this member has begun to send.",
@@ -163,7 +156,7 @@ static int snapshot_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_snapshots_refused_total", C, "Snapshots given up for want of space, or damage.",
          (double)s.snapshots_refused},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int store_rows(struct oak_observe *o, struct oak_buf *out)
@@ -173,7 +166,7 @@ static int store_rows(struct oak_observe *o, struct oak_buf *out)
     const struct oak_kv *kv = oak_replica_kv(o->options.replica);
     oak_store_stats(o->options.store, &s);
     oak_kv_counters(kv, &k);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"etcd_mvcc_db_total_size_in_bytes", G, "Bytes of the store on disk.",
          (double)s.disk_bytes},
         {"etcd_mvcc_db_total_size_in_use_in_bytes", G, "Bytes of the store in use.",
@@ -196,14 +189,14 @@ static int store_rows(struct oak_observe *o, struct oak_buf *out)
          (double)oak_authz_settings(oak_kv_authz(kv))->revision},
         {"oakum_store_memory_bytes", G, "Caches and buffers of the store.", (double)s.memory_bytes},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int watch_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_observe_watches w;
     o->options.watches(o->options.user, &w);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"etcd_debugging_mvcc_watch_stream_total", G, "Open streams of watchers.",
          (double)w.streams},
         {"etcd_debugging_mvcc_watcher_total", G, "Watchers.", (double)w.watchers},
@@ -217,7 +210,7 @@ static int watch_rows(struct oak_observe *o, struct oak_buf *out)
         {"oakum_watch_memory_bytes", G, "Memory of watchers and what they name.",
          (double)w.memory_bytes},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int tls_families(struct oak_observe *o, struct oak_buf *out)
@@ -268,7 +261,7 @@ static int process_rows(struct oak_observe *o, struct oak_buf *out)
     struct oak_rpc_traffic t;
     o->options.process(o->options.user, &p);
     oak_rpc_server_traffic(o->options.clients, &t);
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"etcd_network_client_grpc_received_bytes_total", C, "Bytes received from gRPC clients.",
          (double)t.received_bytes},
         {"etcd_network_client_grpc_sent_bytes_total", C, "Bytes sent to gRPC clients.",
@@ -296,7 +289,7 @@ static int process_rows(struct oak_observe *o, struct oak_buf *out)
         {"os_fd_used", G, "Open files.", (double)p.open_files},
         {"os_fd_limit", G, "Limit of open files.", (double)p.open_files_max},
     };
-    return rows(out, list, OAK_COUNT_OF(list));
+    return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
 static int sync_histogram(struct oak_observe *o, struct oak_buf *out)
@@ -403,7 +396,7 @@ static int jsonrpc_families(struct oak_observe *o, struct oak_buf *out)
     if (door != NULL) {
         oak_jsonrpc_server_traffic(door, &t);
     }
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"oakum_jsonrpc_connections", G, "Connections of JSON-RPC.",
          door != NULL ? (double)oak_jsonrpc_server_connections(door) : 0},
         {"oakum_jsonrpc_received_bytes_total", C, "Bytes received by JSON-RPC.",
@@ -416,7 +409,7 @@ static int jsonrpc_families(struct oak_observe *o, struct oak_buf *out)
         {"oakum_jsonrpc_abandoned_total", C,
          "Calls of JSON-RPC whose connection ended before their answer.", (double)t.abandoned},
     };
-    int error = rows(out, list, OAK_COUNT_OF(list));
+    int error = observe__rows(out, list, OAK_COUNT_OF(list));
     error = error != 0 ? error : family(out, name, "Calls of JSON-RPC ended, by status.");
     for (size_t code = 0; error == 0 && code < OAK_COUNT_OF(t.handled); code++) {
         error = oak_buf_printf(out, "%s{grpc_code=\"%s\"} %" PRIu64 "\n", name,
@@ -433,7 +426,7 @@ static int gateway_families(struct oak_observe *o, struct oak_buf *out)
     if (o->options.gateway != NULL) {
         oak_transcode_traffic(o->options.gateway, &t);
     }
-    const struct row list[] = {
+    const struct observe_row list[] = {
         {"oakum_gateway_calls", G, "Calls of the JSON gateway under way.", (double)t.calls},
         {"oakum_gateway_started_total", C, "Calls of the JSON gateway begun.", (double)t.started},
         {"oakum_gateway_refused_total", C,
@@ -445,7 +438,7 @@ static int gateway_families(struct oak_observe *o, struct oak_buf *out)
          (double)t.received},
         {"oakum_gateway_msg_sent_total", C, "Messages of the JSON gateway sent.", (double)t.sent},
     };
-    int error = rows(out, list, OAK_COUNT_OF(list));
+    int error = observe__rows(out, list, OAK_COUNT_OF(list));
     error = error != 0 ? error : family(out, name, "Calls of the JSON gateway ended, by status.");
     for (size_t code = 0; error == 0 && code < OAK_COUNT_OF(t.handled); code++) {
         error = oak_buf_printf(out, "%s{grpc_code=\"%s\"} %" PRIu64 "\n", name,
@@ -561,6 +554,7 @@ int observe__metrics(struct oak_observe *o, struct oak_buf *out)
     error = error != 0 ? error : read_rows(o, out);
     error = error != 0 ? error : store_rows(o, out);
     error = error != 0 ? error : watch_rows(o, out);
+    error = error != 0 ? error : observe__lease_rows(o, out);
     error = error != 0 ? error : sync_histogram(o, out);
     error = error != 0 ? error : peer_families(o, out);
     error = error != 0 ? error : follower_families(o, out);

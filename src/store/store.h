@@ -96,8 +96,9 @@ OAK_MUST_USE int oak_store_meta_each(struct oak_store *s,
 /* One of them, newest batch included, valid until the next write; OAK_ENOENT. */
 OAK_MUST_USE int oak_store_meta_get(struct oak_store *s, struct oak_bytes key,
                                     struct oak_bytes *data);
-/* Those whose key begins with `prefix`, in key order, from `from` on, which begins with it too (NULL
- * bytes: from the first). `each` returns false to stop, and writes nothing. Costs what is seen. */
+/* Those whose key begins with `prefix`, in key order, from `from` on, which begins with it too
+ * (NULL bytes: from the first). `each` returns false to stop, and writes nothing. It costs what is
+ * seen. */
 void oak_store_meta_scan(struct oak_store *s, struct oak_bytes prefix, struct oak_bytes from,
                          bool (*each)(void *arg, struct oak_bytes key, struct oak_bytes data),
                          void *arg);
