@@ -224,6 +224,36 @@ def test_keepalives_need_somebody(secured):
         stream.cancel()
 
 
+def test_a_lease_is_allowed_by_the_keys_that_go_with_it(secured):
+    _, client = secured
+    root, u = login(client, "root"), login(client, "u")
+    for lease, key in ((7, "b"), (8, "a/1"), (9, "r")):
+        ok(client, "LeaseGrant", f"ID: {lease} TTL: 1000", root)
+        ok(client, "Put", f"key: '{key}' lease: {lease}", root)
+
+    def keepalive(lease):
+        stream = client.stream("LeaseKeepAlive", meta(u))
+        stream.send(f"ID: {lease}")
+        first = stream.receive()
+        stream.cancel()
+        return ("OK", "") if first is not None and first.TTL == 1000 else why(stream.status)
+    for lease, writes, reads in ((7, False, False), (8, True, True), (9, False, True)):
+        allowed = {True: ("OK", ""), False: DENIED}
+        for name, text, may in (
+                ("LeaseTimeToLive", f"ID: {lease}", True),
+                ("LeaseTimeToLive", f"ID: {lease} keys: true", reads),
+                ("Put", f"key: 'a/2' lease: {lease}", writes),
+                ("Txn", f"success {{ request_put {{ key: 'a/2' lease: {lease} }} }}", writes),
+                ("LeaseRevoke", f"ID: {lease}", writes)):
+            if name == "LeaseRevoke":
+                assert keepalive(lease) == allowed[writes], f"keepalive of {lease}"
+            assert why(client.call(name, text, meta(u))) == allowed[may], f"{name} {text}"
+    assert why(client.call("LeaseLeases", "", meta(u))) == DENIED
+    ok(client, "LeaseRevoke", "ID: 7", root)
+    assert [each.ID for each in ok(client, "LeaseLeases", "", u).leases] == [9]
+    assert ok(client, "Range", "key: 'b'", root).count == 0
+
+
 def test_a_token_comes_in_either_name_and_with_bearer_or_without(secured):
     _, client = secured
     token = login(client, "u")
