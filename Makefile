@@ -23,7 +23,7 @@ SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
         interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
-        soak \
+        random soak \
         bench bench-raft bench-rpc bench-leases bench-watch deps deps-test fresh clean install
 
 help: ## this list
@@ -97,6 +97,11 @@ clients-go clients-node clients-python clients-java:
 	@tools/clients.sh $(@:clients-%=%)
 	@tools/build.sh $(BUILD)
 	@OAK_CLIENTS=$(@:clients-%=%) T=test_clients tools/test.sh $(BUILD)
+
+random: deps-test ## N=1000000 random requests, the same to etcd and to us; SEED= repeats them
+	@tools/build.sh $(BUILD) oak_tests
+	@OAKUM_DIFFER_REQUESTS=$(or $(N),1000000) OAKUM_DIFFER_SEED=$(SEED) \
+		OAKUM_DIFFER_SEQUENCES=$$(($(or $(N),1000000) / 4000 + 1)) T=test_random tools/test.sh $(BUILD)
 
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
 	@tools/build.sh $(BUILD) grpc_soak

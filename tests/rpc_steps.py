@@ -13,12 +13,13 @@ A step is a line; its first word says what it is:
     w< create_request { ... }   send on it
     w> 2                        read two responses that are not events
     w> 3 events                 read three events, in as few or many responses as they come
+    w~ 7 Put key:'@a'           do that, and read until watch 7 has told of it, or was cancelled
     w.                          half-close it
     w!                          cancel it
     w>                          read to its end; its status is written down
     drop                        close the connection, with all of its streams, and make a new one
 
-In a step "@" becomes the case's own prefix of keys, which ends in "/", "~" the end of the range of
+In a step "@" becomes the case's own prefix of keys, which ends in "/", '~' the end of the range of
 all that begin with it, "^N" the revision at which the case began, plus N, "$nN" the id of member N,
 and "b64(TEXT)" the text in base64.
 
@@ -29,6 +30,7 @@ come together, and that no header is older than its events, is asserted here. Wh
 no step read is written down at the end.
 """
 import base64
+import concurrent.futures
 import json
 import re
 
@@ -171,7 +173,7 @@ class Side:
         self.lines = []
         prefix = name + "/"
         for step in steps:
-            text = step.replace("@", prefix).replace("~", name + "0")
+            text = step.replace("@", prefix).replace("'~'", f"'{name}0'")
             text = re.sub(r"\^(\d+)", lambda m: str(begin + int(m[1])), text)
             text = re.sub(r"\$(n\d)", lambda m: self.ids[m[1]], text)
             text = re.sub(
@@ -186,7 +188,7 @@ class Side:
     def step(self, shown, text, node):
         word, _, rest = text.partition(" ")
         client = self.clients[node]
-        if word[0] in LETTERS and word[1:] in ("=", "<", ">", ".", "!"):
+        if word[0] in LETTERS and word[1:] in ("=", "<", ">", ".", "!", "~"):
             self.stream_step(shown, word, rest, client)
         elif word == "raw":
             path, _, data = rest.partition(" ")
@@ -239,6 +241,8 @@ class Side:
             tape.stream.half_close()
         elif what == "!":
             tape.stream.cancel()
+        elif what == "~":
+            self.hear(shown, tape, rest, client)
         elif not rest:
             while not tape.ended:
                 tape.pull()
@@ -252,6 +256,15 @@ class Side:
             for taken in tape.take(int(count), tape.events if events else tape.others):
                 self.write_taken(shown, taken, events)
 
+    def hear(self, shown, tape, rest, client):
+        watch, method, text = rest.split(" ", 2)
+        answer = client.call(method, text, self.metadata)
+        self.write_answer(shown, answer)
+        revision = answer.response.header.revision
+        while tape.last.get(int(watch), 0) < revision and not tape.ended and not any(
+                each.canceled and each.watch_id == int(watch) for each in tape.others):
+            tape.pull()
+
     def write_taken(self, shown, taken, is_event):
         if is_event:
             self.write(f"{shown}: watch {taken[0]}", as_text(taken[1]))
@@ -259,7 +272,7 @@ class Side:
             self.write(shown, as_text(self.tidy(taken)))
 
     def write_rest(self, shown, tape):
-        for each in tape.events:
+        for each in sorted(tape.events, key=lambda event: event[0]):  # watches have no order
             self.write_taken(f"{shown} not read", each, True)
         for each in tape.others:
             self.write_taken(f"{shown} not read", each, False)
@@ -319,7 +332,8 @@ class Pair:
         for side in self.sides:
             side.metadata, side.tapes = [], {}
         begin = level(self.sides, node)
-        return [side.run(name, steps, node, begin) for side in self.sides]
+        with concurrent.futures.ThreadPoolExecutor() as both:
+            return list(both.map(lambda side: side.run(name, steps, node, begin), self.sides))
 
 
 if __name__ == "__main__":

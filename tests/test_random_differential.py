@@ -27,7 +27,7 @@ def compare(differ, first, second, seed, requests):
     """Gives the exit code and what was said."""
     done = subprocess.run([differ, first.endpoint, second.endpoint, "--seed", str(seed),
                            "--requests", str(requests)], capture_output=True, text=True,
-                          errors="replace", check=False, timeout=900)
+                          errors="replace", check=False, timeout=900 + requests // 50)
     return done.returncode, done.stdout + done.stderr
 
 
