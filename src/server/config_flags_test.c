@@ -224,8 +224,8 @@ static void what_cannot_be_done_yet_is_refused_by_name(void **state)
     refused(WORDS("--discovery-srv=example.com"), NULL, OAK_EUNIMPLEMENTED, "--discovery-srv");
     refused(WORDS("--quota-backend-bytes=8589934592"), NULL, OAK_EUNIMPLEMENTED,
             "--quota-backend-bytes: quotas");
-    refused(WORDS("--feature-gates=LeaseCheckpoint=true"), NULL, OAK_EUNIMPLEMENTED,
-            "LeaseCheckpoint is not supported yet");
+    refused(WORDS("--feature-gates=PriorityRequest=true"), NULL, OAK_EUNIMPLEMENTED,
+            "PriorityRequest is not supported yet");
     refused(WORDS("--pre-vote=false"), NULL, OAK_EUNIMPLEMENTED, "--pre-vote");
 }
 

@@ -23,6 +23,8 @@ struct gate {
     bool beta; /* else alpha; those of beta are on unless they are put off */
 };
 
+#define LEASES "what is left of a lease that lives long is written down, and kept"
+
 static const struct gate gates[OAK_CONFIG_GATES] = {
     [OAK_CONFIG_GATE_INITIAL_CORRUPT_CHECK] = {"InitialCorruptCheck",
                                                "experimental-initial-corrupt-check",
@@ -33,10 +35,10 @@ static const struct gate gates[OAK_CONFIG_GATES] = {
                                             "members compare their data all the time", ALWAYS,
                                             false},
     [OAK_CONFIG_GATE_LEASE_CHECKPOINT] = {"LeaseCheckpoint", "experimental-enable-lease-checkpoint",
-                                          NULL, LATER, false},
+                                          LEASES, ALWAYS, false},
     [OAK_CONFIG_GATE_LEASE_CHECKPOINT_PERSIST] = {"LeaseCheckpointPersist",
                                                   "experimental-enable-lease-checkpoint-persist",
-                                                  NULL, LATER, false},
+                                                  LEASES, ALWAYS, false},
     [OAK_CONFIG_GATE_STOP_ON_DEFRAG] = {"StopGRPCServiceOnDefrag",
                                         "experimental-stop-grpc-service-on-defrag",
                                         "nothing stops while the store is made smaller", NOTHING,

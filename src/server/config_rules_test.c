@@ -94,9 +94,17 @@ static void gates_are_kept_refused_or_told_of(void **state)
         assert_int_equal(a.c.warning_count, 0);
         assert_true(a.c.gates[OAK_CONFIG_GATE_INITIAL_CORRUPT_CHECK]);
         assert_true(a.c.gates[OAK_CONFIG_GATE_SHARED_BUFFER]);
-        assert_false(a.c.gates[OAK_CONFIG_GATE_LEASE_CHECKPOINT]);
+        assert_false(a.c.gates[OAK_CONFIG_GATE_PRIORITY]);
         oak_config_fini(&a.c);
     }
+    load(&a,
+         WORDS("--experimental-enable-lease-checkpoint",
+               "--feature-gates=LeaseCheckpointPersist=true"),
+         NULL);
+    assert_int_equal(a.error, 0);
+    assert_true(a.c.gates[OAK_CONFIG_GATE_LEASE_CHECKPOINT]);
+    assert_true(a.c.gates[OAK_CONFIG_GATE_LEASE_CHECKPOINT_PERSIST]);
+    oak_config_fini(&a.c);
     load(&a,
          WORDS("--feature-gates=AllBeta=false,FastLeaseKeepAlive=true",
                "--experimental-stop-grpc-service-on-defrag"),
