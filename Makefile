@@ -24,7 +24,8 @@ SECONDS ?=
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
         interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
         random soak \
-        bench bench-raft bench-rpc bench-leases bench-watch deps deps-test fresh clean install
+        bench bench-raft bench-rpc bench-leases bench-watch \
+        bench-client-leases deps deps-test fresh clean install
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile | \
@@ -137,6 +138,9 @@ bench-watch: deps-test all ## watchers beside etcd: events a second, and memory
 
 bench-leases: deps-test all ## latency of one client's read: by lease, serializable, by read index
 	@python3 tools/bench_leases.py --seconds $(TIME)
+
+bench-client-leases: deps-test all ## 100,000 leases of clients: CPU while idle, memory, restart
+	@python3 tools/bench_client_leases.py
 
 deps: ## install what building needs (Debian; elsewhere prints the list)
 	@tools/deps.sh run
