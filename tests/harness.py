@@ -141,6 +141,7 @@ class Node:
         self.data_dir = os.path.join(cluster.folder, name)
         self.log_path = os.path.join(cluster.folder, name + ".log")
         self.flags = []  # beside the cluster's
+        self.state = "new"  # or "existing": it joins
         self.process = None
 
     def __repr__(self):
@@ -163,7 +164,7 @@ class Node:
                 "--listen-peer-urls", self.peer_url,
                 "--initial-advertise-peer-urls", self.peer_url,
                 "--initial-cluster", members, "--initial-cluster-token", "test",
-                "--initial-cluster-state", "new", *self.cluster.flags, *self.flags]
+                "--initial-cluster-state", self.state, *self.cluster.flags, *self.flags]
 
     def start(self):
         """Start it; does not wait for its health."""
@@ -271,6 +272,14 @@ class Cluster:
 
     def __exit__(self, *_):
         self.close()
+
+    def newcomer(self, name):
+        """The place of a member that is to join; not started. It counts among the nodes."""
+        client_port, peer_port = free_ports(2)
+        node = Node(self, name, client_port, peer_port)
+        node.state = "existing"
+        self.nodes.append(node)
+        return node
 
     @property
     def endpoints(self):

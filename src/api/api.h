@@ -5,7 +5,7 @@
  *     etcdserverpb.Watch        Watch
  *     etcdserverpb.Auth         all of it
  *     etcdserverpb.Lease        LeaseGrant LeaseRevoke LeaseKeepAlive LeaseTimeToLive LeaseLeases
- *     etcdserverpb.Cluster      MemberList
+ *     etcdserverpb.Cluster      all of it; at the peer port too, where members ask their leader
  *     etcdserverpb.Maintenance  Status, Alarm (GET)
  *
  * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
@@ -50,6 +50,23 @@ struct oak_api_options {
     uint64_t token_ttl_ns;     /* of simple tokens; 0: 300 s */
     const struct oak_jwt *jwt; /* instead of simple tokens; borrowed; NULL: not */
     bool client_cert_auth;     /* the name in a client's certificate is its user */
+
+    /* Changes of the group: by --strict-reconfig-check and --max-learners. */
+    bool strict_reconfig;
+    uint64_t learners_max;
+    /* Members ask their leader here, by the same service; NULL: nobody does. */
+    struct oak_rpc_server *peer_server;
+    /* A call to another member's peer port; OAK_ECLOSED: there is no connection to it. NULL: there
+     * is nobody to call. */
+    int (*peer_call)(void *user, uint64_t member, const struct oak_rpc_request *request,
+                     struct oak_rpc_call **out);
+    /* Since when there is a connection to a member, on the loop's clock; 0: there is none. */
+    uint64_t (*connected_ns)(void *user, uint64_t member);
+    /* A peer URL in its one form; NULL: it is none. */
+    const char *(*url_read)(struct oak_arena *arena, const char *text);
+    /* The id of a member of these URLs, sorted. */
+    uint64_t (*member_id)(const char *const *urls, size_t count, const char *tail);
+    void *user;
 };
 
 struct oak_api;
@@ -61,7 +78,10 @@ OAK_MUST_USE int oak_api_new(const struct oak_api_options *options, struct oak_a
 void oak_api_stop(struct oak_api *api);
 /* *pending: events that were sent and may not have left, at most. */
 void oak_api_watches(const struct oak_api *api, struct oak_watch_stats *out, uint64_t *pending);
-/* All calls must be closed: drain the server first, and wait while it is busy. */
+/* Before the end: what is under way is given up. True: nothing is any more; else ask again. */
+bool oak_api_settle(struct oak_api *api);
+/* All calls must be closed: drain the server first, and settled,
+ * and wait while it is busy. */
 void oak_api_free(struct oak_api *api);
 /* Passwords are being hashed. */
 bool oak_api_busy(const struct oak_api *api);

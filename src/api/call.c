@@ -116,6 +116,27 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     if (call->closed != NULL) {
         call->closed(call);
     }
+    if (call->change != NULL) {
+        api__change_leave(call->change);
+    }
+}
+
+/* A learner serves what needs no vote of its own; etcd's list. */
+static bool learner_refuses(const struct api_call *call)
+{
+    const struct oak_api *api = call->api;
+    const ProtobufCMessageDescriptor *asked = call->message->descriptor;
+    Etcdserverpb__Member self;
+    if (api->peer || asked == &etcdserverpb__status_request__descriptor ||
+        asked == &etcdserverpb__snapshot_request__descriptor) {
+        return false;
+    }
+    if (asked == &etcdserverpb__range_request__descriptor &&
+        ((const Etcdserverpb__RangeRequest *)call->message)->serializable) {
+        return false;
+    }
+    api__member_fill(api, api->options.id, &self);
+    return self.islearner;
 }
 
 struct api_call *api__begin(void *user, struct oak_stub_call *stub, const ProtobufCMessage *message)
@@ -132,9 +153,29 @@ struct api_call *api__begin(void *user, struct oak_stub_call *stub, const Protob
         api__fail(call, OAK_ENOLEADER);
         return NULL;
     }
+    if (learner_refuses(call)) {
+        api__fail(call, OAK_ENOTSUPPORTEDFORLEARNER);
+        return NULL;
+    }
     oak_stub_set_data(stub, call);
     oak_stub_on_closed(stub, call_closed);
-    return api__admit(call) ? call : NULL;
+    return call->api->peer || api__admit(call) ? call : NULL;
+}
+
+/* The cluster service at the peer port. */
+static int door_make(struct oak_api *api)
+{
+    if (api->options.peer_server == NULL) {
+        return 0;
+    }
+    api->door = calloc(1, sizeof(*api->door));
+    if (api->door == NULL) {
+        return OAK_ENOMEM;
+    }
+    api->door->options = api->options;
+    api->door->home = api;
+    api->door->peer = true;
+    return etcdserverpb__cluster_add(api->options.peer_server, &api__cluster, api->door);
 }
 
 int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
@@ -145,6 +186,8 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
         return OAK_ENOMEM;
     }
     api->options = *options;
+    api->home = api;
+    oak_list_init(&api->changes);
     api__leader_init(api);
     int error = api__watch_open(api);
     if (error == 0) {
@@ -169,16 +212,24 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     if (error == 0) {
         error = etcdserverpb__maintenance_add(options->server, &api__maintenance, api);
     }
-    return error;
+    return error != 0 ? error : door_make(api);
+}
+
+bool oak_api_settle(struct oak_api *api)
+{
+    api__changes_stop(api);
+    return api->change_count == 0;
 }
 
 void oak_api_free(struct oak_api *api)
 {
+    OAK_ASSERT_EQ(api->change_count, 0);
     api__watch_close(api);
     api__leader_fini(api);
     OAK_ASSERT_EQ(api->hashing, 0);
     if (api->tokens != NULL) {
         oak_token_table_free(api->tokens);
     }
+    free(api->door);
     free(api);
 }

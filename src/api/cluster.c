@@ -41,7 +41,7 @@ size_t api__member_ids(const struct oak_raft_config *config, uint64_t *out)
     return count;
 }
 
-static void member_fill(const struct oak_api *api, uint64_t id, Etcdserverpb__Member *member)
+void api__member_fill(const struct oak_api *api, uint64_t id, Etcdserverpb__Member *member)
 {
     struct oak_replica *replica = api->options.replica;
     const struct oak_raft_config *config = oak_replica_config_applied(replica);
@@ -78,7 +78,7 @@ int api__members(const struct oak_api *api, struct oak_arena *arena, Etcdserverp
         return OAK_ENOMEM;
     }
     for (size_t i = 0; i < *count; i++) {
-        member_fill(api, ids[i], &rows[i]);
+        api__member_fill(api, ids[i], &rows[i]);
         (*out)[i] = &rows[i];
     }
     return 0;
@@ -127,4 +127,52 @@ static void member_list(void *user, struct oak_stub_call *stub,
     }
 }
 
-const struct etcdserverpb__cluster_handlers api__cluster = {.member_list = member_list};
+static void member_add(void *user, struct oak_stub_call *stub,
+                       const Etcdserverpb__MemberAddRequest *request)
+{
+    const struct api_change_of of = {
+        .learner = request->islearner, .urls = request->peerurls, .url_count = request->n_peerurls};
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        api__change_begin(call, API_CHANGE_ADD, &of);
+    }
+}
+
+static void member_remove(void *user, struct oak_stub_call *stub,
+                          const Etcdserverpb__MemberRemoveRequest *request)
+{
+    const struct api_change_of of = {.id = request->id};
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        api__change_begin(call, API_CHANGE_REMOVE, &of);
+    }
+}
+
+static void member_update(void *user, struct oak_stub_call *stub,
+                          const Etcdserverpb__MemberUpdateRequest *request)
+{
+    const struct api_change_of of = {
+        .id = request->id, .urls = request->peerurls, .url_count = request->n_peerurls};
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        api__change_begin(call, API_CHANGE_UPDATE, &of);
+    }
+}
+
+static void member_promote(void *user, struct oak_stub_call *stub,
+                           const Etcdserverpb__MemberPromoteRequest *request)
+{
+    const struct api_change_of of = {.id = request->id};
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        api__change_begin(call, API_CHANGE_PROMOTE, &of);
+    }
+}
+
+const struct etcdserverpb__cluster_handlers api__cluster = {
+    .member_add = member_add,
+    .member_remove = member_remove,
+    .member_update = member_update,
+    .member_list = member_list,
+    .member_promote = member_promote,
+};

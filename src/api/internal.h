@@ -6,6 +6,7 @@
 #include <proto/rpc.oak.h>
 
 #include "api/api.h"
+#include "api/guard.h"
 #include "oakum/stub.h"
 #include "watch/watch.h"
 
@@ -21,6 +22,7 @@ struct api_call {
     struct api_hashing *hashing; /* of its password, under way */
     struct oak_bytes bytes;      /* of the request, while its token is waited for */
     bool waited;                 /* ... once */
+    struct api_change *change;   /* of the group, that it waits for; NULL: none */
 };
 
 /* A stream that ends when its member has had no leader for some time. Embed it. */
@@ -56,6 +58,14 @@ struct oak_api {
     uint64_t audit_at_ns;  /* a second of the audit begins */
     uint64_t audit_lines;  /* in it */
     uint64_t audit_hidden; /* lines that it had no room for */
+    struct oak_api *home;  /* itself, but for `door` */
+    /* What the peer port has for the user of its handlers: calls there are other members'. */
+    struct oak_api *door;
+    bool peer; /* this is it */
+    /* Of home: */
+    struct oak_list changes;
+    size_t change_count;
+    struct api_change *at_work; /* on a leader, one at a time; NULL: none */
 };
 
 /* call.c */
@@ -90,6 +100,8 @@ size_t api__member_ids(const struct oak_raft_config *config, uint64_t *out);
 /* The members as clients see them; texts are borrowed until something is applied. */
 OAK_MUST_USE int api__members(const struct oak_api *api, struct oak_arena *arena,
                               Etcdserverpb__Member ***out, size_t *count);
+/* One of them. */
+void api__member_fill(const struct oak_api *api, uint64_t id, Etcdserverpb__Member *member);
 /* A header without a revision; NULL without memory. */
 Etcdserverpb__ResponseHeader *api__cluster_header(struct api_call *call);
 
@@ -197,6 +209,28 @@ void api__authenticate(void *user, struct oak_stub_call *stub,
  * the call. */
 void api__hash(struct api_call *call, const char *password,
                void (*hashed)(struct api_call *call, const char *hash));
+
+/* change.c */
+enum api_change_kind {
+    API_CHANGE_ADD,
+    API_CHANGE_REMOVE,
+    API_CHANGE_UPDATE,
+    API_CHANGE_PROMOTE,
+};
+/* What a call asks for; of ADD and UPDATE the URLs, of the others the id alone. */
+struct api_change_of {
+    uint64_t id;
+    bool learner;
+    char *const *urls;
+    size_t url_count;
+};
+/* Answers the call, or fails it, now or later. */
+void api__change_begin(struct api_call *call, enum api_change_kind kind,
+                       const struct api_change_of *of);
+/* Its call is gone. */
+void api__change_leave(struct api_change *change);
+/* They end; those that another member was asked for, once it has answered or the client is gone. */
+void api__changes_stop(struct oak_api *home);
 
 extern const struct etcdserverpb__kv_handlers api__kv;
 extern const struct etcdserverpb__auth_handlers api__auth;

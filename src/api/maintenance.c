@@ -30,6 +30,9 @@ static void answer_status(struct api_call *call)
     response.raftindex = status.raft.commit;
     response.raftterm = status.raft.term;
     response.raftappliedindex = status.applied;
+    Etcdserverpb__Member self;
+    api__member_fill(call->api, o->id, &self);
+    response.islearner = self.islearner;
     response.downgradeinfo = &downgrade;
     if (status.raft.leader == 0) {
         errors[response.n_errors++] = (char *)(uintptr_t)oak_error_text(OAK_ENOLEADER);

@@ -98,6 +98,10 @@
  * forgotten), and the bytes of what one publishes. */
 #define OAK_MEMBERS_MAX      256
 #define OAK_MEMBER_BYTES_MAX (16 * OAK_KIB)
+/* Peer URLs of one member that is added or moved (as many as a flag takes), and such changes that
+ * one member looks after at a time: people make them. */
+#define OAK_MEMBER_URLS_MAX    16
+#define OAK_MEMBER_CHANGES_MAX 64
 /* Members that were removed and are told so when they come back: as many as a group that replaces
  * one a day does in three years. The oldest is forgotten first. */
 #define OAK_MEMBERS_GONE_MAX 1024

@@ -238,7 +238,8 @@ const struct oak_store_state *oak_kv_state(const struct oak_kv *kv);
 struct oak_kv_member {
     uint64_t id;
     bool published;   /* by itself: it has been there */
-    bool learner;     /* it is to stay one */
+    bool said;        /* a leader has told of it: it was added, or changed */
+    bool learner;     /* ... and it is to stay one */
     const char *name; /* "" before it has published itself */
     const char *const *client_urls;
     size_t client_url_count;

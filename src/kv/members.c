@@ -119,6 +119,7 @@ static void load_each(void *arg, struct oak_bytes key, struct oak_bytes data)
         row->client_urls = (const char *const *)member->clienturls;
         row->client_url_count = member->n_clienturls;
     } else {
+        row->said = true;
         row->learner = member->islearner;
     }
     /* "member/" comes before "peers/". */

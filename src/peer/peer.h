@@ -192,12 +192,17 @@ struct oak_peers_options {
                   const char *url);
     /* The connection to `peer` broke. */
     void (*lost)(void *user, uint64_t peer);
+    /* Was this member removed from the group? Then it is told so. NULL: nobody was. */
+    bool (*gone)(void *user, uint64_t peer);
+    /* `peer` says that this member was. May be NULL. */
+    void (*removed)(void *user, uint64_t peer);
     void *user;
 };
 
 struct oak_peer_stats {
     uint64_t id;
     bool connected;
+    uint64_t connected_ns; /* since when, on the loop's clock */
     uint64_t sent_bytes;
     uint64_t sent_failures; /* frames dropped: not connected, or the queue was full */
     uint64_t received_bytes;
@@ -210,6 +215,10 @@ void oak_peers_free(struct oak_peers *peers);
 OAK_MUST_USE int oak_peers_set(struct oak_peers *peers, uint64_t id, const char *url);
 /* Leave all members alone that `keep` doesn't want. */
 void oak_peers_prune(struct oak_peers *peers, bool (*keep)(void *arg, uint64_t id), void *arg);
+/* A call of another service to a member, on the same connection. OAK_ECLOSED: there is none to it;
+ * and as oak_rpc_subchannel_call. */
+OAK_MUST_USE int oak_peers_call(struct oak_peers *peers, uint64_t to,
+                                const struct oak_rpc_request *request, struct oak_rpc_call **out);
 /* Send or drop. */
 void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame);
 /* Fills up to `capacity` rows; returns how many there are. */

@@ -74,12 +74,22 @@ static void lane_message(void *user, struct oak_rpc_call *call, struct oak_bytes
     (void)bytes;
 }
 
+/* With this code a stream is refused of a member that was removed. */
+#define GONE_CODE OAK_RPC_PERMISSION_DENIED
+#define GONE_TEXT "the member has been permanently removed from the cluster"
+
 static void lane_closed(void *user, struct oak_rpc_call *call, const struct oak_rpc_status *status)
 {
     struct lane *lane = user;
     struct oak_peers *peers = lane->peer->peers;
     OAK_ASSERT(lane->call == call);
     lane->call = NULL;
+    bool gone =
+        status->code == GONE_CODE && oak_bytes_eq(status->message, oak_bytes_str(GONE_TEXT));
+    if (gone && peers->options.removed != NULL) {
+        peers->options.removed(peers->options.user, lane->peer->stats.id);
+        return;
+    }
     if (status->code != OAK_RPC_UNAVAILABLE && status->code != OAK_RPC_CANCELLED &&
         told_again(peers, &lane->peer->told_ns)) {
         oak_log(peers->options.log, OAK_LOG_WARN,
@@ -126,6 +136,7 @@ static void channel_state(void *user, bool connected)
         return;
     }
     peer->stats.connected = connected;
+    peer->stats.connected_ns = o->loop->clock.mono_ns(o->loop->clock.user);
     oak_log(o->log, connected ? OAK_LOG_INFO : OAK_LOG_WARN, "%s member %016" PRIx64,
             connected ? "connected to" : "lost the connection to", peer->stats.id);
     if (!connected) {
@@ -265,6 +276,15 @@ void oak_peers_prune(struct oak_peers *peers, bool (*keep)(void *arg, uint64_t i
     peers->count = kept;
 }
 
+int oak_peers_call(struct oak_peers *peers, uint64_t to, const struct oak_rpc_request *request,
+                   struct oak_rpc_call **out)
+{
+    struct peer *peer = peer_find(peers, to);
+    return peer == NULL || peer->channel == NULL
+               ? OAK_ECLOSED
+               : oak_rpc_subchannel_call(peer->channel, request, out);
+}
+
 void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_bytes frame)
 {
     struct peer *peer = peer_find(peers, to);
@@ -288,16 +308,40 @@ void oak_peers_send(struct oak_peers *peers, uint64_t to, bool bulk, struct oak_
 
 /* -- the serving side: streams of other members ------------------------------------------------ */
 
+/* Sixteen hex digits; 0: something else. */
+static uint64_t sender_of(const struct oak_rpc_call *call)
+{
+    struct oak_bytes from = oak_rpc_call_metadata(call, "oakum-from");
+    char text[17] = {0};
+    if (from.size != 16) {
+        return 0;
+    }
+    memcpy(text, from.data, 16);
+    return strspn(text, "0123456789abcdef") == 16 ? strtoull(text, NULL, 16) : 0;
+}
+
+static bool gone_told(struct oak_peers *peers, struct oak_rpc_call *call, uint64_t from)
+{
+    const struct oak_peers_options *o = &peers->options;
+    if (o->gone == NULL || !o->gone(o->user, from)) {
+        return false;
+    }
+    oak_rpc_call_finish(call, GONE_CODE, GONE_TEXT);
+    oak_log(o->log, OAK_LOG_WARN,
+            "refused a stream from member %016" PRIx64 " (%s): it was removed from the cluster",
+            from, oak_rpc_call_peer(call));
+    return true;
+}
+
 static void served_message(void *user, struct oak_rpc_call *call, struct oak_bytes bytes)
 {
     struct oak_peers *peers = user;
-    struct oak_bytes from = oak_rpc_call_metadata(call, "oakum-from");
-    for (size_t i = 0; i < peers->count; i++) {
-        char name[24];
-        snprintf(name, sizeof(name), "%016" PRIx64, peers->rows[i]->stats.id);
-        if (oak_bytes_eq(from, oak_bytes_str(name))) {
-            peers->rows[i]->stats.received_bytes += bytes.size;
-        }
+    uint64_t from = sender_of(call);
+    struct peer *peer = peer_find(peers, from);
+    if (peer != NULL) {
+        peer->stats.received_bytes += bytes.size;
+    } else if (gone_told(peers, call, from)) {
+        return;
     }
     peers->options.received(peers->options.user, bytes);
 }
@@ -373,6 +417,8 @@ static void served_start(void *user, struct oak_rpc_call *call)
                "its certificate is good neither for the host of the peer URL of the member that "
                "it says it is, nor for the address that it comes from "
                "(--peer-skip-client-san-verification forgives it)");
+    } else {
+        (void)gone_told(peers, call, sender_of(call));
     }
 }
 

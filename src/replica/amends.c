@@ -12,6 +12,9 @@
  *                here then is no configuration of long ago. It tells the member, for that run alone
  *              3 the member follows, until its log holds all that the leader's did (raft/doubt.c)
  *              4 it says that it is whole, and is ready: the leader makes it a voter.
+ * Likewise (4) for a member that was added as a voter: it begins as a learner, and gets its vote
+ * once it has caught up; until then a majority has to do without it anyway.
+ *
  * Can fail     nothing: what can't be done now is tried with the next tick, by whoever leads then.
  *              What it heard may be old: a member loses its vote only if it said that it forgot
  *              after a hello that this leader sent in its term, and once for each lapse.
@@ -41,14 +44,22 @@ static void id_add(uint64_t *ids, uint32_t *count, uint64_t id)
     (*count)++;
 }
 
-static bool vote_change(struct oak_replica *r, uint64_t id, bool votes)
+enum vote { VOTE_NONE, VOTE_FIRST, VOTE_AGAIN };
+
+static const char *const vote_texts[] = {
+    [VOTE_NONE] = "has forgotten what it promised: it loses its vote until it has caught up",
+    [VOTE_FIRST] = "was added as a voter and has caught up: it gets its vote",
+    [VOTE_AGAIN] = "has caught up with what it had forgotten, and gets its vote again",
+};
+
+static bool vote_change(struct oak_replica *r, uint64_t id, enum vote vote)
 {
     const struct oak_raft_config *now = oak_raft_config(r->raft);
     if (r->changing.request != NULL || now->voter_outgoing_count > 0) {
         return false;
     }
     struct oak_raft_config target = *now;
-    if (votes) {
+    if (vote != VOTE_NONE) {
         id_remove(target.learners, &target.learner_count, id);
         id_add(target.voters, &target.voter_count, id);
     } else {
@@ -57,13 +68,8 @@ static bool vote_change(struct oak_replica *r, uint64_t id, bool votes)
     }
     bool done = oak_raft_change(r->raft, &target, NULL, NULL) == OAK_RAFT_OK;
     if (done) {
-        oak_log(r->options.log, OAK_LOG_WARN,
-                votes
-                    ? "member %016llx has caught up with what it had forgotten, and gets its vote "
-                      "again"
-                    : "member %016llx has forgotten what it promised: it loses its vote until it "
-                      "has caught up",
-                (unsigned long long)id);
+        oak_log(r->options.log, vote == VOTE_FIRST ? OAK_LOG_INFO : OAK_LOG_WARN,
+                "member %016llx %s", (unsigned long long)id, vote_texts[vote]);
     }
     return done;
 }
@@ -105,6 +111,22 @@ static void excuse_begin(struct oak_replica *r, const struct remote *remote)
     m->asking = oak_replica_read(r, &m->read) == 0;
 }
 
+/* It was added as a voter, and learns until it has caught up. */
+static void grow(struct oak_replica *r, const struct remote *remote)
+{
+    const struct oak_kv_member *known = oak_kv_member(r->kv, remote->id);
+    struct oak_raft_peer_status rows[OAK_PEERS_MAX];
+    if (known == NULL || !known->said || known->learner) {
+        return;
+    }
+    size_t count = OAK_MIN(oak_replica_peers(r, rows, OAK_PEERS_MAX), (size_t)OAK_PEERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].id == remote->id && rows[i].ready) {
+            (void)vote_change(r, remote->id, VOTE_FIRST);
+        }
+    }
+}
+
 static void amend(struct oak_replica *r, struct remote *remote)
 {
     struct acquaintance *it = &remote->it;
@@ -112,11 +134,13 @@ static void amend(struct oak_replica *r, struct remote *remote)
     bool learns = !votes && replica__config_names(oak_raft_config(r->raft), remote->id);
     bool fresh = it->heard > r->memory.lead_seq && it->excused != it->number;
     if (it->past == OAK_PEER_FORGOT && votes && fresh) {
-        remote->demoted = vote_change(r, remote->id, false) || remote->demoted;
+        remote->demoted = vote_change(r, remote->id, VOTE_NONE) || remote->demoted;
     } else if (is_to_be_excused(remote) && learns) {
         excuse_begin(r, remote);
     } else if (it->past == OAK_PEER_WHOLE && learns) {
-        (void)vote_change(r, remote->id, true);
+        (void)vote_change(r, remote->id, VOTE_AGAIN);
+    } else if (learns && it->past == OAK_PEER_SOUND && !remote->demoted) {
+        grow(r, remote);
     } else if (it->past == OAK_PEER_SOUND && votes) {
         remote->demoted = false;
     }

@@ -149,6 +149,8 @@ struct oak_config {
     bool initial_cluster_given;  /* not derived from the name and the peer URLs */
     const char *initial_cluster_token;
     enum oak_config_cluster_state initial_cluster_state;
+    bool strict_reconfig_check; /* changes of the group that could cost its quorum are refused */
+    uint64_t max_learners;
 
     struct oak_config_tls client_tls;
     struct oak_config_tls peer_tls;
@@ -258,6 +260,9 @@ bool oak_config_tls_asks(const struct oak_config_tls *tls);
 
 /* -- addresses --------------------------------------------------------------------------------- */
 
+/* A URL as a client gives it, in the form that those above have; NULL: it is none, or there is no
+ * memory. */
+const char *oak_config_url_read(struct oak_arena *arena, const char *text);
 /* The part of one of the URLs above that is behind its scheme: "host:port", or a path. */
 const char *oak_config_url_address(const char *url);
 /* https, or unixs: TLS is spoken there. */

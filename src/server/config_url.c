@@ -177,6 +177,14 @@ int config__urls_read(struct oak_arena *arena, const char *text, bool listen,
     return 0;
 }
 
+const char *oak_config_url_read(struct oak_arena *arena, const char *text)
+{
+    const char *url = NULL;
+    struct oak_errbuf ignored;
+    int error = config__url_read(arena, oak_bytes_str(text), &url, &ignored);
+    return error == 0 ? url : NULL;
+}
+
 const char *oak_config_url_address(const char *url)
 {
     const char *mark = strstr(url, "://");

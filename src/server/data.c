@@ -11,13 +11,12 @@ static int born(struct server *s, struct oak_errbuf *e)
 {
     struct oak_config_cluster cluster;
     int error = oak_config_bootstrap(&s->config, &cluster, e);
-    if (error == 0 && s->config.initial_cluster_state == OAK_CONFIG_CLUSTER_EXISTING) {
-        error = oak_fail(e, OAK_EINVAL,
-                         "--initial-cluster-state=existing: joining a running cluster is not "
-                         "supported yet in this version; start all members with \"new\"");
+    bool joins = s->config.initial_cluster_state == OAK_CONFIG_CLUSTER_EXISTING;
+    if (error == 0 && joins) {
+        error = server__join(s, &cluster, e);
     }
     if (error == 0) {
-        error = identity_create(s->disk, s->config.data_dir, s->config.name, &cluster, e);
+        error = identity_create(s->disk, s->config.data_dir, s->config.name, &cluster, joins, e);
     }
     identity_fini(&s->identity);
     return error != 0 ? error : identity_load(s->disk, s->config.data_dir, &s->identity, e);
@@ -35,7 +34,7 @@ static int checked(struct server *s, struct oak_errbuf *e)
     }
     struct oak_config_cluster cluster;
     struct oak_errbuf ignored;
-    if (!s->config.initial_cluster_given ||
+    if (!s->config.initial_cluster_given || id->joined ||
         oak_config_bootstrap(&s->config, &cluster, &ignored) != 0) {
         return 0; /* as etcd: the flags of the first start are not needed any more */
     }

@@ -104,6 +104,10 @@ static bool line_read(struct identity *id, char *line)
         id->name = rest;
         return *rest != '\0';
     }
+    if (strcmp(line, "joined") == 0) {
+        id->joined = true;
+        return *rest == '\0';
+    }
     return strcmp(line, "peer") == 0 && peer_read(id, rest);
 }
 
@@ -154,10 +158,12 @@ int identity_load(const struct oak_disk *disk, const char *dir, struct identity 
                                  path);
 }
 
-static int text_make(const char *name, const struct oak_config_cluster *cluster, struct oak_buf *b)
+static int text_make(const char *name, const struct oak_config_cluster *cluster, bool joined,
+                     struct oak_buf *b)
 {
-    int error = oak_buf_printf(b, HEAD "\ncluster %016" PRIx64 "\nmember %016" PRIx64 "\nname %s\n",
-                               cluster->id, cluster->self_id, name);
+    int error =
+        oak_buf_printf(b, HEAD "\ncluster %016" PRIx64 "\nmember %016" PRIx64 "\nname %s\n%s",
+                       cluster->id, cluster->self_id, name, joined ? "joined\n" : "");
     for (size_t i = 0; error == 0 && i < cluster->member_count; i++) {
         const struct oak_config_member *m = &cluster->members[i];
         for (size_t k = 0; error == 0 && k < m->peer_urls.count; k++) {
@@ -169,7 +175,7 @@ static int text_make(const char *name, const struct oak_config_cluster *cluster,
 }
 
 int identity_create(const struct oak_disk *disk, const char *dir, const char *name,
-                    const struct oak_config_cluster *cluster, struct oak_errbuf *e)
+                    const struct oak_config_cluster *cluster, bool joined, struct oak_errbuf *e)
 {
     char path[PATH_BYTES_MAX], draft[PATH_BYTES_MAX];
     struct oak_buf text = {0};
@@ -179,7 +185,7 @@ int identity_create(const struct oak_disk *disk, const char *dir, const char *na
         error = path_make(dir, "identity.part", draft, e);
     }
     if (error == 0) {
-        error = text_make(name, cluster, &text);
+        error = text_make(name, cluster, joined, &text);
     }
     if (error == 0) {
         error = disk->open(disk->user, draft, OAK_FILE_CREATE, &file);

@@ -8,8 +8,11 @@
  *     cluster 6e3bd23ae5f1eae0
  *     member 8211f1d0f64f3269
  *     name infra1
+ *     joined
  *     peer 8211f1d0f64f3269 infra1 http://127.0.0.1:2380
  *     ...
+ *
+ * "joined" is there when the member joined a cluster that was there.
  *
  * Threads: start-up's.
  */
@@ -26,6 +29,7 @@ struct identity {
     uint64_t cluster;
     uint64_t self;
     const char *name;
+    bool joined; /* a cluster that was there: the members are those it told of then */
     struct oak_config_member members[OAK_CONFIG_MEMBERS_MAX]; /* sorted by id */
     size_t member_count;
     struct oak_arena arena; /* holds the texts */
@@ -37,7 +41,8 @@ OAK_MUST_USE int identity_load(const struct oak_disk *disk, const char *dir, str
                                struct oak_errbuf *e);
 /* Write it durably. Texts of `cluster` are borrowed. */
 OAK_MUST_USE int identity_create(const struct oak_disk *disk, const char *dir, const char *name,
-                                 const struct oak_config_cluster *cluster, struct oak_errbuf *e);
+                                 const struct oak_config_cluster *cluster, bool joined,
+                                 struct oak_errbuf *e);
 void identity_fini(struct identity *identity);
 
 #endif

@@ -34,7 +34,7 @@ static int teardown(void **state)
 static const char *urls_a[] = {"http://10.0.0.1:2380", "http://10.0.0.1:2390"};
 static const char *urls_b[] = {"http://10.0.0.2:2380"};
 
-static void create(void)
+static void create_as(bool joined)
 {
     struct oak_config_cluster cluster = {.id = 7, .self_id = 0xabc, .member_count = 2};
     cluster.members[0] = (struct oak_config_member){
@@ -42,7 +42,12 @@ static void create(void)
     cluster.members[1] = (struct oak_config_member){
         .id = 0xdef, .name = "b", .peer_urls = {.items = urls_b, .count = 1}};
     struct oak_errbuf e;
-    assert_int_equal(identity_create(oak_os_disk(), dir, "a", &cluster, &e), 0);
+    assert_int_equal(identity_create(oak_os_disk(), dir, "a", &cluster, joined, &e), 0);
+}
+
+static void create(void)
+{
+    create_as(false);
 }
 
 static void what_was_written_comes_back(void **state)
@@ -59,6 +64,19 @@ static void what_was_written_comes_back(void **state)
     assert_int_equal(id.members[0].peer_urls.count, 2);
     assert_string_equal(id.members[0].peer_urls.items[1], "http://10.0.0.1:2390");
     assert_string_equal(id.members[1].name, "b");
+    assert_false(id.joined);
+    identity_fini(&id);
+}
+
+static void who_joined_knows_it(void **state)
+{
+    struct identity id;
+    struct oak_errbuf e;
+    (void)state;
+    create_as(true);
+    assert_int_equal(identity_load(oak_os_disk(), dir, &id, &e), 0);
+    assert_true(id.joined);
+    assert_int_equal(id.member_count, 2);
     identity_fini(&id);
 }
 
@@ -121,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_joined_knows_it, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_directory_has_none, setup, teardown),
         cmocka_unit_test_setup_teardown(every_damaged_line_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_birth_cut_short_is_finished_by_the_next, setup, teardown),

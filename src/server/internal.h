@@ -72,6 +72,7 @@ struct server {
     bool draining;
     bool resigned; /* the replica has handed over what it led */
     bool journal_closed;
+    bool removed; /* other members say that it was, and it stops */
 };
 
 /* wire.c: parts made in order, and unmade in reverse; safe on a half-made server. */
@@ -82,6 +83,9 @@ int server__listen(struct server *s, struct oak_errbuf *e);
 void server__listen_stop(struct server *s);
 /* members.c: of the replica: the connections follow. */
 void server__members_changed(void *user, const struct oak_raft_config *config);
+/* join.c: ids of the cluster that is there, for the rows of --initial-cluster. */
+OAK_MUST_USE int server__join(struct server *s, struct oak_config_cluster *cluster,
+                              struct oak_errbuf *e);
 /* data.c: the data directory: made, locked, and whose it is. */
 int server__data_open(struct server *s, struct oak_errbuf *e);
 /* waldir.c: where the log is, from a member's birth on; NULL in *out: in the data directory. */
@@ -94,6 +98,8 @@ bool server__may_repair(const struct server *s);
 /* tokens.c: how --auth-token makes tokens. */
 int server__tokens_make(struct server *s, struct oak_errbuf *e);
 /* server.c */
+/* Another member says that this one was removed. */
+void server__removed(void *user, uint64_t peer);
 void server__fatal(void *user, int error, const char *text);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* members.c: the connections to peers follow who is in the group, and where they are.
  *
- * Who: the configuration in force. Where: what the log says; before it says anything, what this
- * member was told at its birth. A URL that is not known yet comes with the log.
+ * Who: the configuration in force; as long as there is none, in a member that joins, those it was
+ * told of. Where: what the log says; before it says anything, what this member was told at its
+ * birth. A URL that is not known yet comes with the log.
  *
  * Thread  the loop's.
  */
@@ -60,8 +61,11 @@ void server__members_changed(void *user, const struct oak_raft_config *config)
         return; /* it is being opened; wire.c calls again */
     }
     struct oak_raft_config named = *config;
+    for (size_t i = 0; config->voter_count == 0 && i < s->identity.member_count; i++) {
+        named.learners[named.learner_count++] = s->identity.members[i].id;
+    }
     oak_peers_prune(s->peers, is_named, &named);
-    connect_to(s, config->voters, config->voter_count);
-    connect_to(s, config->voters_outgoing, config->voter_outgoing_count);
-    connect_to(s, config->learners, config->learner_count);
+    connect_to(s, named.voters, named.voter_count);
+    connect_to(s, named.voters_outgoing, named.voter_outgoing_count);
+    connect_to(s, named.learners, named.learner_count);
 }

@@ -52,7 +52,8 @@ static void drain_step(struct server *s)
                      oak_http_server_connections(s->metrics_http);
     clients += s->jsonrpc != NULL ? oak_jsonrpc_server_connections(s->jsonrpc) : 0;
     clients += oak_api_busy(s->api) ? 1 : 0;
-    if (clients == 0 && s->resigned && s->replica != NULL) {
+    bool idle = oak_api_settle(s->api);
+    if (clients == 0 && idle && s->resigned && s->replica != NULL) {
         struct oak_replica *replica = s->replica;
         s->replica = NULL;
         oak_replica_close(replica, replica_closed, s);
@@ -89,14 +90,8 @@ static void replica_resigned(void *user)
     s->resigned = true;
 }
 
-static void stop_begin(void *user, int signal)
+static void drain(struct server *s)
 {
-    struct server *s = user;
-    if (s->draining) {
-        oak_log(s->log, OAK_LOG_WARN, "signal %d again: ending at once", signal);
-        _exit(1);
-    }
-    oak_log(s->log, OAK_LOG_INFO, "signal %d: stopping", signal);
     if (oak_os_notify("STOPPING=1") != 0) {
         oak_log(s->log, OAK_LOG_DEBUG, "the service manager could not be told that we stop");
     }
@@ -114,6 +109,41 @@ static void stop_begin(void *user, int signal)
     oak_replica_resign(s->replica, replica_resigned, s);
     s->drain_timer.fire = drain_fire;
     drain_step(s);
+}
+
+static void stop_begin(void *user, int signal)
+{
+    struct server *s = user;
+    if (s->draining) {
+        oak_log(s->log, OAK_LOG_WARN, "signal %d again: ending at once", signal);
+        _exit(1);
+    }
+    oak_log(s->log, OAK_LOG_INFO, "signal %d: stopping", signal);
+    drain(s);
+}
+
+static void removed_stop(struct oak_timer *timer)
+{
+    struct server *s = OAK_CONTAINER_OF(timer, struct server, drain_timer);
+    drain(s);
+}
+
+void server__removed(void *user, uint64_t peer)
+{
+    struct server *s = user;
+    if (s->removed || s->draining) {
+        return;
+    }
+    s->removed = true;
+    oak_log(s->log, OAK_LOG_ERROR,
+            "the member has been permanently removed from the cluster, as member %016llx says: it "
+            "stops now, and will not start again. Its data directory %s can be removed; to come "
+            "back it needs an empty one, and `member add`",
+            (unsigned long long)peer, s->config.data_dir);
+    /* Not from within the stream that told it. */
+    s->drain_timer.fire = removed_stop;
+    s->port->timers.set(s->port->timers.user, &s->drain_timer,
+                        s->port->clock.mono_ns(s->port->clock.user));
 }
 
 static void start_report(const struct server *s)

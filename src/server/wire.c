@@ -34,6 +34,12 @@ static void peers_lost(void *user, uint64_t peer)
     }
 }
 
+static bool peers_gone(void *user, uint64_t peer)
+{
+    const struct server *s = user;
+    return s->replica != NULL && oak_kv_member_gone(oak_replica_kv(s->replica), peer);
+}
+
 static bool peers_admit(void *user, const struct oak_identity *identity, const char *from,
                         const char *url)
 {
@@ -67,6 +73,8 @@ static int peers_make(struct server *s)
         .id = s->identity.self,
         .received = peers_received,
         .lost = peers_lost,
+        .gone = peers_gone,
+        .removed = server__removed,
         .secure = secure_net(&s->secure, SECURE_OUT),
         .admit = peers_admit,
         .user = s,
@@ -169,7 +177,9 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
     };
     for (size_t i = 0; i < s->identity.member_count; i++) {
         const struct oak_config_member *m = &s->identity.members[i];
-        options.bootstrap.voters[options.bootstrap.voter_count++] = m->id;
+        if (!s->identity.joined) {
+            options.bootstrap.voters[options.bootstrap.voter_count++] = m->id;
+        }
         if (m->id == s->identity.self) {
             options.peer_urls = m->peer_urls.items;
             options.peer_url_count = m->peer_urls.count;
@@ -181,6 +191,32 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         server__members_changed(s, oak_replica_config(s->replica));
     }
     return error;
+}
+
+static int api_peer_call(void *user, uint64_t member, const struct oak_rpc_request *request,
+                         struct oak_rpc_call **out)
+{
+    struct server *s = user;
+    return oak_peers_call(s->peers, member, request, out);
+}
+
+static uint64_t api_connected_ns(void *user, uint64_t member)
+{
+    const struct server *s = user;
+    struct oak_peer_stats rows[OAK_PEERS_MAX];
+    size_t count = OAK_MIN(oak_peers_stats(s->peers, rows, OAK_PEERS_MAX), (size_t)OAK_PEERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].id == member && rows[i].connected) {
+            return rows[i].connected_ns;
+        }
+    }
+    return 0;
+}
+
+static uint64_t api_member_id(const char *const *urls, size_t count, const char *tail)
+{
+    const struct oak_config_urls list = {.items = (const char **)(uintptr_t)urls, .count = count};
+    return oak_config_member_id(&list, tail);
 }
 
 static int services_make(struct server *s)
@@ -213,6 +249,14 @@ static int services_make(struct server *s)
         .token_ttl_ns = s->config.auth_token_ttl_s * UINT64_C(1000000000),
         .jwt = s->jwt,
         .client_cert_auth = s->config.client_tls.client_cert_auth,
+        .strict_reconfig = s->config.strict_reconfig_check,
+        .learners_max = s->config.max_learners,
+        .peer_server = s->peer_rpc,
+        .peer_call = api_peer_call,
+        .connected_ns = api_connected_ns,
+        .url_read = oak_config_url_read,
+        .member_id = api_member_id,
+        .user = s,
     };
     int error = oak_api_new(&options, &s->api);
     if (error == 0) {
