@@ -6,13 +6,15 @@ from collections import namedtuple
 
 import rpc_cases_auth
 import rpc_cases_kv
+import rpc_cases_lease
 import rpc_cases_watch
 import rpc_cases_watches
 import rpc_cases_wire
 
 # Run in this order: the last ones cut history off.
 CASES = (rpc_cases_kv.CASES + rpc_cases_wire.CASES + rpc_cases_watch.CASES +
-         rpc_cases_watches.CASES + rpc_cases_kv.COMPACTIONS + rpc_cases_watch.COMPACTIONS +
+         rpc_cases_watches.CASES + rpc_cases_lease.CASES +
+         rpc_cases_kv.COMPACTIONS + rpc_cases_watch.COMPACTIONS +
          rpc_cases_watches.COMPACTIONS)
 # Those that an etcd before 3.6 isn't asked.
 LATER = (rpc_cases_kv.CASES_OF_36 + rpc_cases_wire.CASES_OF_36 +

@@ -150,6 +150,9 @@ CASES = [
         txn(f"success {{ {DEL_A} }}"), txn(f"success {{ {DEL_D} }}"),
         txn("compare { key:'@a' }"), txn("compare { key:'@d' }"),
         txn("compare { key:'@a' range_end:'@d' }"), txn("")], DATA),
+    as_alice("lease", BOTH, ["LeaseGrant ID:501 TTL:100", "Put key:'@a' lease:501",
+                             "LeaseTimeToLive ID:501", "LeaseTimeToLive ID:501 keys:true",
+                             "LeaseRevoke ID:501"], DATA),
     as_alice("permission-taken", BOTH, [
         "Put key:'@a'", AS_ROOT, "RoleRevokePermission role:'r' key:'@a' range_end:'@c'", AS_ALICE,
         "Put key:'@a'", "Range key:'@a'"], DATA),
@@ -204,4 +207,13 @@ CASES_OF_36 = [
         "w< create_request { key:'\\0' range_end:'\\0' }", "w> 1",
         "w< create_request { }", "w> 1", "w!", "w>"], DATA),
     guarded("nobody-commits-nothing", HALF, ["Txn", "Txn compare { key:'@a' }"]),
+    as_alice("lease-of-others-keys", BOTH, [
+        "LeaseRevoke ID:502", "LeaseTimeToLive ID:502 keys:true", "Put key:'@a' lease:502", AS_ROOT,
+        "LeaseRevoke ID:502"], DATA + ["LeaseGrant ID:502 TTL:100", "Put key:'@d' lease:502"]),
+    guarded("nobody-asks", HALF, ["Status", "Alarm", "MemberList", "LeaseGrant ID:77 TTL:100",
+                                  "LeaseTimeToLive ID:77", "LeaseLeases"]),
+    as_alice("asks", HALF, ["Alarm", "MemberList", "LeaseLeases", "MemberList linearizable:true"]),
+    as_alice("lease-list-of-others", BOTH, ["LeaseLeases", AS_ROOT, "LeaseLeases",
+                                            "LeaseRevoke ID:503"],
+             DATA + ["LeaseGrant ID:503 TTL:100", "Put key:'@d' lease:503"]),
 ]

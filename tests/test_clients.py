@@ -37,6 +37,8 @@ FEATURES = {
     "lock": "mutual exclusion",
     "stm": "software transactional memory",
     "election": "campaign, proclaim, observe, resign",
+    "lock-service": "the Lock service",
+    "election-service": "the Election service",
     "leasing": "cached reads under leases (package leasing)",
     "mirror": "a copy that is kept up (package mirror)",
     "namespace": "all keys under a prefix (package namespace)",
@@ -49,7 +51,8 @@ FEATURES = {
     "auth": "users, roles, permissions, tokens",
 }
 # What Oakum serves so far.
-SERVED = ["kv", "txn", "watch", "watch-resume", "stm", "mirror", "ordering", "cluster", "auth"]
+SERVED = ["kv", "txn", "watch", "watch-resume", "lease", "lease-expiry", "lock", "stm", "election",
+          "leasing", "mirror", "namespace", "ordering", "cluster", "auth"]
 CHECK = re.compile(r'\bcheck\(\s*"([a-z-]+)",\s*"([^"]+)"')
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random sequences of KV, Txn and Watch, the same to a real etcd and to Oakum.
+"""Random sequences of KV, Txn, Lease and Watch, the same to a real etcd and to Oakum.
 
-test_random_differential.py asks for more of KV and Txn in less time; here watches listen on two
-streams meanwhile. Before a watch changes, and at the end, it is given one more
+test_random_differential.py asks for more of KV and Txn in less time; here watches listen on several
+streams meanwhile, and leases own keys. Before a watch changes, and at the end, it is given one more
 event to hear, so that what it heard until then is whole, and can be compared event for event.
 A failure names the seed and the number of the sequence, and shows the shortest one that still
 differs. OAKUM_DIFFER_SEED replays; OAKUM_DIFFER_SEQUENCES sets how many.
@@ -29,16 +29,19 @@ class Sequence:
 
     def __init__(self, seed, number):
         self.random = random.Random(f"{seed} {number}")
+        self.leases = [10000000 + 100 * number + i for i in range(3)]
         self.revisions = 0  # about as many as were written
         self.watches = {}  # id: (stream, key, filters)
         self.next_watch = 1
         self.steps = ["w= Watch", "v= Watch"]
         kinds = [(self.put, 30), (self.delete, 10), (self.range, 15), (self.txn, 20),
-                 (self.compact, 1), (self.create, 8), (self.cancel, 4)]
+                 (self.compact, 1), (self.lease, 10), (self.create, 8), (self.cancel, 4)]
         while len(self.steps) < STEPS:
             self.random.choices([kind for kind, _ in kinds], [each for _, each in kinds])[0]()
         for watch in list(self.watches):
             self.hear(watch)
+        self.steps += [f"LeaseTimeToLive ID:{lease} keys:true" for lease in self.leases]
+        self.steps += [f"LeaseRevoke ID:{lease}" for lease in self.leases]
         self.steps.append("Range key:'@' range_end:'~'")
 
     def some(self, percent, text):
@@ -59,6 +62,7 @@ class Sequence:
         if self.random.randrange(10) == 0:
             return f"{self.key()} {self.random.choice(['ignore_value', 'ignore_lease'])}:true"
         return (f"{self.key()} value:'{self.random.randrange(5)}' "
+                + self.some(25, f"lease:{self.random.choice(self.leases)} ")
                 + self.some(30, "prev_kv:true"))
 
     def delete_text(self):
@@ -72,7 +76,7 @@ class Sequence:
         target, field, values = self.random.choice([
             ("VERSION", "version", (0, 1, 2)), ("VALUE", "value", ("'0'", "'1'")),
             ("CREATE", "create_revision", (0, self.revision())),
-            ("MOD", "mod_revision", (0, self.revision())), ("LEASE", "lease", (0, 1))])
+            ("MOD", "mod_revision", (0, self.revision())), ("LEASE", "lease", (0, self.leases[0]))])
         result = self.random.choice(["EQUAL", "GREATER", "LESS", "NOT_EQUAL"])
         return (f"compare {{ result:{result} target:{target} {field}:{self.random.choice(values)} "
                 f"{self.keys(20)} }}")
@@ -107,6 +111,12 @@ class Sequence:
 
     def compact(self):
         self.add(f"Compact revision:^{self.revisions // 2}")
+
+    def lease(self):
+        lease = self.random.choice(self.leases)
+        self.add(self.random.choice([
+            f"LeaseGrant ID:{lease} TTL:5000", f"LeaseGrant ID:{lease} TTL:5000",
+            f"LeaseRevoke ID:{lease}", f"LeaseTimeToLive ID:{lease} keys:true"]))
 
     def create(self):
         if len(self.watches) < WATCHES:
@@ -168,7 +178,7 @@ def both_members(lasting_cluster, etcd_bin):
     pair.close()
 
 
-def test_random_sequences_with_watches_get_what_etcd_gives(pair):
+def test_random_sequences_with_watches_and_leases_get_what_etcd_gives(pair):
     for number in range(SEQUENCES):
         steps = Sequence(SEED, number).steps
         report = differ(pair, f"random-{number}", steps)

@@ -35,6 +35,9 @@ ROWS = [
     Row("etcdserver: mvcc: required revision has been compacted", "OUT_OF_RANGE",
         ["Put key:'@a'", "Put key:'@a'", "Compact revision:^2", "Range key:'@a' revision:^1"]),
     Row("etcdserver: requested lease not found", "NOT_FOUND", ["Put key:'@a' lease:123456"]),
+    Row("etcdserver: lease already exists", "FAILED_PRECONDITION",
+        ["LeaseGrant ID:1 TTL:100", "LeaseGrant ID:1 TTL:100"]),
+    Row("etcdserver: too large lease TTL", "OUT_OF_RANGE", ["LeaseGrant ID:2 TTL:9000000001"]),
     Row("etcdserver: request is too large", "INVALID_ARGUMENT",
         [f"Put key:'@a' value:'{'v' * 1600000}'"]),
 ]

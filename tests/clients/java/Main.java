@@ -306,7 +306,7 @@ public final class Main {
   }
 
   private static void recipes() {
-    check("lock", "by the Lock service, one at a time", t -> {
+    check("lock-service", "by the Lock service, one at a time", t -> {
       Lease lease = t.client.getLeaseClient();
       Lock lock = t.client.getLockClient();
       long first = of(lease.grant(20)).getID();
@@ -320,7 +320,7 @@ public final class Main {
       of(lease.revoke(first));
       of(lease.revoke(second));
     });
-    check("election", "by the Election service", t -> {
+    check("election-service", "by the Election service", t -> {
       Lease lease = t.client.getLeaseClient();
       Election election = t.client.getElectionClient();
       long first = of(lease.grant(20)).getID();
