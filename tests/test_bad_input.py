@@ -60,7 +60,6 @@ REFUSED = {
     "listening-without-advertising": (["--listen-client-urls", "http://127.0.0.1:1"],
                                       "--advertise-client-urls is required"),
     "tls": (["--cert-file", "a.pem"], "KeyFile and CertFile must both be"),
-    "quota": (["--quota-backend-bytes", "8000000"], "--quota-backend-bytes: quotas are not"),
     "missing-config-file": (["--config-file", "nowhere.yml"], "--config-file nowhere.yml: "),
 }
 

@@ -62,16 +62,16 @@ DIFFERENCES = [
                "RoleGet of root has all keys, read and write, as in later versions"),
     Difference("tokens-without-an-end", None, "", "takes a web token that has no `exp`",
                "refuses it: it would be good for ever"),
-    Difference("move-leader", None, "", "hands leadership over on request",
-               "does not yet"),
     Difference("alarms", None, "",
                "NOSPACE by quota, CORRUPT; raised for the cluster, cleared by hand",
-               "NOSPACE while a member's disk is nearly full, of that member alone; in its list of "
-               "alarms, Status and `/health`; it ends by itself"),
-    Difference("defrag", ["defrag"], MISSING, "gives space back to the file system on request",
-               "has nothing to defragment; the method is unknown"),
-    Difference("hashkv", ["endpoint hashkv"], MISSING, "hashes its history on request",
-               "does not yet"),
+               "the same, and NOSPACE while a member's disk is nearly full, of that member alone; "
+               "that one ends by itself"),
+    Difference("defrag", None, "", "rewrites its database, and serves nothing meanwhile",
+               "answers at once, and merges files in the background"),
+    Difference("hashkv", None, "",
+               "3.6 gives the hash that it stored when it compacted, for the last ten compactions",
+               "works out the hash from the history at hand, for any revision that is not "
+               "compacted"),
     Difference("snapshot-save", None, "", "streams its database file",
                "does not yet"),
 ]

@@ -6,7 +6,7 @@
  *     etcdserverpb.Auth         all of it
  *     etcdserverpb.Lease        LeaseGrant LeaseRevoke LeaseKeepAlive LeaseTimeToLive LeaseLeases
  *     etcdserverpb.Cluster      all of it; at the peer port too, where members ask their leader
- *     etcdserverpb.Maintenance  Status, Alarm (GET)
+ *     etcdserverpb.Maintenance  all but Snapshot
  *
  * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
  * Handlers validate, ask the replica, and translate back; the semantics live in `kv`.
@@ -16,6 +16,7 @@
 #ifndef OAK_API_H
 #define OAK_API_H
 
+#include "api/compactor.h"
 #include "replica/replica.h"
 #include "watch/watch.h"
 #include "oakum/rpc.h"
@@ -51,6 +52,10 @@ struct oak_api_options {
     const struct oak_jwt *jwt; /* instead of simple tokens; borrowed; NULL: not */
     bool client_cert_auth;     /* the name in a client's certificate is its user */
 
+    uint64_t quota_bytes; /* --quota-backend-bytes; 0: none */
+    /* --auto-compaction-mode and -retention: nanoseconds, or revisions; 0: never. */
+    enum oak_api_compaction compaction_mode;
+    uint64_t compaction_retention;
     /* Changes of the group: by --strict-reconfig-check and --max-learners. */
     bool strict_reconfig;
     uint64_t learners_max;

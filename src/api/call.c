@@ -81,6 +81,9 @@ void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCM
 {
     struct oak_replica *replica = call->api->options.replica;
     int error = oak_kv_check(oak_replica_kv(replica), kind, message);
+    if (error == 0 && api__quota_refuses(call->api, oak_kv_cost(kind, message))) {
+        error = OAK_ENOSPACE;
+    }
     if (error == 0) {
         call->request.done = proposed_done;
         call->request.deadline_ns = 0;
@@ -116,6 +119,8 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     if (call->closed != NULL) {
         call->closed(call);
     }
+    oak_replica_hash_forget(api->options.replica, &call->hash);
+    api->options.loop->timers.stop(api->options.loop->timers.user, &call->timer);
     if (call->change != NULL) {
         api__change_leave(call->change);
     }
@@ -212,12 +217,15 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     if (error == 0) {
         error = etcdserverpb__maintenance_add(options->server, &api__maintenance, api);
     }
+    error = error != 0 ? error : api__compaction_start(api);
     return error != 0 ? error : door_make(api);
 }
 
 bool oak_api_settle(struct oak_api *api)
 {
     api__changes_stop(api);
+    api__compaction_stop(api);
+    oak_replica_forget(api->options.replica, &api->quota.request);
     return api->change_count == 0;
 }
 
@@ -230,6 +238,7 @@ void oak_api_free(struct oak_api *api)
     if (api->tokens != NULL) {
         oak_token_table_free(api->tokens);
     }
+    api__compactor_fini(&api->compaction.compactor);
     free(api->door);
     free(api);
 }

@@ -6,6 +6,7 @@
 #include <proto/rpc.oak.h>
 
 #include "api/api.h"
+#include "api/compactor.h"
 #include "api/guard.h"
 #include "oakum/stub.h"
 #include "watch/watch.h"
@@ -23,6 +24,27 @@ struct api_call {
     struct oak_bytes bytes;      /* of the request, while its token is waited for */
     bool waited;                 /* ... once */
     struct api_change *change;   /* of the group, that it waits for; NULL: none */
+    struct oak_replica_hash hash;
+    struct oak_timer timer; /* MoveLeader's, */
+    uint64_t until_ns;      /* and its deadline */
+};
+
+/* quota.c */
+struct api_quota {
+    uint64_t size;    /* of the store, when it was looked at last */
+    uint64_t since;   /* what was let in since then */
+    uint64_t look_ns; /* the next time */
+    struct oak_replica_request request;
+    bool raising; /* the alarm */
+};
+
+/* compactor.c */
+struct api_compaction {
+    struct api_compactor compactor;
+    struct oak_timer timer;
+    struct oak_replica_request request;
+    int64_t revision; /* that is asked for */
+    bool asked;
 };
 
 /* A stream that ends when its member has had no leader for some time. Embed it. */
@@ -66,6 +88,8 @@ struct oak_api {
     struct oak_list changes;
     size_t change_count;
     struct api_change *at_work; /* on a leader, one at a time; NULL: none */
+    struct api_quota quota;
+    struct api_compaction compaction;
 };
 
 /* call.c */
@@ -93,6 +117,20 @@ void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCM
                   struct oak_bytes bytes);
 /* The call of a request whose `done` runs. */
 struct api_call *api__call_of(struct oak_replica_request *request);
+
+/* kv.c: propose the call's request; its answer is the command's. */
+void api__write(struct api_call *call, enum oak_kv_kind kind);
+
+/* quota.c: would it go beyond the quota? Then the alarm is raised. */
+bool api__quota_refuses(struct oak_api *api, uint64_t cost);
+
+/* move.c */
+void api__move_leader(void *user, struct oak_stub_call *stub,
+                      const Etcdserverpb__MoveLeaderRequest *request);
+
+/* compactor.c */
+OAK_MUST_USE int api__compaction_start(struct oak_api *api);
+void api__compaction_stop(struct oak_api *api);
 
 /* cluster.c */
 /* Whom a configuration names, in order, into OAK_PEERS_MAX places. */

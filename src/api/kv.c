@@ -7,7 +7,7 @@
  */
 #include "api/internal.h"
 
-static void write_propose(struct api_call *call, enum oak_kv_kind kind)
+void api__write(struct api_call *call, enum oak_kv_kind kind)
 {
     api__propose(call, kind, call->message, oak_stub_bytes(call->stub));
 }
@@ -16,7 +16,7 @@ static void put(void *user, struct oak_stub_call *stub, const Etcdserverpb__PutR
 {
     struct api_call *call = api__begin(user, stub, &request->base);
     if (call != NULL) {
-        write_propose(call, OAK_KV_PUT);
+        api__write(call, OAK_KV_PUT);
     }
 }
 
@@ -25,7 +25,7 @@ static void delete_range(void *user, struct oak_stub_call *stub,
 {
     struct api_call *call = api__begin(user, stub, &request->base);
     if (call != NULL) {
-        write_propose(call, OAK_KV_DELETE);
+        api__write(call, OAK_KV_DELETE);
     }
 }
 
@@ -34,7 +34,7 @@ static void compact(void *user, struct oak_stub_call *stub,
 {
     struct api_call *call = api__begin(user, stub, &request->base);
     if (call != NULL) {
-        write_propose(call, OAK_KV_COMPACT);
+        api__write(call, OAK_KV_COMPACT);
     }
 }
 
@@ -65,7 +65,7 @@ static void txn(void *user, struct oak_stub_call *stub, const Etcdserverpb__TxnR
     }
     bool serializable = false;
     if (!oak_kv_txn_is_read(request, &serializable)) {
-        write_propose(call, OAK_KV_TXN);
+        api__write(call, OAK_KV_TXN);
         return;
     }
     const struct oak_kv *kv = oak_replica_kv(call->api->options.replica);

@@ -102,6 +102,17 @@
  * one member looks after at a time: people make them. */
 #define OAK_MEMBER_URLS_MAX    16
 #define OAK_MEMBER_CHANGES_MAX 64
+/* Alarms that are on: two kinds of each member, and of those that have left. */
+#define OAK_ALARMS_MAX 128
+/* Versions that one pass of a hash of the history takes, 24 bytes each (24 MiB): of ten million,
+ * it reads the store some fifteen times. And hashes that wait for their turn. */
+#define OAK_HASH_VERSIONS_MAX (1024 * OAK_KIB)
+#define OAK_HASHES_MAX        64
+/* Revisions noted for --auto-compaction-retention: ten an hour for 10,000 hours. */
+#define OAK_COMPACTION_NOTES_MAX 100001
+/* The store's size on disk beyond which nothing is let in (--quota-backend-bytes; etcd's default).
+ */
+#define OAK_QUOTA_BYTES_MAX ((size_t)2048 * OAK_MIB)
 /* Members that were removed and are told so when they come back: as many as a group that replaces
  * one a day does in three years. The oldest is forgotten first. */
 #define OAK_MEMBERS_GONE_MAX 1024

@@ -46,6 +46,9 @@ struct oak_kv {
     struct kv__gone *gone;
     size_t gone_count;
     uint64_t members_version;
+    struct oak_kv_alarm alarms[OAK_ALARMS_MAX];
+    size_t alarm_count;
+    char downgrade[24];
     struct oak_authz *authz;
     void (*token_granted)(void *user, const struct oak_authz_who *who, struct oak_bytes digest);
     void *user;
@@ -244,5 +247,17 @@ OAK_MUST_USE int kv__auth_load(struct oak_kv *kv);
 /* *told: what stands against it, as oak_kv_permit. */
 OAK_MUST_USE int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
                             const ProtobufCMessage *message, int *told);
+
+/* -- alarms.c ---------------------------------------------------------------------------------- */
+OAK_MUST_USE int kv__alarms_load(struct oak_kv *kv);
+/* Does an alarm stand against this command? 0, OAK_ENOSPACE, OAK_ECORRUPTCLUSTER. */
+int kv__alarms_check(const struct oak_kv *kv, enum oak_kv_kind kind,
+                     const ProtobufCMessage *message);
+/* *told: 0, OAK_ELIMIT. */
+OAK_MUST_USE int kv__alarm(struct kv__run *run, const Etcdserverpb__AlarmRequest *request,
+                           Etcdserverpb__AlarmResponse **out, int *told);
+/* *told: 0, OAK_EDOWNGRADEFORMAT, OAK_EDOWNGRADEINPROCESS. */
+OAK_MUST_USE int kv__downgrade(struct kv__run *run, const Etcdserverpb__DowngradeRequest *request,
+                               Etcdserverpb__DowngradeResponse **out, int *told);
 
 #endif

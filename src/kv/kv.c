@@ -65,6 +65,7 @@ int oak_kv_reload(struct oak_kv *kv)
     }
     int error = kv__auth_load(kv);
     error = error != 0 ? error : kv__leases_load(kv);
+    error = error != 0 ? error : kv__alarms_load(kv);
     return error != 0 ? error : kv__members_load(kv);
 }
 
@@ -187,6 +188,8 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
     Etcdserverpb__DeleteRangeResponse *del = NULL;
     Etcdserverpb__TxnResponse *txn = NULL;
     Etcdserverpb__CompactionResponse *compact = NULL;
+    Etcdserverpb__AlarmResponse *alarm = NULL;
+    Etcdserverpb__DowngradeResponse *downgrade = NULL;
     int error = 0;
     switch (command->kind) {
     case OAK_KV_PUT:
@@ -206,9 +209,19 @@ static int dispatch(struct kv__run *run, const struct oak_kv_command *command,
         *response = txn != NULL ? &txn->base : NULL;
         return error;
     case OAK_KV_COMPACT:
+    case OAK_KV_COMPACT_OWN:
         kv__compact(run, (const Etcdserverpb__CompactionRequest *)message, &compact, told);
         *response = compact != NULL ? &compact->base : NULL;
         return 0;
+    case OAK_KV_ALARM:
+        error = kv__alarm(run, (const Etcdserverpb__AlarmRequest *)message, &alarm, told);
+        *response = alarm != NULL ? &alarm->base : NULL;
+        return error;
+    case OAK_KV_DOWNGRADE:
+        error =
+            kv__downgrade(run, (const Etcdserverpb__DowngradeRequest *)message, &downgrade, told);
+        *response = downgrade != NULL ? &downgrade->base : NULL;
+        return error;
     case OAK_KV_PUBLISH:
         return kv__publish(run->kv, (const Etcdserverpb__Member *)message, command->request, told);
     case OAK_KV_MEMBER_URLS:
@@ -240,6 +253,9 @@ static int apply_command(struct kv__run *run, struct oak_bytes entry, struct oak
     result->error = kv__check(kv->txn_ops_max, result->command.kind, message, &kv->scratch);
     if (result->error == OAK_ENOMEM) {
         return OAK_ENOMEM;
+    }
+    if (result->error == 0) {
+        result->error = kv__alarms_check(kv, result->command.kind, message);
     }
     if (result->error == 0) {
         error = kv__permit(kv, &result->command, message, &result->error);

@@ -32,9 +32,12 @@ enum oak_kv_kind {
     OAK_KV_LEASE_GRANT = 6,
     OAK_KV_LEASE_REVOKE = 7,     /* etcdserverpb.LeaseRevokeRequest -> LeaseRevokeResponse */
     OAK_KV_LEASE_CHECKPOINT = 8, /* etcdserverpb.LeaseCheckpointRequest; no response */
+    OAK_KV_ALARM = 9,            /* etcdserverpb.AlarmRequest        -> AlarmResponse */
     /* etcdserverpb.Member: its peer URLs, and whether it stays a learner; without URLs: it was
      * removed. No response. */
     OAK_KV_MEMBER_URLS = 10,
+    OAK_KV_COMPACT_OWN = 12, /* as COMPACT, of the cluster itself: no user is asked for */
+    OAK_KV_DOWNGRADE = 11,   /* etcdserverpb.DowngradeRequest    -> DowngradeResponse */
 
     /* Of etcdserverpb.Auth: each takes the request of its name and gives its response. A password
      * is in none of them: hashedPassword is its bcrypt hash, and no base64. */
@@ -253,6 +256,20 @@ uint64_t oak_kv_members_version(const struct oak_kv *kv);
 const struct oak_kv_member *oak_kv_member(const struct oak_kv *kv, uint64_t id);
 /* It was removed, as far back as is remembered. */
 bool oak_kv_member_gone(const struct oak_kv *kv, uint64_t id);
+
+/* Alarms that are on in the cluster; borrowed until the next apply. Kinds are those of
+ * etcdserverpb.AlarmType. */
+struct oak_kv_alarm {
+    uint64_t member;
+    int kind;
+};
+size_t oak_kv_alarms(const struct oak_kv *kv, const struct oak_kv_alarm **out);
+bool oak_kv_alarmed(const struct oak_kv *kv, int kind);
+/* What a command may add to the store, as etcd counts it for its quota; checked as oak_kv_check
+ * does. 0: it takes no space. */
+uint64_t oak_kv_cost(enum oak_kv_kind kind, const ProtobufCMessage *message);
+/* The version to which a downgrade was announced; "": none was. Borrowed until the next apply. */
+const char *oak_kv_downgrade(const struct oak_kv *kv);
 
 /* False: there is no such lease. */
 bool oak_kv_lease(const struct oak_kv *kv, int64_t id, struct oak_kv_lease *out);

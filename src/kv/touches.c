@@ -100,6 +100,7 @@ bool oak_kv_touches(struct oak_kv *kv, struct oak_bytes entry, const struct oak_
     case OAK_KV_TXN:
         return txn_touches((const Etcdserverpb__TxnRequest *)message, reach);
     case OAK_KV_COMPACT:
+    case OAK_KV_COMPACT_OWN:
         return reach->old_revisions;
     case OAK_KV_LEASE_GRANT:
     case OAK_KV_LEASE_CHECKPOINT:

@@ -114,11 +114,25 @@ static bool leader_known(const struct oak_observe *o)
     return status.raft.leader != 0;
 }
 
-static bool space_scarce(const struct oak_observe *o)
+/* The name of an alarm that is on and not excluded; NULL: none is. */
+static const char *alarm_on(const struct oak_observe *o, const struct oak_http_request *http)
 {
     struct oak_replica_status status;
+    const struct oak_kv_alarm *alarms;
     oak_replica_status(o->options.replica, &status);
-    return status.disk_scarce;
+    size_t count = oak_kv_alarms(oak_replica_kv(o->options.replica), &alarms);
+    bool nospace = status.disk_scarce;
+    bool corrupt = false;
+    for (size_t i = 0; i < count; i++) {
+        nospace = nospace || alarms[i].kind == ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+        corrupt = corrupt || alarms[i].kind == ETCDSERVERPB__ALARM_TYPE__CORRUPT;
+    }
+    struct oak_bytes name;
+    for (size_t n = 0; (name = oak_http_query(http, "exclude", n)).data != NULL; n++) {
+        nospace = nospace && !oak_bytes_eq(name, oak_bytes_str("NOSPACE"));
+        corrupt = corrupt && !oak_bytes_eq(name, oak_bytes_str("CORRUPT"));
+    }
+    return nospace ? "ALARM NOSPACE" : corrupt ? "ALARM CORRUPT" : NULL;
 }
 
 static void check_start(struct oak_observe *o, struct oak_http_request *http, unsigned wanted,
@@ -153,15 +167,11 @@ static void check_start(struct oak_observe *o, struct oak_http_request *http, un
 void observe__health(void *user, struct oak_http_request *http)
 {
     struct oak_observe *o = user;
-    bool excluded = false;
-    struct oak_bytes name;
-    for (size_t n = 0; (name = oak_http_query(http, "exclude", n)).data != NULL; n++) {
-        excluded = excluded || oak_bytes_eq(name, oak_bytes_str("NOSPACE"));
-    }
-    if (space_scarce(o) && !excluded) {
+    const char *reason = alarm_on(o, http);
+    if (reason != NULL) {
         struct check alarm = {.http = http};
         o->health_failures++;
-        classic_reply(&alarm, "ALARM NOSPACE");
+        classic_reply(&alarm, reason);
         return;
     }
     bool local = oak_bytes_eq(oak_http_query(http, "serializable", 0), oak_bytes_str("true"));

@@ -58,15 +58,33 @@ static int read_rows(struct oak_observe *o, struct oak_buf *out)
     return observe__rows(out, list, OAK_COUNT_OF(list));
 }
 
+/* It is to stay one, and has no vote yet. */
+static bool is_learner(const struct oak_observe *o)
+{
+    const struct oak_raft_config *config = oak_replica_config_applied(o->options.replica);
+    const struct oak_kv_member *known =
+        oak_kv_member(oak_replica_kv(o->options.replica), o->options.id);
+    bool learns = false;
+    for (uint32_t i = 0; i < config->learner_count; i++) {
+        learns = learns || config->learners[i] == o->options.id;
+    }
+    return learns && known != NULL && known->learner;
+}
+
 static int raft_rows(struct oak_observe *o, struct oak_buf *out)
 {
     struct oak_replica_status s;
     oak_replica_status(o->options.replica, &s);
+    const struct oak_kv_alarm *alarms;
     const struct observe_row list[] = {
         {"etcd_server_has_leader", G, "Whether a leader is known: 1 yes, 0 no.",
          s.raft.leader != 0},
         {"etcd_server_is_leader", G, "Whether this member leads: 1 yes, 0 no.",
          s.raft.role == OAK_RAFT_LEADER},
+        {"etcd_server_is_learner", G, "Whether this member is a learner: 1 yes, 0 no.",
+         is_learner(o)},
+        {"oakum_alarms", G, "Alarms of the cluster that are on.",
+         (double)oak_kv_alarms(oak_replica_kv(o->options.replica), &alarms)},
         {"etcd_server_leader_changes_seen_total", C, "Changes of leader seen.",
          (double)s.leader_changes},
         {"etcd_server_proposals_committed_total", G, "Index of the newest committed entry.",

@@ -288,7 +288,8 @@ void replica__install_go(struct oak_replica *r, uint64_t durable_token)
         return;
     }
     in->durable = in->durable || durable_token >= in->token;
-    if (!in->durable || r->flushing.busy || !replica__snapshots_drop(r)) {
+    if (!in->durable || r->flushing.busy || r->squeezing.busy || !replica__hash_drop(r) ||
+        !replica__snapshots_drop(r)) {
         return; /* whatever is in the way calls again when it is back */
     }
     in->state = INSTALL_COMMITTING;

@@ -8,6 +8,7 @@
 #define OAK_REPLICA_INTERNAL_H
 
 #include "peer/peer.h"
+#include "replica/beside.h"
 #include "replica/gray.h"
 #include "replica/leases.h"
 #include "replica/pace.h"
@@ -331,6 +332,8 @@ struct oak_replica {
     struct applying applying;
     struct flushing flushing;
     struct scrubbing scrubbing;
+    struct hashing hashing;
+    struct squeezing squeezing;
     struct newborn newborn;
     struct memory memory;
 

@@ -151,6 +151,7 @@ void replica__pump(struct oak_replica *r)
     } while (!r->failed);
     if (!r->failed) {
         oak_journal_kick(r->journal);
+        replica__hash_go(r);
         replica__flush_check(r);
         replica__compact_check(r);
     }
@@ -194,7 +195,8 @@ bool replica__idle(const struct oak_replica *r)
         sending = sending || r->sendings[i].busy;
     }
     return !oak_journal_busy(&r->log) && !sending && !r->receiving.busy && !r->installing.busy &&
-           !r->flushing.busy && !r->newborn.busy && !r->memory.busy && !r->scrubbing.busy;
+           !r->flushing.busy && !r->newborn.busy && !r->memory.busy && !r->scrubbing.busy &&
+           !r->hashing.busy && !r->squeezing.busy;
 }
 
 bool replica__close_check(struct oak_replica *r)
@@ -211,6 +213,7 @@ void oak_replica_close(struct oak_replica *r, void (*closed)(void *user), void *
     OAK_ASSERT(!r->closing);
     OAK_ASSERT(!r->pumping);
     replica__requests_stop(r);
+    replica__hash_stop(r);
     const struct oak_loop *loop = r->options.loop;
     loop->timers.stop(loop->timers.user, &r->tick);
     loop->after_remove(loop->user, &r->after);

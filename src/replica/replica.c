@@ -143,6 +143,7 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     oak_list_init(&r->reads_new);
     oak_list_init(&r->reads_sent);
     oak_list_init(&r->reads_wait);
+    oak_list_init(&r->hashing.questions);
     replica__asks_init(r);
     const struct oak_lease_options leases = {
         .alloc = libc,

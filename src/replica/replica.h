@@ -178,6 +178,25 @@ OAK_MUST_USE int oak_replica_read(struct oak_replica *r, struct oak_replica_requ
  * request. */
 bool oak_replica_read_now(struct oak_replica *r, const struct oak_kv_reach *reach);
 
+/* etcd's hash of the history (HashKV): embed one, keep it until `done` or forget. */
+struct oak_replica_hash {
+    /* Set by the caller. */
+    void (*done)(struct oak_replica_hash *hash, int error);
+    int64_t revision; /* as of this one; 0: the newest; then the one it was */
+    /* The answer. */
+    int64_t compacted;
+    uint32_t hash;
+    /* The replica's. */
+    struct oak_list link;
+    bool waits;
+};
+/* Worked out beside everything else. done() may tell: OAK_ECOMPACTED; OAK_EAGAIN: something that
+ * goes first needed the store; and what reading it fails by. The call itself: OAK_EFUTUREREV,
+ * OAK_ECOMPACTED, OAK_ETOOMANYREQUESTS, OAK_ESTOPPED. */
+OAK_MUST_USE int oak_replica_hash(struct oak_replica *r, struct oak_replica_hash *hash);
+void oak_replica_hash_forget(struct oak_replica *r, struct oak_replica_hash *hash);
+/* The store gives space back, in the background. */
+void oak_replica_squeeze(struct oak_replica *r);
 /* -- leases of clients: embed one, keep it until `done` or forget --------------------------------
  */
 

@@ -49,6 +49,11 @@ enum oak_config_store {
     OAK_CONFIG_STORE_MEMORY, /* history is kept by the log alone, and lost where it is compacted */
 };
 
+enum oak_config_compaction {
+    OAK_CONFIG_COMPACTION_PERIODIC,
+    OAK_CONFIG_COMPACTION_REVISION,
+};
+
 enum oak_config_log_format {
     OAK_CONFIG_LOG_JSON,
     OAK_CONFIG_LOG_CONSOLE,
@@ -151,6 +156,11 @@ struct oak_config {
     enum oak_config_cluster_state initial_cluster_state;
     bool strict_reconfig_check; /* changes of the group that could cost its quorum are refused */
     uint64_t max_learners;
+    int64_t quota_backend_bytes; /* as given; the next one says what it means */
+    uint64_t quota_bytes;        /* 0: none */
+    enum oak_config_compaction auto_compaction_mode;
+    const char *auto_compaction_retention; /* as given; the next one says what it means */
+    uint64_t auto_compaction;              /* nanoseconds, or revisions; 0: never */
 
     struct oak_config_tls client_tls;
     struct oak_config_tls peer_tls;

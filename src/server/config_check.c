@@ -6,7 +6,11 @@
  */
 #include "server/config_internal.h"
 
+#include <stdlib.h>
+
 #define DATA_DIR_BYTES_MAX 256
+/* A year and more: what the notes for it have room for. */
+#define COMPACTION_HOURS_MAX 10000
 
 /* "127.0.0.1:2379" for "localhost:2379": the same door by two names. */
 static bool same_address(const char *a, const char *b)
@@ -71,6 +75,31 @@ static int lease_check(struct config__loader *l)
     return 0;
 }
 
+/* Hours, or a duration; or revisions. */
+static int compaction_check(struct oak_config *c, struct oak_errbuf *e)
+{
+    const char *text = c->auto_compaction_retention;
+    size_t digits = strspn(text, "0123456789");
+    bool number = digits > 0 && digits <= 18 && text[digits] == '\0';
+    bool periodic = c->auto_compaction_mode == OAK_CONFIG_COMPACTION_PERIODIC;
+    uint64_t count = number ? strtoull(text, NULL, 10) : 0;
+    int64_t ns = 0;
+    if (!number && (!periodic || !config__duration_read(text, &ns))) {
+        return oak_fail(e, OAK_EINVAL, "--auto-compaction-retention: \"%.64s\" is no %s", text,
+                        periodic ? "number of hours, nor a duration such as 30m"
+                                 : "number of revisions");
+    }
+    if (periodic && (count > COMPACTION_HOURS_MAX ||
+                     (uint64_t)ns > COMPACTION_HOURS_MAX * 3600 * UINT64_C(1000000000))) {
+        return oak_fail(e, OAK_EINVAL, "--auto-compaction-retention: at most %d hours",
+                        COMPACTION_HOURS_MAX);
+    }
+    c->auto_compaction = !periodic ? count
+                         : number  ? count * 3600 * UINT64_C(1000000000)
+                                   : (uint64_t)ns;
+    return 0;
+}
+
 /* Defaults that follow from other flags. */
 static int settle(struct config__loader *l)
 {
@@ -82,6 +111,9 @@ static int settle(struct config__loader *l)
     }
     /* panic and fatal are above anything that is logged here. */
     c->log_level = OAK_MIN(c->log_level, OAK_LOG_ERROR);
+    c->quota_bytes = c->quota_backend_bytes > 0   ? (uint64_t)c->quota_backend_bytes
+                     : c->quota_backend_bytes < 0 ? 0
+                                                  : OAK_QUOTA_BYTES_MAX;
     c->initial_cluster_given = c->initial_cluster[0] != '\0';
     if (c->data_dir[0] != '\0' && c->initial_cluster_given) {
         return 0;
@@ -135,6 +167,9 @@ int config__check(struct config__loader *l)
     }
     if (error == 0) {
         error = config__gates_check(l);
+    }
+    if (error == 0) {
+        error = compaction_check(c, l->e);
     }
     error = error != 0 ? error : config__tls_check(l);
     if (error == 0) {

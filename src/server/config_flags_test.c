@@ -222,8 +222,10 @@ static void what_cannot_be_done_yet_is_refused_by_name(void **state)
     refused(NULL, WORDS("ETCD_FORCE_NEW_CLUSTER=true"), OAK_EUNIMPLEMENTED,
             "ETCD_FORCE_NEW_CLUSTER: not");
     refused(WORDS("--discovery-srv=example.com"), NULL, OAK_EUNIMPLEMENTED, "--discovery-srv");
-    refused(WORDS("--quota-backend-bytes=8589934592"), NULL, OAK_EUNIMPLEMENTED,
-            "--quota-backend-bytes: quotas");
+    refused(WORDS("--auto-compaction-retention=soon"), NULL, OAK_EINVAL, "no number of hours");
+    refused(WORDS("--auto-compaction-mode=revision", "--auto-compaction-retention=5m"), NULL,
+            OAK_EINVAL, "no number of revisions");
+    refused(WORDS("--auto-compaction-retention=10001"), NULL, OAK_EINVAL, "at most 10000 hours");
     refused(WORDS("--feature-gates=PriorityRequest=true"), NULL, OAK_EUNIMPLEMENTED,
             "PriorityRequest is not supported yet");
     refused(WORDS("--pre-vote=false"), NULL, OAK_EUNIMPLEMENTED, "--pre-vote");

@@ -35,10 +35,6 @@
     "discovery is not supported yet in this version; name the members by --initial-cluster"
 #define WHY_V2      "etcd's API of version 2 is not part of this server; leave it out"
 #define WHY_TRACING "tracing is not supported yet in this version; leave it out"
-#define WHY_QUOTA   "quotas are not supported yet in this version; leave it out or set it to 0"
-#define WHY_COMPACT                                                                             \
-    "automatic compaction is not supported yet in this version; leave it out and compact by a " \
-    "client"
 #define WHY_DEBUG   "packages of etcd are not here; give --log-level=debug"
 #define WHY_PREVOTE "elections always ask first here; leave it out"
 
@@ -111,9 +107,9 @@ static const struct config__row rows[] = {
          "serve etcd's JSON gateway: the methods of gRPC as paths under /v3"),
     LIVE("wal-dir", TEXT, wal_dir, "", MEMBER,
          "directory of the log, if it is not in --data-dir; from a member's birth on"),
-    LATER("quota-backend-bytes", INT, "0", MEMBER, WHY_QUOTA,
-          "size of the data at which writes are refused; below 1: none here", .min = INT64_MIN,
-          .max = INT64_MAX),
+    LIVE("quota-backend-bytes", INT, quota_backend_bytes, "0", MEMBER,
+         "bytes of the store on disk beyond which nothing is let in; 0: 2 GiB; negative: no limit",
+         .min = INT64_MIN, .max = INT64_MAX),
     LIVE("listen-client-http-urls", LISTEN, listen_client_http_urls, "", MEMBER,
          "addresses for HTTP alone; those of --listen-client-urls are for gRPC alone then"),
     LIVE("memory-mlock", BOOL, memory_mlock, "false", MEMBER, "keep all memory in memory",
@@ -153,9 +149,10 @@ static const struct config__row rows[] = {
          "refuse changes of the group that could cost its quorum"),
     LATER("pre-vote", BOOL, "true", CLUSTERING, WHY_PREVOTE,
           "ask before an election; always on here"),
-    LATER("auto-compaction-retention", TEXT, "0", CLUSTERING, WHY_COMPACT, "history to keep"),
-    INERT("auto-compaction-mode", CHOICE, "periodic", CLUSTERING, "periodic or revision",
-          .choices = "periodic|revision"),
+    LIVE("auto-compaction-retention", TEXT, auto_compaction_retention, "0", CLUSTERING,
+         "history to keep: hours or a duration such as 30m, or revisions; 0: all of it"),
+    LIVE("auto-compaction-mode", CHOICE, auto_compaction_mode, "periodic", CLUSTERING,
+         "periodic or revision", .choices = "periodic|revision"),
     INERT("v2-deprecation", CHOICE, "write-only", CLUSTERING, "fate of etcd's API of version 2",
           .choices = "not-yet|write-only|write-only-drop-data|gone"),
     LIVE("max-learners", INT, max_learners, "1", CLUSTERING,

@@ -213,7 +213,7 @@ static void store(struct oak_config *config, const struct config__row *row,
         return;
     case CONFIG__INT:
     case CONFIG__DURATION: {
-        OAK_ASSERT(value->number >= 0);
+        OAK_ASSERT(value->number >= 0 || row->min < 0); /* then the field has a sign */
         uint64_t number = (uint64_t)value->number;
         memcpy(field, &number, sizeof(number));
         return;

@@ -249,6 +249,11 @@ static int services_make(struct server *s)
         .token_ttl_ns = s->config.auth_token_ttl_s * UINT64_C(1000000000),
         .jwt = s->jwt,
         .client_cert_auth = s->config.client_tls.client_cert_auth,
+        .quota_bytes = s->config.quota_bytes,
+        .compaction_mode = s->config.auto_compaction_mode == OAK_CONFIG_COMPACTION_PERIODIC
+                               ? OAK_API_COMPACTION_PERIODIC
+                               : OAK_API_COMPACTION_REVISION,
+        .compaction_retention = s->config.auto_compaction,
         .strict_reconfig = s->config.strict_reconfig_check,
         .learners_max = s->config.max_learners,
         .peer_server = s->peer_rpc,
@@ -360,6 +365,7 @@ static int http_make(struct server *s)
         .peers = s->peers,
         .cluster = s->identity.cluster,
         .id = s->identity.self,
+        .quota_bytes = s->config.quota_bytes,
         .version = OAK_CONFIG_ETCD_VERSION,
         .cluster_version = OAK_CONFIG_ETCD_CLUSTER_VERSION,
         .own_version = OWN_VERSION,

@@ -228,6 +228,10 @@ struct store_ops {
     void (*restore_adopt)(struct oak_store_restore *r);
     void (*restore_free)(struct oak_store_restore *r);
     void (*stats)(struct oak_store *s, struct oak_store_stats *out);
+    /* NULL, all three: there is nothing to give back. */
+    int (*squeeze_begin)(struct oak_store *s, struct oak_store_squeeze **out);
+    void (*squeeze_run)(struct oak_store_squeeze *q);
+    void (*squeeze_free)(struct oak_store_squeeze *q);
 };
 
 struct oak_store {
@@ -254,6 +258,9 @@ struct oak_store {
 };
 struct oak_store_scan {
     struct oak_store *store;
+};
+struct oak_store_squeeze {
+    const struct store_ops *ops;
 };
 struct oak_store_flush {
     struct oak_store *store;

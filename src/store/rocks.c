@@ -436,6 +436,9 @@ const struct store_ops rocks__ops = {
     .restore_adopt = rocks__restore_adopt,
     .restore_free = rocks__restore_free,
     .stats = rocks_stats,
+    .squeeze_begin = rocks__squeeze_begin,
+    .squeeze_run = rocks__squeeze_run,
+    .squeeze_free = rocks__squeeze_free,
 };
 
 int oak_store_open_rocks(const struct oak_store_options *options, struct oak_store **out,

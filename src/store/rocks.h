@@ -208,6 +208,10 @@ OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto
 int rocks__scrub_begin(struct oak_store *s, struct oak_store_scrub **out);
 void rocks__scrub_run(struct oak_store_scrub *scrub, size_t bytes);
 void rocks__scrub_free(struct oak_store_scrub *scrub);
+/* rocks_squeeze.c */
+OAK_MUST_USE int rocks__squeeze_begin(struct oak_store *s, struct oak_store_squeeze **out);
+void rocks__squeeze_run(struct oak_store_squeeze *base);
+void rocks__squeeze_free(struct oak_store_squeeze *base);
 
 /* rocks_move.c */
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out);

@@ -441,6 +441,29 @@ int oak_store_reclaim(struct oak_store *s, size_t steps, bool *more)
     return error;
 }
 
+int oak_store_squeeze_begin(struct oak_store *s, struct oak_store_squeeze **out)
+{
+    *out = NULL;
+    if (s->full) {
+        return OAK_ENOSPC;
+    }
+    return s->ops->squeeze_begin == NULL ? 0 : s->ops->squeeze_begin(s, out);
+}
+
+void oak_store_squeeze_run(struct oak_store_squeeze *q)
+{
+    if (q != NULL) {
+        q->ops->squeeze_run(q);
+    }
+}
+
+void oak_store_squeeze_end(struct oak_store_squeeze *q)
+{
+    if (q != NULL) {
+        q->ops->squeeze_free(q);
+    }
+}
+
 void oak_store_stats(struct oak_store *s, struct oak_store_stats *out)
 {
     *out = (struct oak_store_stats){.keys = s->keys};

@@ -244,6 +244,24 @@ void oak_store_restore_end(struct oak_store_restore *r);
 /* For start-up, where all may block: prepare to end, or drop and end after an error. */
 OAK_MUST_USE int oak_store_restore_finish(struct oak_store_restore *r);
 
+/* etcd's hash over the history as of `rev` (HashKV): begin (owner; the floor <= rev <= the newest
+ * revision), run (any thread, one at a time) reads about so many bytes of it and says whether it is
+ * over, end (owner; at any time). `room` versions, two at least, are taken in one pass. A hash is
+ * open as a snapshot is. OAK_EAGAIN, of end: it was not over. */
+struct oak_store_hash;
+OAK_MUST_USE int oak_store_hash_begin(struct oak_store *s, int64_t rev, size_t room,
+                                      struct oak_store_hash **out);
+bool oak_store_hash_run(struct oak_store_hash *h, size_t bytes);
+OAK_MUST_USE int oak_store_hash_end(struct oak_store_hash *h, uint32_t *out);
+
+/* Give back space on disk that nothing is in any more: begin (owner), run (a worker may call it;
+ * blocks on the disk), end (owner). Files are merged in the background behind that. One at a time.
+ * OAK_ENOSPC: the store is full. */
+struct oak_store_squeeze;
+OAK_MUST_USE int oak_store_squeeze_begin(struct oak_store *s, struct oak_store_squeeze **out);
+void oak_store_squeeze_run(struct oak_store_squeeze *q);
+void oak_store_squeeze_end(struct oak_store_squeeze *q);
+
 struct oak_store_stats {
     uint64_t disk_bytes;   /* on disk, and waiting in memory to go there */
     uint64_t live_bytes;   /* estimate of what is in use of it */
