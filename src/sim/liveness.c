@@ -63,28 +63,43 @@ static unsigned alive(const struct sim *s, bool sound)
     return mask;
 }
 
-/* Who may decide from now on. */
+/* Who may decide from now on: each once. */
+#define CONFIGS_MAX (SIM_GROUPS_MAX * (SIM_NODES_MAX + 1))
 struct configs {
-    struct voters of[SIM_NODES_MAX + 1];
+    struct voters of[CONFIGS_MAX];
     size_t count;
 };
 
-/* The configuration that is committed, and those in force anywhere. Where nobody changes the group
- * all nodes are in it, but for one that forgot, which is none of the sound ones. */
+static void config_add(struct configs *out, struct voters v)
+{
+    bool known = v.now == 0;
+    for (size_t i = 0; i < out->count; i++) {
+        known = known || (out->of[i].now == v.now && out->of[i].outgoing == v.outgoing);
+    }
+    if (!known) {
+        out->of[out->count++] = v;
+    }
+}
+
+/* The configuration that is committed, and those in force anywhere. Whose disk was put back lost its
+ * vote, and may have got it again: so that changes the group too, and a member that was away
+ * meanwhile is heard only once a majority of the group that it knows has told what it remembers.
+ * Where nothing of that happened all nodes are in it. */
 static void configs_gather(struct sim *s, struct configs *out)
 {
-    *out = (struct configs){.count = 0};
-    if (!s->plan.has[OAK_SIM_CHANGE]) {
-        out->of[out->count++] = (struct voters){.now = (1u << s->world.node_count) - 1};
+    out->count = 0;
+    if (!s->plan.has[OAK_SIM_CHANGE] && s->report->faults[OAK_SIM_ROLLBACK] == 0) {
+        config_add(out, (struct voters){.now = (1u << s->world.node_count) - 1});
         return;
     }
-    if (s->groups[0].committed.now != 0) {
-        out->of[out->count++] = s->groups[0].committed;
-    }
-    for (int i = 0; i < s->world.node_count; i++) {
-        const struct oak_replica *replica = s->nodes[i].up ? sim__first(s, i)->replica : NULL;
-        if (replica != NULL && oak_replica_config(replica)->voter_count > 0) {
-            out->of[out->count++] = sim__voters_of(oak_replica_config(replica));
+    for (int g = 0; g < s->plan.groups; g++) {
+        config_add(out, s->groups[g].committed);
+        for (int i = 0; i < s->world.node_count; i++) {
+            const struct oak_replica *replica =
+                s->nodes[i].up ? s->nodes[i].members[g].replica : NULL;
+            if (replica != NULL) {
+                config_add(out, sim__voters_of(oak_replica_config(replica)));
+            }
         }
     }
 }

@@ -27,8 +27,33 @@ static const uint64_t seeds[] = {
     2,       /* an installed snapshot's purge took the next one's file along */
     7100638, /* the same, with five nodes */
     7200235, /* the same, behind a second transfer to a node that had crashed within the first */
-    1,       3,  4,  5,  6,  7,  8,    9,    10,   11,   12,   13,   14,
-    15,      16, 17, 18, 19, 20, 1001, 1002, 1003, 1004, 1005, 1006, 1007,
+    1795743636967758, /* a core that was none by what one of it knew of the group */
+    1,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+    1001,
+    1002,
+    1003,
+    1004,
+    1005,
+    1006,
+    1007,
 };
 
 static void run(uint64_t seed, bool trace, struct oak_sim_report *report)
