@@ -102,7 +102,7 @@ void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *
         return;
     }
     call->request.done = ready;
-    call->request.deadline_ns = oak_rpc_call_deadline_ns(oak_stub_rpc(call->stub));
+    call->request.deadline_ns = 0; /* the usual; what the client said ends the call by itself */
     int error = oak_replica_read(call->api->options.replica, &call->request);
     if (error != 0) {
         api__fail(call, error);

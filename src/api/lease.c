@@ -147,7 +147,6 @@ static void time_to_live(void *user, struct oak_stub_call *stub,
     look->keys = request->keys;
     look->ask.done = looked;
     look->ask.id = request->id;
-    look->ask.deadline_ns = oak_rpc_call_deadline_ns(oak_stub_rpc(stub));
     oak_stub_set_data(stub, look);
     oak_stub_on_closed(stub, look_closed);
     int error = oak_replica_lease_ask(call->api->options.replica, &look->ask);

@@ -255,7 +255,7 @@ static void token_wait(struct api_call *call)
     call->waited = true;
     call->bytes = oak_arena_dup(api__arena(call), oak_stub_bytes(call->stub));
     call->request.done = token_waited;
-    call->request.deadline_ns = oak_rpc_call_deadline_ns(oak_stub_rpc(call->stub));
+    call->request.deadline_ns = 0;
     int error = call->bytes.data == NULL && oak_stub_bytes(call->stub).size > 0
                     ? OAK_ENOMEM
                     : oak_replica_read(call->api->options.replica, &call->request);
