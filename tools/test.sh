@@ -37,6 +37,10 @@ if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/d
         exit 1
     fi
     driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
+    # They wait more than they compute: as many files at one time as there are jobs.
+    if "$python" -c 'import xdist' 2>/dev/null; then
+        driven+=(-n "${JOBS:-2}" --dist loadfile)
+    fi
     words=$(tr -c 'A-Za-z0-9_/.:\n-' ' ' <<<"$filter" | xargs)
     words=${words// / and }
     words=${words:-${DRIVEN:-}}
