@@ -107,14 +107,16 @@ def test_large_ranges_of_five_clients_at_once_cost_little(server):
             ask(sock, ALL)
             found.append(answer(sock))
 
-    list_all()  # what a first one costs, caches above all, is not what five cost at once
+    for _ in range(3):  # what first ones cost, caches above all, is not what five cost at once
+        list_all()
+    found.clear()
     with Peak(server) as peak:
         clients = [threading.Thread(target=list_all) for _ in range(5)]
         for each in clients:
             each.start()
         for each in clients:
             each.join()
-    assert len(found) == 6
+    assert len(found) == 5
     for size, said in found:
         assert size == said > KEYS * VALUE_BYTES * 0.99
     assert peak.most < GROWTH_MAX, f"{peak.most >> 20} MiB more"

@@ -140,8 +140,9 @@ def test_an_alarm_is_the_clusters_and_outlives_a_restart(start_cluster):
             "the alarm everywhere")
     full.stop()
     full.start()
-    harness.until(lambda: cluster.etcdctl("alarm", "list", endpoints=[full.endpoint], check=False)
-                  .stdout == f"memberID:{number} alarm:NOSPACE\n", "the alarm behind a restart")
+    harness.until(lambda: cluster.etcdctl(
+        "alarm", "list", endpoints=[full.endpoint], check=False).stdout.strip()
+        == f"memberID:{number} alarm:NOSPACE", "the alarm behind a restart")
     assert cluster.etcdctl("alarm", "disarm") == f"memberID:{number} alarm:NOSPACE"
     assert cluster.etcdctl("alarm", "list") == ""
 

@@ -161,7 +161,8 @@ def test_watch_w10_w13_a_deletion_at_the_compacted_revision_is_told(start_cluste
 
 
 def test_watch_w06_a_member_that_gets_a_snapshot_tells_all(start_cluster, clients):
-    """It is cut off until what it lacks is in no log any more."""
+    """It is cut off until what it lacks is in no log any more: a leader holds 64 MiB for it."""
+    count = 150
     cluster = start_cluster(3, flags=["--snapshot-catchup-entries=10"])
     follower = next(node for node in cluster.nodes if node is not cluster.leader())
     writer = clients(cluster.leader())
@@ -169,12 +170,12 @@ def test_watch_w06_a_member_that_gets_a_snapshot_tells_all(start_cluster, client
     put(writer, "n/first")
     follower.pause()
     try:
-        for i in range(400):
-            last = put(writer, f"n/{i}", "x" * 50000)
+        for i in range(count):
+            last = put(writer, f"n/{i}", "x" * 900_000)
     finally:
         follower.resume()
     keys = [key.decode() for _, _, key in events_up_to(stream, last)]
-    assert keys == ["n/first"] + [f"n/{i}" for i in range(400)]
+    assert keys == ["n/first"] + [f"n/{i}" for i in range(count)]
     assert metric(follower, "oakum_snapshots_received_total") > 0
 
 
