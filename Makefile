@@ -101,7 +101,8 @@ clients-go clients-node clients-python clients-java:
 
 random: deps-test ## N=1000000 random requests, the same to etcd and to us; SEED= repeats them
 	@tools/build.sh $(BUILD) oak_tests
-	@OAKUM_DIFFER_REQUESTS=$(or $(N),1000000) OAKUM_DIFFER_SEED=$(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")) \
+	@OAKUM_DIFFER_REQUESTS=$(or $(N),1000000) \
+		OAKUM_DIFFER_SEED=$(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")) \
 		OAKUM_DIFFER_SEQUENCES=$$(($(or $(N),1000000) / 4000 + 1)) T=test_random tools/test.sh $(BUILD)
 
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat

@@ -13,7 +13,8 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config python3-minimal protobuf-co
 # libraries' headers, gRPC's C++ library to talk to, and its Python library to ask with. etcd
 # itself is not installed but unpacked beside the build: see peers.sh.
 test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
-      python3-pytest-xdist python3-grpcio python3-protobuf etcd-client nghttp2-client openssl iproute2 curl git)
+      python3-pytest-xdist python3-grpcio python3-protobuf etcd-client nghttp2-client openssl
+      iproute2 curl git)
 # Sanitizers, fuzzers (with services that import protobuf's own files) and the formatter.
 dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.

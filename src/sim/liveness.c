@@ -81,8 +81,8 @@ static void config_add(struct configs *out, struct voters v)
     }
 }
 
-/* The configuration that is committed, and those in force anywhere. Whose disk was put back lost its
- * vote, and may have got it again: so that changes the group too, and a member that was away
+/* The configuration that is committed, and those in force anywhere. Whose disk was put back lost
+ * its vote, and may have got it again: so that changes the group too, and a member that was away
  * meanwhile is heard only once a majority of the group that it knows has told what it remembers.
  * Where nothing of that happened all nodes are in it. */
 static void configs_gather(struct sim *s, struct configs *out)
