@@ -95,6 +95,7 @@ def test_defragmentation_answers_and_nothing_is_lost(pair):
         assert cluster.etcdctl("get", "defrag", "--print-value-only") == "kept"
 
 
+@pytest.mark.needs_rocks
 def test_a_quota_refuses_what_takes_space_until_the_alarm_is_cleared(start_cluster, request):
     for program in ("oakum", "etcd"):
         cluster = start_cluster(size=1, flags=["--quota-backend-bytes", str(4 << 20)],

@@ -396,6 +396,7 @@ KUBEADM = {
 }
 
 
+@pytest.mark.needs_rocks  # which nothing warns of
 @pytest.mark.parametrize("age", KUBEADM)
 def test_the_manifest_of_kubeadm_starts_three_members(authority, start_cluster, tmp_path, oakum_bin,
                                                       etcdctl_bin, age):

@@ -163,7 +163,8 @@ def test_watch_w10_w13_a_deletion_at_the_compacted_revision_is_told(start_cluste
 def test_watch_w06_a_member_that_gets_a_snapshot_tells_all(start_cluster, clients):
     """It is cut off until what it lacks is in no log any more: a leader holds 64 MiB for it."""
     count = 150
-    cluster = start_cluster(3, flags=["--snapshot-catchup-entries=10"])
+    cluster = start_cluster(3, flags=["--snapshot-catchup-entries=10",
+                                      "--heartbeat-interval=400", "--election-timeout=4000"])
     follower = next(node for node in cluster.nodes if node is not cluster.leader())
     writer = clients(cluster.leader())
     stream, _ = open_watch(clients(follower), "key: 'n/' range_end: 'n0'")
