@@ -77,8 +77,8 @@
  * applied is dropped. It comes to that only while its state machine stands still (a snapshot is
  * being installed). A leader keeps no more than what is held and what is uncommitted. */
 #define OAK_LOG_BYTES_MAX (256 * OAK_MIB)
-/* Leases of clients that are alive at one time, about 250 bytes each in every member; past it a
- * grant is refused. */
+/* Leases of clients that are alive at one time, about 330 bytes each on the leader; past it a grant
+ * is refused. */
 #define OAK_LEASES_MAX 1048576
 /* Keepalives and questions about leases in one frame to the leader: 96 KiB. */
 #define OAK_LEASE_ASKS_MAX 4096
