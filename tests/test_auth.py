@@ -5,6 +5,7 @@ The table NEEDS has every method of every service. A method that is not served y
 itself; one that is not in the table is a failure.
 """
 import base64
+import concurrent.futures
 import glob
 import json
 import os
@@ -392,6 +393,30 @@ def test_a_web_token_is_good_on_each_member_until_users_or_roles_change(start_cl
     ok(clients[0], "Range", "key: 'a/1'", login(clients[0], "u"))
     for client in clients:
         client.close()
+
+
+def test_a_member_that_is_behind_checks_passwords_of_now(start_cluster):
+    cluster = start_cluster(size=3, flags=["--bcrypt-cost", "4"])
+    leader, behind = cluster.leader(), cluster.followers()[0]
+    first, client = rpc_client.Client(leader.endpoint), rpc_client.Client(behind.endpoint)
+    fill(first)
+    root = login(first, "root")
+    old = "u"
+    for new in ("second", "third", "fourth"):
+        login(client, "u", old)
+        behind.pause()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            try:
+                ok(first, "UserChangePassword", f"name: 'u' password: '{new}'", root)
+                answer = pool.submit(client.call, "Authenticate", f"name: 'u' password: '{old}'")
+            finally:
+                behind.resume()
+            assert why(answer.result()) == (
+                "INVALID_ARGUMENT",
+                "etcdserver: authentication failed, invalid user ID or password")
+        old = new
+    first.close()
+    client.close()
 
 
 def test_a_web_token_ends_by_its_clock(start_cluster, tmp_path):

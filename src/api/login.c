@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* login.c: passwords: hashed and checked by an actor that may take its time.
  *
- * Happy path   1 a password and what it is to be checked against go to the actor
- *              2 bcrypt, there; a web token is signed there too
- *              3 back on the loop: the hash is proposed, or a token is granted by the log
+ * Happy path   1 to check one: a read index first, so that the users are those of now
+ *              2 a password and what it is to be checked against go to the actor
+ *              3 bcrypt, there; a web token is signed there too
+ *              4 back on the loop: the hash is proposed, or a token is granted by the log
  * Can fail     more wait than OAK_AUTH_HASHES_MAX: refused at once. A client that has gone: its
  *              work is done and forgotten. A password changed meanwhile: OAK_EAUTHOLDREVISION, and
  *              the client asks again.
@@ -225,26 +226,29 @@ static void finish(struct oak_task *task)
     hashing_free(h);
 }
 
-void api__authenticate(void *user, struct oak_stub_call *stub,
-                       const Etcdserverpb__AuthenticateRequest *request)
+/* What users there are is known as of a read index: enabling auth may have been answered by another
+ * member just now, and a password changed there no longer counts here. */
+static void users_known(struct oak_replica_request *request, int error,
+                        const struct oak_kv_result *result)
 {
-    struct api_call *call = api__begin(user, stub, &request->base);
-    if (call == NULL) {
-        return;
-    }
+    struct api_call *call = api__call_of(request);
+    const Etcdserverpb__AuthenticateRequest *asked =
+        (const Etcdserverpb__AuthenticateRequest *)call->message;
     const struct oak_kv *kv = oak_replica_kv(call->api->options.replica);
     struct oak_authz_user known;
-    bool there = oak_authz_user(oak_kv_authz(kv), oak_bytes_str(request->name), &known);
-    int error = !oak_kv_auth_enabled(kv)     ? OAK_EAUTHNOTENABLED
-                : there && known.no_password ? OAK_ENOPASSWORDUSER
-                : call->api->options.jwt != NULL && !oak_jwt_signs(call->api->options.jwt)
-                    ? OAK_EUNIMPLEMENTED
-                    : 0;
+    bool there = oak_authz_user(oak_kv_authz(kv), oak_bytes_str(asked->name), &known);
+    (void)result;
+    error = error != 0                   ? error
+            : !oak_kv_auth_enabled(kv)   ? OAK_EAUTHNOTENABLED
+            : there && known.no_password ? OAK_ENOPASSWORDUSER
+            : call->api->options.jwt != NULL && !oak_jwt_signs(call->api->options.jwt)
+                ? OAK_EUNIMPLEMENTED
+                : 0;
     if (error != 0) {
         api__fail(call, error);
         return;
     }
-    struct api_hashing *h = hashing_new(call, CHECK, request->password);
+    struct api_hashing *h = hashing_new(call, CHECK, asked->password);
     if (h == NULL) {
         return;
     }
@@ -257,4 +261,13 @@ void api__authenticate(void *user, struct oak_stub_call *stub,
         (void)snprintf(h->hash, sizeof(h->hash), "$2b$%02u$%s", h->cost % 100, NOBODYS);
     }
     post(h);
+}
+
+void api__authenticate(void *user, struct oak_stub_call *stub,
+                       const Etcdserverpb__AuthenticateRequest *request)
+{
+    struct api_call *call = api__begin(user, stub, &request->base);
+    if (call != NULL) {
+        api__read(call, users_known);
+    }
 }
