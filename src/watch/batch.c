@@ -30,73 +30,20 @@ static bool node_takes(const struct watch__node *n, bool behind)
     return behind ? n->waiting > 0 : !oak_list_empty(&n->synced);
 }
 
-struct look {
-    bool behind;
-    bool found;
-    bool previous;
-};
-
-static bool look_each(void *arg, struct watch__node *n)
-{
-    struct look *look = arg;
-    if (node_takes(n, look->behind)) {
-        look->found = true;
-        look->previous = look->previous || n->previous > 0;
-    }
-    return true;
-}
-
 static bool previous_each(void *arg, struct watch__node *n)
 {
-    struct look *look = arg;
-    look->found = n->previous > 0 && node_takes(n, false);
-    return !look->found;
+    bool *found = arg;
+    *found = n->previous > 0 && node_takes(n, false);
+    return !*found;
 }
 
 bool oak_watch_wants_previous(const struct oak_watch *w, struct oak_bytes key)
 {
-    struct look look = {0};
+    bool found = false;
     if (w->previous > 0) {
-        watch__nodes_of(w, key, previous_each, &look);
+        watch__nodes_of(w, key, previous_each, &found);
     }
-    return look.found;
-}
-
-struct adding {
-    struct oak_watch *w;
-    uint32_t event;
-    bool behind;
-    bool failed;
-};
-
-static bool deliver_each(void *arg, struct watch__node *n)
-{
-    struct adding *adding = arg;
-    struct oak_watch *w = adding->w;
-    if (!node_takes(n, adding->behind)) {
-        return true;
-    }
-    struct watch__delivery *d = watch__pool_add(w, &w->deliveries, sizeof(*d));
-    if (d == NULL) {
-        adding->failed = true;
-        return false;
-    }
-    *d = (struct watch__delivery){.event = adding->event};
-    uint32_t at = (uint32_t)(w->deliveries.size / sizeof(*d));
-    if (n->first == 0) {
-        n->first = at;
-        n->touched = NULL;
-        if (w->touched == NULL) {
-            w->touched = n;
-        } else {
-            w->touched_last->touched = n;
-        }
-        w->touched_last = n;
-    } else {
-        watch__delivery_at(w, n->last)->next = at;
-    }
-    n->last = at;
-    return true;
+    return found;
 }
 
 static bool encode(struct oak_watch *w, const struct oak_watch_pair *pair, struct watch__event *e)
@@ -130,29 +77,84 @@ bool watch__batch_previous(struct oak_watch *w, struct watch__event *e,
     return true;
 }
 
+/* A change on its way to the nodes that its key falls into. */
+struct adding {
+    struct oak_watch *w;
+    bool deleted;
+    const struct oak_watch_pair *pair;
+    const struct oak_watch_pair *previous;
+    bool behind;
+    struct watch__event *event; /* NULL: nobody has wanted it yet */
+    bool failed;
+};
+
+/* The event, for the first who wants it. */
+static bool event_make(struct adding *adding)
+{
+    struct oak_watch *w = adding->w;
+    const struct oak_watch_pair *pair = adding->pair;
+    struct watch__event e = {.revision = pair->mod_rev, .deleted = adding->deleted};
+    /* A delete tells of a key and a revision alone. */
+    const struct oak_watch_pair gone = {.key = pair->key, .mod_rev = pair->mod_rev};
+    if (!encode(w, adding->deleted ? &gone : pair, &e)) {
+        return false;
+    }
+    adding->event = watch__pool_add(w, &w->events, sizeof(e));
+    if (adding->event == NULL) {
+        return false;
+    }
+    *adding->event = e;
+    return true;
+}
+
+/* The next of what the node gets. */
+static bool delivery_add(struct oak_watch *w, struct watch__node *n)
+{
+    struct watch__delivery *d = watch__pool_add(w, &w->deliveries, sizeof(*d));
+    if (d == NULL) {
+        return false;
+    }
+    *d = (struct watch__delivery){.event =
+                                      (uint32_t)(w->events.size / sizeof(struct watch__event) - 1)};
+    uint32_t at = (uint32_t)(w->deliveries.size / sizeof(*d));
+    if (n->first == 0) {
+        n->first = at;
+        n->touched = NULL;
+        if (w->touched == NULL) {
+            w->touched = n;
+        } else {
+            w->touched_last->touched = n;
+        }
+        w->touched_last = n;
+    } else {
+        watch__delivery_at(w, n->last)->next = at;
+    }
+    n->last = at;
+    return true;
+}
+
+static bool deliver_each(void *arg, struct watch__node *n)
+{
+    struct adding *adding = arg;
+    struct oak_watch *w = adding->w;
+    if (!node_takes(n, adding->behind)) {
+        return true;
+    }
+    bool fine = adding->event != NULL || event_make(adding);
+    if (fine && n->previous > 0 && !adding->event->wanted) {
+        adding->event->wanted = true;
+        fine =
+            adding->previous == NULL || watch__batch_previous(w, adding->event, adding->previous);
+    }
+    adding->failed = !fine || !delivery_add(w, n);
+    return !adding->failed;
+}
+
 bool watch__batch_add(struct oak_watch *w, bool deleted, const struct oak_watch_pair *pair,
                       const struct oak_watch_pair *previous, bool behind)
 {
-    struct look look = {.behind = behind};
-    watch__nodes_of(w, pair->key, look_each, &look);
-    if (!look.found) {
-        return true;
-    }
-    struct watch__event e = {
-        .revision = pair->mod_rev, .deleted = deleted, .wanted = look.previous};
-    /* A delete tells of a key and a revision alone. */
-    const struct oak_watch_pair gone = {.key = pair->key, .mod_rev = pair->mod_rev};
-    bool fine = encode(w, deleted ? &gone : pair, &e);
-    if (fine && look.previous && previous != NULL) {
-        fine = watch__batch_previous(w, &e, previous);
-    }
-    struct watch__event *kept = fine ? watch__pool_add(w, &w->events, sizeof(e)) : NULL;
-    if (kept == NULL) {
-        return false;
-    }
-    *kept = e;
     struct adding adding = {
-        .w = w, .event = (uint32_t)(w->events.size / sizeof(e) - 1), .behind = behind};
+        .w = w, .deleted = deleted, .pair = pair, .previous = previous, .behind = behind};
     watch__nodes_of(w, pair->key, deliver_each, &adding);
     return !adding.failed;
 }

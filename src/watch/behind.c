@@ -29,6 +29,11 @@ void watch__cursors_init(struct oak_watch *w)
     }
 }
 
+static uint8_t number_of(const struct oak_watch *w, const struct watch__cursor *c)
+{
+    return (uint8_t)(c - w->cursors + 1);
+}
+
 /* The cursor that stands at or closest before `next`; failing that, a free one; failing that, the
  * first of all. */
 static struct watch__cursor *cursor_for(struct oak_watch *w, int64_t next)
@@ -84,20 +89,20 @@ static void cursor_join(struct oak_watch *w, struct oak_watcher *watcher)
     }
     oak_list_push(&c->watchers, &watcher->set_link);
     c->count++;
-    watcher->cursor = c;
+    watcher->cursor = number_of(w, c);
     watcher->state = WATCH_BEHIND;
     watcher->node->waiting++;
 }
 
 void watch__behind_leave(struct oak_watch *w, struct oak_watcher *watcher)
 {
-    (void)w;
     oak_list_remove(&watcher->set_link);
     if (watcher->state == WATCH_BEHIND) {
-        struct watch__cursor *c = watcher->cursor;
+        OAK_ASSERT_GT(watcher->cursor, 0u);
+        struct watch__cursor *c = &w->cursors[watcher->cursor - 1];
         OAK_ASSERT_GT(c->count, 0u);
         c->count--;
-        watcher->cursor = NULL;
+        watcher->cursor = 0;
         watcher->node->waiting--;
     } else {
         OAK_ASSERT_EQ(watcher->state, WATCH_PARKED);
@@ -218,7 +223,7 @@ static void cursor_merge(struct oak_watch *w, struct watch__cursor *c)
             struct oak_watcher *watcher =
                 OAK_LIST_ENTRY(oak_list_pop(&small->watchers), struct oak_watcher, set_link);
             oak_list_push(&large->watchers, &watcher->set_link);
-            watcher->cursor = large;
+            watcher->cursor = number_of(w, large);
         }
         large->count += small->count;
         small->count = 0;

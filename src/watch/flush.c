@@ -224,10 +224,11 @@ static void node_flush(struct oak_watch *w, struct watch__node *node,
 {
     struct flush f = {.w = w, .node = node};
     struct oak_list *list = cursor == NULL ? &node->synced : &node->behind;
+    size_t number = cursor == NULL ? 0 : (size_t)(cursor - w->cursors) + 1;
     for (struct oak_list *at = list->next, *next; at != list; at = next) {
         next = at->next;
         struct oak_watcher *watcher = OAK_LIST_ENTRY(at, struct oak_watcher, node_link);
-        if (watcher->cursor == cursor) {
+        if (watcher->cursor == number) {
             watcher_flush(&f, watcher);
         }
     }

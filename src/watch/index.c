@@ -13,14 +13,26 @@
 
 #define EXACT_SLOTS_MIN 64u
 
-static struct oak_bytes key_of(const struct watch__node *n)
+static struct watch__range *range_of(struct watch__node *n)
 {
-    return oak_bytes(n->bytes, n->key_size);
+    OAK_ASSERT(n->range);
+    return OAK_CONTAINER_OF(n, struct watch__range, node);
 }
 
-static struct oak_bytes end_of(const struct watch__node *n)
+/* Of a node without its bytes. */
+static size_t head_size(bool range)
 {
-    return oak_bytes(n->bytes + n->key_size, n->end_size);
+    return range ? sizeof(struct watch__range) : sizeof(struct watch__node);
+}
+
+static struct oak_bytes key_of(const struct watch__node *n)
+{
+    return oak_bytes((const uint8_t *)n + head_size(n->range), n->key_size);
+}
+
+static struct oak_bytes end_of(const struct watch__range *r)
+{
+    return oak_bytes((const uint8_t *)(r + 1) + r->node.key_size, r->end_size);
 }
 
 /* -- exact keys -------------------------------------------------------------------------------- */
@@ -37,7 +49,7 @@ static struct watch__node *exact_find(const struct oak_watch *w, struct oak_byte
     }
     struct watch__node *n = *bucket_of(w, key);
     while (n != NULL && !oak_bytes_eq(key_of(n), key)) {
-        n = n->left;
+        n = n->chained;
     }
     return n;
 }
@@ -55,9 +67,9 @@ static void exact_resize(struct oak_watch *w, size_t slots)
     w->exact_slots = slots;
     for (size_t i = 0; i < old_slots; i++) {
         for (struct watch__node *n = old[i]; n != NULL;) {
-            struct watch__node *next = n->left;
+            struct watch__node *next = n->chained;
             struct watch__node **bucket = bucket_of(w, key_of(n));
-            n->left = *bucket;
+            n->chained = *bucket;
             *bucket = n;
             n = next;
         }
@@ -74,7 +86,7 @@ static bool exact_add(struct oak_watch *w, struct watch__node *n)
         return false;
     }
     struct watch__node **bucket = bucket_of(w, key_of(n));
-    n->left = *bucket;
+    n->chained = *bucket;
     *bucket = n;
     w->exact_count++;
     return true;
@@ -85,9 +97,9 @@ static void exact_remove(struct oak_watch *w, struct watch__node *n)
     struct watch__node **at = bucket_of(w, key_of(n));
     while (*at != n) {
         OAK_ASSERT(*at != NULL);
-        at = &(*at)->left;
+        at = &(*at)->chained;
     }
-    *at = n->left;
+    *at = n->chained;
     w->exact_count--;
     if (w->exact_slots > EXACT_SLOTS_MIN && w->exact_count < w->exact_slots / 8) {
         exact_resize(w, w->exact_slots / 2);
@@ -96,7 +108,7 @@ static void exact_remove(struct oak_watch *w, struct watch__node *n)
 
 /* -- ranges ------------------------------------------------------------------------------------ */
 
-static int end_cmp(const struct watch__node *a, const struct watch__node *b)
+static int end_cmp(const struct watch__range *a, const struct watch__range *b)
 {
     if (a->open_end || b->open_end) {
         return (int)a->open_end - (int)b->open_end;
@@ -104,9 +116,9 @@ static int end_cmp(const struct watch__node *a, const struct watch__node *b)
     return oak_bytes_cmp(end_of(a), end_of(b));
 }
 
-static int range_cmp(const struct oak_watch_range *range, const struct watch__node *n)
+static int range_cmp(const struct oak_watch_range *range, const struct watch__range *n)
 {
-    int order = oak_bytes_cmp(range->key, key_of(n));
+    int order = oak_bytes_cmp(range->key, key_of(&n->node));
     if (order != 0) {
         return order;
     }
@@ -116,7 +128,7 @@ static int range_cmp(const struct oak_watch_range *range, const struct watch__no
     return oak_bytes_cmp(range->range_end, end_of(n));
 }
 
-static void reach_update(struct watch__node *n)
+static void reach_update(struct watch__range *n)
 {
     n->reach = n;
     if (n->left != NULL && end_cmp(n->left->reach, n->reach) > 0) {
@@ -128,7 +140,7 @@ static void reach_update(struct watch__node *n)
 }
 
 /* Where the tree holds `n`. */
-static struct watch__node **place_of(struct oak_watch *w, const struct watch__node *n)
+static struct watch__range **place_of(struct oak_watch *w, const struct watch__range *n)
 {
     if (n->parent == NULL) {
         return &w->root;
@@ -137,13 +149,13 @@ static struct watch__node **place_of(struct oak_watch *w, const struct watch__no
 }
 
 /* `n` takes its parent's place, and its parent becomes its child. */
-static void rotate_up(struct oak_watch *w, struct watch__node *n)
+static void rotate_up(struct oak_watch *w, struct watch__range *n)
 {
-    struct watch__node *p = n->parent;
+    struct watch__range *p = n->parent;
     OAK_ASSERT(p != NULL);
     *place_of(w, p) = n;
     n->parent = p->parent;
-    struct watch__node *inner;
+    struct watch__range *inner;
     if (p->left == n) {
         inner = n->right;
         n->right = p;
@@ -161,17 +173,17 @@ static void rotate_up(struct oak_watch *w, struct watch__node *n)
     reach_update(n);
 }
 
-static void reach_update_up(struct watch__node *n)
+static void reach_update_up(struct watch__range *n)
 {
     for (; n != NULL; n = n->parent) {
         reach_update(n);
     }
 }
 
-static struct watch__node *range_find(const struct oak_watch *w,
-                                      const struct oak_watch_range *range)
+static struct watch__range *range_find(const struct oak_watch *w,
+                                       const struct oak_watch_range *range)
 {
-    struct watch__node *n = w->root;
+    struct watch__range *n = w->root;
     while (n != NULL) {
         int order = range_cmp(range, n);
         if (order == 0) {
@@ -182,10 +194,10 @@ static struct watch__node *range_find(const struct oak_watch *w,
     return NULL;
 }
 
-static void range_add(struct oak_watch *w, struct watch__node *n,
+static void range_add(struct oak_watch *w, struct watch__range *n,
                       const struct oak_watch_range *range)
 {
-    struct watch__node **at = &w->root;
+    struct watch__range **at = &w->root;
     while (*at != NULL) {
         n->parent = *at;
         int order = range_cmp(range, *at);
@@ -201,7 +213,7 @@ static void range_add(struct oak_watch *w, struct watch__node *n,
     w->range_count++;
 }
 
-static void range_remove(struct oak_watch *w, struct watch__node *n)
+static void range_remove(struct oak_watch *w, struct watch__range *n)
 {
     while (n->left != NULL || n->right != NULL) {
         bool left = n->right == NULL || (n->left != NULL && n->left->heat > n->right->heat);
@@ -212,7 +224,7 @@ static void range_remove(struct oak_watch *w, struct watch__node *n)
     w->range_count--;
 }
 
-static bool reaches(const struct watch__node *n, struct oak_bytes key)
+static bool reaches(const struct watch__range *n, struct oak_bytes key)
 {
     return n->open_end || oak_bytes_cmp(key, end_of(n)) < 0;
 }
@@ -221,18 +233,18 @@ static bool reaches(const struct watch__node *n, struct oak_bytes key)
 static void ranges_of(const struct oak_watch *w, struct oak_bytes key,
                       bool (*each)(void *arg, struct watch__node *node), void *arg)
 {
-    struct watch__node *n = w->root;
-    const struct watch__node *from = NULL;
+    struct watch__range *n = w->root;
+    const struct watch__range *from = NULL;
     while (n != NULL) {
-        struct watch__node *next = n->parent;
+        struct watch__range *next = n->parent;
         bool entered = from == n->parent;
         if (entered && !reaches(n->reach, key)) {
             /* none of this subtree */
         } else if (entered && n->left != NULL) {
             next = n->left;
         } else if (entered || from == n->left) {
-            if (oak_bytes_cmp(key_of(n), key) <= 0) {
-                if (reaches(n, key) && !each(arg, n)) {
+            if (oak_bytes_cmp(key_of(&n->node), key) <= 0) {
+                if (reaches(n, key) && !each(arg, &n->node)) {
                     return;
                 }
                 next = n->right != NULL ? n->right : next;
@@ -245,39 +257,66 @@ static void ranges_of(const struct oak_watch *w, struct oak_bytes key,
 
 /* -- both -------------------------------------------------------------------------------------- */
 
+size_t watch__node_bytes(const struct watch__node *n)
+{
+    const struct watch__range *r = (const struct watch__range *)(const void *)n;
+    return (size_t)n->key_size + (n->range ? r->end_size : 0);
+}
+
 static size_t node_size(const struct watch__node *n)
 {
-    return sizeof(*n) + n->key_size + n->end_size;
+    return head_size(n->range) + watch__node_bytes(n);
+}
+
+/* A node that is in no table yet; NULL without memory. */
+static struct watch__node *node_new(struct oak_watch *w, const struct oak_watch_range *range,
+                                    bool is_range)
+{
+    size_t end_size = range->open_end ? 0 : range->range_end.size;
+    OAK_ASSERT_GT(range->key.size, 0u);
+    OAK_ASSERT_LE(range->key.size + end_size, UINT32_MAX);
+    uint8_t *memory = watch__alloc(w, head_size(is_range) + range->key.size + end_size);
+    if (memory == NULL) {
+        return NULL;
+    }
+    struct watch__node *n = (struct watch__node *)(void *)memory;
+    memset(n, 0, head_size(is_range));
+    n->key_size = (uint32_t)range->key.size;
+    n->range = is_range;
+    oak_list_init(&n->synced);
+    oak_list_init(&n->behind);
+    if (is_range) {
+        range_of(n)->end_size = (uint32_t)end_size;
+        range_of(n)->open_end = range->open_end;
+    }
+    memory += head_size(is_range);
+    memcpy(memory, range->key.data, range->key.size);
+    if (end_size > 0) {
+        memcpy(memory + range->key.size, range->range_end.data, end_size);
+    }
+    return n;
 }
 
 struct watch__node *watch__node_of(struct oak_watch *w, const struct oak_watch_range *range)
 {
     bool is_range = range->open_end || range->range_end.size > 0;
-    struct watch__node *found = is_range ? range_find(w, range) : exact_find(w, range->key);
-    if (found != NULL) {
-        return found;
+    if (is_range) {
+        struct watch__range *found = range_find(w, range);
+        if (found != NULL) {
+            return &found->node;
+        }
+    } else {
+        struct watch__node *found = exact_find(w, range->key);
+        if (found != NULL) {
+            return found;
+        }
     }
-    size_t end_size = range->open_end ? 0 : range->range_end.size;
-    OAK_ASSERT_GT(range->key.size, 0u);
-    OAK_ASSERT_LE(range->key.size + end_size, UINT32_MAX);
-    struct watch__node *n = watch__alloc(w, sizeof(*n) + range->key.size + end_size);
+    struct watch__node *n = node_new(w, range, is_range);
     if (n == NULL) {
         return NULL;
     }
-    *n = (struct watch__node){
-        .key_size = (uint32_t)range->key.size,
-        .end_size = (uint32_t)end_size,
-        .range = is_range,
-        .open_end = range->open_end,
-    };
-    oak_list_init(&n->synced);
-    oak_list_init(&n->behind);
-    memcpy(n->bytes, range->key.data, range->key.size);
-    if (end_size > 0) {
-        memcpy(n->bytes + n->key_size, range->range_end.data, end_size);
-    }
     if (is_range) {
-        range_add(w, n, range);
+        range_add(w, range_of(n), range);
     } else if (!exact_add(w, n)) {
         watch__free(w, n, node_size(n));
         return NULL;
@@ -291,7 +330,7 @@ void watch__node_drop(struct oak_watch *w, struct watch__node *n)
     OAK_ASSERT_EQ(n->previous, 0u);
     OAK_ASSERT_EQ(n->first, 0u); /* no batch speaks of it */
     if (n->range) {
-        range_remove(w, n);
+        range_remove(w, range_of(n));
     } else {
         exact_remove(w, n);
     }

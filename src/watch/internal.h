@@ -30,22 +30,27 @@ enum watch__state {
     WATCH_DEAD,   /* behind the floor and told so; has no node */
 };
 
-/* A key, or a range, that somebody watches. */
+/* A key, or a range, that somebody watches; its bytes lie behind it. Most are keys, and there may
+ * be very many: what only ranges need is kept for them alone. */
 struct watch__node {
     struct oak_list synced;
     struct oak_list behind;
-    size_t previous;             /* of its watchers: want the pair before */
-    size_t waiting;              /* of those behind: of cursors, not parked */
     struct watch__node *touched; /* the next in the batch */
+    struct watch__node *chained; /* of a key: the next in its bucket */
     uint32_t first, last;        /* deliveries of the batch, from 1; 0: none */
-    uint32_t key_size, end_size;
+    uint32_t previous;           /* of its watchers: want the pair before */
+    uint32_t waiting;            /* of those behind: of cursors, not parked */
+    uint32_t key_size;
     bool range;
-    bool open_end;
-    /* Exact: the next in its bucket is `left`. Range: a treap by (key, end), where `reach` is the
-     * node with the furthest end in the subtree. */
+};
+
+/* A treap by (key, end), where `reach` is the range with the furthest end in the subtree. */
+struct watch__range {
+    struct watch__node node;
+    struct watch__range *parent, *left, *right, *reach;
     uint32_t heat;
-    struct watch__node *parent, *left, *right, *reach;
-    uint8_t bytes[];
+    uint32_t end_size;
+    bool open_end;
 };
 
 /* A place in the history from which watchers are served. */
@@ -62,16 +67,16 @@ struct oak_watcher {
     struct oak_watcher *id_next;
     struct oak_watch_stream *stream;
     struct watch__node *node;
-    struct watch__cursor *cursor;
     int64_t id;
-    int64_t next;  /* nothing before it is to be sent */
-    uint32_t done; /* its events of `next` that were sent already, as fragments */
+    int64_t next;   /* nothing before it is to be sent */
+    uint32_t done;  /* its events of `next` that were sent already, as fragments */
+    uint8_t cursor; /* its place in w->cursors, from 1; 0: none */
     uint8_t variant;
     uint8_t state;
-    bool fragment;
-    bool progress;
-    bool quiet;  /* nothing was sent since the last look */
-    bool future; /* counted in stream->future */
+    bool fragment : 1;
+    bool progress : 1;
+    bool quiet : 1;  /* nothing was sent since the last look */
+    bool future : 1; /* counted in stream->future */
 };
 
 /* An event of the batch, encoded twice when somebody wants the pair before. */
@@ -115,7 +120,7 @@ struct oak_watch {
     /* index.c */
     struct watch__node **exact;
     size_t exact_slots, exact_count;
-    struct watch__node *root;
+    struct watch__range *root;
     struct oak_prng prng;
     size_t range_count;
     size_t previous; /* watchers that want it */
@@ -156,6 +161,8 @@ uint64_t watch__hash(const struct oak_watch *w, struct oak_bytes bytes);
 struct watch__node *watch__node_of(struct oak_watch *w, const struct oak_watch_range *range);
 /* It has no watchers any more. */
 void watch__node_drop(struct oak_watch *w, struct watch__node *node);
+/* What its key, and its end, have in bytes. */
+size_t watch__node_bytes(const struct watch__node *node);
 /* Each node that a key falls into; `each` returns false to stop. */
 void watch__nodes_of(const struct oak_watch *w, struct oak_bytes key,
                      bool (*each)(void *arg, struct watch__node *node), void *arg);

@@ -189,11 +189,6 @@ static int64_t id_choose(const struct oak_watch *w, struct oak_watch_stream *str
     return stream->next_id++;
 }
 
-static size_t range_bytes(const struct watch__node *n)
-{
-    return (size_t)n->key_size + n->end_size;
-}
-
 /* A watcher with a node comes to be part of everything. */
 static void attach(struct oak_watch *w, struct oak_watcher *watcher)
 {
@@ -207,7 +202,7 @@ static void attach(struct oak_watch *w, struct oak_watcher *watcher)
     oak_list_push(&n->synced, &watcher->node_link);
     n->previous += previous;
     w->previous += previous;
-    w->key_bytes += range_bytes(n);
+    w->key_bytes += watch__node_bytes(n);
     stream->count++;
     stream->future += watcher->future;
     w->stats.watchers++;
@@ -276,7 +271,7 @@ void watch__detach(struct oak_watch *w, struct oak_watcher *watcher)
     oak_list_remove(&watcher->node_link);
     n->previous -= previous;
     w->previous -= previous;
-    w->key_bytes -= range_bytes(n);
+    w->key_bytes -= watch__node_bytes(n);
     if (oak_list_empty(&n->synced) && oak_list_empty(&n->behind)) {
         watch__node_drop(w, n);
     }
