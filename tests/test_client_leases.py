@@ -241,3 +241,52 @@ def test_without_a_majority_nothing_expires_and_nobody_is_answered(start_cluster
         for node in others:
             node.resume()
     harness.until(lambda: not cluster.etcdctl("get", "a"), "it expires with a majority")
+
+
+def moved(cluster):
+    """Leadership goes to another member, which is asked to take it."""
+    ids = {node: f"{row['header']['member_id']:x}" for node, row in cluster.status().items()}
+    old = cluster.leader()
+    new = next(node for node in cluster.running if node is not old)
+    cluster.etcdctl("move-leader", ids[new], endpoints=[node.endpoint for node in cluster.running])
+    harness.until(lambda: cluster.leader() is not old, "another member leads")
+
+
+def killed(cluster):
+    cluster.leader().kill()
+    cluster.leader(cluster.running)
+
+
+def left_of(cluster, lease):
+    """Seconds, by who leads."""
+    return time_to_live(cluster, lease, endpoints=[cluster.leader(cluster.running).endpoint])["ttl"]
+
+
+def noted(cluster):
+    return sum(node.metrics()["oakum_lease_checkpoints_total"] for node in cluster.running)
+
+
+def test_what_is_left_of_a_lease_is_kept_by_a_new_leader_if_it_is_written_down(start_cluster):
+    flag = "--experimental-lease-checkpoint-interval="
+    never, often = (start_cluster(size=3, flags=[flag + word]) for word in ("0", "1s"))
+    whole, used = int(LONG), 5
+    leases = {cluster: grant(cluster) for cluster in (never, often)}
+    for cluster, lease in leases.items():
+        harness.until(lambda: left_of(cluster, lease) <= whole - used, "it has used some time")
+    before = noted(often)
+    harness.until(lambda: noted(often) > before, "what is left is written down")
+    often.etcdctl("put", "behind", "it")  # and that is in the log of a majority
+    for change in (moved, killed):
+        begun = time.monotonic()
+        change(never)
+        assert left_of(never, leases[never]) + (time.monotonic() - begun) >= whole - 1
+        change(often)
+        # An election time-out more than what was written down.
+        assert left_of(often, leases[often]) <= whole - used + 1
+    assert noted(never) == 0
+
+    # A keepalive that was answered counts for more than what was written down before it.
+    begun = time.monotonic()
+    often.etcdctl("lease", "keep-alive", "--once", leases[often])
+    moved(often)
+    assert left_of(often, leases[often]) + (time.monotonic() - begun) >= whole - 1

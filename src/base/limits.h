@@ -88,8 +88,10 @@
  * writes their share. */
 #define OAK_LEASE_REVOKES_A_SECOND_MAX 1000
 /* What is left of a lease is written down in the log so often, if it lives longer (etcd's): a new
- * leader gives it that, and not its whole time again. */
-#define OAK_LEASE_CHECKPOINT_MS 300000
+ * leader gives it that, and not its whole time again. Told otherwise, this often at most: what is
+ * written down are seconds. */
+#define OAK_LEASE_CHECKPOINT_MS     300000
+#define OAK_LEASE_CHECKPOINT_MS_MIN 1000
 /* Leases in one entry of that. */
 #define OAK_LEASE_CHECKPOINTS_MAX 1000
 /* The longest life that a lease is granted, in seconds (etcd's): 285 years. */

@@ -130,6 +130,13 @@ static void defaults_fill(struct oak_replica_options *o)
     OAK_ASSERT_LE(2 * o->uncommitted_bytes + o->log_held_bytes, o->log_bytes);
 }
 
+/* Of the option; 0: never. */
+static uint64_t checkpoint_ns(uint64_t wanted)
+{
+    uint64_t ns = wanted != 0 ? wanted : OAK_LEASE_CHECKPOINT_MS * NS_A_MS;
+    return ns == OAK_REPLICA_UNLIMITED ? 0 : OAK_MAX(ns, OAK_LEASE_CHECKPOINT_MS_MIN * NS_A_MS);
+}
+
 static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
 {
     const struct oak_loop *loop = r->options.loop;
@@ -148,7 +155,7 @@ static int parts_make(struct oak_replica *r, struct oak_errbuf *e)
     const struct oak_lease_options leases = {
         .alloc = libc,
         .revokes_a_second = OAK_LEASE_REVOKES_A_SECOND_MAX,
-        .checkpoint_ns = OAK_LEASE_CHECKPOINT_MS * NS_A_MS,
+        .checkpoint_ns = checkpoint_ns(r->options.lease_checkpoint_ns),
     };
     if (oak_lease_new(&leases, &r->expiring.table) != 0) {
         return oak_fail(e, OAK_ENOMEM, "no memory");

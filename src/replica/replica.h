@@ -73,6 +73,10 @@ struct oak_replica_options {
     bool lease_wanted;
     uint32_t lease_ms;
     uint32_t drift_ppm;
+    /* How often what is left of a client's lease that lives longer is written down. 0:
+     * OAK_LEASE_CHECKPOINT_MS; less than OAK_LEASE_CHECKPOINT_MS_MIN is that;
+     * OAK_REPLICA_UNLIMITED: never. */
+    uint64_t lease_checkpoint_ns;
     uint32_t txn_ops_max;     /* 0: OAK_TXN_OPS_MAX */
     size_t request_bytes_max; /* 0: OAK_REQUEST_BYTES_MAX */
     size_t flush_bytes;       /* of log between two flushes of the store; 0: 32 MiB */

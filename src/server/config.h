@@ -194,7 +194,8 @@ struct oak_config {
     bool lease_reads_given;     /* the next two are to be the cluster's */
     uint64_t lease_reads_ms;    /* 0: reads by lease are off */
     uint64_t clock_drift_ppm;
-    uint64_t clock_error_ms; /* of the time of day; 0: not known */
+    uint64_t clock_error_ms;      /* of the time of day; 0: not known */
+    uint64_t lease_checkpoint_ns; /* between two notes of what is left of a lease; 0: none */
     enum oak_config_store store;
 
     const char *config_file; /* where it came from; NULL without one */

@@ -269,6 +269,26 @@ static void rules_between_flags_hold(void **state)
             "--listen-metrics-urls and --listen-client-urls both name");
 }
 
+static void what_is_left_of_leases_is_written_down_unless_it_is_put_off(void **state)
+{
+    (void)state;
+    struct attempt a;
+    load(&a, NULL, NULL);
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.lease_checkpoint_ns, (uint64_t)OAK_LEASE_CHECKPOINT_MS * 1000000);
+    oak_config_fini(&a.c);
+    load(&a, WORDS("--experimental-lease-checkpoint-interval=0"), NULL);
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.lease_checkpoint_ns, 0);
+    oak_config_fini(&a.c);
+    load(&a, NULL, WORDS("OAKUM_LEASE_CHECKPOINT_INTERVAL=90s"));
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.c.lease_checkpoint_ns, UINT64_C(90000000000));
+    oak_config_fini(&a.c);
+    misused(WORDS("--experimental-lease-checkpoint-interval=-1s"),
+            "--experimental-lease-checkpoint-interval");
+}
+
 static void leases_for_reads_are_off_unless_they_are_asked_for(void **state)
 {
     (void)state;
@@ -412,6 +432,7 @@ int main(void)
         cmocka_unit_test(values_that_change_nothing_are_taken),
         cmocka_unit_test(rules_between_flags_hold),
         cmocka_unit_test(a_member_may_be_preferred_as_leader),
+        cmocka_unit_test(what_is_left_of_leases_is_written_down_unless_it_is_put_off),
         cmocka_unit_test(leases_for_reads_are_off_unless_they_are_asked_for),
         cmocka_unit_test(listeners_may_all_ask_for_any_port),
         cmocka_unit_test(a_lone_member_is_its_own_cluster),

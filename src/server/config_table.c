@@ -351,6 +351,10 @@ static const struct config__row rows[] = {
          "milliseconds that any member's time of day may be off true time, for reads by the lease "
          "of the leader before; 0: not known, no such reads",
          .env = "OAKUM_CLOCK_ERROR_MS", .max = 60000),
+    LIVE("experimental-lease-checkpoint-interval", DURATION, lease_checkpoint_ns, "5m", CLUSTERING,
+         "time between two notes in the log of what is left of a client's lease that lives longer; "
+         "less than 1s is 1s, 0: none, and a new leader lets each live its whole time anew",
+         .env = "OAKUM_LEASE_CHECKPOINT_INTERVAL"),
     COMMAND("config-file", TEXT, "", "YAML or JSON file that replaces all flags and variables"),
     COMMAND("version", BOOL, "false", "print the version and exit", .env = ""),
     COMMAND("help", BOOL, "false", "print this help and exit", .env = ""),

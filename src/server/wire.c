@@ -151,6 +151,8 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .lease_ms = (uint32_t)s->config.lease_reads_ms,
         .drift_ppm = (uint32_t)s->config.clock_drift_ppm,
         .clock_error_ms = (uint32_t)s->config.clock_error_ms,
+        .lease_checkpoint_ns = s->config.lease_checkpoint_ns != 0 ? s->config.lease_checkpoint_ns
+                                                                  : OAK_REPLICA_UNLIMITED,
         .txn_ops_max = (uint32_t)s->config.max_txn_ops,
         .request_bytes_max = s->config.max_request_bytes,
         .log_tail_entries = s->config.snapshot_catchup_entries,
