@@ -65,6 +65,11 @@ CASES = [
     ("watches-from-negative-then-another", [OPEN, create("key:'@a' start_revision:-5"), "w> 1",
                                           create("key:'@a'"), "w> 1", "Put key:'@a'",
                                           "w> 1 events"]),
+    # A range that has no end removes, in etcd too, what the transaction then puts.
+    ("watches-prev-of-what-is-new", ["Put key:'@a' value:'0'"] +
+     watch("key:'@a' prev_kv:true") +
+     ["Txn success { request_delete_range { key:'@a' range_end:'\\0' } } "
+      "success { request_put { key:'@a' value:'1' } }", "w> 2 events"]),
     ("watches-past-prev", PUTS + watch("key:'@a' start_revision:^1 prev_kv:true") +
      ["w> 4 events"]),
     ("watches-past-txn", ["Put key:'@c'", TXN] + watch(f"{ALL} start_revision:^1") +

@@ -81,6 +81,7 @@ bool watch__batch_previous(struct oak_watch *w, struct watch__event *e,
 struct adding {
     struct oak_watch *w;
     bool deleted;
+    bool created; /* no pair is before, though its transaction may have removed one */
     const struct oak_watch_pair *pair;
     const struct oak_watch_pair *previous;
     bool behind;
@@ -141,7 +142,7 @@ static bool deliver_each(void *arg, struct watch__node *n)
         return true;
     }
     bool fine = adding->event != NULL || event_make(adding);
-    if (fine && n->previous > 0 && !adding->event->wanted) {
+    if (fine && n->previous > 0 && !adding->created && !adding->event->wanted) {
         adding->event->wanted = true;
         fine =
             adding->previous == NULL || watch__batch_previous(w, adding->event, adding->previous);
@@ -153,8 +154,12 @@ static bool deliver_each(void *arg, struct watch__node *n)
 bool watch__batch_add(struct oak_watch *w, bool deleted, const struct oak_watch_pair *pair,
                       const struct oak_watch_pair *previous, bool behind)
 {
-    struct adding adding = {
-        .w = w, .deleted = deleted, .pair = pair, .previous = previous, .behind = behind};
+    struct adding adding = {.w = w,
+                            .deleted = deleted,
+                            .created = !deleted && pair->create_rev == pair->mod_rev,
+                            .pair = pair,
+                            .previous = previous,
+                            .behind = behind};
     watch__nodes_of(w, pair->key, deliver_each, &adding);
     return !adding.failed;
 }

@@ -204,7 +204,9 @@ static void model_event_check(const struct model *m, const struct model_watcher 
     assert_int_equal(e->kv->create_revision, pair.create_rev);
     assert_int_equal(e->kv->version, pair.version);
     assert_int_equal(e->kv->lease, pair.lease);
-    const struct model_change *before = w->prev_kv ? model_at(m, c->key, c->revision - 1) : NULL;
+    bool is_new = !c->deleted && c->create == c->revision;
+    const struct model_change *before =
+        w->prev_kv && !is_new ? model_at(m, c->key, c->revision - 1) : NULL;
     if (before == NULL) {
         assert_null(e->prev_kv);
         return;

@@ -414,6 +414,27 @@ static void a_batch_that_is_too_large_comes_from_the_history(void **state)
     model_close(&m);
 }
 
+/* etcd: what was created has no pair before, though one was removed at the same revision. */
+static void what_a_transaction_removes_and_makes_again_is_new(void **state)
+{
+    (void)state;
+    open_plain();
+    struct model_watcher w = model_watcher(0, "a", "z", 0);
+    w.prev_kv = true;
+    created(w);
+    one_commit(0, false);
+    model_change(&m, 3, 0, true, false);
+    model_change(&m, 3, 0, false, false);
+    model_commit(&m, 3, false);
+    model_settle(&m);
+    assert_int_equal(m.events, 3);
+    w.start = 2; /* and so it is for who reads it back */
+    created(w);
+    model_settle(&m);
+    assert_int_equal(m.events, 6);
+    model_close(&m);
+}
+
 /* Everything that allocates, once: creating, a batch, falling behind, reading back. */
 static void allocation_script(void)
 {
@@ -470,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_notice_of_progress_skips_one_turn_behind_events),
         cmocka_unit_test(more_places_in_the_history_than_cursors),
         cmocka_unit_test(a_batch_that_is_too_large_comes_from_the_history),
+        cmocka_unit_test(what_a_transaction_removes_and_makes_again_is_new),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
