@@ -99,11 +99,12 @@ clients-go clients-node clients-python clients-java:
 	@tools/build.sh $(BUILD)
 	@OAK_CLIENTS=$(@:clients-%=%) T=test_clients tools/test.sh $(BUILD)
 
-random: deps-test ## N=1000000 random requests, the same to etcd and to us; SEED= repeats them
+random: deps-test ## REQUESTS=1000000 random ones, the same to etcd and to us; SEED= STREAMS= repeat
 	@tools/build.sh $(BUILD) oak_tests
-	@OAKUM_DIFFER_REQUESTS=$(or $(N),1000000) \
-		OAKUM_DIFFER_SEED=$(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d " ")) \
-		OAKUM_DIFFER_SEQUENCES=$$(($(or $(N),1000000) / 4000 + 1)) T=test_random tools/test.sh $(BUILD)
+	@OAKUM_BIN=$(CURDIR)/$(BUILD)/bin/oakum python3 -B tests/random_requests.py \
+		--requests $(or $(REQUESTS),1000000) --streams $(or $(STREAMS),2) \
+		$(if $(SEED),--seed $(SEED))
+	@OAKUM_DIFFER_SEQUENCES=$(or $(SEQUENCES),100) T=test_random_rpc tools/test.sh $(BUILD)
 
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
 	@tools/build.sh $(BUILD) grpc_soak

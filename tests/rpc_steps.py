@@ -13,7 +13,9 @@ A step is a line; its first word says what it is:
     w< create_request { ... }   send on it
     w> 2                        read two responses that are not events
     w> 3 events                 read three events, in as few or many responses as they come
+    w+ 7 key:'@a'               create watch 7, and read until that is answered
     w~ 7 Put key:'@a'           do that, and read until watch 7 has told of it, or was cancelled
+    w- 7                        cancel watch 7 unless it was, and read until it is
     w.                          half-close it
     w!                          cancel it
     w>                          read to its end; its status is written down
@@ -55,6 +57,7 @@ class Tape:
         self.events = []
         self.others = []
         self.last = {}  # of each watch, the newest revision whose events have all come
+        self.cancelled = set()  # watches
         self.ended = False
 
     def pull(self):
@@ -64,6 +67,8 @@ class Tape:
             return
         if not getattr(response, "events", None):
             self.others.append(response)
+            if getattr(response, "canceled", False):
+                self.cancelled.add(response.watch_id)
             return
         watch = response.watch_id
         for event in response.events:
@@ -82,6 +87,16 @@ class Tape:
         taken = kind[:count]
         del kind[:count]
         return taken
+
+
+    def take_other(self, wanted):
+        """The first that is wanted and no event; None if the stream ends before it."""
+        while not self.ended and not any(wanted(each) for each in self.others):
+            self.pull()
+        found = next((each for each in self.others if wanted(each)), None)
+        if found is not None:
+            self.others.remove(found)
+        return found
 
 
 class Side:
@@ -188,7 +203,7 @@ class Side:
     def step(self, shown, text, node):
         word, _, rest = text.partition(" ")
         client = self.clients[node]
-        if word[0] in LETTERS and word[1:] in ("=", "<", ">", ".", "!", "~"):
+        if word[0] in LETTERS and word[1:] in tuple("=<>.!~+-"):
             self.stream_step(shown, word, rest, client)
         elif word == "raw":
             path, _, data = rest.partition(" ")
@@ -243,6 +258,15 @@ class Side:
             tape.stream.cancel()
         elif what == "~":
             self.hear(shown, tape, rest, client)
+        elif what == "+":
+            watch, _, text = rest.partition(" ")
+            tape.stream.send(f"create_request {{ watch_id:{watch} {text} }}")
+            self.write_taken(shown, tape.take_other(lambda each: each.created), False)
+        elif what == "-":
+            if int(rest) not in tape.cancelled:
+                tape.stream.send(f"cancel_request {{ watch_id:{rest} }}")
+            self.write_taken(shown, tape.take_other(
+                lambda each: each.canceled and each.watch_id == int(rest)), False)
         elif not rest:
             while not tape.ended:
                 tape.pull()
@@ -261,8 +285,8 @@ class Side:
         answer = client.call(method, text, self.metadata)
         self.write_answer(shown, answer)
         revision = answer.response.header.revision
-        while tape.last.get(int(watch), 0) < revision and not tape.ended and not any(
-                each.canceled and each.watch_id == int(watch) for each in tape.others):
+        while tape.last.get(int(watch), 0) < revision and not tape.ended \
+                and int(watch) not in tape.cancelled:
             tape.pull()
 
     def write_taken(self, shown, taken, is_event):

@@ -85,9 +85,9 @@ def page_text():
         "What `etcdctl` gets from Oakum is compared with what it gets from a real etcd, byte by",
         f"byte: {len(CASES)} sequences of commands in up to {len(FORMATS)} output formats, and "
         f"{len(USAGE)} uses of flags (`make test T=etcd`).",
-        "Random requests with nested transactions are compared over gRPC, field by field",
-        "(`make test T=random`). Ids, addresses, terms, log indexes, sizes and times are left out "
-        "of it.", "",
+        "Random requests of KV, Txn, Lease and Watch are compared over gRPC, field by field",
+        "(`make test T=random`; `make random` asks a million). Ids, addresses, terms, log indexes,",
+        "sizes and times are left out of it.", "",
         "These differences are known, and meant. The tests fail when one of them is gone, too.", "",
         "| what | etcd | Oakum |", "| --- | --- | --- |"]
     lines += [f"| {each.name.replace('-', ' ')} | {each.etcd} | {each.oakum} |"

@@ -4,66 +4,52 @@
  *     differ ENDPOINT ENDPOINT [--seed N] [--requests N]
  *
  * Both stores are empty at the start. Each request goes to both, as the same bytes; its answers are
- * compared field by field, apart from ids and terms, with status code and message. The first
- * difference is told with the request, and ends the program with code 1; code 2 means that a
- * server could not be asked.
+ * compared field by field, apart from ids and terms, with status code and message. Watches listen
+ * meanwhile (differ_watch.c). At the end all pairs, the leases, and the hash of the history are
+ * compared. The first difference is told with the request, and ends the program with code 1; code
+ * 2 means that a server could not be asked. How far it is, it tells now and then.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "os/os.h"
-#include "oakum/rpc.h"
 #include "tests/tools/differ.h"
 
 #define TIMEOUT_NS      (60 * UINT64_C(1000000000))
 #define ARENA_BYTES_MAX (256 * OAK_MIB)
-#define SIDES           2
+/* How often a long run says how far it is, in requests. */
+#define TELL_EACH 20000
 
 static const struct {
+    const char *service;
     const char *name;
     const ProtobufCMessageDescriptor *response;
 } methods[DIFFER_METHODS] = {
-    [DIFFER_RANGE] = {"Range", &etcdserverpb__range_response__descriptor},
-    [DIFFER_PUT] = {"Put", &etcdserverpb__put_response__descriptor},
-    [DIFFER_DELETE] = {"DeleteRange", &etcdserverpb__delete_range_response__descriptor},
-    [DIFFER_TXN] = {"Txn", &etcdserverpb__txn_response__descriptor},
-    [DIFFER_COMPACT] = {"Compact", &etcdserverpb__compaction_response__descriptor},
-};
-
-/* One of the two servers, and its answer to the current request. */
-struct side {
-    const char *endpoint;
-    struct differ *differ;
-    struct oak_rpc_subchannel *channel;
-    struct oak_arena arena;
-    ProtobufCMessage *response;
-    struct oak_buf packed; /* normalised */
-    int error;
-    enum oak_rpc_code code;
-    char message[512];
-};
-
-struct differ {
-    struct oak_os_loop *os;
-    const struct oak_loop *loop;
-    struct side sides[SIDES];
-    struct differ_world world;
-    struct oak_arena arena;
-    enum differ_method method;
-    ProtobufCMessage *request;
-    struct oak_buf bytes;
-    size_t open;
-    uint64_t seed;
-    uint64_t requests;
-    uint64_t answered[DIFFER_METHODS];
-    uint64_t refused[DIFFER_METHODS];
+    [DIFFER_RANGE] = {"etcdserverpb.KV", "Range", &etcdserverpb__range_response__descriptor},
+    [DIFFER_PUT] = {"etcdserverpb.KV", "Put", &etcdserverpb__put_response__descriptor},
+    [DIFFER_DELETE] = {"etcdserverpb.KV", "DeleteRange",
+                       &etcdserverpb__delete_range_response__descriptor},
+    [DIFFER_TXN] = {"etcdserverpb.KV", "Txn", &etcdserverpb__txn_response__descriptor},
+    [DIFFER_COMPACT] = {"etcdserverpb.KV", "Compact",
+                        &etcdserverpb__compaction_response__descriptor},
+    [DIFFER_LEASE_GRANT] = {"etcdserverpb.Lease", "LeaseGrant",
+                            &etcdserverpb__lease_grant_response__descriptor},
+    [DIFFER_LEASE_REVOKE] = {"etcdserverpb.Lease", "LeaseRevoke",
+                             &etcdserverpb__lease_revoke_response__descriptor},
+    [DIFFER_LEASE_TIME_TO_LIVE] = {"etcdserverpb.Lease", "LeaseTimeToLive",
+                                   &etcdserverpb__lease_time_to_live_response__descriptor},
+    [DIFFER_LEASE_LEASES] = {"etcdserverpb.Lease", "LeaseLeases",
+                             &etcdserverpb__lease_leases_response__descriptor},
+    [DIFFER_LEASE_KEEP_ALIVE] = {"etcdserverpb.Lease", "LeaseKeepAlive",
+                                 &etcdserverpb__lease_keep_alive_response__descriptor},
+    [DIFFER_HASH_KV] = {"etcdserverpb.Maintenance", "HashKV",
+                        &etcdserverpb__hash_kvresponse__descriptor},
 };
 
 static void on_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes bytes)
 {
-    struct side *side = user;
+    struct differ_side *side = user;
     (void)rpc;
     side->error = oak_proto_unpack(methods[side->differ->method].response, bytes, &side->arena,
                                    &side->response);
@@ -71,7 +57,7 @@ static void on_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes by
 
 static void on_closed(void *user, struct oak_rpc_call *rpc, const struct oak_rpc_status *status)
 {
-    struct side *side = user;
+    struct differ_side *side = user;
     (void)rpc;
     side->code = status->code;
     snprintf(side->message, sizeof(side->message), "%.*s", (int)OAK_MIN(status->message.size, 500),
@@ -83,10 +69,10 @@ static void on_closed(void *user, struct oak_rpc_call *rpc, const struct oak_rpc
 
 static const struct oak_rpc_handler handler = {.message = on_message, .closed = on_closed};
 
-static int send(struct differ *d, struct side *side)
+static int send(struct differ *d, struct differ_side *side)
 {
     const struct oak_rpc_request request = {
-        .service = "etcdserverpb.KV",
+        .service = methods[d->method].service,
         .method = methods[d->method].name,
         .timeout_ns = TIMEOUT_NS,
         .handler = &handler,
@@ -114,7 +100,7 @@ static int ask(struct differ *d)
     if (error == 0) {
         d->bytes.size = protobuf_c_message_pack(d->request, d->bytes.data);
     }
-    for (size_t i = 0; error == 0 && i < SIDES; i++) {
+    for (size_t i = 0; error == 0 && i < DIFFER_SIDES; i++) {
         error = send(d, &d->sides[i]);
     }
     while (error == 0 && d->open > 0) {
@@ -124,14 +110,14 @@ static int ask(struct differ *d)
 }
 
 /* The server could be asked, and what it said can be read. */
-static bool is_answer(const struct side *side)
+static bool is_answer(const struct differ_side *side)
 {
     return side->error == 0 && side->code != OAK_RPC_UNAVAILABLE &&
            side->code != OAK_RPC_DEADLINE_EXCEEDED &&
            (side->code == OAK_RPC_OK) == (side->response != NULL);
 }
 
-static int side_pack(struct differ *d, struct side *side)
+static int side_pack(struct differ *d, struct differ_side *side)
 {
     oak_buf_clear(&side->packed);
     if (side->response == NULL) {
@@ -146,15 +132,15 @@ static int side_pack(struct differ *d, struct side *side)
     return error;
 }
 
-static void tell(const struct differ *d, uint64_t number)
+static void tell(const struct differ *d)
 {
     printf("request %" PRIu64 " of seed %" PRIu64 ", at revision %" PRId64 ", compacted at %" PRId64
            ":\n%s {\n",
-           number, d->seed, d->world.revision, d->world.compacted, methods[d->method].name);
+           d->number, d->seed, d->world.revision, d->world.compacted, methods[d->method].name);
     differ_print(d->request, 1);
     printf("}\n");
-    for (size_t i = 0; i < SIDES; i++) {
-        const struct side *side = &d->sides[i];
+    for (size_t i = 0; i < DIFFER_SIDES; i++) {
+        const struct differ_side *side = &d->sides[i];
         printf("%s answers %s%s%s%s\n", side->endpoint, oak_rpc_code_name(side->code),
                side->message[0] != '\0' ? ": " : "", side->message,
                side->error != 0 ? " with bytes that can't be decoded" : "");
@@ -166,19 +152,16 @@ static void tell(const struct differ *d, uint64_t number)
     }
 }
 
-/* What the next requests should know. Every response's first field is its header. */
+/* What the next requests should know. */
 static void learn(struct differ *d)
 {
-    const struct side *side = &d->sides[0];
+    const struct differ_side *side = &d->sides[0];
     if (side->response == NULL) {
         d->refused[d->method]++;
         return;
     }
     d->answered[d->method]++;
-    const uint8_t *base = (const uint8_t *)side->response;
-    const ProtobufCFieldDescriptor *field = &side->response->descriptor->fields[0];
-    const Etcdserverpb__ResponseHeader *header =
-        *(const Etcdserverpb__ResponseHeader *const *)(const void *)(base + field->offset);
+    const Etcdserverpb__ResponseHeader *header = differ_header(side->response);
     if (header != NULL) {
         d->world.revision = header->revision;
     }
@@ -187,44 +170,93 @@ static void learn(struct differ *d)
     }
 }
 
-/* 0: equal. 1: told. 2: told, and no fault of the answers. */
-static int step(struct differ *d, uint64_t number)
+int differ_exchange(struct differ *d, enum differ_method method, ProtobufCMessage *request)
 {
-    oak_arena_reset(&d->arena);
-    d->request = differ_make(&d->world, &d->arena, &d->method);
-    struct side *a = &d->sides[0];
-    struct side *b = &d->sides[1];
-    if (d->request == NULL || ask(d) != 0 || side_pack(d, a) != 0 || side_pack(d, b) != 0) {
-        fprintf(stderr, "differ: request %" PRIu64 " could not be sent\n", number);
+    struct differ_side *a = &d->sides[0];
+    struct differ_side *b = &d->sides[1];
+    d->method = method;
+    d->request = request;
+    d->number++;
+    if (request == NULL || ask(d) != 0 || side_pack(d, a) != 0 || side_pack(d, b) != 0) {
+        printf("request %" PRIu64 " of seed %" PRIu64 " could not be sent\n", d->number, d->seed);
         return 2;
     }
     if (!is_answer(a) || !is_answer(b)) {
-        tell(d, number);
+        tell(d);
         return 2;
     }
     if (a->code != b->code || strcmp(a->message, b->message) != 0 ||
         !oak_bytes_eq(oak_buf_bytes(&a->packed), oak_buf_bytes(&b->packed))) {
-        tell(d, number);
+        tell(d);
         return 1;
     }
     learn(d);
     return 0;
 }
 
+static int step(struct differ *d)
+{
+    if (oak_prng_chance(&d->world.prng, 1, 40)) {
+        return differ_watch_step(d);
+    }
+    enum differ_method method;
+    oak_arena_reset(&d->arena);
+    ProtobufCMessage *request = differ_make(&d->world, &d->arena, &method);
+    /* A compaction may overtake what a watch has not heard yet: it has heard all before. */
+    int code = method == DIFFER_COMPACT ? differ_watch_listen(d) : 0;
+    return code != 0 ? code : differ_exchange(d, method, request);
+}
+
+/* All pairs, all leases, the hash of the history: of what is left at the end. */
+static int state_compare(struct differ *d)
+{
+    oak_arena_reset(&d->arena);
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+    Etcdserverpb__LeaseLeasesRequest leases = ETCDSERVERPB__LEASE_LEASES_REQUEST__INIT;
+    uint8_t first[] = {0};
+    range.key = range.range_end = (ProtobufCBinaryData){.len = 1, .data = first};
+    int code = differ_watch_listen(d);
+    code = code != 0 ? code : differ_exchange(d, DIFFER_RANGE, &range.base);
+    code = code != 0 ? code : differ_exchange(d, DIFFER_HASH_KV, &hash.base);
+    code = code != 0 ? code : differ_exchange(d, DIFFER_LEASE_LEASES, &leases.base);
+    for (int64_t id = 1; code == 0 && id <= DIFFER_LEASES; id++) {
+        Etcdserverpb__LeaseTimeToLiveRequest left = ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+        left.id = id;
+        left.keys = true;
+        code = differ_exchange(d, DIFFER_LEASE_TIME_TO_LIVE, &left.base);
+    }
+    return code;
+}
+
+static void counts_tell(const struct differ *d)
+{
+    printf("%" PRIu64 " requests of seed %" PRIu64 " were answered equally:", d->number, d->seed);
+    for (size_t i = 0; i < DIFFER_METHODS; i++) {
+        printf(" %s %" PRIu64 " (and %" PRIu64 " refused)", methods[i].name, d->answered[i],
+               d->refused[i]);
+    }
+    printf(" watch created %" PRIu64 " cancelled %" PRIu64 " progress %" PRIu64
+           ", events heard by each %" PRIu64 "\n",
+           d->watched[DIFFER_CREATE], d->watched[DIFFER_CANCEL], d->watched[DIFFER_PROGRESS],
+           d->events);
+    fflush(stdout);
+}
+
 static int run(struct differ *d)
 {
     int code = 0;
-    for (uint64_t n = 1; code == 0 && n <= d->requests; n++) {
-        code = step(d, n);
-    }
-    if (code == 0) {
-        printf("%" PRIu64 " requests of seed %" PRIu64 " were answered equally:", d->requests,
-               d->seed);
-        for (size_t i = 0; i < DIFFER_METHODS; i++) {
-            printf(" %s %" PRIu64 " (and %" PRIu64 " refused)", methods[i].name, d->answered[i],
-                   d->refused[i]);
+    uint64_t told = 0;
+    while (code == 0 && d->number < d->requests) {
+        code = step(d);
+        if (code == 0 && d->number - told >= TELL_EACH) {
+            counts_tell(d);
+            told = d->number;
         }
-        printf("\n");
+    }
+    code = code != 0 ? code : state_compare(d);
+    if (code == 0) {
+        counts_tell(d);
     }
     return code;
 }
@@ -248,13 +280,13 @@ static bool arguments_read(struct differ *d, int argc, char **argv)
             if (++i == argc || !number_read(argv[i], number)) {
                 return false;
             }
-        } else if (sides == SIDES) {
+        } else if (sides == DIFFER_SIDES) {
             return false;
         } else {
             d->sides[sides++].endpoint = argv[i];
         }
     }
-    return sides == SIDES;
+    return sides == DIFFER_SIDES;
 }
 
 int main(int argc, char **argv)
@@ -271,9 +303,11 @@ int main(int argc, char **argv)
     d.world.revision = 1;
     oak_prng_init(&d.world.prng, d.seed);
     oak_arena_init(&d.arena, 64 * OAK_KIB, ARENA_BYTES_MAX);
+    oak_arena_init(&d.aside, 64 * OAK_KIB, ARENA_BYTES_MAX);
+    d.next_watch = 1;
     int error = 0;
-    for (size_t i = 0; i < SIDES; i++) {
-        struct side *side = &d.sides[i];
+    for (size_t i = 0; i < DIFFER_SIDES; i++) {
+        struct differ_side *side = &d.sides[i];
         const struct oak_rpc_subchannel_options options = {
             .rpc = {.receive_bytes_max = ARENA_BYTES_MAX}};
         side->differ = &d;
@@ -283,7 +317,8 @@ int main(int argc, char **argv)
         }
     }
     int code = error == 0 ? run(&d) : 2;
-    for (size_t i = 0; i < SIDES; i++) {
+    differ_watch_fini(&d);
+    for (size_t i = 0; i < DIFFER_SIDES; i++) {
         if (d.sides[i].channel != NULL) {
             oak_rpc_subchannel_free(d.sides[i].channel);
         }
@@ -292,6 +327,7 @@ int main(int argc, char **argv)
     }
     oak_os_loop_free(d.os);
     oak_arena_fini(&d.arena);
+    oak_arena_fini(&d.aside);
     oak_buf_fini(&d.bytes);
     return code;
 }

@@ -9,13 +9,21 @@
 
 /* -- comparable -------------------------------------------------------------------------------- */
 
-static void header_clean(Etcdserverpb__ResponseHeader *header)
+void differ_header_clean(Etcdserverpb__ResponseHeader *header)
 {
     if (header != NULL) {
         header->cluster_id = 0;
         header->member_id = 0;
         header->raft_term = 0;
     }
+}
+
+/* Every response's first field. */
+Etcdserverpb__ResponseHeader *differ_header(const ProtobufCMessage *response)
+{
+    const uint8_t *base = (const uint8_t *)response;
+    const ProtobufCFieldDescriptor *field = &response->descriptor->fields[0];
+    return *(Etcdserverpb__ResponseHeader *const *)(const void *)(base + field->offset);
 }
 
 static int order_of(const Mvccpb__KeyValue *a, const Mvccpb__KeyValue *b,
@@ -71,7 +79,7 @@ static void cut_ties_blank(Etcdserverpb__RangeResponse *response,
 static void range_normalise(const Etcdserverpb__RangeRequest *request,
                             Etcdserverpb__RangeResponse *response)
 {
-    header_clean(response->header);
+    differ_header_clean(response->header);
     if (request->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY) {
         /* Without values, all pairs sorted by value look the same: each value is empty. */
         ties_sort(response, request->sort_target);
@@ -82,7 +90,7 @@ static void range_normalise(const Etcdserverpb__RangeRequest *request,
 static void txn_normalise(const Etcdserverpb__TxnRequest *request,
                           Etcdserverpb__TxnResponse *response)
 {
-    header_clean(response->header);
+    differ_header_clean(response->header);
     size_t count = response->succeeded ? request->n_success : request->n_failure;
     Etcdserverpb__RequestOp *const *ops = response->succeeded ? request->success : request->failure;
     for (size_t i = 0; i < count && i < response->n_responses; i++) {
@@ -97,26 +105,61 @@ static void txn_normalise(const Etcdserverpb__TxnRequest *request,
     }
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return oak_bytes_cmp(oak_proto_bytes(*(const ProtobufCBinaryData *)a),
+                         oak_proto_bytes(*(const ProtobufCBinaryData *)b));
+}
+
+/* What is left of it passes by itself; its keys have no order. */
+static void time_to_live_normalise(Etcdserverpb__LeaseTimeToLiveResponse *response)
+{
+    if (response->ttl > 0 && response->ttl <= response->grantedttl) {
+        response->ttl = response->grantedttl;
+    }
+    if (response->n_keys > 0) {
+        qsort(response->keys, response->n_keys, sizeof(*response->keys), by_bytes);
+    }
+}
+
+static int by_lease(const void *a, const void *b)
+{
+    int64_t one = (*(Etcdserverpb__LeaseStatus *const *)a)->id;
+    int64_t other = (*(Etcdserverpb__LeaseStatus *const *)b)->id;
+    return (one > other) - (one < other);
+}
+
+static void leases_normalise(Etcdserverpb__LeaseLeasesResponse *response)
+{
+    if (response->n_leases > 0) {
+        qsort(response->leases, response->n_leases, sizeof(*response->leases), by_lease);
+    }
+}
+
 void differ_normalise(enum differ_method method, const ProtobufCMessage *request,
                       ProtobufCMessage *response)
 {
+    differ_header_clean(differ_header(response));
     switch (method) {
     case DIFFER_RANGE:
         range_normalise((const Etcdserverpb__RangeRequest *)request,
                         (Etcdserverpb__RangeResponse *)response);
         break;
-    case DIFFER_PUT:
-        header_clean(((Etcdserverpb__PutResponse *)response)->header);
-        break;
-    case DIFFER_DELETE:
-        header_clean(((Etcdserverpb__DeleteRangeResponse *)response)->header);
-        break;
     case DIFFER_TXN:
         txn_normalise((const Etcdserverpb__TxnRequest *)request,
                       (Etcdserverpb__TxnResponse *)response);
         break;
+    case DIFFER_LEASE_TIME_TO_LIVE:
+        time_to_live_normalise((Etcdserverpb__LeaseTimeToLiveResponse *)response);
+        break;
+    case DIFFER_LEASE_LEASES:
+        leases_normalise((Etcdserverpb__LeaseLeasesResponse *)response);
+        break;
+    case DIFFER_HASH_KV:
+        /* etcd has it from 3.6 on. */
+        ((Etcdserverpb__HashKVResponse *)response)->hash_revision = 0;
+        break;
     default:
-        header_clean(((Etcdserverpb__CompactionResponse *)response)->header);
         break;
     }
 }
