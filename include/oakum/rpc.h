@@ -118,6 +118,21 @@ OAK_API OAK_MUST_USE int oak_rpc_call_send(struct oak_rpc_call *call, struct oak
 /* As send, without the copy of a second buffer: gives `size` bytes to be filled before any other
  * call of this room. NULL as send fails. */
 OAK_API uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size);
+/* Bytes that many calls of one loop send, such as an event for all who wait for it: they are held
+ * once, and not copied where that can be avoided. Whoever makes them holds them, and so does each
+ * call until they have left. NULL: no memory. They are written before the first call sends them,
+ * and not again. */
+struct oak_rpc_shared;
+OAK_API struct oak_rpc_shared *oak_rpc_shared_new(size_t size);
+OAK_API uint8_t *oak_rpc_shared_data(struct oak_rpc_shared *shared);
+/* Its maker has no more use for them. */
+OAK_API void oak_rpc_shared_drop(struct oak_rpc_shared *shared);
+/* As send, of the message that `head`, which is copied, and `tail`, which is a part of `shared`,
+ * make together. Neither is empty. A call that is compressed or carried elsewhere copies both; the
+ * latter fails with OAK_ELIMIT, whatever it is that keeps it from sending. */
+OAK_API OAK_MUST_USE int oak_rpc_call_send_shared(struct oak_rpc_call *call, struct oak_bytes head,
+                                                  struct oak_rpc_shared *shared,
+                                                  struct oak_bytes tail);
 /* As send, of a message of `size` bytes, up to UINT32_MAX, that follow in parts, so that it need
  * never be held whole: queue some, and go on when `writable` says so. Nothing else may be sent
  * before all of it was; finish with OAK_RPC_OK neither. It is not compressed. The call may be

@@ -197,6 +197,7 @@ struct watch_notice {
 void api__watch_notice(struct watch_stream *s, const struct watch_notice *notice);
 bool api__watch_send(void *user, struct oak_watch_stream *stream,
                      const struct oak_watch_response *response);
+void api__watch_forget(void *user, void *kept);
 /* Does it take more? Once it doesn't, it tells when it does again. */
 bool api__watch_takes(const struct watch_stream *s);
 /* watch.c */

@@ -178,6 +178,7 @@ int api__watch_open(struct oak_api *api)
         .compacted = state->compacted,
         .fragment_bytes = request + OAK_REQUEST_OVERHEAD_BYTES,
         .send = api__watch_send,
+        .forget = api__watch_forget,
         .changes = history_changes,
         .at = history_at,
         .user = api,

@@ -2,7 +2,8 @@
 /* watch_send.c: what the Watch service sends.
  *
  * Happy path   events are encoded already: a head is written before them, straight into what the
- *              call sends. The rest are notices.
+ *              call sends. Where many watchers get the same, all calls send the same bytes. The
+ *              rest are notices.
  * Can fail     a stream whose client does not read: it takes nothing (api__watch_takes), and says
  *              when it does again. A notice is sent all the same, up to what a call may queue; what
  *              exceeds that ends the stream.
@@ -12,6 +13,8 @@
 
 /* A header's four numbers, the watcher's three, a flag, and tags and lengths. */
 #define HEAD_BYTES_MAX 128
+/* Fewer bytes are copied for each watcher: to note where they lie costs as much. */
+#define SHARED_BYTES_MIN 1024
 
 void api__watch_header_renew(struct oak_api *api)
 {
@@ -60,6 +63,48 @@ static size_t head_write(const struct oak_api *api, const struct oak_watch_respo
     return (size_t)(at - out);
 }
 
+/* What all who get these events send; NULL: each copies them. */
+static struct oak_rpc_shared *shared_of(const struct oak_watch_response *r)
+{
+    if (r->kept == NULL || r->bytes.size < SHARED_BYTES_MIN) {
+        return NULL;
+    }
+    if (*r->kept == NULL) {
+        struct oak_rpc_shared *shared = oak_rpc_shared_new(r->bytes.size);
+        if (shared == NULL) {
+            return NULL;
+        }
+        memcpy(oak_rpc_shared_data(shared), r->bytes.data, r->bytes.size);
+        *r->kept = shared;
+    }
+    return *r->kept;
+}
+
+void api__watch_forget(void *user, void *kept)
+{
+    (void)user;
+    oak_rpc_shared_drop(kept);
+}
+
+static bool events_send(struct oak_rpc_call *call, struct oak_bytes head,
+                        const struct oak_watch_response *r)
+{
+    struct oak_rpc_shared *shared = shared_of(r);
+    if (shared != NULL) {
+        struct oak_bytes tail = oak_bytes(oak_rpc_shared_data(shared), r->bytes.size);
+        return oak_rpc_call_send_shared(call, head, shared, tail) == 0;
+    }
+    uint8_t *out = oak_rpc_call_send_into(call, head.size + r->bytes.size);
+    if (out == NULL) {
+        return false;
+    }
+    memcpy(out, head.data, head.size);
+    if (r->bytes.size > 0) {
+        memcpy(out + head.size, r->bytes.data, r->bytes.size);
+    }
+    return true;
+}
+
 bool api__watch_send(void *user, struct oak_watch_stream *stream,
                      const struct oak_watch_response *r)
 {
@@ -71,16 +116,11 @@ bool api__watch_send(void *user, struct oak_watch_stream *stream,
     s->pending = oak_stub_queued(s->stub) == 0 ? 0 : s->pending;
     uint8_t head[HEAD_BYTES_MAX];
     size_t size = head_write(api, r, head);
-    uint8_t *out = oak_rpc_call_send_into(oak_stub_rpc(s->stub), size + r->bytes.size);
-    if (out == NULL) {
+    if (!events_send(oak_stub_rpc(s->stub), oak_bytes(head, size), r)) {
         api__watch_end(s, OAK_RPC_UNAVAILABLE, "etcdserver: no memory for what is watched");
         return false;
     }
     s->pending += r->events;
-    memcpy(out, head, size);
-    if (r->bytes.size > 0) {
-        memcpy(out + size, r->bytes.data, r->bytes.size);
-    }
     return true;
 }
 

@@ -18,12 +18,6 @@ static bool is_server(const struct oak_rpc_call *call)
     return call->conn->server != NULL;
 }
 
-static size_t queued(const struct oak_rpc_call *call)
-{
-    OAK_ASSERT_LE(call->out_at, call->out.size);
-    return call->out.size - call->out_at;
-}
-
 void oak_rpc_call_handle(struct oak_rpc_call *call, const struct oak_rpc_handler *handler,
                          void *user)
 {
@@ -45,10 +39,12 @@ static int send_check(const struct oak_rpc_call *call, size_t size)
     if (call->ended || call->local_done || call->cancelled || call->was_reset) {
         return OAK_ECLOSED;
     }
-    if (size > call->conn->options.send_bytes_max || queued(call) >= OAK_OUTBOUND_BYTES_MAX) {
+    if (size > call->conn->options.send_bytes_max ||
+        rpc__call_queued(call) >= OAK_OUTBOUND_BYTES_MAX) {
         return OAK_ELIMIT;
     }
-    if (queued(call) > OAK_RPC_QUEUE_HIGH_BYTES && !rpc__memory_fits(call->conn->server)) {
+    if (rpc__call_queued(call) > OAK_RPC_QUEUE_HIGH_BYTES &&
+        !rpc__memory_fits(call->conn->server)) {
         return OAK_ELIMIT; /* the others' peers read what they are sent */
     }
     return 0;
@@ -64,9 +60,10 @@ static int out_reserve(struct oak_rpc_call *call, size_t size)
             return error;
         }
     }
-    if (call->out_at > 0 && out->capacity - out->size < size && call->out_at >= queued(call)) {
+    if (call->out_at > 0 && out->capacity - out->size < size &&
+        call->out_at >= out->size - call->out_at) {
         oak_buf_consume(out, call->out_at);
-        call->out_at = 0;
+        rpc__out_moved(call);
     }
     if (out->size == 0 && size > OAK_MAX(out->capacity, RPC_SPARE_BUFFER_BYTES_MAX)) {
         rpc__large_take(call->conn->pool, out);
@@ -107,7 +104,7 @@ static void send_done(struct oak_rpc_call *call, size_t size)
         rpc__pack_begin(call, call->out.size - RPC_FRAME_HEAD_BYTES - size);
     }
     rpc__call_charge(call, RPC_FRAME_HEAD_BYTES + size);
-    call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
+    call->over_mark = call->over_mark || rpc__call_queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
     if (call->method != NULL) {
         call->method->stats->sent++;
     }
@@ -161,6 +158,52 @@ uint8_t *oak_rpc_call_send_into(struct oak_rpc_call *call, size_t size)
     return send_begin(call, size, &body) == 0 ? body : NULL;
 }
 
+static int send_copied(struct oak_rpc_call *call, struct oak_bytes head, struct oak_bytes tail)
+{
+    const struct oak_rpc_call_ops *carrier = rpc__carrier(call);
+    size_t size = head.size + tail.size;
+    uint8_t *body = NULL;
+    int error = 0;
+    if (carrier == NULL) {
+        error = send_begin(call, size, &body);
+    } else {
+        body = carrier->send_into(call, size);
+        error = body == NULL ? OAK_ELIMIT : 0;
+    }
+    if (error != 0) {
+        return error;
+    }
+    memcpy(body, head.data, head.size);
+    memcpy(body + head.size, tail.data, tail.size);
+    return 0;
+}
+
+int oak_rpc_call_send_shared(struct oak_rpc_call *call, struct oak_bytes head,
+                             struct oak_rpc_shared *shared, struct oak_bytes tail)
+{
+    OAK_ASSERT(head.size > 0 && tail.size > 0);
+    if (rpc__carrier(call) != NULL || call->compress) {
+        return send_copied(call, head, tail);
+    }
+    OAK_ASSERT_EQ(call->part_left, 0);
+    size_t size = head.size + tail.size;
+    int error = send_admit(call, size);
+    error = error != 0 ? error : out_reserve(call, RPC_FRAME_HEAD_BYTES + head.size);
+    error = error != 0 ? error : rpc__share_reserve(call);
+    error = error != 0 ? error : headers_first(call);
+    if (error != 0) {
+        return error;
+    }
+    uint8_t *at = call->out.data + call->out.size;
+    at[0] = 0;
+    oak_put_be32(at + 1, (uint32_t)size);
+    memcpy(at + RPC_FRAME_HEAD_BYTES, head.data, head.size);
+    call->out.size += RPC_FRAME_HEAD_BYTES + head.size;
+    rpc__share_add(call, shared, tail);
+    send_done(call, size);
+    return 0;
+}
+
 bool oak_rpc_call_takes_parts(const struct oak_rpc_call *call)
 {
     return rpc__carrier(call) == NULL;
@@ -192,8 +235,8 @@ int oak_rpc_call_send_part(struct oak_rpc_call *call, struct oak_bytes part)
     OAK_ASSERT(rpc__carrier(call) == NULL);
     OAK_ASSERT_LE(part.size, call->part_left);
     int error = call->ended || call->local_done || call->cancelled || call->was_reset ? OAK_ECLOSED
-                : queued(call) >= OAK_OUTBOUND_BYTES_MAX                              ? OAK_ELIMIT
-                                                         : out_reserve(call, part.size);
+                : rpc__call_queued(call) >= OAK_OUTBOUND_BYTES_MAX                    ? OAK_ELIMIT
+                                                                   : out_reserve(call, part.size);
     if (error != 0 || part.size == 0) {
         return error;
     }
@@ -201,7 +244,7 @@ int oak_rpc_call_send_part(struct oak_rpc_call *call, struct oak_bytes part)
     call->out.size += part.size;
     call->part_left -= part.size;
     rpc__call_charge(call, part.size);
-    call->over_mark = call->over_mark || queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
+    call->over_mark = call->over_mark || rpc__call_queued(call) > OAK_RPC_QUEUE_HIGH_BYTES;
     resume(call);
     rpc__conn_wake(call->conn);
     return 0;
@@ -213,7 +256,7 @@ int oak_rpc_call_forward(struct oak_rpc_call *from, struct oak_bytes message,
     struct oak_buf *in = rpc__carrier(from) == NULL ? from->delivered : NULL;
     bool all = in != NULL && message.data == in->data + RPC_FRAME_HEAD_BYTES &&
                message.size == in->size - RPC_FRAME_HEAD_BYTES;
-    if (!all || rpc__carrier(to) != NULL || to->out.size > 0) {
+    if (!all || rpc__carrier(to) != NULL || rpc__call_queued(to) > 0 || to->out.size > 0) {
         return oak_rpc_call_send(to, message);
     }
     int error = send_admit(to, message.size);
@@ -253,7 +296,7 @@ size_t oak_rpc_call_queued(const struct oak_rpc_call *call)
     if (carrier != NULL) {
         return carrier->queued(call);
     }
-    return queued(call);
+    return rpc__call_queued(call);
 }
 
 /* -- bytes to nghttp2 -------------------------------------------------------------------------- */
@@ -267,7 +310,7 @@ ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf
     struct oak_rpc_call *call = source->ptr;
     OAK_ASSERT_EQ(call->stream_id, stream_id);
     rpc__pack(call);
-    size_t left = queued(call);
+    size_t left = rpc__call_queued(call);
     if (call->was_reset || (left == 0 && !call->local_done)) {
         call->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
@@ -289,13 +332,29 @@ ssize_t rpc__call_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf
     return (ssize_t)count;
 }
 
+/* The next of what is queued goes into what the connection gathers, which has room for it. */
+static void out_gather(struct oak_rpc_call *call, size_t length)
+{
+    struct oak_buf *to = call->conn->gather;
+    while (length > 0) {
+        struct oak_rpc_shared *of;
+        struct oak_bytes next = rpc__out_next(call, length, &of);
+        if (!rpc__lend(call, next, of)) {
+            memcpy(to->data + to->size, next.data, next.size);
+            to->size += next.size;
+        }
+        rpc__out_taken(call, of, next.size);
+        length -= next.size;
+    }
+}
+
 int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd,
                     size_t length, nghttp2_data_source *source, void *user)
 {
     (void)session;
     struct oak_rpc_conn *conn = user;
     struct oak_rpc_call *call = source->ptr;
-    OAK_ASSERT_LE(length, queued(call));
+    OAK_ASSERT_LE(length, rpc__call_queued(call));
     OAK_ASSERT_EQ(frame->data.padlen, 0); /* no padding is ever chosen */
     struct oak_buf *to = conn->gather;
     if (oak_buf_reserve(to, RPC_HTTP2_FRAME_HEAD_BYTES + length) != 0) {
@@ -304,22 +363,19 @@ int rpc__call_write(nghttp2_session *session, nghttp2_frame *frame, const uint8_
     memcpy(to->data + to->size, framehd, RPC_HTTP2_FRAME_HEAD_BYTES);
     to->size += RPC_HTTP2_FRAME_HEAD_BYTES;
     if (length > 0) {
-        if (!rpc__lend(call, length)) {
-            memcpy(to->data + to->size, call->out.data + call->out_at, length);
-            to->size += length;
-        }
-        call->out_at += length;
+        out_gather(call, length);
         rpc__call_discharge(call, length);
         call->moved_bytes += length;
         call->moved_ns = conn->now_ns;
     }
-    if (call->out_at == call->out.size) {
+    if (rpc__call_queued(call) == 0) {
         call->out_at = 0;
+        rpc__shares_drop(call);
         rpc__lent_leave(call);
         oak_buf_clear(&call->out);
         rpc__large_give(conn->pool, &call->out);
     }
-    if (call->over_mark && queued(call) < OAK_RPC_QUEUE_LOW_BYTES) {
+    if (call->over_mark && rpc__call_queued(call) < OAK_RPC_QUEUE_LOW_BYTES) {
         call->over_mark = false;
         if (call->handler != NULL && call->handler->writable != NULL && !call->local_done) {
             call->handler->writable(call->user, call);
@@ -465,7 +521,7 @@ void rpc__call_expire(struct oak_rpc_call *call)
 {
     static const char text[] = "context deadline exceeded";
     OAK_ASSERT(!call->ended);
-    if (is_server(call) && !call->finished && !call->cancelled && queued(call) == 0) {
+    if (is_server(call) && !call->finished && !call->cancelled && rpc__call_queued(call) == 0) {
         oak_rpc_call_finish(call, OAK_RPC_DEADLINE_EXCEEDED, text);
     } else {
         rpc__call_reset(call, NGHTTP2_CANCEL);

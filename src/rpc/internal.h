@@ -15,6 +15,7 @@
 #include "port/port.h"
 #include "rpc/lend.h"
 #include "rpc/limits.h"
+#include "rpc/share.h"
 #include "zip/zip.h"
 
 /* -- memory ------------------------------------------------------------------------------------ */
@@ -173,14 +174,17 @@ struct oak_rpc_call {
     size_t header_bytes;
     size_t charged_bytes; /* to its connection; what is left of it goes with the call */
 
-    struct oak_buf meta; /* received: pairs */
-    size_t trailers_at;  /* client: of them, those from here on are trailers */
-    struct oak_buf head; /* to send in headers: pairs. Client: path and authority first */
-    struct oak_buf tail; /* to send in trailers: pairs */
-    struct oak_buf out;  /* framed messages to send */
-    size_t out_at;       /* taken of them */
-    size_t part_left;    /* of the message that is sent in parts */
-    uint64_t lent_turn;  /* of the last take that something of `out` was lent to; 0: none */
+    struct oak_buf meta;   /* received: pairs */
+    size_t trailers_at;    /* client: of them, those from here on are trailers */
+    struct oak_buf head;   /* to send in headers: pairs. Client: path and authority first */
+    struct oak_buf tail;   /* to send in trailers: pairs */
+    struct oak_buf out;    /* framed messages to send */
+    size_t out_at;         /* taken of them */
+    struct oak_buf shares; /* what goes between them, of bytes that others send too (share.c) */
+    size_t shares_done;    /* taken of those */
+    size_t shared_left;    /* bytes */
+    size_t part_left;      /* of the message that is sent in parts */
+    uint64_t lent_turn;    /* of the last take that something of `out` was lent to; 0: none */
     size_t pack_at;
     struct oak_buf in;         /* the message that is coming, behind its prefix */
     struct oak_buf *delivered; /* within `message`: where that lies in the same way; or NULL */

@@ -21,19 +21,23 @@ bool rpc__is_lent(const struct oak_rpc_call *call)
     return lent != NULL && call->lent_turn == lent->turn;
 }
 
-bool rpc__lend(struct oak_rpc_call *call, size_t size)
+bool rpc__lend(struct oak_rpc_call *call, struct oak_bytes bytes, struct oak_rpc_shared *of)
 {
     struct oak_rpc_conn *conn = call->conn;
     struct rpc_lent *lent = conn->lent;
-    if (lent == NULL || size < RPC_LEND_BYTES || lent->count == RPC_LENT_MAX) {
+    if (lent == NULL || bytes.size < RPC_LEND_BYTES || lent->count == RPC_LENT_MAX) {
         return false;
     }
-    OAK_ASSERT_LE(size, call->out.size - call->out_at);
-    lent->pieces[lent->count] = (struct rpc_lent_piece){
-        .at = conn->gather->size, .bytes = oak_bytes(call->out.data + call->out_at, size)};
+    lent->pieces[lent->count] = (struct rpc_lent_piece){.at = conn->gather->size, .bytes = bytes};
     lent->count++;
-    lent->bytes += size;
-    call->lent_turn = lent->turn;
+    lent->bytes += bytes.size;
+    if (of != NULL) {
+        rpc__shared_hold(of);
+        lent->shared[lent->shared_count] = of;
+        lent->shared_count++;
+    } else {
+        call->lent_turn = lent->turn;
+    }
     return true;
 }
 
@@ -47,7 +51,7 @@ void rpc__lent_leave(struct oak_rpc_call *call)
     lent->buffers[lent->buffer_count] = call->out;
     lent->buffer_count++;
     call->out = (struct oak_buf){0};
-    call->out_at = 0;
+    rpc__out_moved(call);
     call->lent_turn = 0;
 }
 
@@ -79,7 +83,11 @@ void rpc__lent_return(struct rpc_lent *lent, struct rpc_pool *pool)
         rpc__large_give(pool, buffer);
         oak_buf_fini(buffer); /* a small one, whose call has got another */
     }
+    for (size_t i = 0; i < lent->shared_count; i++) {
+        oak_rpc_shared_drop(lent->shared[i]);
+    }
     lent->turn++;
+    lent->shared_count = 0;
     lent->bytes = 0;
     lent->count = 0;
     lent->buffer_count = 0;
@@ -92,8 +100,10 @@ size_t rpc__lent_pieces(const struct rpc_lent *lent, struct oak_bytes gathered,
     size_t at = 0;
     for (size_t i = 0; i < lent->count; i++) {
         const struct rpc_lent_piece *p = &lent->pieces[i];
-        OAK_ASSERT_GT(p->at, at); /* the head of its frame */
-        out[count++] = oak_bytes(gathered.data + at, p->at - at);
+        OAK_ASSERT(p->at > at || i > 0); /* the head of its frame */
+        if (p->at > at) {
+            out[count++] = oak_bytes(gathered.data + at, p->at - at);
+        }
         out[count++] = p->bytes;
         at = p->at;
     }

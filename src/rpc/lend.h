@@ -8,7 +8,8 @@
 
 struct rpc_pool;
 
-/* A piece of some call's `out`, that goes before byte `at` of what is gathered. */
+/* A piece of some call's `out`, or of what it shares, that goes before byte `at` of what is
+ * gathered. */
 struct rpc_lent_piece {
     size_t at;
     struct oak_bytes bytes;
@@ -22,10 +23,13 @@ struct rpc_lent {
     size_t buffer_count;
     struct rpc_lent_piece pieces[RPC_LENT_MAX];
     struct oak_buf buffers[RPC_LENT_MAX]; /* those that their calls have no use for any more */
+    size_t shared_count;
+    struct oak_rpc_shared *shared[RPC_LENT_MAX]; /* held until then */
 };
 
-/* The next bytes of its `out` go into what is gathered: false, if they have to be copied there. */
-bool rpc__lend(struct oak_rpc_call *call, size_t size);
+/* These bytes, the next of its `out` or of what it shares, go into what is gathered: false, if they
+ * have to be copied there. */
+bool rpc__lend(struct oak_rpc_call *call, struct oak_bytes bytes, struct oak_rpc_shared *of);
 /* What was lent stays as it is: `out` is empty from here on. */
 void rpc__lent_leave(struct oak_rpc_call *call);
 /* The same, but what was not taken of `out` stays, in a buffer of its own. OAK_ENOMEM. */

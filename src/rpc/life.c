@@ -31,6 +31,7 @@ static void call_free(struct oak_rpc_call *call)
     oak_buf_fini(&call->head);
     oak_buf_fini(&call->tail);
     oak_buf_fini(&call->out);
+    oak_buf_fini(&call->shares);
     oak_buf_fini(&call->in);
     oak_buf_fini(&call->held);
     oak_buf_fini(&call->status_text);
@@ -142,6 +143,7 @@ void rpc__call_release(struct oak_rpc_call *call)
     struct rpc_pool *pool = conn->pool;
     oak_rpc_follower_leave(&call->following);
     rpc__call_drop_in(call);
+    rpc__shares_drop(call);
     rpc__lent_leave(call);
     if (oak_list_linked(&call->ready_link)) {
         oak_list_remove(&call->ready_link);
@@ -163,6 +165,7 @@ void rpc__call_release(struct oak_rpc_call *call)
         .head = buffer_keep(call->head),
         .tail = buffer_keep(call->tail),
         .out = buffer_keep(call->out),
+        .shares = buffer_keep(call->shares),
         .in = buffer_keep(call->in),
         .held = buffer_keep(call->held),
         .status_text = buffer_keep(call->status_text),
@@ -217,7 +220,8 @@ void rpc__call_end(struct oak_rpc_call *call, enum oak_rpc_code code, struct oak
 
 void rpc__call_drop_out(struct oak_rpc_call *call)
 {
-    rpc__call_discharge(call, call->out.size - call->out_at);
+    rpc__call_discharge(call, rpc__call_queued(call));
+    rpc__shares_drop(call);
     call->out_at = 0;
     call->pack_due = false;
     call->over_mark = false;

@@ -30,13 +30,30 @@ static void tally_closed(void *user, struct oak_rpc_call *call, const struct oak
 static const struct oak_rpc_handler client_handler = {.message = tally_message,
                                                       .closed = tally_closed};
 
+/* A large one goes as a head and bytes that others could send too. */
+static int answer(struct oak_rpc_call *call, struct oak_bytes b)
+{
+    if (b.size < 1000) {
+        return oak_rpc_call_send(call, b);
+    }
+    struct oak_rpc_shared *shared = oak_rpc_shared_new(b.size - 10);
+    if (shared == NULL) {
+        return OAK_ENOMEM;
+    }
+    memcpy(oak_rpc_shared_data(shared), b.data + 10, b.size - 10);
+    int error = oak_rpc_call_send_shared(call, oak_bytes(b.data, 10), shared,
+                                         oak_bytes(oak_rpc_shared_data(shared), b.size - 10));
+    oak_rpc_shared_drop(shared);
+    return error;
+}
+
 static void server_message(void *user, struct oak_rpc_call *call, struct oak_bytes b)
 {
     (void)user;
     struct oak_rpc_pair pair = {oak_bytes_str("x-bin"), b};
     int error = b.size < 100 ? oak_rpc_call_add_trailer(call, pair) : 0;
     if (error == 0) {
-        error = oak_rpc_call_send(call, b);
+        error = answer(call, b);
     }
     if (error != 0 || b.size == 7) {
         oak_rpc_call_finish(call, OAK_RPC_RESOURCE_EXHAUSTED, "a text that is not short at all");

@@ -159,7 +159,7 @@ bool oak_rpc_call_owed(const struct oak_rpc_call *call)
         return carrier->owed(call);
     }
     bool incoming = !call->paused && (call->prefix_used > 0 || call->in.size > 0);
-    return !call->ended && (incoming || call->out_at < call->out.size);
+    return !call->ended && (incoming || rpc__call_queued(call) > 0);
 }
 
 uint64_t oak_rpc_call_moved_ns(const struct oak_rpc_call *call)

@@ -89,7 +89,7 @@ int oak_rpc_call_compress(struct oak_rpc_call *call, enum oak_rpc_encoding encod
     if (carrier != NULL) {
         return carrier->compress != NULL ? carrier->compress(call, encoding) : OAK_EUNIMPLEMENTED;
     }
-    if (call->ended || call->headers_due || call->out.size > 0) {
+    if (call->ended || call->headers_due || rpc__call_queued(call) > 0) {
         return OAK_ECLOSED; /* what a client has queued may be packed already */
     }
     if (encoding != OAK_RPC_IDENTITY && call->conn->server != NULL &&

@@ -15,6 +15,8 @@
 struct flush {
     struct oak_watch *w;
     struct watch__node *node;
+    bool many;    /* it has more watchers than one */
+    bool sharing; /* and what is being sent is what others are sent too */
     struct watch__body bodies[WATCH_VARIANTS];
 };
 
@@ -29,6 +31,24 @@ static struct oak_bytes event_bytes(const struct oak_watch *w, const struct watc
     bool with = (variant & WATCH_PREVIOUS) != 0 && e->with_size > 0;
     return with ? oak_bytes(w->bytes.data + e->with_at, e->with_size)
                 : oak_bytes(w->bytes.data + e->plain_at, e->plain_size);
+}
+
+static struct watch__chunk *chunk_at(struct oak_watch *w, size_t at)
+{
+    OAK_ASSERT_LT(at * sizeof(struct watch__chunk), w->chunks.size);
+    return &((struct watch__chunk *)(void *)w->chunks.data)[at];
+}
+
+/* Those from `from` on go. */
+static void chunks_cut(struct oak_watch *w, size_t from)
+{
+    for (size_t i = from; i * sizeof(struct watch__chunk) < w->chunks.size; i++) {
+        void *kept = chunk_at(w, i)->kept;
+        if (kept != NULL) {
+            w->options.forget(w->options.user, kept);
+        }
+    }
+    w->chunks.size = from * sizeof(struct watch__chunk);
 }
 
 static struct watch__chunk *chunk_add(struct oak_watch *w, struct watch__body *body)
@@ -152,8 +172,7 @@ static bool fragments_send(struct flush *f, struct oak_watcher *watcher,
     return watch__offer(w, watcher, &r);
 }
 
-static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
-                       const struct watch__chunk *chunk)
+static bool chunk_send(struct flush *f, struct oak_watcher *watcher, struct watch__chunk *chunk)
 {
     struct oak_watch *w = f->w;
     if (watcher->fragment && chunk->events > 1 && chunk->size >= w->options.fragment_bytes) {
@@ -164,6 +183,7 @@ static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
         .revision = w->revision,
         .bytes = oak_bytes(w->bodies.data + chunk->at, chunk->size),
         .events = chunk->events,
+        .kept = f->sharing && w->options.forget != NULL ? &chunk->kept : NULL,
     };
     return watch__offer(w, watcher, &r);
 }
@@ -172,17 +192,16 @@ static bool chunk_send(struct flush *f, struct oak_watcher *watcher,
 static bool body_send(struct flush *f, struct oak_watcher *watcher, const struct watch__body *body)
 {
     for (size_t i = 0; i < body->chunk_count; i++) {
-        const struct watch__chunk chunk =
-            ((struct watch__chunk *)(void *)f->w->chunks.data)[body->chunk_at + i];
-        if (chunk.low > watcher->next) {
-            watcher->next = chunk.low; /* what lies between is not its affair */
+        struct watch__chunk *chunk = chunk_at(f->w, body->chunk_at + i);
+        if (chunk->low > watcher->next) {
+            watcher->next = chunk->low; /* what lies between is not its affair */
             watcher->done = 0;
         }
-        if (!chunk_send(f, watcher, &chunk)) {
-            watcher->next += OAK_BUG(watch_refused_is_lost) ? chunk.high + 1 - watcher->next : 0;
+        if (!chunk_send(f, watcher, chunk)) {
+            watcher->next += OAK_BUG(watch_refused_is_lost) ? chunk->high + 1 - watcher->next : 0;
             return false;
         }
-        watcher->next = chunk.high + 1;
+        watcher->next = chunk->high + 1;
         watcher->done = 0;
         watch__future_end(watcher);
     }
@@ -194,7 +213,7 @@ static void watcher_flush(struct flush *f, struct oak_watcher *watcher)
     struct oak_watch *w = f->w;
     int64_t first = watch__event_at(w, watch__delivery_at(w, f->node->first)->event)->revision;
     size_t bodies = w->bodies.size;
-    size_t chunks = w->chunks.size;
+    size_t chunks = w->chunks.size / sizeof(struct watch__chunk);
     struct watch__body own = {0};
     struct watch__body *body = &f->bodies[watcher->variant];
     bool shared = watcher->next <= first && watcher->done == 0;
@@ -206,13 +225,14 @@ static void watcher_flush(struct flush *f, struct oak_watcher *watcher)
         fine = body_make(f, watcher->variant, 0, 0, body);
     }
     body->made = fine;
+    f->sharing = f->many && shared;
     if (shared && !fine) {
         watcher->next = OAK_MAX(watcher->next, first);
     }
     fine = fine && body_send(f, watcher, body);
     if (!shared || !body->made) {
         w->bodies.size = bodies;
-        w->chunks.size = chunks;
+        chunks_cut(w, chunks);
     }
     if (!fine) {
         watch__fall_behind(w, watcher);
@@ -222,8 +242,8 @@ static void watcher_flush(struct flush *f, struct oak_watcher *watcher)
 static void node_flush(struct oak_watch *w, struct watch__node *node,
                        const struct watch__cursor *cursor)
 {
-    struct flush f = {.w = w, .node = node};
     struct oak_list *list = cursor == NULL ? &node->synced : &node->behind;
+    struct flush f = {.w = w, .node = node, .many = list->next != list->prev};
     size_t number = cursor == NULL ? 0 : (size_t)(cursor - w->cursors) + 1;
     for (struct oak_list *at = list->next, *next; at != list; at = next) {
         next = at->next;
@@ -232,6 +252,7 @@ static void node_flush(struct oak_watch *w, struct watch__node *node,
             watcher_flush(&f, watcher);
         }
     }
+    chunks_cut(w, 0);
     watch__pool_clear(w, &w->bodies);
     watch__pool_clear(w, &w->chunks);
 }

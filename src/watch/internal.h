@@ -106,6 +106,7 @@ struct watch__chunk {
     uint32_t first;  /* delivery */
     uint32_t events;
     int64_t low, high; /* revisions */
+    void *kept;        /* of who sends it */
 };
 struct watch__body {
     bool made;

@@ -59,6 +59,8 @@ struct model {
     struct model_watcher watchers[WATCHERS_MAX];
     size_t watcher_count;
     uint64_t events, cancelled;
+    size_t kept;         /* bytes that are kept for others who are sent them */
+    uint64_t kept_again; /* times that another was sent such */
     bool history_fails;
     /* The allocator. */
     uint64_t allocations;
@@ -232,6 +234,40 @@ static struct model_watcher *model_find(struct model *m, int stream, int64_t id)
     return NULL;
 }
 
+/* Bytes that several watchers are sent, as they were when the first was. */
+struct model_kept {
+    size_t size;
+    uint8_t data[];
+};
+
+static void model_keep(struct model *m, const struct oak_watch_response *r)
+{
+    if (r->kept == NULL) {
+        return;
+    }
+    if (*r->kept == NULL) {
+        struct model_kept *made = malloc(sizeof(*made) + r->bytes.size);
+        assert_non_null(made);
+        made->size = r->bytes.size;
+        memcpy(made->data, r->bytes.data, r->bytes.size);
+        *r->kept = made;
+        m->kept++;
+        return;
+    }
+    const struct model_kept *kept = *r->kept;
+    assert_int_equal(kept->size, r->bytes.size);
+    assert_memory_equal(kept->data, r->bytes.data, kept->size);
+    m->kept_again++;
+}
+
+static void model_forget(void *user, void *kept)
+{
+    struct model *m = user;
+    assert_true(m->kept > 0);
+    m->kept--;
+    free(kept);
+}
+
 static bool model_send(void *user, struct oak_watch_stream *base,
                        const struct oak_watch_response *r)
 {
@@ -244,6 +280,7 @@ static bool model_send(void *user, struct oak_watch_stream *base,
         return false;
     }
     s->room--;
+    model_keep(m, r);
     if (r->cancelled) {
         assert_int_equal(r->compacted, m->compacted);
         assert_int_equal(r->revision, 0);
@@ -298,6 +335,7 @@ static void model_open(struct model *m, uint64_t seed, size_t fragment_bytes)
         .stream_watchers_max = 300,
         .watchers_max = 900,
         .send = model_send,
+        .forget = model_forget,
         .changes = model_history,
         .at = model_history_at,
         .user = m,
@@ -373,6 +411,7 @@ static void model_commit(struct model *m, int64_t revision, bool silent)
     } else {
         oak_watch_published(m->w, m->revision, m->compacted);
     }
+    assert_int_equal(m->kept, 0); /* beyond the call */
 }
 
 static enum oak_watch_verdict model_create(struct model *m, struct model_watcher w)

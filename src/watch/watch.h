@@ -59,6 +59,9 @@ struct oak_watch_response {
     bool fragment;          /* more of the same is to come */
     struct oak_bytes bytes; /* its events, encoded as a WatchResponse has them; for the call */
     size_t events;
+    /* Others may be offered the same bytes: what `send` leaves here for the first it finds with
+     * each, until `forget`. NULL: nobody else is. */
+    void **kept;
 };
 
 enum oak_watch_want {
@@ -85,6 +88,8 @@ struct oak_watch_options {
     /* False: the stream is full, and is offered nothing before oak_watch_drained(). */
     bool (*send)(void *user, struct oak_watch_stream *stream,
                  const struct oak_watch_response *response);
+    /* What `send` left in response->kept is used no more. NULL: it is to leave nothing. */
+    void (*forget)(void *user, void *kept);
     /* Each change of [from, to] in order: `want` says what is to be done with it, and `take` gets
      * those that it wants. Nonzero: what is to be done with the watchers that wait for it is the
      * caller's affair. */
