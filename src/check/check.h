@@ -67,4 +67,55 @@ bool history_revisions(const struct history *h, char *what, size_t size);
  * reads never goes back. */
 bool history_peeks(const struct history *h, char *what, size_t size);
 
+/* -- leases of clients (leases.c) -------------------------------------------------------------- */
+
+/* What is known of one. Times are those of one true clock. */
+struct lease_fate {
+    int64_t id;
+    int64_t ttl_s;        /* as an answer said last; 0: not known */
+    uint64_t promised_ns; /* it lives up to then */
+    uint64_t ending_ns;   /* somebody has asked for its end; UINT64_MAX: nobody */
+    uint64_t gone_ns;     /* an answer said that it is gone; UINT64_MAX: none did */
+    int64_t left_ns;      /* as an answer said last, */
+    uint64_t left_era;    /* in this era; 0: it does not count */
+    bool renewed;         /* or asked to be */
+};
+
+struct lease_book {
+    struct lease_fate *fates;
+    size_t count;
+    size_t capacity;
+    uint32_t fast_ppm; /* by which the clock that ends leases may be faster than the true one */
+    uint64_t slack_ns; /* that a new leader adds */
+};
+
+/* From the call of something to its return. */
+struct lease_span {
+    uint64_t call_ns, ret_ns;
+};
+
+void lease_book_fini(struct lease_book *b);
+/* NULL: nothing was told of it. */
+struct lease_fate *lease_book_find(const struct lease_book *b, int64_t id);
+
+/* Each that returns false has found a contradiction, and told of it in `what`. `who` says so. */
+
+/* It was granted, or renewed, for so long. */
+bool lease_book_promised(struct lease_book *b, int64_t id, int64_t ttl_s,
+                         const struct lease_span *at, char *what, size_t size);
+/* It lived at some moment of `at`. */
+bool lease_book_alive(struct lease_book *b, int64_t id, const struct lease_span *at,
+                      const char *who, char *what, size_t size);
+/* It did not live at some moment up to `ret_ns`, and never will again. */
+bool lease_book_gone(struct lease_book *b, int64_t id, uint64_t ret_ns, const char *who, char *what,
+                     size_t size);
+/* Somebody asks for its end: it may be gone from now on. */
+void lease_book_end_asked(struct lease_book *b, int64_t id, uint64_t now_ns);
+/* Somebody asks to renew it: more may be left of it from now on. */
+void lease_book_renewing(struct lease_book *b, int64_t id);
+/* So much was left of it. `era`: the leader that decided when the question was put, and when it was
+ * answered; 0: not known, or another. */
+bool lease_book_left(struct lease_book *b, int64_t id, int64_t left_ns, uint64_t era, char *what,
+                     size_t size);
+
 #endif

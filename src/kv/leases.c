@@ -190,7 +190,7 @@ int kv__lease_move(struct oak_kv *kv, struct oak_bytes key, int64_t from, int64_
     if (from == to) {
         return 0;
     }
-    int error = from != 0 ? attachment(kv, from, key, false) : 0;
+    int error = from != 0 && !OAK_BUG(lease_keeps_key) ? attachment(kv, from, key, false) : 0;
     if (error == 0 && to != 0) {
         error = attachment(kv, to, key, true);
     }
@@ -207,7 +207,7 @@ int kv__lease_grant(struct kv__run *run, const Etcdserverpb__LeaseGrantRequest *
     struct oak_kv_lease old;
     OAK_ASSERT_LE(lease.ttl_s, OAK_LEASE_TTL_S_MAX);
     *told = 0;
-    if (oak_kv_lease(kv, lease.id, &old)) {
+    if (oak_kv_lease(kv, lease.id, &old) && !OAK_BUG(lease_granted_twice)) {
         *told = OAK_ELEASEEXISTS;
     } else if (kv->lease_count >= kv->leases_max) {
         *told = OAK_ETOOMANYREQUESTS;
@@ -254,7 +254,8 @@ static bool gather_each(void *arg, struct oak_bytes key)
         g->error = oak_buf_append(&g->kv->keys, key.data, key.size);
     }
     g->count++;
-    return g->error == 0 && g->count < REVOKE_KEYS && g->kv->keys.size < REVOKE_BYTES;
+    return g->error == 0 && g->count < (OAK_BUG(revoke_takes_first) ? 1 : REVOKE_KEYS) &&
+           g->kv->keys.size < REVOKE_BYTES;
 }
 
 /* The keys of `id`, some at a time. A round goes on where the one before has ended: at the name of
@@ -275,7 +276,7 @@ static int keys_remove(struct kv__run *run, int64_t id)
             g.error = kv__remove(run, key, id, NULL);
         }
         from = oak_buf_bytes(&kv->name);
-    } while (g.error == 0 && g.count > 0);
+    } while (g.error == 0 && g.count > 0 && !OAK_BUG(revoke_takes_first));
     return g.error;
 }
 

@@ -37,7 +37,8 @@ int kv__put_check(struct oak_kv *kv, const Etcdserverpb__PutRequest *request,
 {
     /* etcd asks for the lease of a put first, and for that of a put in a transaction last. */
     struct oak_kv_lease lease;
-    bool lease_unknown = request->lease != 0 && !oak_kv_lease(kv, request->lease, &lease);
+    bool lease_unknown = request->lease != 0 && !oak_kv_lease(kv, request->lease, &lease) &&
+                         !OAK_BUG(put_takes_any_lease);
     *told = 0;
     if (lease_unknown && where == KV_PUT_ALONE) {
         *told = OAK_ELEASENOTFOUND;

@@ -11,6 +11,7 @@
  */
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/zoo.h"
 #include "lease/internal.h"
 
 #define NS_A_SECOND UINT64_C(1000000000)
@@ -71,6 +72,10 @@ void oak_lease_promote(struct oak_lease_table *l, uint64_t now_ns, uint64_t slac
     for (uint32_t i = 0; i < l->count; i++) {
         struct lease_row *row = &l->rows[i];
         int64_t left = row->remaining_s > 0 ? row->remaining_s : row->ttl_s;
+        left += OAK_BUG(lease_rest_is_added) && row->remaining_s > 0 ? row->ttl_s : 0;
+        if (OAK_BUG(lease_never_ends)) {
+            continue;
+        }
         begin(l, row, now_ns, now_ns + life_ns(left) + slack_ns);
     }
     lease__sort(l, LEASE_END);
@@ -149,6 +154,9 @@ enum oak_lease_fate oak_lease_renew(struct oak_lease_table *l, uint64_t now_ns, 
                                     struct oak_lease_answer *out)
 {
     enum oak_lease_fate fate = oak_lease_look(l, now_ns, id, out);
+    if (OAK_BUG(lease_revived) && fate == OAK_LEASE_ENDING) {
+        fate = OAK_LEASE_ALIVE;
+    }
     if (fate == OAK_LEASE_ALIVE) {
         struct lease_row *row = lease__find(l, id);
         uint64_t end = now_ns + life_ns(row->ttl_s);

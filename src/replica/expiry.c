@@ -18,6 +18,7 @@
  * Invariants   the table holds what the state machine holds, while this member decides.
  * Thread       the loop's.
  */
+#include "base/zoo.h"
 #include "replica/internal.h"
 
 static bool leads_in(const struct oak_replica *r, uint64_t *term)
@@ -195,7 +196,7 @@ void replica__lease_decide(struct oak_replica *r, const struct oak_peer_lease_as
         out->index = answer.revoked_at;
         return;
     }
-    if (ask->renew && answer.written_down) {
+    if (ask->renew && answer.written_down && !OAK_BUG(lease_note_stays)) {
         taken_back(r, ask->id, out);
         return;
     }

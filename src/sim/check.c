@@ -60,6 +60,7 @@ void sim__check_applied(struct member *m, uint64_t index, uint64_t term, struct 
             return;
         }
         known->revision = sim__model_apply(&g->model, index, entry);
+        sim__leases_applied(g, entry);
         s->report->commits++;
         return;
     }
@@ -187,6 +188,7 @@ void sim__check_step(struct member *m)
         sim__fail(s, "%s has applied %" PRIu64 " but committed only %" PRIu64, m->name,
                   state->applied, status.raft.commit);
     }
+    sim__leases_look(m);
     if (++m->looks % 8 == 0) {
         sim__check_bounds(m, &status);
     }

@@ -100,7 +100,8 @@ static void keys_compare(struct member *m, const struct model_kv *model, int64_t
         found++;
         if (k == NULL || k->value_size != kv.value.size ||
             k->value_crc != oak_crc32c(0, kv.value.data, kv.value.size) ||
-            k->create != kv.create_rev || k->mod != kv.mod_rev || k->version != kv.version) {
+            k->create != kv.create_rev || k->mod != kv.mod_rev || k->version != kv.version ||
+            k->lease != kv.lease) {
             sim__fail(s, "model: %.*s of %s is not what the log's commands make of it%s",
                       (int)kv.key.size, (const char *)kv.key.data, m->name,
                       rev != 0 ? ", as of an older revision" : "");

@@ -12,6 +12,8 @@
 #include "peer/peer.h"
 #include "replica/replica.h"
 #include "sim/faults.h"
+#include "sim/lessee.h"
+#include "sim/model.h"
 #include "sim/sim.h"
 #include "sim/world.h"
 #include "watch/watch.h"
@@ -221,6 +223,8 @@ struct plan {
     bool core;        /* before all faults end, only a connected majority is healed */
     uint32_t note_ms; /* between two times that members tell all how far they are; 0: as usual */
     unsigned victims; /* nodes whose disks may be damaged, as bits: a minority */
+    int lessees;      /* clients that hold leases; */
+    uint32_t lease_checkpoint_ms; /* what is left of those is written down so often; 0: as usual */
     enum ambush_kind ambush;
     struct transfer_plan transfer;
 };
@@ -251,34 +255,6 @@ struct ambush {
     unsigned pair; /* first and ally, as bits */
 };
 
-/* model.c */
-struct model_key {
-    char key[32];
-    size_t key_size;
-    uint32_t value_crc;
-    size_t value_size;
-    int64_t create, mod;
-    int64_t version; /* 0: no such key */
-};
-
-/* What a key was made at a revision. */
-struct model_change {
-    struct model_key as;
-    size_t key; /* its place */
-};
-
-struct model_kv {
-    struct model_key *keys;
-    size_t count;
-    size_t capacity;
-    struct model_change *changes; /* in their order */
-    size_t change_count;
-    size_t change_capacity;
-    uint64_t index;
-    int64_t revision;
-    int64_t compacted; /* -1: not yet */
-};
-
 /* What is known of one applied entry. */
 struct entry_known {
     uint64_t term;
@@ -304,6 +280,7 @@ struct group {
     uint64_t committed_at;
     uint64_t newest_term;
     struct model_kv model;
+    struct lease_book leases;
     struct oak_buf watched; /* u64 by revision: a hash of what viewers heard; 0: none did */
 };
 
@@ -325,6 +302,7 @@ struct sim {
     struct node nodes[SIM_NODES_MAX];
     struct group *groups;
     struct client clients[SIM_CLIENTS_MAX];
+    struct lessee lessees[SIM_LESSEES_MAX];
     struct fault *faults; /* the schedule */
     size_t fault_count;
     size_t fault_capacity;
@@ -550,15 +528,6 @@ void sim__promise_started(struct member *m);
  * is. */
 const ProtobufCMessage *sim__sweep_make(struct sweep *w, const struct op *op, int64_t seen,
                                         enum oak_kv_kind *kind);
-
-/* model.c */
-/* Indexes come in order, without a gap. Returns the revision behind it. */
-int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes entry);
-/* NULL: no such key. */
-const struct model_key *sim__model_find(const struct model_kv *m, struct oak_bytes key);
-/* The model as it was at a revision; freed as any. */
-void sim__model_as_of(const struct model_kv *m, int64_t rev, struct model_kv *out);
-void sim__model_fini(struct model_kv *m);
 
 /* check.c */
 /* The u64 at `place` of a table that grows with zeros. */

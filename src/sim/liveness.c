@@ -10,8 +10,8 @@
  *            answer clients within as many, and the patience that a new leader owes to the lease
  *            of the one before it. (Not both directions where the others and a bridge are a
  *            majority too: a leader that they keep is as good.)
- *   settle   All faults end. Every node must be up and have applied the same, and every client be
- *            answered.
+ *   settle   All faults end. Every node must be up and have applied the same, every client be
+ *            answered, and every lease of a client end, which nobody keeps alive any more.
  *
  * A node that has refused to start because its disk is damaged stays out of both.
  */
@@ -333,7 +333,12 @@ void sim__phase_settle(struct sim *s)
     alive_start(s);
     answers_reset(s);
     uint64_t until = s->world.now_ns + SETTLE_MS * SIM_MS;
-    while (!s->failed && (!answered(s) || !sim__settled(s))) {
+    while (!s->failed && (!answered(s) || !sim__settled(s) || !sim__lessees_over(s))) {
+        if (s->world.now_ns > until && answered(s) && sim__settled(s)) {
+            sim__fail(s, "leases: %d s after all faults and keepalives ended, some are left",
+                      SETTLE_MS / 1000);
+            return;
+        }
         if (s->world.now_ns > until) {
             sim__fail(s,
                       "liveness: %d s after all faults ended, not all nodes are equal or not all "

@@ -4,7 +4,8 @@
  * index, and at the end all keys with their versions and revisions, must be the model's.
  *
  * It knows only what the clients of the simulation ask for: puts, deletes of a key or a range,
- * transactions that compare values for equality and put, compactions. It remembers every change.
+ * transactions that compare values for equality and put, compactions, and what is done with leases
+ * (model_lease.c). It remembers every change.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ void sim__model_fini(struct model_kv *m)
 {
     free(m->keys);
     free(m->changes);
+    free(m->leases);
     *m = (struct model_kv){0};
 }
 
@@ -70,15 +72,22 @@ void sim__model_as_of(const struct model_kv *m, int64_t rev, struct model_kv *ou
     }
 }
 
-static void put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
+/* Whether it was done. */
+static bool put(struct model_kv *m, const Etcdserverpb__PutRequest *request)
 {
     struct model_key *k = place_of(m, oak_proto_bytes(request->key));
+    if ((request->ignore_lease && k->version == 0) ||
+        (request->lease != 0 && sim__model_lease(m, request->lease) == NULL)) {
+        return false;
+    }
+    k->lease = request->ignore_lease ? k->lease : request->lease;
     k->create = k->version == 0 ? m->revision + 1 : k->create;
     k->mod = m->revision + 1;
     k->version++;
     k->value_size = request->value.len;
     k->value_crc = oak_crc32c(0, request->value.data, request->value.len);
     changed(m, k);
+    return true;
 }
 
 static bool holds(const struct model_kv *m, const Etcdserverpb__Compare *c)
@@ -101,16 +110,18 @@ static bool txn(struct model_kv *m, const Etcdserverpb__TxnRequest *request)
     size_t count = good ? request->n_success : request->n_failure;
     for (size_t i = 0; i < count; i++) {
         OAK_ASSERT_EQ(ops[i]->request_case, ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT);
-        put(m, ops[i]->request_put);
+        bool done = put(m, ops[i]->request_put);
+        OAK_ASSERT(done);
     }
     return count > 0;
 }
 
-static bool gone(struct model_kv *m, struct model_key *k)
+bool sim__model_gone(struct model_kv *m, struct model_key *k)
 {
     bool there = k->version != 0;
     if (there) {
         k->version = 0;
+        k->lease = 0;
         k->mod = m->revision + 1;
         changed(m, k);
     }
@@ -123,12 +134,12 @@ static bool removed(struct model_kv *m, const Etcdserverpb__DeleteRangeRequest *
     struct oak_bytes to = oak_proto_bytes(request->range_end);
     bool any = false;
     if (to.size == 0) {
-        return gone(m, place_of(m, from));
+        return sim__model_gone(m, place_of(m, from));
     }
     for (size_t i = 0; i < m->count; i++) {
         struct oak_bytes key = oak_bytes(m->keys[i].key, m->keys[i].key_size);
         if (oak_bytes_cmp(from, key) <= 0 && oak_bytes_cmp(key, to) < 0) {
-            any = gone(m, &m->keys[i]) || any;
+            any = sim__model_gone(m, &m->keys[i]) || any;
         }
     }
     return any;
@@ -144,16 +155,18 @@ static void compact(struct model_kv *m, const Etcdserverpb__CompactionRequest *r
 
 static bool run(struct model_kv *m, const struct oak_kv_command *command)
 {
-    const ProtobufCMessageDescriptor *kinds[] = {
+    static const ProtobufCMessageDescriptor *const kinds[] = {
         [OAK_KV_PUT] = &etcdserverpb__put_request__descriptor,
         [OAK_KV_DELETE] = &etcdserverpb__delete_range_request__descriptor,
         [OAK_KV_TXN] = &etcdserverpb__txn_request__descriptor,
         [OAK_KV_COMPACT] = &etcdserverpb__compaction_request__descriptor,
+        [OAK_KV_LEASE_GRANT] = &etcdserverpb__lease_grant_request__descriptor,
+        [OAK_KV_LEASE_REVOKE] = &etcdserverpb__lease_revoke_request__descriptor,
+        [OAK_KV_LEASE_CHECKPOINT] = &etcdserverpb__lease_checkpoint_request__descriptor,
     };
-    if (command->kind > OAK_KV_COMPACT) {
+    if (command->kind >= OAK_COUNT_OF(kinds) || kinds[command->kind] == NULL) {
         return false;
     }
-    OAK_ASSERT_LT(command->kind, (int)OAK_COUNT_OF(kinds));
     ProtobufCMessage *message = protobuf_c_message_unpack(
         kinds[command->kind], NULL, command->request.size, command->request.data);
     if (message == NULL) {
@@ -161,7 +174,9 @@ static bool run(struct model_kv *m, const struct oak_kv_command *command)
     }
     bool wrote = true;
     if (command->kind == OAK_KV_PUT) {
-        put(m, (const Etcdserverpb__PutRequest *)message);
+        wrote = put(m, (const Etcdserverpb__PutRequest *)message);
+    } else if (command->kind > OAK_KV_COMPACT) {
+        wrote = sim__model_lease_run(m, command->kind, message);
     } else if (command->kind == OAK_KV_DELETE) {
         wrote = removed(m, (const Etcdserverpb__DeleteRangeRequest *)message);
     } else if (command->kind == OAK_KV_COMPACT) {

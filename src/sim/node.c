@@ -156,6 +156,7 @@ static void machine_off(struct node *n)
         }
     }
     sim__clients_lost(s, n->index);
+    sim__lessees_lost(s, n->index);
     world_kill(&s->world, n->index);
     OAK_ASSERT(n->journal == NULL && n->open == 0);
     for (int g = 0; g < s->plan.groups; g++) {
@@ -270,6 +271,7 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
         .append_bytes_max = s->plan.append_bytes,
         .log_tail_entries = s->plan.tail_entries,
         .note_ms = s->plan.note_ms,
+        .lease_checkpoint_ns = s->plan.lease_checkpoint_ms * SIM_MS,
         .log_held_entries = s->plan.limits.held_entries,
         .log_tail_bytes = s->plan.limits.tail_bytes,
         .log_held_bytes = s->plan.limits.held_bytes,

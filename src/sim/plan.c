@@ -157,6 +157,18 @@ static void loss_draw(struct sim *s)
     }
 }
 
+/* Clients that hold leases, in one run of three without a trap. */
+static void lessees_draw(struct sim *s)
+{
+    struct oak_prng p;
+    struct plan *plan = &s->plan;
+    oak_prng_init(&p, s->options->seed ^ 0x6c6561736573ull);
+    if (plan->ambush == AMBUSH_NONE && oak_prng_chance(&p, 1, 3)) {
+        plan->lessees = (int)oak_prng_between(&p, 1, SIM_LESSEES_MAX);
+        plan->lease_checkpoint_ms = oak_prng_chance(&p, 1, 2) ? 1000 : 0;
+    }
+}
+
 void sim__plan_draw(struct sim *s)
 {
     struct oak_prng p;
@@ -197,6 +209,18 @@ void sim__plan_draw(struct sim *s)
     plan->victims = minority_draw(plan->nodes, &p);
     rollback_draw(s);
     loss_draw(s);
+    lessees_draw(s);
+}
+
+bool oak_sim_has_lessees(const struct oak_sim_options *options)
+{
+    struct sim *s = calloc(1, sizeof(*s));
+    OAK_ASSERT(s != NULL);
+    s->options = options;
+    sim__plan_draw(s);
+    bool has = s->plan.lessees > 0;
+    free(s);
+    return has;
 }
 
 bool oak_sim_has(const struct oak_sim_options *options, enum oak_sim_fault kind)

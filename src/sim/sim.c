@@ -111,12 +111,14 @@ void sim__groups_make(struct sim *s)
     OAK_ASSERT(s->groups != NULL);
     for (int g = 0; g < s->plan.groups; g++) {
         s->groups[g] = (struct group){.sim = s, .index = g, .id = (uint64_t)g + 1};
+        sim__leases_init(&s->groups[g]);
     }
 }
 
 static void group_fini(struct group *g)
 {
     history_fini(&g->history);
+    lease_book_fini(&g->leases);
     oak_buf_fini(&g->chains);
     oak_buf_fini(&g->leaders);
     oak_buf_fini(&g->watched);
@@ -153,6 +155,7 @@ static void sim_begin(struct sim *s)
     for (int i = 0; i < s->plan.clients; i++) {
         sim__client_init(s, i);
     }
+    sim__lessees_start(s);
     sim__nemesis_start(s);
     sim__members_start(s);
 }
@@ -183,6 +186,7 @@ static void sim_end(struct sim *s)
     for (int i = 0; i < s->plan.clients; i++) {
         sim__client_stop(&s->clients[i]);
     }
+    sim__lessees_stop(s);
     world_fini(&s->world);
     sim__groups_free(s);
     sim__lapse_fini(s);

@@ -108,7 +108,15 @@ static bool lives_in(enum oak_bug bug, const struct oak_sim_options *options)
         {OAK_BUG_doubt_ends_at_once, OAK_SIM_ROT},
         {OAK_BUG_doubt_not_started_over, OAK_SIM_ROT},
     };
+    static const enum oak_bug of_leases[] = {
+        OAK_BUG_lease_note_stays,   OAK_BUG_lease_revived,       OAK_BUG_lease_rest_is_added,
+        OAK_BUG_lease_never_ends,   OAK_BUG_lease_keeps_key,     OAK_BUG_lease_granted_twice,
+        OAK_BUG_revoke_takes_first, OAK_BUG_put_takes_any_lease, OAK_BUG_store_loses_leased,
+    };
     bool lives = true;
+    for (size_t i = 0; i < OAK_COUNT_OF(of_leases); i++) {
+        lives = lives && (of_leases[i] != bug || oak_sim_has_lessees(options));
+    }
     for (size_t i = 0; i < OAK_COUNT_OF(habitats); i++) {
         lives = lives && (habitats[i].bug != bug || oak_sim_has(options, habitats[i].kind));
     }

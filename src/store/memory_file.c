@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#include "base/zoo.h"
+
 struct memory_flush {
     struct oak_store_flush base;
     struct oak_buf stream;
@@ -35,6 +37,9 @@ struct stream_build {
 static bool build_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
 {
     struct stream_build *b = arg;
+    if (OAK_BUG(store_loses_leased) && key.size > 7 && memcmp(key.data, "leased/", 7) == 0) {
+        return true;
+    }
     b->error = store__stream_meta(&b->out, key, data, b->buf);
     return b->error == 0;
 }
