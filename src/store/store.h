@@ -254,6 +254,27 @@ OAK_MUST_USE int oak_store_hash_begin(struct oak_store *s, int64_t rev, size_t r
 bool oak_store_hash_run(struct oak_store_hash *h, size_t bytes);
 OAK_MUST_USE int oak_store_hash_end(struct oak_store_hash *h, uint32_t *out);
 
+/* What is in the whole committed state, record by record, in the order of a snapshot's stream:
+ * pairs of meta by key, then versions by key, each key's newest first, but for those that the floor
+ * hides. Begin (owner), run (any thread, one at a time) walks about so many bytes and says whether
+ * it is over, end (owner; at any time). It is open as a snapshot is. What a visitor returns, if it
+ * is not 0, ends the walk, and is its error. */
+struct oak_store_visitor {
+    int (*meta)(void *arg, struct oak_bytes key, struct oak_bytes data);
+    /* As the callback of oak_store_changes(). Bytes are borrowed for the call. */
+    int (*version)(void *arg, struct oak_store_rev rev, bool deleted,
+                   const struct oak_store_kv *kv);
+    void *arg;
+};
+struct oak_store_walk;
+OAK_MUST_USE int oak_store_walk_begin(struct oak_store *s, const struct oak_store_visitor *visitor,
+                                      struct oak_store_walk **out);
+const struct oak_store_state *oak_store_walk_state(const struct oak_store_walk *w);
+bool oak_store_walk_run(struct oak_store_walk *w, size_t bytes);
+/* Once it is over; OAK_EAGAIN: it is not. OAK_ENOMEM, OAK_EIO, OAK_ECORRUPT. */
+OAK_MUST_USE int oak_store_walk_error(const struct oak_store_walk *w);
+void oak_store_walk_end(struct oak_store_walk *w);
+
 /* Give back space on disk that nothing is in any more: begin (owner), run (a worker may call it;
  * blocks on the disk), end (owner). Files are merged in the background behind that. One at a time.
  * OAK_ENOSPC: the store is full. */
