@@ -18,6 +18,14 @@
 #define KEY_BYTES    (PREFIX_BYTES + 1 + 8)
 #define DOWNGRADE    "downgrade"
 
+static struct oak_kv_alarm alarm_of(struct oak_bytes key)
+{
+    return (struct oak_kv_alarm){
+        .kind = key.data[PREFIX_BYTES],
+        .member = oak_get_be64(key.data + PREFIX_BYTES + 1),
+    };
+}
+
 static void load_each(void *arg, struct oak_bytes key, struct oak_bytes data)
 {
     struct oak_kv *kv = arg;
@@ -27,11 +35,28 @@ static void load_each(void *arg, struct oak_bytes key, struct oak_bytes data)
     }
     if (key.size == KEY_BYTES && memcmp(key.data, PREFIX, PREFIX_BYTES) == 0 &&
         kv->alarm_count < OAK_ALARMS_MAX) {
-        kv->alarms[kv->alarm_count++] = (struct oak_kv_alarm){
-            .kind = key.data[PREFIX_BYTES],
-            .member = oak_get_be64(key.data + PREFIX_BYTES + 1),
-        };
+        kv->alarms[kv->alarm_count++] = alarm_of(key);
     }
+}
+
+bool kv__alarm_record(struct oak_bytes key, struct oak_bytes data, struct oak_arena *arena,
+                      struct oak_kv_record *out, int *error)
+{
+    (void)arena;
+    if (oak_bytes_eq(key, oak_bytes_str(DOWNGRADE))) {
+        out->kind = OAK_KV_RECORD_DOWNGRADE;
+        out->name = data;
+        return true;
+    }
+    if (key.size < PREFIX_BYTES || memcmp(key.data, PREFIX, PREFIX_BYTES) != 0) {
+        return false;
+    }
+    out->kind = OAK_KV_RECORD_ALARM;
+    *error = key.size == KEY_BYTES ? 0 : OAK_ECORRUPT;
+    if (*error == 0) {
+        out->alarm = alarm_of(key);
+    }
+    return true;
 }
 
 int kv__alarms_load(struct oak_kv *kv)

@@ -211,19 +211,28 @@ static int role_load(struct oak_kv *kv, uint64_t number, struct oak_bytes value)
     return oak_authz_load_role(kv->authz, &role);
 }
 
-static int settings_load(struct oak_kv *kv, struct oak_bytes value)
+static int settings_decode(struct oak_bytes value, struct oak_authz_settings *out)
 {
     if (value.size != SETTINGS_BYTES || value.data[0] > 1) {
         return OAK_ECORRUPT;
     }
-    const struct oak_authz_settings settings = {
+    *out = (struct oak_authz_settings){
         .enabled = value.data[0] == 1,
         .revision = oak_get_u64(value.data + 1),
         .disabled_at = oak_get_u64(value.data + 9),
         .numbers = oak_get_u64(value.data + 17),
     };
-    oak_authz_load_settings(kv->authz, &settings);
     return 0;
+}
+
+static int settings_load(struct oak_kv *kv, struct oak_bytes value)
+{
+    struct oak_authz_settings settings;
+    int error = settings_decode(value, &settings);
+    if (error == 0) {
+        oak_authz_load_settings(kv->authz, &settings);
+    }
+    return error;
 }
 
 struct load {
@@ -255,6 +264,52 @@ int kv__auth_load(struct oak_kv *kv)
     kv->scratch.ceiling = SIZE_MAX / 2;
     int error = oak_store_meta_each(kv->store, load_each, &load);
     return error != 0 ? error : load.error;
+}
+
+/* -- for who has no kv ------------------------------------------------------------------------- */
+
+/* Of authpb.User and authpb.Role alike. */
+static int name_read(struct oak_kv_record *record, struct oak_arena *arena)
+{
+    bool user = record->kind == OAK_KV_RECORD_USER;
+    ProtobufCMessage *m = NULL;
+    int error = oak_proto_unpack(user ? &authpb__user__descriptor : &authpb__role__descriptor,
+                                 record->message, arena, &m);
+    if (error != 0) {
+        return error == OAK_ENOMEM ? OAK_ENOMEM : OAK_ECORRUPT;
+    }
+    record->name =
+        oak_proto_bytes(user ? ((const Authpb__User *)m)->name : ((const Authpb__Role *)m)->name);
+    return 0;
+}
+
+bool kv__auth_record(struct oak_bytes key, struct oak_bytes data, struct oak_arena *arena,
+                     struct oak_kv_record *out, int *error)
+{
+    struct oak_authz_settings settings = {.enabled = false};
+    size_t head = 0;
+    if (oak_bytes_eq(key, oak_bytes_str(SETTINGS))) {
+        out->kind = OAK_KV_RECORD_AUTH;
+        *error = settings_decode(data, &settings);
+        out->auth_enabled = settings.enabled;
+        out->auth_revision = settings.revision;
+        return true;
+    }
+    if (has_prefix(key, USER_PREFIX)) {
+        out->kind = OAK_KV_RECORD_USER;
+        head = SINCE_BYTES;
+    } else if (has_prefix(key, ROLE_PREFIX)) {
+        out->kind = OAK_KV_RECORD_ROLE;
+    } else {
+        return false;
+    }
+    if (data.size < head) {
+        *error = OAK_ECORRUPT;
+        return true;
+    }
+    out->message = oak_bytes(data.data + head, data.size - head);
+    *error = name_read(out, arena);
+    return true;
 }
 
 /* -- commands ---------------------------------------------------------------------------------- */

@@ -260,4 +260,14 @@ OAK_MUST_USE int kv__alarm(struct kv__run *run, const Etcdserverpb__AlarmRequest
 OAK_MUST_USE int kv__downgrade(struct kv__run *run, const Etcdserverpb__DowngradeRequest *request,
                                Etcdserverpb__DowngradeResponse **out, int *told);
 
+/* -- records.c: each reads the pairs that its file writes ---------------------------------------
+ */
+/* False: the pair is none of its own. *error: OAK_ECORRUPT, OAK_ENOMEM; it is 0 before. */
+typedef bool kv__record_fn(struct oak_bytes key, struct oak_bytes data, struct oak_arena *arena,
+                           struct oak_kv_record *out, int *error);
+kv__record_fn kv__lease_record;
+kv__record_fn kv__auth_record;
+kv__record_fn kv__alarm_record;
+kv__record_fn kv__member_record;
+
 #endif

@@ -281,6 +281,31 @@ uint64_t oak_kv_lease_count(const struct oak_kv *kv);
 void oak_kv_lease_keys(const struct oak_kv *kv, int64_t id,
                        bool (*each)(void *arg, struct oak_bytes key), void *arg);
 
+/* What a pair of the store's meta says, for who makes another thing of a state than a kv. */
+enum oak_kv_record_kind {
+    OAK_KV_RECORD_OTHER, /* what follows from the rest, or is Oakum's own */
+    OAK_KV_RECORD_LEASE,
+    OAK_KV_RECORD_AUTH, /* is it on, and the revision of users and roles */
+    OAK_KV_RECORD_USER,
+    OAK_KV_RECORD_ROLE,
+    OAK_KV_RECORD_ALARM,
+    OAK_KV_RECORD_DOWNGRADE,
+    OAK_KV_RECORD_MEMBER_GONE,
+};
+struct oak_kv_record {
+    enum oak_kv_record_kind kind;
+    struct oak_kv_lease lease;
+    bool auth_enabled;
+    uint64_t auth_revision;
+    struct oak_bytes name;    /* of a user or a role; of a downgrade, its version */
+    struct oak_bytes message; /* authpb.User, authpb.Role */
+    struct oak_kv_alarm alarm;
+    uint64_t member;
+};
+/* Borrowed from the pair, and from `arena`. OAK_ECORRUPT, OAK_ENOMEM. Any thread. */
+OAK_MUST_USE int oak_kv_record_read(struct oak_bytes key, struct oak_bytes data,
+                                    struct oak_arena *arena, struct oak_kv_record *out);
+
 /* Leases by their time to live: up to 1, 2, 4 ... seconds, and more. */
 #define OAK_KV_TTL_BUCKETS 25
 /* Since start, on this member: operations done, those in transactions too. A range in a transaction

@@ -61,6 +61,18 @@ static bool lease_decode(struct oak_bytes key, struct oak_bytes data, struct oak
            out->remaining_s >= 0 && out->remaining_s <= out->ttl_s;
 }
 
+bool kv__lease_record(struct oak_bytes key, struct oak_bytes data, struct oak_arena *arena,
+                      struct oak_kv_record *out, int *error)
+{
+    (void)arena;
+    if (key.size < LEASE_BYTES || memcmp(key.data, LEASE, LEASE_BYTES) != 0) {
+        return false;
+    }
+    out->kind = OAK_KV_RECORD_LEASE;
+    *error = lease_decode(key, data, &out->lease) ? 0 : OAK_ECORRUPT;
+    return true;
+}
+
 bool oak_kv_lease(const struct oak_kv *kv, int64_t id, struct oak_kv_lease *out)
 {
     uint8_t room[LEASE_KEY];

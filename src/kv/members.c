@@ -129,6 +129,21 @@ static void load_each(void *arg, struct oak_bytes key, struct oak_bytes data)
     }
 }
 
+bool kv__member_record(struct oak_bytes key, struct oak_bytes data, struct oak_arena *arena,
+                       struct oak_kv_record *out, int *error)
+{
+    uint64_t id;
+    (void)data;
+    (void)arena;
+    (void)error;
+    if (!key_is(key, GONE, &id)) {
+        return false;
+    }
+    out->kind = OAK_KV_RECORD_MEMBER_GONE;
+    out->member = id;
+    return true;
+}
+
 void kv__members_init(struct oak_kv *kv)
 {
     oak_arena_init(&kv->member_memory, 4 * OAK_KIB, MEMORY_MAX);
