@@ -106,6 +106,16 @@
 #define OAK_MEMBER_CHANGES_MAX 64
 /* Alarms that are on: two kinds of each member, and of those that have left. */
 #define OAK_ALARMS_MAX 128
+/* Snapshots that clients are being sent, or that are made for them: each takes disk for the state,
+ * twice while it is made, and memory: pairs that are sorted in one piece, of which what is more
+ * goes to disk as a run, and runs that are read at a time, 64 KiB of each (1 GiB is merged at
+ * once). And what is made of one between two looks at whether anybody still wants it. */
+#define OAK_BACKUPS_MAX            4
+#define OAK_BACKUP_SORT_BYTES_MAX  (16 * OAK_MIB)
+#define OAK_BACKUP_RUNS_MAX        64
+#define OAK_BACKUP_PIECE_BYTES_MAX (2 * OAK_MIB)
+/* Bytes of a snapshot in one message (etcd's). */
+#define OAK_BACKUP_BLOB_BYTES_MAX (32 * OAK_KIB)
 /* Versions that one pass of a hash of the history takes, 24 bytes each (24 MiB): of ten million,
  * it reads the store some fifteen times. And hashes that wait for their turn. */
 #define OAK_HASH_VERSIONS_MAX (1024 * OAK_KIB)
