@@ -68,8 +68,8 @@ OAK_API void oak_stub_finish(struct oak_stub_call *call, enum oak_rpc_code code,
  * the call is not ended. */
 OAK_API OAK_MUST_USE int oak_stub_finish_details(struct oak_stub_call *call, enum oak_rpc_code code,
                                                  const char *message, struct oak_bytes details);
-/* Unary, within the handler: call `closed` instead of keeping the call until it is answered. `user`
- * is the service's. */
+/* Of a method with one request, within its handler: call `closed` instead of keeping the call until
+ * it is answered, or instead of the method's own. `user` is the service's. */
 OAK_API void oak_stub_on_closed(struct oak_stub_call *call,
                                 void (*closed)(void *user, struct oak_stub_call *call,
                                                const struct oak_rpc_status *status));
@@ -80,12 +80,13 @@ OAK_API OAK_MUST_USE int oak_stub_reply_open(struct oak_stub_call *call, size_t 
 OAK_API OAK_MUST_USE int oak_stub_reply_part(struct oak_stub_call *call, struct oak_bytes part);
 /* Can it be done? Not where a call is carried otherwise than by a stream of gRPC. */
 OAK_API bool oak_stub_takes_parts(const struct oak_stub_call *call);
-/* Unary, within the handler or later: call `writable` when what was queued has left (rpc.h). */
+/* Of such a method, within the handler or later: call `writable` when what was queued has left
+ * (rpc.h). */
 OAK_API void oak_stub_on_writable(struct oak_stub_call *call,
                                   void (*writable)(void *user, struct oak_stub_call *call));
-/* Unary, after the handler has returned and put its answer off: hand it the request again, with the
- * same `request`, and with `bytes` as what oak_stub_bytes() gives meanwhile. Not once it is closed.
- */
+/* Of such a method, after the handler has returned and put its answer off: hand it the request
+ * again, with the same `request`, and with `bytes` as what oak_stub_bytes() gives meanwhile. Not
+ * once it is closed. */
 OAK_API void oak_stub_again(struct oak_stub_call *call, const ProtobufCMessage *request,
                             struct oak_bytes bytes);
 /* Where oak_stub_alloc() takes its memory from, for programs built with Oakum's own sources. */

@@ -112,7 +112,7 @@ void oak_stub_again(struct oak_stub_call *call, const ProtobufCMessage *request,
 {
     OAK_ASSERT(call->service != NULL && call->rpc != NULL);
     OAK_ASSERT(call->handed && !call->answered);
-    OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
+    OAK_ASSERT(stub__one_request(call->method));
     call->bytes = bytes;
     call->method->take(call->service->handlers, call->user, call, request);
     call->bytes = oak_bytes(NULL, 0);
@@ -291,7 +291,7 @@ void oak_stub_on_closed(struct oak_stub_call *call,
                                        const struct oak_rpc_status *status))
 {
     OAK_ASSERT(call->service != NULL && call->rpc != NULL);
-    OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
+    OAK_ASSERT(stub__one_request(call->method));
     call->on_closed = closed;
 }
 
@@ -299,7 +299,7 @@ void oak_stub_on_writable(struct oak_stub_call *call,
                           void (*writable)(void *user, struct oak_stub_call *call))
 {
     OAK_ASSERT(call->service != NULL);
-    OAK_ASSERT_EQ(call->method->kind, OAK_RPC_UNARY);
+    OAK_ASSERT(stub__one_request(call->method));
     call->on_writable = writable;
 }
 
