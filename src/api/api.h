@@ -6,7 +6,7 @@
  *     etcdserverpb.Auth         all of it
  *     etcdserverpb.Lease        LeaseGrant LeaseRevoke LeaseKeepAlive LeaseTimeToLive LeaseLeases
  *     etcdserverpb.Cluster      all of it; at the peer port too, where members ask their leader
- *     etcdserverpb.Maintenance  all but Snapshot
+ *     etcdserverpb.Maintenance  all of it
  *
  * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
  * Handlers validate, ask the replica, and translate back; the semantics live in `kv`.
@@ -35,7 +35,7 @@ struct oak_api_options {
     const struct oak_log *log;
     struct oak_rpc_server *server; /* the services are added here */
     struct oak_replica *replica;
-    struct oak_store *store; /* for sizes */
+    struct oak_store *store; /* for sizes, and snapshots */
     uint64_t cluster;
     uint64_t id;
     const struct oak_api_member *members; /* sorted by id; borrowed for the life of the api */
@@ -47,6 +47,10 @@ struct oak_api_options {
     size_t request_bytes_max;    /* 0: OAK_REQUEST_BYTES_MAX */
     /* Passwords are hashed here: an actor that may be busy for a while. */
     struct oak_exec hasher;
+    /* Snapshots are made and read here: another such actor. Their files are below `scratch_dir`. */
+    struct oak_exec scribe;
+    const struct oak_disk *disk;
+    const char *scratch_dir;
     unsigned bcrypt_cost;      /* 0: 10 */
     uint64_t token_ttl_ns;     /* of simple tokens; 0: 300 s */
     const struct oak_jwt *jwt; /* instead of simple tokens; borrowed; NULL: not */
@@ -88,7 +92,7 @@ bool oak_api_settle(struct oak_api *api);
 /* All calls must be closed: drain the server first, and settled,
  * and wait while it is busy. */
 void oak_api_free(struct oak_api *api);
-/* Passwords are being hashed. */
+/* Passwords are being hashed, or a snapshot is under way. */
 bool oak_api_busy(const struct oak_api *api);
 /* The replica's callback of that name. */
 void oak_api_token_granted(struct oak_api *api, const struct oak_authz_who *who,

@@ -193,6 +193,7 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     api->options = *options;
     api->home = api;
     oak_list_init(&api->changes);
+    oak_list_init(&api->snapshots);
     api__leader_init(api);
     int error = api__watch_open(api);
     if (error == 0) {
@@ -235,6 +236,7 @@ void oak_api_free(struct oak_api *api)
     api__watch_close(api);
     api__leader_fini(api);
     OAK_ASSERT_EQ(api->hashing, 0);
+    OAK_ASSERT_EQ(api->snapshot_count, 0);
     if (api->tokens != NULL) {
         oak_token_table_free(api->tokens);
     }

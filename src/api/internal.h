@@ -90,6 +90,10 @@ struct oak_api {
     struct api_change *at_work; /* on a leader, one at a time; NULL: none */
     struct api_quota quota;
     struct api_compaction compaction;
+    struct oak_list snapshots; /* that clients are sent */
+    size_t snapshot_count;
+    uint64_t snapshot_number; /* of the next one */
+    bool snapshots_stopped;
 };
 
 /* call.c */
@@ -123,6 +127,12 @@ void api__write(struct api_call *call, enum oak_kv_kind kind);
 
 /* quota.c: would it go beyond the quota? Then the alarm is raised. */
 bool api__quota_refuses(struct oak_api *api, uint64_t cost);
+
+/* snapshot.c */
+void api__snapshot(void *user, struct oak_stub_call *stub,
+                   const Etcdserverpb__SnapshotRequest *request);
+/* They end, and no other begins. */
+void api__snapshots_stop(struct oak_api *api);
 
 /* move.c */
 void api__move_leader(void *user, struct oak_stub_call *stub,

@@ -68,7 +68,7 @@ void api__hashing_forget(struct api_call *call)
 
 bool oak_api_busy(const struct oak_api *api)
 {
-    return api->hashing > 0;
+    return api->hashing > 0 || api->snapshot_count > 0;
 }
 
 static void finish(struct oak_task *task);

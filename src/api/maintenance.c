@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* maintenance.c: etcdserverpb.Maintenance but for Snapshot: Status, alarms, hashes of the history,
- * Defragment, and announcing a downgrade.
+/* maintenance.c: etcdserverpb.Maintenance but for Snapshot and MoveLeader: Status, alarms, hashes
+ * of the history, Defragment, and announcing a downgrade.
  *
  * Alarms are the cluster's, raised and cleared through the log; beside them a member shows NOSPACE
  * of its own while little space is left on its disk, which ends by itself. Defragment answers at
@@ -339,6 +339,7 @@ const struct etcdserverpb__maintenance_handlers api__maintenance = {
     .alarm = alarm,
     .hash = hash,
     .hash_kv = hash_kv,
+    .snapshot = {.request = api__snapshot},
     .defragment = defragment,
     .move_leader = api__move_leader,
     .downgrade = downgrade,

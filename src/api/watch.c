@@ -271,6 +271,7 @@ static void stream_closed(void *user, struct oak_stub_call *stub,
 void oak_api_stop(struct oak_api *api)
 {
     api->watch.stopped = true;
+    api__snapshots_stop(api);
     for (struct oak_list *at = api->watch.streams.next; at != &api->watch.streams; at = at->next) {
         api__watch_end(OAK_LIST_ENTRY(at, struct watch_stream, link),
                        (enum oak_rpc_code)oak_error_grpc(OAK_ESTOPPED),

@@ -6,6 +6,9 @@
 #include "server/internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+#include "backup/backup.h"
 
 static int born(struct server *s, struct oak_errbuf *e)
 {
@@ -85,6 +88,21 @@ static int directory_fail(struct oak_errbuf *e, int error, const char *dir)
         dir, why);
 }
 
+/* Where snapshots for clients are made. What a run that was killed has left is removed. */
+static int scratch_open(struct server *s, struct oak_errbuf *e)
+{
+    int size = snprintf(s->scratch_dir, sizeof(s->scratch_dir), "%s/backup", s->config.data_dir);
+    if (size < 0 || (size_t)size >= sizeof(s->scratch_dir)) {
+        return oak_fail(e, OAK_EINVAL, "--data-dir is too long");
+    }
+    int error = oak_backup_clean(s->disk, s->scratch_dir);
+    if (error != 0) {
+        oak_log(s->log, OAK_LOG_WARN, "what is in %.300s can't be removed: %s", s->scratch_dir,
+                oak_error_text(error));
+    }
+    return 0;
+}
+
 int server__data_open(struct server *s, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = s->disk;
@@ -104,5 +122,5 @@ int server__data_open(struct server *s, struct oak_errbuf *e)
         error = identity_load(disk, dir, &s->identity, e);
         error = error == OAK_ENOENT ? born(s, e) : (error == 0 ? checked(s, e) : error);
     }
-    return error;
+    return error != 0 ? error : scratch_open(s, e);
 }

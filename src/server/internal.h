@@ -37,6 +37,7 @@ struct server {
     struct oak_os_actor *log_writer;
     struct oak_os_actor *worker;
     struct oak_os_actor *hasher; /* of passwords: nothing that is urgent waits behind them */
+    struct oak_os_actor *scribe; /* of snapshots for clients */
     struct oak_jwt *jwt;         /* NULL: simple tokens */
     struct oak_os_lock *lock;
     struct oak_store *store;
@@ -55,6 +56,7 @@ struct server {
     struct oak_transcode *etcd_gateway; /* NULL: not asked for */
     struct oak_observe *observe;
     struct oak_api_member members[OAK_CONFIG_MEMBERS_MAX];
+    char scratch_dir[4096]; /* files of such snapshots */
 
     struct secure secure;
     struct slow slow;

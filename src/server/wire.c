@@ -247,6 +247,9 @@ static int services_make(struct server *s)
         .watch_progress_ns = s->config.watch_progress_ns,
         .request_bytes_max = s->config.max_request_bytes,
         .hasher = oak_os_actor_exec(s->hasher),
+        .scribe = oak_os_actor_exec(s->scribe),
+        .disk = s->disk,
+        .scratch_dir = s->scratch_dir,
         .bcrypt_cost = (unsigned)s->config.bcrypt_cost,
         .token_ttl_ns = s->config.auth_token_ttl_s * UINT64_C(1000000000),
         .jwt = s->jwt,
@@ -449,6 +452,9 @@ int server__make(struct server *s, struct oak_errbuf *e)
     if (error == 0) {
         error = fail(e, oak_os_actor_new("passwords", &s->hasher), "the hasher's thread");
     }
+    if (error == 0) {
+        error = fail(e, oak_os_actor_new("backups", &s->scribe), "the thread of backups");
+    }
     error = error != 0 ? error : server__tokens_make(s, e);
     error = error != 0 ? error : secure_begin(s, e);
     error = error != 0 ? error : server__store_open(s, e);
@@ -485,6 +491,7 @@ void server__unmake(struct server *s)
     oak_os_actor_close(s->log_writer);
     oak_os_actor_close(s->worker);
     oak_os_actor_close(s->hasher);
+    oak_os_actor_close(s->scribe);
     oak_jwt_free(s->jwt);
     secure_unmake(&s->secure);
     if (s->loop != NULL) {
