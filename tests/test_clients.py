@@ -52,7 +52,7 @@ FEATURES = {
 }
 # What Oakum serves so far.
 SERVED = ["kv", "txn", "watch", "watch-resume", "lease", "lease-expiry", "lock", "stm", "election",
-          "leasing", "mirror", "namespace", "ordering", "cluster", "auth"]
+          "leasing", "mirror", "namespace", "ordering", "cluster", "auth", "snapshot"]
 CHECK = re.compile(r'\bcheck\(\s*"([a-z-]+)",\s*"([^"]+)"')
 
 

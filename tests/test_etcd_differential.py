@@ -72,8 +72,9 @@ DIFFERENCES = [
                "3.6 gives the hash that it stored when it compacted, for the last ten compactions",
                "works out the hash from the history at hand, for any revision that is not "
                "compacted"),
-    Difference("snapshot-save", None, "", "streams its database file",
-               "does not yet"),
+    Difference("snapshot-save", None, "", "streams its database file as it is",
+               "makes such a file of its state, on the disk of the member; four at a time, and "
+               "none while NOSPACE is raised for that disk"),
 ]
 SHOWN = [each for each in DIFFERENCES if each.steps is not None]
 
