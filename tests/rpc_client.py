@@ -61,9 +61,10 @@ def response_of(path, data):
 
 
 class Stream:
-    """A stream in both directions."""
+    """A stream in both directions. An idle one reads nothing before read(): what its connection has
+    no room for waits in the server."""
 
-    def __init__(self, channel, method, metadata):
+    def __init__(self, channel, method, metadata, idle):
         self.method = method
         self.requests = queue.Queue()
         self.responses = queue.Queue()
@@ -72,6 +73,11 @@ class Stream:
                                       request_serializer=method.request.SerializeToString,
                                       response_deserializer=method.response.FromString)
         self.rpc = start(iter(self.requests.get, None), metadata=metadata, timeout=TIMEOUT_S)
+        if not idle:
+            self.read()
+
+    def read(self):
+        """From here on."""
         threading.Thread(target=self._receive, daemon=True).start()
 
     def _receive(self):
@@ -143,5 +149,5 @@ class Client:
             return Answer(error.code().name, error.details(), responses)
         return Answer("OK", "", responses)
 
-    def stream(self, name, metadata=()):
-        return Stream(self.channel, METHODS[name], metadata)
+    def stream(self, name, metadata=(), idle=False):
+        return Stream(self.channel, METHODS[name], metadata, idle)

@@ -357,8 +357,16 @@ def test_members_know_the_tokens_of_each_other_and_keep_users_over_a_restart(sta
     clients[2] = rpc_client.Client(node.endpoint)
     harness.until(lambda: why(clients[2].call("Range", "key: 'a/1'")) == EMPTY, "users")
     token = login(clients[2], "u")
+    # W3: the member that was down permits what the others do, so their data agree.
     for client in clients:
         ok(client, "Range", "key: 'a/1'", token)
+        ok(client, "Put", "key: 'a/1' value: 'y'", token)
+        assert why(client.call("Put", "key: 'b'", meta(token))) == DENIED
+    root = login(clients[0], "root")
+    found = {ok(client, "HashKV", "", root).hash for client in clients
+             if ok(client, "Range", "key: 'a/1'", root)}
+    assert len(found) == 1
+    for client in clients:
         client.close()
 
 

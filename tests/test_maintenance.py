@@ -2,7 +2,9 @@
 """Alarms, quota, hashes of the history, compaction by itself, handing leadership over: Oakum and
 etcd alike, by etcd's own client."""
 
+import base64
 import json
+import subprocess
 
 import pytest
 
@@ -128,6 +130,31 @@ def test_a_quota_refuses_what_takes_space_until_the_alarm_is_cleared(start_clust
         assert cluster.etcdctl("alarm", "list") == ""
         node.restart()
         assert cluster.etcdctl("get", "small", "--print-value-only") == "1"
+
+
+def test_w04_a_member_killed_while_it_defragments_has_lost_nothing(start_cluster):
+    cluster = start_cluster(size=3)
+    node = cluster.followers()[0]
+    wanted = {}
+    for turn in range(3):
+        for _ in range(2):
+            wanted.update({f"defrag/{i}": f"{turn}-{i}" for i in range(turn, turn + 50)})
+            puts = "".join(f"put {key} {value}\n" for key, value in wanted.items())
+            assert cluster.etcdctl("txn", text=f"\n{puts}\n\n").startswith("SUCCESS")
+        newest = cluster.etcdctl_json("get", "none")["header"]["revision"]
+        cluster.etcdctl("compaction", str(newest - 1))
+        with subprocess.Popen([harness.etcdctl_path(), "--endpoints", node.endpoint, "defrag"],
+                              env={"ETCDCTL_API": "3"}, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as defragmenting:
+            if turn % 2 == 0:
+                defragmenting.wait()  # answered, and what it asked for is under way
+            node.kill()
+        node.start()
+        node.wait_healthy()
+        assert len(hashes(cluster, newest)) == 1
+    here = cluster.etcdctl_json("get", "defrag/", "--prefix", endpoints=[node.endpoint])["kvs"]
+    assert {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv["value"]).decode()
+            for kv in here} == wanted
 
 
 def test_an_alarm_is_the_clusters_and_outlives_a_restart(start_cluster):

@@ -37,7 +37,7 @@ def exists(name):
         return read("src", "raft", "testdata", parts[1] + ".txt") != ""
     text = read("src", parts[0], parts[1] + "_test.c") if len(parts) == 3 else ""
     body = re.search(rf"^static void {parts[-1]}\(void \*\*state\)$", text, re.M)
-    return body and re.search(rf"\bcmocka_unit_test\w*\(\s*{parts[-1]}\b", text)
+    return body and re.search(rf"\b(?:cmocka_unit_test\w*|TEST)\(\s*{parts[-1]}\b", text)
 
 
 def test_every_scenario_has_a_row():

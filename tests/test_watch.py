@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+from google.protobuf import text_format
 
 import harness
 import rpc_client
@@ -124,22 +125,50 @@ def test_watch_w05_no_event_up_to_a_notice_of_progress_comes_behind_it(start_clu
 
 
 def test_watch_w08_a_stream_that_is_not_read_costs_little_and_gets_all(start_cluster, clients):
+    """10,000 events of 4 kB, beside two streams that nobody reads. One is read then, and has all;
+    the other is read when what it lacks is compacted, and is told so."""
     node = start_cluster(1).nodes[0]
-    writer, reader = clients(node), clients(node)
-    slow, _ = open_watch(reader, "key: 's/' range_end: 's0'")
+    writer = clients(node)
     fast, _ = open_watch(writer, "key: 's/' range_end: 's0'")
-    # gRPC's library reads ahead by a window; what is more than that waits in the server.
-    value = "x" * 100000
-    last = 0
-    revisions = []
-    for i in range(400):
-        last = put(writer, f"s/{i % 7}", value)
-        revisions.append(last)
-    assert [event[0] for event in events_up_to(fast, last)] == revisions
-    assert [event[0] for event in events_up_to(slow, last)] == revisions
-    assert metric(node, "etcd_debugging_mvcc_watcher_total") == 2
-    harness.until(lambda: metric(node, "etcd_debugging_mvcc_slow_watcher_total") == 0,
-                  "all is read")
+    slow, late = (clients(node).stream("Watch", idle=True) for _ in range(2))
+    for stream in (slow, late):
+        stream.send("create_request { key: 's/' range_end: 's0' }")
+    harness.until(lambda: metric(node, "etcd_debugging_mvcc_watcher_total") == 3, "watchers")
+    method = rpc_client.METHODS["Txn"]
+    value = "x" * 4000
+    request = text_format.Parse(" ".join(
+        f"success {{ request_put {{ key: 's/{i}' value: '{value}' }} }}" for i in range(100)),
+        method.request()).SerializeToString()
+    first = metric(node, "etcd_debugging_mvcc_current_revision") + 1
+    most = 0
+    for _ in range(100):
+        assert writer.raw(method.path, request).code == "OK"
+        most = max(most, metric(node, "oakum_network_memory_bytes") +
+                   metric(node, "oakum_watch_memory_bytes"))
+    wanted = [(first + i, f"s/{k}".encode()) for i in range(100) for k in range(100)]
+    last = wanted[-1][0]
+
+    def told(stream):
+        return [(revision, key) for revision, _, key in events_up_to(stream, last)]
+    assert told(fast) == wanted
+    assert metric(node, "etcd_debugging_mvcc_slow_watcher_total") == 2
+    # For each stream the mark up to which it is filled, and one response beyond it.
+    assert most < 3 * 1024 * 1024
+    slow.read()
+    assert slow.receive().created
+    assert told(slow) == wanted
+    harness.until(lambda: metric(node, "etcd_debugging_mvcc_slow_watcher_total") == 1, "all read")
+
+    assert writer.call("Compact", f"revision: {int(last)} physical: true").code == "OK"
+    late.read()
+    assert late.receive().created
+    had = []
+    response = late.receive()
+    while not response.canceled:
+        had += [(event.kv.mod_revision, event.kv.key) for event in response.events]
+        response = late.receive()
+    assert response.compact_revision == last
+    assert had == wanted[:len(had)] and 0 < len(had) < len(wanted) and len(had) % 100 == 0
 
 
 def test_watch_w10_w13_a_deletion_at_the_compacted_revision_is_told(start_cluster, clients):
