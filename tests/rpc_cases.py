@@ -5,8 +5,10 @@ A case is (name, steps); rpc_steps.py reads the steps."""
 from collections import namedtuple
 
 import rpc_cases_auth
+import rpc_cases_cluster
 import rpc_cases_kv
 import rpc_cases_lease
+import rpc_cases_maintenance
 import rpc_cases_watch
 import rpc_cases_watches
 import rpc_cases_wire
@@ -23,6 +25,10 @@ LATER = (rpc_cases_kv.CASES_OF_36 + rpc_cases_wire.CASES_OF_36 +
 # Those of the Auth service, on members of their own.
 AUTH = rpc_cases_auth.CASES
 AUTH_LATER = rpc_cases_auth.CASES_OF_36
+
+# Those of Cluster and Maintenance, as well.
+CLUSTER = rpc_cases_cluster.CASES + rpc_cases_maintenance.CASES
+CLUSTER_LATER = rpc_cases_cluster.CASES_OF_36 + rpc_cases_maintenance.CASES_OF_36
 
 # cases: their names. where: the etcd that they differ from, a key of IS_THERE.
 Difference = namedtuple("Difference", "what cases where etcd oakum")
@@ -49,6 +55,19 @@ DIFFERENCES = [
                 "watch-empty-range-and-negative", "watches-from-negative",
                 "watches-from-negative-then-another"], "before 3.6",
                "takes it for one from now on", "refuses it as compacted, as etcd from 3.6 on"),
+    Difference("HashKV at the compacted revision", ["maintenance-hash-kv-compacted"], "any",
+               "refuses it; from 3.6 on gives the hash that it noted at the compaction, of what "
+               "was there before it", "gives the hash of what is there"),
+    Difference("HashKV at a negative revision", ["maintenance-hash-kv-below-zero"], "any",
+               "takes it for the newest", "refuses it as compacted"),
+    Difference("an alarm that is none", ["maintenance-alarm-that-is-none"], "before 3.6",
+               "raises it, and lists it", "does not, as etcd 3.7"),
+    Difference("a voter that is away, when another is added",
+               ["cluster-two-that-never-start", "cluster-learner-beside-one-that-never-starts"],
+               "from 3.7 on", "adds as long as a majority is there",
+               "refuses, as etcd up to 3.6: `unhealthy cluster`"),
+    Difference("MemberUpdate with what is no URL", [], "any", "takes it, and its members end by it",
+               "refuses it: `given member URLs are invalid`"),
     Difference("a malformed request of who may not", ["auth-malformed"], "any",
                "tells what is wrong with it", "tells that it may not: `permission denied`"),
     Difference("a transaction of nothing, by nobody", ["auth-nobody-commits-nothing"], "any",
@@ -76,7 +95,7 @@ def page_lines():
     """What docs/reference/etcd-compatibility.md says of them."""
     lines = [f"| {each.what} | {each.where} | {each.etcd} | {each.oakum} |"
              for each in DIFFERENCES]
-    usual, later = len(CASES + AUTH), len(LATER + AUTH_LATER)
+    usual, later = len(CASES + AUTH + CLUSTER), len(LATER + AUTH_LATER + CLUSTER_LATER)
     return [
         f"gRPC and HTTP requests of {usual} more sequences go to both, and their answers are",
         "compared field by field (`make test T=rpc_differential`). `make etcd-now` asks a current",

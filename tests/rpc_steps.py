@@ -20,16 +20,19 @@ A step is a line; its first word says what it is:
     w!                          cancel it
     w>                          read to its end; its status is written down
     drop                        close the connection, with all of its streams, and make a new one
+    at N                        what follows goes to member N
 
 In a step "@" becomes the case's own prefix of keys, which ends in "/", '~' the end of the range of
 all that begin with it, "^N" the revision at which the case began, plus N, "$nN" the id of member N,
-and "b64(TEXT)" the text in base64.
+"$pN" its peer URL, "$uN" a URL that no other case has, "$aN" the id of the Nth member that the
+case added, "$same", "$below" and "$above" the version of the cluster and those beside it, and
+"b64(TEXT)" the text in base64.
 
 What two servers can't have in common is made the same: ids of cluster and members, terms, tokens,
-addresses, the remaining time of a lease. A watch may put events of several revisions into one
-response or into several, so events are written down each for itself; that those of one revision
-come together, and that no header is older than its events, is asserted here. What a stream got and
-no step read is written down at the end.
+addresses, versions, sizes, the remaining time of a lease. A watch may put events of several
+revisions into one response or into several, so events are written down each for itself; that those
+of one revision come together, and that no header is older than its events, is asserted here. What a
+stream got and no step read is written down at the end.
 """
 import base64
 import concurrent.futures
@@ -114,12 +117,53 @@ class Side:
             name = by_url[member.peerURLs[0]]
             self.ids[name] = str(member.ID)
             self.names[str(member.ID)] = f"<{name}>"
+        self.first = {int(each) for each in self.ids.values()}
         for i, node in enumerate(cluster.nodes, 1):
             self.names[node.client_url.split("//")[1]] = f"<client {i}>"
             self.names[node.peer_url.split("//")[1]] = f"<peer {i}>"
+        self.versions = {}
         self.metadata = []
         self.lines = []
         self.tapes = {}
+        self.added = 0
+        self.probes = 0
+        self.number = 0
+        self.alarm_headers = True
+
+    def versions_learn(self):
+        """Of the cluster: $same, and those beside it."""
+        _, _, body = self.cluster.nodes[0].http("GET", "/version")
+        major, minor = (int(each) for each in json.loads(body)["etcdcluster"].split(".")[:2])
+        self.versions = {"same": f"{major}.{minor}", "below": f"{major}.{minor - 1}",
+                         "above": f"{major}.{minor + 1}"}
+
+    def lead(self, node):
+        """See to it that this member leads."""
+        wanted = int(self.ids[self.cluster.nodes[node].name])
+
+        def leads():
+            statuses = [client.call("Status").response for client in self.clients]
+            for client, status in zip(self.clients, statuses):
+                if status.leader == status.header.member_id != wanted:
+                    client.call("MoveLeader", f"targetID:{wanted}")
+            return all(status.leader == wanted for status in statuses)
+        harness.until(leads, f"n{node + 1} leads")
+
+    def calm(self):
+        """Only those that were there at first; and known to each other for so long that they may be
+        changed."""
+        client = self.clients[0]
+
+        def added():
+            for member in client.call("MemberList").response.members:
+                if member.ID not in self.first:
+                    client.call("MemberRemove", f"ID: {member.ID}")
+            self.probes += 1
+            return client.call("MemberAdd", "isLearner: true peerURLs: 'http://127.0.0.3:"
+                               f"{1000 + self.probes}'").response
+        member = harness.until(added, "a member may be added").member
+        harness.until(lambda: client.call("MemberRemove", f"ID: {member.ID}").code == "OK",
+                      "a member may be removed")
 
     def published(self):
         """What MemberList gives, once every member has told its name to every other."""
@@ -149,9 +193,36 @@ class Side:
             text = re.sub(pattern, instead, text)
         return text
 
+    def tidy_status(self, status):
+        for name in ("version", "storageVersion", "dbSize", "dbSizeInUse", "dbSizeQuota",
+                     "raftIndex", "raftAppliedIndex"):
+            status.ClearField(name)
+        errors = [" ".join(each.split()) for each in status.errors]  # 3.7 has spaces by chance
+        del status.errors[:]
+        status.errors.extend(sorted(errors, key=self.plain))
+        if not status.downgradeInfo.enabled:
+            status.ClearField("downgradeInfo")  # from 3.6 on it is there always
+        elif status.downgradeInfo.targetVersion == self.versions.get("below", "") + ".0":
+            status.downgradeInfo.targetVersion = "<below>"
+
     def tidy(self, response):
         """Order what has none, and blank what passes by itself."""
         name = response.DESCRIPTOR.name
+        if name == "StatusResponse":
+            self.tidy_status(response)
+        if name == "AlarmResponse":
+            rows = sorted(response.alarms, key=lambda row: self.plain(as_text(row)))
+            copies = [type(row).FromString(row.SerializeToString()) for row in rows]
+            del response.alarms[:]
+            response.alarms.extend(copies)
+        if name == "AlarmResponse" and not self.alarm_headers:
+            response.ClearField("header")
+        if name == "HashResponse":
+            response.hash = 0  # of a file as it is on disk
+        if name == "HashKVResponse":
+            response.hash_revision = 0  # from 3.6 on
+        if name == "DowngradeResponse" and response.version == self.versions.get("same"):
+            response.version = "<same>"
         if hasattr(response, "members"):
             members = sorted(response.members, key=lambda m: (m.name, list(m.peerURLs)))
             copies = [type(member).FromString(member.SerializeToString()) for member in members]
@@ -183,14 +254,36 @@ class Side:
 
     # -- steps --------------------------------------------------------------------------------
 
-    def run(self, name, steps, node, begin):
-        """Run them all. Gives what was written down."""
+    def placed(self, match):
+        """What "$" stands for."""
+        kind, number = match[1], match[2]
+        if kind == "p":
+            return self.cluster.nodes[int(number) - 1].peer_url
+        if kind == "u":
+            return f"http://127.0.0.2:{1000 + 2 * self.number + int(number)}"
+        if number:
+            return self.ids.get(kind + number, "0")
+        return self.versions[kind]
+
+    def learn_added(self, answer):
+        """Members that the case adds have names by their order."""
+        self.added += 1
+        self.ids[f"a{self.added}"] = str(answer.response.member.ID)
+        self.names[str(answer.response.member.ID)] = f"<added {self.added}>"
+
+    def run(self, name, steps, node, begin, number=0):
+        """Run them all. Gives what was written down. `number` is of the case, for its URLs."""
+        self.number = number
         self.lines = []
+        self.added = 0
         prefix = name + "/"
         for step in steps:
+            if step.startswith("at "):
+                node = int(step.split()[1]) - 1
+                continue
             text = step.replace("@", prefix).replace("'~'", f"'{name}0'")
             text = re.sub(r"\^(\d+)", lambda m: str(begin + int(m[1])), text)
-            text = re.sub(r"\$(n\d)", lambda m: self.ids[m[1]], text)
+            text = re.sub(r"\$(same|below|above|[napu])(\d?)", self.placed, text)
             text = re.sub(
     r"b64\(([^)]*)\)",
     lambda m: base64.b64encode(
@@ -229,7 +322,10 @@ class Side:
         elif word.endswith("*"):
             self.write_answer(shown, client.download(word[:-1], rest, self.metadata))
         else:
-            self.write_answer(shown, client.call(word, rest, self.metadata))
+            answer = client.call(word, rest, self.metadata)
+            if word == "MemberAdd" and answer.response is not None:
+                self.learn_added(answer)
+            self.write_answer(shown, answer)
 
     def http_step(self, shown, text, node):
         method, path, body = (text + "  ").split(" ", 2)
@@ -343,6 +439,7 @@ class Pair:
 
     def __init__(self, etcd, oakum):
         self.sides = [Side(etcd), Side(oakum)]
+        self.cases = 0
         status, _, body = etcd.nodes[0].http("GET", "/version")
         assert status == 200
         self.etcd_version = json.loads(body)["etcdserver"]
@@ -356,8 +453,10 @@ class Pair:
         for side in self.sides:
             side.metadata, side.tapes = [], {}
         begin = level(self.sides, node)
+        self.cases += 1
         with concurrent.futures.ThreadPoolExecutor() as both:
-            return list(both.map(lambda side: side.run(name, steps, node, begin), self.sides))
+            return list(both.map(
+                lambda side: side.run(name, steps, node, begin, self.cases), self.sides))
 
 
 if __name__ == "__main__":

@@ -128,6 +128,16 @@ void api__change_again(struct api_change *c, enum change_stage stage)
 
 /* -- on the leader ----------------------------------------------------------------------------- */
 
+/* The id of a member that is added, as etcd makes it. */
+static uint64_t id_make(const struct api_change *c)
+{
+    const struct oak_clock *clock = &c->api->options.loop->clock;
+    char seconds[24];
+    snprintf(seconds, sizeof(seconds), "%llu",
+             (unsigned long long)(clock->wall_ns(clock->user) / 1000000000ull));
+    return c->api->options.member_id(c->urls, c->url_count, seconds);
+}
+
 static void guard_look(const struct api_change *c, struct api_guard *g)
 {
     const struct oak_api *api = c->api;
@@ -139,9 +149,12 @@ static void guard_look(const struct api_change *c, struct api_guard *g)
     uint64_t now = api__change_now(c);
     *g = (struct api_guard){.strict = o->strict_reconfig, .learners_max = o->learners_max};
     g->count = api__member_ids(oak_replica_config_applied(o->replica), ids);
+    g->id_gone = oak_kv_member_gone(oak_replica_kv(o->replica), c->id);
+    g->id_taken = c->id == 0;
     for (size_t i = 0; i < g->count; i++) {
         struct api_guard_member *m = &g->members[i];
         Etcdserverpb__Member seen;
+        g->id_taken = g->id_taken || ids[i] == c->id;
         api__member_fill(api, ids[i], &seen);
         m->id = ids[i];
         m->learner = seen.islearner;
@@ -185,23 +198,6 @@ static int guard(struct api_change *c)
         return api__guard_promote(&g, c->id, is_ready(c->api, c->id));
     }
     OAK_UNREACHABLE("a kind of change without a guard");
-}
-
-/* The id of a member that is added, as etcd makes it; and one that is free. */
-static int id_make(struct api_change *c)
-{
-    const struct oak_clock *clock = &c->api->options.loop->clock;
-    uint64_t ids[OAK_PEERS_MAX];
-    size_t count = api__member_ids(oak_replica_config(c->api->options.replica), ids);
-    char seconds[24];
-    snprintf(seconds, sizeof(seconds), "%llu",
-             (unsigned long long)(clock->wall_ns(clock->user) / 1000000000ull));
-    c->id = c->api->options.member_id(c->urls, c->url_count, seconds);
-    bool taken = c->id == 0 || oak_kv_member_gone(oak_replica_kv(c->api->options.replica), c->id);
-    for (size_t i = 0; i < count; i++) {
-        taken = taken || ids[i] == c->id;
-    }
-    return taken ? OAK_EMEMBEREXIST : 0;
 }
 
 static void said(struct oak_replica_request *request, int error, const struct oak_kv_result *result)
@@ -336,6 +332,9 @@ static bool begin(struct api_change *c)
         api__change_again(c, CHANGE_SEEK);
         return false;
     }
+    if (c->kind == API_CHANGE_ADD) {
+        c->id = id_make(c);
+    }
     int error = guard(c);
     if (error == 0 && c->kind == API_CHANGE_REMOVE && c->id == c->api->options.id) {
         /* Somebody else does it. */
@@ -344,9 +343,6 @@ static bool begin(struct api_change *c)
             api__change_again(c, CHANGE_SEEK);
             return false;
         }
-    }
-    if (error == 0 && c->kind == API_CHANGE_ADD) {
-        error = id_make(c);
     }
     if (error != 0) {
         end(c, error);
@@ -456,7 +452,8 @@ void api__change_begin(struct api_call *call, enum api_change_kind kind,
     oak_list_push(&home->changes, &c->link);
     home->change_count++;
     call->change = c;
-    int error = of->urls != NULL ? urls_take(c, of->urls, of->url_count) : 0;
+    bool takes_urls = kind == API_CHANGE_ADD || kind == API_CHANGE_UPDATE;
+    int error = takes_urls ? urls_take(c, of->urls, of->url_count) : 0;
     if (error != 0) {
         end(c, error);
     } else {

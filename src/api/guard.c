@@ -68,6 +68,13 @@ int api__guard_add(const struct api_guard *g, const char *const *urls, size_t ur
     if (g->strict && v.connected < v.voters) {
         return OAK_EUNHEALTHY;
     }
+    /* Ids are made of URLs and the second: these are who asks twice within one. */
+    if (g->id_gone) {
+        return OAK_EMEMBERNOTFOUND;
+    }
+    if (g->id_taken) {
+        return OAK_EMEMBEREXIST;
+    }
     if (url_taken(g, 0, urls, url_count)) {
         return OAK_EPEERURLEXIST;
     }
@@ -116,8 +123,9 @@ int api__guard_promote(const struct api_guard *g, uint64_t id, bool ready)
     if (it == NULL) {
         return OAK_EMEMBERNOTFOUND;
     }
+    /* As in etcd, who has not caught up is told that first, whatever it is. */
     if (!it->learner) {
-        return OAK_EMEMBERNOTLEARNER;
+        return it->started ? OAK_EMEMBERNOTLEARNER : OAK_ELEARNERNOTREADY;
     }
     if (!ready) {
         return OAK_ELEARNERNOTREADY;

@@ -26,6 +26,9 @@ struct api_guard {
     size_t count;
     bool strict; /* --strict-reconfig-check */
     uint64_t learners_max;
+    /* Of one that is to be added: such a member was removed once; there is one. */
+    bool id_gone;
+    bool id_taken;
 };
 
 /* NULL: it is not among them. */

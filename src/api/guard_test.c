@@ -56,6 +56,18 @@ static void a_voter_that_never_started_stands_in_the_way_of_the_next(void **stat
     assert_int_equal(add(&g), OAK_EMEMBERNOTENOUGHSTARTED);
 }
 
+static void an_id_that_is_there_or_was_is_told_before_its_urls(void **state)
+{
+    (void)state;
+    struct api_guard g = group(3);
+    g.id_taken = true;
+    assert_int_equal(api__guard_add(&g, urls, 1, true), OAK_EMEMBEREXIST);
+    g.id_gone = true;
+    assert_int_equal(api__guard_add(&g, urls, 1, true), OAK_EMEMBERNOTFOUND);
+    g.members[1].connected = false;
+    assert_int_equal(api__guard_add(&g, urls, 1, true), OAK_EUNHEALTHY);
+}
+
 static void nobody_is_added_while_a_voter_is_away(void **state)
 {
     (void)state;
@@ -126,6 +138,9 @@ static void a_learner_is_promoted_once_it_has_caught_up(void **state)
     struct api_guard g = group(3);
     assert_int_equal(api__guard_promote(&g, 9, true), OAK_EMEMBERNOTFOUND);
     assert_int_equal(api__guard_promote(&g, 3, true), OAK_EMEMBERNOTLEARNER);
+    g.members[2].started = false;
+    assert_int_equal(api__guard_promote(&g, 3, true), OAK_ELEARNERNOTREADY);
+    g.members[2].started = true;
     g.members[2].learner = true;
     assert_int_equal(api__guard_promote(&g, 3, false), OAK_ELEARNERNOTREADY);
     assert_int_equal(api__guard_promote(&g, 3, true), 0);
@@ -138,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_voter_is_added_to_those_that_are_well),
         cmocka_unit_test(a_voter_that_never_started_stands_in_the_way_of_the_next),
+        cmocka_unit_test(an_id_that_is_there_or_was_is_told_before_its_urls),
         cmocka_unit_test(nobody_is_added_while_a_voter_is_away),
         cmocka_unit_test(an_address_has_one_member),
         cmocka_unit_test(learners_are_counted),
