@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import harness
+import rpc_client
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,20 @@ def test_a_quota_refuses_what_takes_space_until_the_alarm_is_cleared(start_clust
         assert cluster.etcdctl("alarm", "list") == ""
         node.restart()
         assert cluster.etcdctl("get", "small", "--print-value-only") == "1"
+
+
+def test_what_a_quota_refuses_is_told_once_the_alarm_is_on(start_cluster):
+    cluster = start_cluster(size=1, flags=["--quota-backend-bytes", "1"])
+    client = rpc_client.Client(cluster.nodes[0].endpoint)
+    for _ in range(20):
+        refused = client.call("Put", "key: 'a' value: 'v'")
+        assert (refused.code, refused.message) == \
+            ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
+        alarms = client.call("Alarm", "action: GET").response.alarms
+        assert [alarm.alarm for alarm in alarms] == [1]
+        assert client.call("Alarm", f"action: DEACTIVATE memberID: {alarms[0].memberID} "
+                                    "alarm: NOSPACE").code == "OK"
+    client.close()
 
 
 def test_w04_a_member_killed_while_it_defragments_has_lost_nothing(start_cluster):

@@ -82,7 +82,8 @@ void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCM
     struct oak_replica *replica = call->api->options.replica;
     int error = oak_kv_check(oak_replica_kv(replica), kind, message);
     if (error == 0 && api__quota_refuses(call->api, oak_kv_cost(kind, message))) {
-        error = OAK_ENOSPACE;
+        api__quota_refuse(call);
+        return;
     }
     if (error == 0) {
         call->request.done = proposed_done;
@@ -115,6 +116,7 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     struct oak_api *api = user;
     (void)status;
     api__hashing_forget(call);
+    api__quota_forget(call);
     oak_replica_forget(api->options.replica, &call->request);
     if (call->closed != NULL) {
         call->closed(call);
@@ -194,6 +196,7 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     api->home = api;
     oak_list_init(&api->changes);
     oak_list_init(&api->snapshots);
+    oak_list_init(&api->quota.refused);
     api__leader_init(api);
     int error = api__watch_open(api);
     if (error == 0) {

@@ -25,8 +25,9 @@ struct api_call {
     bool waited;                 /* ... once */
     struct api_change *change;   /* of the group, that it waits for; NULL: none */
     struct oak_replica_hash hash;
-    struct oak_timer timer; /* MoveLeader's, */
-    uint64_t until_ns;      /* and its deadline */
+    struct oak_list refused_link; /* of the quota's */
+    struct oak_timer timer;       /* MoveLeader's, */
+    uint64_t until_ns;            /* and its deadline */
 };
 
 /* quota.c */
@@ -35,7 +36,8 @@ struct api_quota {
     uint64_t since;   /* what was let in since then */
     uint64_t look_ns; /* the next time */
     struct oak_replica_request request;
-    bool raising; /* the alarm */
+    bool raising;            /* the alarm */
+    struct oak_list refused; /* calls that are told when it is on */
 };
 
 /* compactor.c */
@@ -125,8 +127,11 @@ struct api_call *api__call_of(struct oak_replica_request *request);
 /* kv.c: propose the call's request; its answer is the command's. */
 void api__write(struct api_call *call, enum oak_kv_kind kind);
 
-/* quota.c: would it go beyond the quota? Then the alarm is raised. */
+/* quota.c: would it go beyond the quota? Then the alarm is raised, and the call told when it is on.
+ * Forget: one that waits for that is gone. */
 bool api__quota_refuses(struct oak_api *api, uint64_t cost);
+void api__quota_refuse(struct api_call *call);
+void api__quota_forget(struct api_call *call);
 
 /* snapshot.c */
 void api__snapshot(void *user, struct oak_stub_call *stub,

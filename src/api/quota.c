@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quota.c: --quota-backend-bytes: what would take the store beyond it is refused, and the alarm
- * NOSPACE is raised for the cluster, until somebody clears it.
+ * NOSPACE is raised for the cluster, until somebody clears it. A client is told that it was refused
+ * once that alarm is on, so that it finds the alarm when it asks why.
  *
  * Happy path   the size of the store is looked at now and then, and what was let in since is added:
  *              so a put costs two additions. Near the quota it is looked at each time.
- * Can fail     raising the alarm: the next request that is refused tries again.
+ * Can fail     raising the alarm: the client is refused all the same, and the next one tries again.
  * Source       the etcd v3 API, "Space quota": costs, and that it is the size on disk that counts.
  * Thread       the loop's.
  */
@@ -19,6 +20,10 @@ static void raised(struct oak_replica_request *request, int error,
     (void)error;
     (void)result;
     q->raising = false;
+    struct oak_list *node;
+    while ((node = oak_list_pop(&q->refused)) != NULL) {
+        api__fail(OAK_LIST_ENTRY(node, struct api_call, refused_link), OAK_ENOSPACE);
+    }
 }
 
 static void raise_alarm(struct oak_api *api)
@@ -63,9 +68,23 @@ bool api__quota_refuses(struct oak_api *api, uint64_t cost)
         q->look_ns = now + LOOK_NS;
     }
     q->since += cost;
-    if (q->size + cost < most) {
-        return false;
+    return q->size + cost >= most;
+}
+
+void api__quota_refuse(struct api_call *call)
+{
+    struct api_quota *q = &call->api->quota;
+    raise_alarm(call->api);
+    if (q->raising) {
+        oak_list_push(&q->refused, &call->refused_link);
+    } else {
+        api__fail(call, OAK_ENOSPACE);
     }
-    raise_alarm(api);
-    return true;
+}
+
+void api__quota_forget(struct api_call *call)
+{
+    if (oak_list_linked(&call->refused_link)) {
+        oak_list_remove(&call->refused_link);
+    }
 }
