@@ -17,12 +17,16 @@ import harness
 import rpc_client
 from bolt_file import Database
 from test_bad_wire import rss
+from test_full_disk import RESERVE, alarmed
 from test_full_disk import small_disks  # noqa: F401  # pylint: disable=unused-import
 
 BLOB_BYTES = 32 << 10
 DIGEST_BYTES = 32
 BACKUPS_MAX = 4  # OAK_BACKUPS_MAX
-NOW = os.path.join(harness.TOP, "build", "peers", "etcd-now")
+# A current etcd's, where `make etcd-now` has put them.
+NOW = [os.path.join(harness.TOP, "build", "peers", "etcd-now", name)
+       for name in ("etcd", "etcdutl")]
+PEERS = ["3.4", *(["now"] if all(os.access(each, os.X_OK) for each in NOW) else [])]
 
 
 def ok(client, method_name, /, **fields):
@@ -116,15 +120,12 @@ def test_snapshot_of_a_new_member_has_all_buckets(node):
 # -- an etcd that starts from it -------------------------------------------------------------------
 
 
-@pytest.fixture(name="peer", params=["3.4", "3.7"])
+@pytest.fixture(name="peer", params=PEERS)
 def an_etcd(request, etcdctl_bin):
     """(etcd, what restores)."""
-    if request.param == "3.4":
-        return request.getfixturevalue("etcd_bin"), etcdctl_bin
-    tools = os.path.join(NOW, "etcd"), os.path.join(NOW, "etcdutl")
-    if not all(os.access(tool, os.X_OK) for tool in tools):
-        pytest.skip("a current etcd is not there: run make etcd-now")
-    return tools
+    if request.param == "now":
+        return NOW
+    return request.getfixturevalue("etcd_bin"), etcdctl_bin
 
 
 def tool(program, *arguments):
@@ -424,3 +425,18 @@ def test_snapshot_a_disk_without_space_is_told(start_cluster, request):
         disks.free(node, "backup")
         answer = client.download("Snapshot")
         assert len(Database(whole(answer.response)).history()) == 9
+
+
+def test_snapshot_does_not_take_what_the_log_needs(start_cluster, request):
+    disks = request.getfixturevalue("small_disks")(["n1"], 200)
+    node = start_cluster(1, program=disks.program).nodes[0]
+    with client_of(node) as client:
+        ok(client, "Put", key=b"k", value=b"v")
+        disks.fill(node, RESERVE // 2)
+        harness.until(lambda: alarmed(node), "the alarm")
+        answer = client.download("Snapshot")
+        assert (answer.code, answer.message) == ("RESOURCE_EXHAUSTED", "no space left on device")
+        assert not os.path.exists(disks.path(node, "backup"))
+        disks.free(node)
+        harness.until(lambda: not alarmed(node), "its end")
+        whole(client.download("Snapshot").response)

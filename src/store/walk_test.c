@@ -122,6 +122,35 @@ static void a_visitor_that_fails_ends_it(void **state)
     }
 }
 
+/* Other contents take the place of those that are walked. */
+static void it_goes_on_through_a_restore(void **state)
+{
+    (void)state;
+    for (size_t engine = 0; engine < TEST_ENGINES; engine++) {
+        struct test_store t;
+        struct test_store other;
+        struct seen seen = {.fail_at = -1};
+        test_store_init(&t, &test_engines[engine]);
+        test_store_init(&other, &test_engines[engine]);
+        fill(&t);
+        test_put(&other, 2, "z", "other", 2, 1);
+        test_commit(&other, 30, 2, -1);
+        struct oak_buf stream = test_snapshot(&other, 1000);
+        struct oak_store_walk *w = begin(&t, &seen);
+        assert_false(oak_store_walk_run(w, 1));
+        assert_int_equal(test_restore(&t, oak_buf_bytes(&stream), 1000), 0);
+        assert_string_equal(test_get(&t, "z", 0), "other");
+        while (!oak_store_walk_run(w, 1)) {
+        }
+        assert_int_equal(oak_store_walk_error(w), 0);
+        oak_store_walk_end(w);
+        expect(&seen, "m=n a@4.0:three a@2.0:one b@5.0 gone b@3.0:two ");
+        oak_buf_fini(&stream);
+        test_store_fini(&other);
+        test_store_fini(&t);
+    }
+}
+
 static void one_that_is_given_up_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -144,6 +173,7 @@ int main(void)
         cmocka_unit_test(it_is_one_view_whatever_is_written),
         cmocka_unit_test(what_the_floor_hides_is_left_out),
         cmocka_unit_test(a_visitor_that_fails_ends_it),
+        cmocka_unit_test(it_goes_on_through_a_restore),
         cmocka_unit_test(one_that_is_given_up_leaves_nothing_behind),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
