@@ -53,7 +53,8 @@ int kv__revision_check(const struct oak_kv *kv, int64_t revision)
     if (revision > kv->state.revision) {
         return OAK_EFUTUREREV;
     }
-    return revision < kv->state.compacted ? OAK_ECOMPACTED : 0;
+    return revision < kv->state.compacted - (OAK_BUG(floor_not_heeded) ? 1 : 0) ? OAK_ECOMPACTED
+                                                                                : 0;
 }
 
 bool kv__range_passes(const Etcdserverpb__RangeRequest *r, const struct oak_store_kv *kv)

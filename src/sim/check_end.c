@@ -2,6 +2,8 @@
 /* check_end.c: who looks when all faults have ended.
  *
  *   convergence   all nodes hold the same keys, values, versions, revisions
+ *   bounds of     what may be read of the history is what lies between the floor of compaction
+ *   history       and now
  *   dense         every revision of the history of changes is there, once, with its parts in order
  *   model         each key is what a second, simple state machine makes of the log (model.c), now
  *                 and as of the floor of compaction and revisions behind it
@@ -118,11 +120,46 @@ static void keys_compare(struct member *m, const struct model_kv *model, int64_t
 /* Revisions that are looked at between the floor and now. */
 #define OLDER_LOOKS 8
 
+/* What may be read of the history: from the floor to now. */
+static void history_bounds(struct member *m)
+{
+    const struct oak_store_state *state = oak_store_state(m->store);
+    const struct {
+        int64_t rev;
+        int error;
+    } reads[] = {
+        {state->compacted - 1, OAK_ECOMPACTED},
+        {state->compacted, 0},
+        {state->revision, 0},
+        {state->revision + 1, OAK_EFUTUREREV},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(reads); i++) {
+        struct oak_arena *arena = &m->group->sim->frame_arena;
+        Etcdserverpb__RangeResponse *found = NULL;
+        Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+        range.key = oak_proto_binary(oak_bytes_str("token/a"));
+        range.revision = reads[i].rev;
+        if (reads[i].rev <= 0) {
+            continue; /* that is now */
+        }
+        int error = oak_kv_range(oak_replica_kv(m->replica), &range, arena, &found);
+        oak_arena_reset(arena);
+        if (error != reads[i].error) {
+            sim__fail(m->group->sim,
+                      "bounds of history: %s is compacted up to %" PRId64 ", is at %" PRId64
+                      ", and a read at %" PRId64 " gives: %s",
+                      m->name, state->compacted, state->revision, reads[i].rev,
+                      error == 0 ? "what it had" : oak_error_text(error));
+        }
+    }
+}
+
 static void model_compare(struct member *m)
 {
     const struct model_kv *model = &m->group->model;
     const struct oak_store_state *state = oak_store_state(m->store);
     keys_compare(m, model, 0);
+    history_bounds(m);
     if (state->compacted != model->compacted && model->index > 0) {
         sim__fail(m->group->sim,
                   "model: %s is compacted up to %" PRId64 ", by the log's commands up to %" PRId64,

@@ -56,7 +56,9 @@ struct memory_most {
 
 /* One node's part in one group. */
 /* watches.c: who watches everything, and goes on doing so after a restart. */
-#define SIM_VIEWERS 3
+#define SIM_VIEWERS     4
+#define SIM_VIEWER_RICH 2 /* it takes pairs before, and fragments */
+#define SIM_VIEWER_PUTS 3 /* it wants no deletes */
 struct watch_viewer {
     struct oak_watch_stream stream;
     struct member *member;

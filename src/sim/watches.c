@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watches.c: watchers on every member, through all of its lives, and whether they hear of all.
  *
- * Each member has three viewers of the whole keyspace: one that takes all at once, one that is
- * slow, and one that is slow and takes fragments and pairs before. A viewer remembers which
- * revisions it has: when its member starts again it goes on behind them, as a client does. Every
- * revision has a change, so the next one it hears of must be the next there is; and what it hears
- * at a revision must be what every other viewer heard, on any member, in any life.
+ * Each member has viewers of the whole keyspace: one that takes all at once, one that is slow, one
+ * that is slow and takes fragments and pairs before, and one that wants no deletes. A viewer
+ * remembers which revisions it has: when its member starts again it goes on behind them, as a
+ * client does. Every revision has a change, so the next one it hears of must be the next there is;
+ * and what it hears at a revision must be what every other viewer heard, on any member, in any
+ * life.
  *
  * Nothing of a run depends on them: they draw from a generator of their own and set no timers.
  */
@@ -20,12 +21,22 @@ static struct watching *watching_of(struct watch_viewer *v)
     return &v->member->watching;
 }
 
+static bool is_filtered(struct watch_viewer *v)
+{
+    return v == &watching_of(v)->viewers[SIM_VIEWER_PUTS];
+}
+
 /* A revision has been heard of whole. */
 static void revision_end(struct watch_viewer *v)
 {
     struct group *g = v->member->group;
     size_t at = (size_t)v->gathering * sizeof(uint64_t);
     if (v->gathering == 0) {
+        return;
+    }
+    if (is_filtered(v)) {
+        v->next = v->gathering + 1;
+        v->gathering = 0;
         return;
     }
     if (g->watched.size < at + sizeof(uint64_t)) {
@@ -52,9 +63,46 @@ static uint64_t hash_bytes(uint64_t hash, ProtobufCBinaryData bytes)
     return (hash ^ crc) * UINT64_C(0x9e3779b97f4a7c15) + bytes.len;
 }
 
+/* One that wants puts alone hears of no delete, and goes on. */
+static void put_hear(struct watch_viewer *v, const Mvccpb__Event *event)
+{
+    if (event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE || event->kv->mod_revision < v->next) {
+        sim__fail(v->member->group->sim,
+                  "watches: a viewer of %s that wants puts from %" PRId64
+                  " on hears of a %s at revision %" PRId64,
+                  v->member->name, v->next,
+                  event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "delete" : "put",
+                  event->kv->mod_revision);
+    }
+    v->gathering = event->kv->mod_revision;
+}
+
+/* Who asked for pairs before gets them where there was one, and the floor does not hide it. */
+static void previous_hear(const struct watch_viewer *v, bool asked, const Mvccpb__Event *event)
+{
+    const Mvccpb__KeyValue *kv = event->kv;
+    const Mvccpb__KeyValue *previous = event->prev_kv;
+    bool deleted = event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE;
+    bool hidden = kv->mod_revision - 1 < oak_store_state(v->member->store)->compacted;
+    bool wanted = asked && (deleted || kv->version > 1);
+    bool good = previous == NULL ? !wanted || hidden
+                                 : wanted && previous->mod_revision < kv->mod_revision &&
+                                       (deleted || previous->version == kv->version - 1);
+    if (!good) {
+        sim__fail(v->member->group->sim,
+                  "watches: at revision %" PRId64 " a viewer of %s hears of %s pair before",
+                  kv->mod_revision, v->member->name, previous == NULL ? "no" : "a wrong");
+    }
+}
+
 static void event_hear(struct watch_viewer *v, const Mvccpb__Event *event)
 {
     const Mvccpb__KeyValue *kv = event->kv;
+    previous_hear(v, v == &watching_of(v)->viewers[SIM_VIEWER_RICH], event);
+    if (is_filtered(v)) {
+        put_hear(v, event);
+        return;
+    }
     if (kv->mod_revision != v->gathering) {
         revision_end(v);
         if (kv->mod_revision != v->next) {
@@ -189,12 +237,13 @@ static int history_at(void *user, struct oak_bytes key, int64_t revision,
 static void viewer_create(struct watch_viewer *v)
 {
     static const uint8_t zero = 0;
-    bool rich = v == &watching_of(v)->viewers[2];
+    bool rich = v == &watching_of(v)->viewers[SIM_VIEWER_RICH];
     const struct oak_watch_request request = {
         .range_end = oak_bytes(&zero, 1),
         .start_revision = v->next,
         .prev_kv = rich,
         .fragment = rich,
+        .no_delete = is_filtered(v),
     };
     v->cancelled = false;
     v->gathering = 0;
@@ -216,7 +265,8 @@ static void viewer_revive(struct watch_viewer *v)
 static void synced_check(struct watch_viewer *v)
 {
     struct oak_watch *room = watching_of(v)->room;
-    if (!v->cancelled && oak_watch_stream_sync(room, &v->stream) == OAK_WATCH_SYNCED &&
+    if (!v->cancelled && !is_filtered(v) &&
+        oak_watch_stream_sync(room, &v->stream) == OAK_WATCH_SYNCED &&
         v->next <= oak_watch_revision(room)) {
         sim__fail(v->member->group->sim,
                   "watches: a viewer of %s is synced at %" PRId64 " and has not heard of %" PRId64,
@@ -316,7 +366,7 @@ void sim__watches_check(struct member *m)
         }
     }
     for (size_t i = 0; i < SIM_VIEWERS; i++) {
-        if (w->viewers[i].next != revision + 1) {
+        if (w->viewers[i].next != revision + 1 && !is_filtered(&w->viewers[i])) {
             sim__fail(m->group->sim,
                       "watches: at the end, at revision %" PRId64
                       ", a viewer of %s has not heard of %" PRId64,

@@ -27,6 +27,7 @@
  * Invariants   a record reaches the sink only after its checksum was right.
  * Thread       any one at a time.
  */
+#include "base/zoo.h"
 #include "store/internal.h"
 
 enum stream_kind {
@@ -96,7 +97,7 @@ int store__stream_state(struct store_stream_out *o, const struct oak_store_state
     oak_put_u64(p, state->applied);
     oak_put_u64(p + 8, state->applied_term);
     oak_put_u64(p + 16, (uint64_t)state->revision);
-    oak_put_u64(p + 24, (uint64_t)state->compacted);
+    oak_put_u64(p + 24, (uint64_t)(OAK_BUG(floor_not_kept) ? -1 : state->compacted));
     oak_put_u64(p + 32, state->chain);
     return emit(o, STREAM_STATE, oak_bytes(p, sizeof(p)), oak_bytes(NULL, 0), oak_bytes(NULL, 0),
                 buf);

@@ -198,6 +198,9 @@ static void cursor_compacted(struct oak_watch *w, struct watch__cursor *c)
         if (moved++ == MOVED_MAX) {
             return;
         }
+        if (OAK_BUG(watch_floor_untold)) {
+            continue;
+        }
         const struct oak_watch_response r = {
             .watch_id = watcher->id, .compacted = w->compacted, .cancelled = true};
         if (watch__offer(w, watcher, &r)) {
@@ -282,7 +285,8 @@ static int previous_fill(struct oak_watch *w)
     size_t count = w->events.size / sizeof(struct watch__event);
     for (size_t i = 0; i < count; i++) {
         struct watch__event *e = watch__event_at(w, (uint32_t)i);
-        if (!e->wanted || e->revision - 1 < OAK_MAX(w->compacted, (int64_t)1)) {
+        if (OAK_BUG(watch_history_no_pair) || !e->wanted ||
+            e->revision - 1 < OAK_MAX(w->compacted, (int64_t)1)) {
             continue;
         }
         struct oak_watch_pair previous;
@@ -346,7 +350,7 @@ int oak_watch_step(struct oak_watch *w)
         }
         if (c->position < w->compacted) {
             cursor_compacted(w, c);
-        } else if (c->position > w->revision) {
+        } else if (c->position > w->revision - (OAK_BUG(watch_misses_last) ? 1 : 0)) {
             cursor_synced(w, c);
         } else {
             return cursor_read(w, c);

@@ -22,7 +22,8 @@ struct flush {
 
 static bool variant_takes(uint8_t variant, const struct watch__event *e)
 {
-    return (variant & (e->deleted ? WATCH_NO_DELETE : WATCH_NO_PUT)) == 0;
+    bool deleted = e->deleted != OAK_BUG(watch_filters_other);
+    return (variant & (deleted ? WATCH_NO_DELETE : WATCH_NO_PUT)) == 0;
 }
 
 static struct oak_bytes event_bytes(const struct oak_watch *w, const struct watch__event *e,
@@ -78,8 +79,8 @@ static bool body_make(struct flush *f, uint8_t variant, int64_t next, uint32_t d
             done--;
             continue;
         }
-        if (chunk == NULL ||
-            (chunk->size >= w->options.response_bytes && chunk->high != e->revision)) {
+        if (chunk == NULL || (chunk->size >= w->options.response_bytes &&
+                              (chunk->high != e->revision || OAK_BUG(watch_splits_revision)))) {
             chunk = chunk_add(w, body);
             if (chunk == NULL) {
                 return false;
@@ -157,7 +158,7 @@ static bool fragments_send(struct flush *f, struct oak_watcher *watcher,
             }
             sent += r.bytes.size;
             watcher->next = next;
-            watcher->done = done;
+            watcher->done = OAK_BUG(watch_fragment_again) ? 0 : done;
             r.bytes.size = 0;
             r.events = 0;
         }

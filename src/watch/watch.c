@@ -348,7 +348,7 @@ enum oak_watch_sync oak_watch_stream_sync(struct oak_watch *w, struct oak_watch_
     if (stream->count == 0) {
         return OAK_WATCH_NONE;
     }
-    if (stream->behind > 0) {
+    if (stream->behind > 0 && !OAK_BUG(watch_progress_ahead)) {
         return OAK_WATCH_BEHIND;
     }
     return future_left(w, stream) ? OAK_WATCH_FUTURE : OAK_WATCH_SYNCED;
