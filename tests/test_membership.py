@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import harness
+import rpc_client
 
 UNKNOWN = "00000000deadbeef"
 # Who has just started is not known for long enough yet, or has not told its name.
@@ -232,6 +233,13 @@ def test_a_learner_serves_little_and_is_promoted(either, tmp_path):
         assert "etcdserver: rpc not supported for learner" in done.stderr, command
     if cluster.program == harness.oakum_path():  # as etcd from 3.5 on
         cluster.etcdctl("snapshot", "save", str(tmp_path / "saved.db"), endpoints=[new.endpoint])
+    client = rpc_client.Client(new.endpoint)
+    for name, request in (("Watch", "create_request { key: 'k' }"), ("LeaseKeepAlive", "ID: 7")):
+        stream = client.stream(name)
+        stream.send(request)
+        assert stream.receive() is None, name
+        assert stream.status.message == "etcdserver: rpc not supported for learner", name
+    client.close()
     status = cluster.status([new])[new]
     assert status["isLearner"] is True
     learner = f"{status['header']['member_id']:x}"

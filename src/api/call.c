@@ -128,12 +128,18 @@ static void call_closed(void *user, struct oak_stub_call *stub, const struct oak
     }
 }
 
+bool api__is_learner(const struct oak_api *api)
+{
+    Etcdserverpb__Member self;
+    api__member_fill(api, api->options.id, &self);
+    return self.islearner;
+}
+
 /* A learner serves what needs no vote of its own; etcd's list. */
 static bool learner_refuses(const struct api_call *call)
 {
     const struct oak_api *api = call->api;
     const ProtobufCMessageDescriptor *asked = call->message->descriptor;
-    Etcdserverpb__Member self;
     if (api->peer || asked == &etcdserverpb__status_request__descriptor ||
         asked == &etcdserverpb__snapshot_request__descriptor) {
         return false;
@@ -142,8 +148,7 @@ static bool learner_refuses(const struct api_call *call)
         ((const Etcdserverpb__RangeRequest *)call->message)->serializable) {
         return false;
     }
-    api__member_fill(api, api->options.id, &self);
-    return self.islearner;
+    return api__is_learner(api);
 }
 
 struct api_call *api__begin(void *user, struct oak_stub_call *stub, const ProtobufCMessage *message)

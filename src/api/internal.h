@@ -103,6 +103,8 @@ struct oak_api {
  * the client goes. */
 struct api_call *api__begin(void *user, struct oak_stub_call *stub,
                             const ProtobufCMessage *message);
+/* A learner has no streams but a snapshot's, and few calls. */
+bool api__is_learner(const struct oak_api *api);
 /* Each ends the call. */
 void api__answer(struct api_call *call, const ProtobufCMessage *response);
 /* The response has a header with its revision alone: the rest is filled in. */

@@ -58,6 +58,10 @@ void api__keepalive_start(void *user, struct oak_stub_call *stub)
     oak_list_init(&s->waiting);
     oak_stub_set_data(stub, s);
     s->follower.lost = leader_lost;
+    if (api__is_learner(s->api)) {
+        stream_fail(s, OAK_ENOTSUPPORTEDFORLEARNER);
+        return;
+    }
     if (!api__leader_wanted(stub)) {
         return;
     }

@@ -184,6 +184,7 @@ static void stream_start(void *user, struct oak_stub_call *stub)
     bool wants_leader = api__leader_wanted(stub);
     int error = api->watch.stopped                        ? OAK_ESTOPPED
                 : wants_leader && !api__leader_known(api) ? OAK_ENOLEADER
+                : api__is_learner(api)                    ? OAK_ENOTSUPPORTEDFORLEARNER
                                                           : 0;
     struct watch_stream *s = error == 0 ? oak_stub_alloc(stub, sizeof(*s)) : NULL;
     if (s == NULL) {
