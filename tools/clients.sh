@@ -36,7 +36,7 @@ fetch_node() {
 }
 
 build_node() {
-    printf '#!/bin/sh\nexec node "%s/main.js" "$@"\n' "$dir" >run
+    printf '#!/bin/sh\nexec node "$(dirname "$0")/main.js" "$@"\n' >run
 }
 
 fetch_python() {
@@ -46,7 +46,8 @@ fetch_python() {
 }
 
 build_python() {
-    printf '#!/bin/sh\nexec "%s/venv/bin/python" "%s/main.py" "$@"\n' "$dir" "$dir" >run
+    # Wherever the tree is.
+    printf '#!/bin/sh\ncd "$(dirname "$0")"\nexec venv/bin/python main.py "$@"\n' >run
 }
 
 fetch_java() {
@@ -55,7 +56,7 @@ fetch_java() {
 
 build_java() {
     javac -d classes -cp 'lib/*' Main.java &&
-        printf '#!/bin/sh\nexec java -cp "%s/classes:%s/lib/*" Main "$@"\n' "$dir" "$dir" >run
+        printf '#!/bin/sh\ncd "$(dirname "$0")"\nexec java -cp "classes:lib/*" Main "$@"\n' >run
 }
 
 case $language in
