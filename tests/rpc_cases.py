@@ -36,11 +36,14 @@ IS_THERE = {
     "any": lambda version: True,
     "before 3.6": lambda version: version < (3, 6),
     "from 3.6 on": lambda version: version >= (3, 6),
+    "before 3.7": lambda version: version < (3, 7),
     "from 3.7 on": lambda version: version >= (3, 7),
 }
 DIFFERENCES = [
-    Difference("RangeStream", ["range-stream"], "from 3.7 on", "serves it",
-               "does not know it, as etcd up to 3.6; clients go back to Range then"),
+    Difference("RangeStream", ["range-stream"] + [name for name, _ in rpc_cases_kv.STREAMS],
+               "before 3.7", "does not know it", "serves it, as etcd from 3.7 on"),
+    Difference("RangeStream with a target to sort by and no order", ["stream-sort-value-none"],
+               "from 3.7 on", "sorts each message for itself", "sends them by key"),
     Difference("a field of another wire type", ["wire-wrong-type"], "any",
                "refuses it with a text of its protobuf library; from 3.7 on takes it for unknown",
                "refuses it: `grpc: error unmarshalling request: the message is malformed`"),

@@ -241,11 +241,25 @@ class Side:
     def write(self, what, text):
         self.lines += [what] + ["    " + line for line in self.plain(text).splitlines()]
 
+    def merged(self, responses):
+        """How a range is cut is the server's affair; that each piece has pairs, and all but the
+        last one nothing else, is not."""
+        for each in responses[:-1]:
+            found = [field.name for field, _ in each.range_response.ListFields()]
+            assert found == ["kvs"], found
+        whole = type(responses[0])()
+        for each in responses:
+            whole.MergeFrom(each)
+        return as_text(self.tidy(whole))
+
     def write_answer(self, what, answer):
         if answer.code != "OK":
             what += f" -> {answer.code}: {answer.message}"
         if answer.response is None:
             text = ""
+        elif answer.response and isinstance(answer.response, list) and \
+                answer.response[0].DESCRIPTOR.name == "RangeStreamResponse":
+            text = self.merged(answer.response)
         elif isinstance(answer.response, list):
             text = "\n--\n".join(as_text(self.tidy(each)) for each in answer.response)
         else:

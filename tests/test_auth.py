@@ -27,7 +27,10 @@ NEEDS = {
               (ROOT, "key: 'w'"), (ROOT, "key: 'b'"), (ROOT, "key: 'a/' range_end: 'a1'"),
               (ROOT, "key: 'a/' range_end: '\\000'"), (ROOT, "key: '\\000' range_end: '\\000'"),
               (ROOT, "key: 'b' serializable: true")],
-    "RangeStream": [(KEYS, "key: 'a/1'"), (ROOT, "key: 'b'")],
+    "RangeStream": [(KEYS, "key: 'a/1'"), (KEYS, "key: 'a/' range_end: 'a0'"), (ROOT, "key: 'b'"),
+                    (ROOT, "key: 'w'"), (ROOT, "key: 'a/' range_end: 'a1'"),
+                    (ROOT, "key: 'a/' range_end: 'a1' count_only: true"),
+                    (ROOT, "key: '\\000' range_end: '\\000' serializable: true")],
     "Put": [(KEYS, "key: 'a/1' value: 'x'"), (KEYS, "key: 'a/1' prev_kv: true"),
             (KEYS, "key: 'w'"), (ROOT, "key: 'w' prev_kv: true"), (ROOT, "key: 'r'"),
             (ROOT, "key: 'b'"), (ROOT, "key: 'a0'")],
@@ -182,7 +185,8 @@ def test_every_method_is_allowed_to_whom_it_should_be_and_to_nobody_else(secured
     assert set(names) == set(NEEDS) | STREAMS, "each method has its rows"
     served = [name for name, rows in NEEDS.items() for need, text in rows
               if check_row(client, name, need, text, tokens)]
-    assert {"Range", "Put", "Txn", "Compact", "Status", "UserAdd", "AuthDisable"} <= set(served)
+    assert {"Range", "RangeStream",
+            "Put", "Txn", "Compact", "Status", "UserAdd", "AuthDisable"} <= set(served)
 
 
 def test_a_watch_is_allowed_by_the_range_that_it_watches(secured):

@@ -257,10 +257,13 @@ def test_rpc_errors_of_a_learner(start_cluster):
     def refused():
         learner = rpc_client.Client(new.endpoint)
         answer = learner.call("Put", "key: 'a'")
+        stream = learner.download("RangeStream", "key: 'a' serializable: true")
+        plain = learner.call("Range", "key: 'a' serializable: true")
         learner.close()
-        return answer if "learner" in answer.message else None
-    said("etcdserver: rpc not supported for learner",
-         harness.until(refused, "it serves, and knows what it is"))
+        return (answer, stream, plain) if "learner" in answer.message else None
+    answer, stream, plain = harness.until(refused, "it serves, and knows what it is")
+    said("etcdserver: rpc not supported for learner", answer)
+    assert stream[:2] == answer[:2] and plain.code == "OK"
 
 
 def test_rpc_errors_of_three(start_cluster):

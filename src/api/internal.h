@@ -225,6 +225,8 @@ void api__watch_progress(struct oak_api *api);
 extern const struct etcdserverpb__watch_handlers api__watch;
 /* range.c */
 void api__range(void *user, struct oak_stub_call *stub, const Etcdserverpb__RangeRequest *request);
+void api__range_stream(void *user, struct oak_stub_call *stub,
+                       const Etcdserverpb__RangeRequest *request);
 /* who.c, permit.c: every method passes here, before its handler, and no other place allows or
  * denies. */
 struct api_who {

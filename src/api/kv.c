@@ -81,6 +81,7 @@ static void txn(void *user, struct oak_stub_call *stub, const Etcdserverpb__TxnR
 
 const struct etcdserverpb__kv_handlers api__kv = {
     .range = api__range,
+    .range_stream = {.request = api__range_stream},
     .put = put,
     .delete_range = delete_range,
     .txn = txn,

@@ -217,6 +217,9 @@ OAK_MUST_USE int oak_kv_pieces_measure(struct oak_kv_pieces *p, size_t bytes, bo
 uint64_t oak_kv_pieces_size(const struct oak_kv_pieces *p);
 OAK_MUST_USE int oak_kv_pieces_next(struct oak_kv_pieces *p, size_t bytes, struct oak_buf *out,
                                     bool *more);
+/* Instead of measure and next, in one walk. */
+OAK_MUST_USE int oak_kv_pieces_stream(struct oak_kv_pieces *p, size_t bytes, struct oak_buf *out,
+                                      bool *more);
 void oak_kv_pieces_close(struct oak_kv_pieces *p);
 /* A transaction that oak_kv_txn_is_read; OAK_EINVAL when it isn't. Checked as oak_kv_check does. */
 OAK_MUST_USE int oak_kv_txn_read(struct oak_kv *kv, const Etcdserverpb__TxnRequest *request,

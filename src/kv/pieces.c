@@ -6,6 +6,7 @@
  *              2 measure: walk the range, some bytes at a time, and sum up what it will take
  *              3 next: walk it again, and encode; at the end whether there is more, and how many
  *              4 close
+ *              Where nobody has to know the size, stream in place of 2 and 3: it walks once.
  * Can fail     the store, memory; and a snapshot that replaces the store's contents (OAK_EAGAIN).
  * Invariants   both walks see the same pairs: those of one revision, which the pin keeps. No scan
  *              is open between two steps.
@@ -246,6 +247,23 @@ uint64_t oak_kv_pieces_size(const struct oak_kv_pieces *p)
 {
     OAK_ASSERT(p->measured);
     return p->bytes;
+}
+
+int oak_kv_pieces_stream(struct oak_kv_pieces *p, size_t bytes, struct oak_buf *out, bool *more)
+{
+    OAK_ASSERT(!p->kv->batch_open && !p->measured && !p->done);
+    uint64_t walked = 0;
+    uint8_t tail[2 + 1 + VARINT_BYTES_MAX];
+    int error = walk(p, bytes, out, &walked);
+    *more = !p->done;
+    if (error == 0 && p->done && p->more) {
+        error = oak_store_count(p->kv->store, &p->range, p->pin.rev, &p->count);
+    }
+    if (error == 0 && p->done) {
+        error = oak_buf_append(out, tail, tail_put(p, tail));
+        p->kv->counters.ranges++;
+    }
+    return error;
 }
 
 int oak_kv_pieces_next(struct oak_kv_pieces *p, size_t bytes, struct oak_buf *out, bool *more)
