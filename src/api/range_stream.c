@@ -187,9 +187,8 @@ void api__range_stream(void *user, struct oak_stub_call *stub,
         return;
     }
     /* As all streams but that of a snapshot, whatever it asks for. */
-    Etcdserverpb__Member self;
-    api__member_fill(call->api, call->api->options.id, &self);
-    int error = self.islearner ? OAK_ENOTSUPPORTEDFORLEARNER : oak_kv_check_range(request);
+    int error =
+        api__is_learner(call->api) ? OAK_ENOTSUPPORTEDFORLEARNER : oak_kv_check_range(request);
     const char *not_so = unstreamed(request);
     if (error != 0) {
         api__fail(call, error);

@@ -68,6 +68,7 @@ struct differ_side {
 struct differ_heard {
     struct oak_buf packed;
     int64_t last; /* the newest revision whose events have come */
+    bool partly;  /* the response was a fragment: its revision may go on */
     bool cancelled;
 };
 

@@ -49,7 +49,7 @@ static const char *events_take(struct differ_heard *heard, Etcdserverpb__WatchRe
     }
     for (size_t i = 0; i < response->n_events; i++) {
         int64_t next = response->events[i]->kv == NULL ? 0 : response->events[i]->kv->mod_revision;
-        bool first = i == 0 && !response->fragment;
+        bool first = i == 0 && !heard->partly;
         if (next < revision || (first && next == heard->last)) {
             return "an event again, late, or apart from others of its revision";
         }
@@ -59,6 +59,7 @@ static const char *events_take(struct differ_heard *heard, Etcdserverpb__WatchRe
         return "a header that is older than an event";
     }
     heard->last = revision;
+    heard->partly = response->fragment;
     Etcdserverpb__WatchResponse kept = ETCDSERVERPB__WATCH_RESPONSE__INIT;
     kept.n_events = response->n_events;
     kept.events = response->events;
@@ -415,6 +416,7 @@ static int create(struct differ *d, struct differ_watch *watch)
     watch->key[0] = 0;
     memcpy(watch->key, c.key.data == NULL ? watch->key : c.key.data, c.key.len);
     watch->heard[0].last = watch->heard[1].last = 0;
+    watch->heard[0].partly = watch->heard[1].partly = false;
     watch->heard[0].cancelled = watch->heard[1].cancelled = false;
     watch->open = true;
     request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
