@@ -143,6 +143,8 @@ class Side:
 
         def leads():
             statuses = [client.call("Status").response for client in self.clients]
+            if None in statuses:
+                return False
             for client, status in zip(self.clients, statuses):
                 if status.leader == status.header.member_id != wanted:
                     client.call("MoveLeader", f"targetID:{wanted}")

@@ -331,21 +331,27 @@ def test_rpc_errors_of_leaders_that_go(start_cluster):
 
 def test_rpc_errors_of_a_leader_that_was_cut_off(start_cluster):
     side = Side(start_cluster(3))
-    side.lead(0)
     old, others = side.cluster.nodes[0], side.cluster.nodes[1:]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+
+    def cut_off():
+        """What a put gets; on a slow machine it may be over before another one leads."""
+        side.lead(0)
         for node in others:
             node.kill()
-        puts = asked(pool, side.clients[0], "Put", "key: 'a'")
-        harness.until(lambda: old.metrics().get("etcd_server_proposals_pending"), "it waits")
-        old.pause()
-        for node in others:
-            node.start()
-        harness.until(lambda: all(
-            each.response is not None and each.response.leader not in (0, int(side.ids["n1"]))
-            for each in [client.call("Status") for client in side.clients[1:]]), "another leads")
-        old.resume()
-        said("etcdserver: leader changed", *[each.result() for each in puts])
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            puts = asked(pool, side.clients[0], "Put", "key: 'a'")
+            harness.until(lambda: old.metrics().get("etcd_server_proposals_pending"), "it waits")
+            old.pause()
+            for node in others:
+                node.start()
+            harness.until(lambda: all(
+                each.response is not None and each.response.leader not in (0, int(side.ids["n1"]))
+                for each in [client.call("Status") for client in side.clients[1:]]),
+                          "another leads")
+            old.resume()
+            answer = puts[0].result()
+        return answer if "changed" in answer.message else None
+    said("etcdserver: leader changed", harness.until(cut_off, "it is told so"))
     side.close()
 
 
