@@ -27,6 +27,7 @@ WORKLOADS = [
     ("1,000 watchers on one key", 1000, 100, 1, 10000, 100),
     ("1,000 watchers on one key, one put at a time", 1000, 100, 1, 2000, 1),
     ("100,000 watchers on keys of their own", 100000, 100, 100000, 200000, 100),
+    ("100,000 on keys of their own, 1,000 puts at a time", 100000, 100, 100000, 200000, 1000),
 ]
 
 
