@@ -221,6 +221,66 @@ static void calls_that_end_let_go_of_what_they_share(void **state)
     oak_buf_fini(&wanted);
 }
 
+/* -- a call that goes on within a take --------------------------------------------------------- */
+
+struct going_on {
+    struct oak_rpc_shared *shared;
+    struct oak_buf wanted;
+    size_t messages;
+    int writable;
+};
+static struct going_on going;
+
+/* A message of its own that is large, and behind it one that ends with shared bytes: these are
+ * still there when the first has left. */
+static void go_on(struct oak_rpc_call *call)
+{
+    static uint8_t own[300000];
+    memset(own, 'a' + going.writable, sizeof(own));
+    struct oak_bytes bytes = oak_bytes(own, sizeof(own));
+    struct oak_bytes tail = tail_of(going.shared, (size_t)going.writable, 50000);
+    assert_int_equal(oak_rpc_call_send(call, bytes), 0);
+    want(&going.wanted, bytes, oak_bytes("", 0));
+    assert_int_equal(oak_rpc_call_send_shared(call, oak_bytes("head", 4), going.shared, tail), 0);
+    want(&going.wanted, oak_bytes("head", 4), tail);
+    going.messages += 2;
+}
+
+static void more_writable(void *user, struct oak_rpc_call *call)
+{
+    (void)user;
+    if (++going.writable < 5) {
+        assert_true(oak_rpc_call_queued(call) > 10000); /* of what is shared */
+        go_on(call);
+    }
+}
+
+static const struct oak_rpc_handler more_handler = {
+    .message = serve_message, .writable = more_writable, .closed = serve_closed};
+
+static void what_is_sent_before_shared_bytes_have_left_comes_behind_them(void **state)
+{
+    (void)state;
+    for (int joined = 0; joined < 2; joined++) {
+        struct world w;
+        struct recorder r[CALLS];
+        world_open(&w, joined);
+        calls_begin(&w, r, OAK_RPC_IDENTITY);
+        going = (struct going_on){.shared = shared_make(TAIL_MAX, 3)};
+        oak_rpc_call_handle(w.calls[0], &more_handler, &w);
+        go_on(w.calls[0]);
+        fake_run(&w.loop);
+        assert_int_equal(going.writable, 5);
+        check(&r[0], &going.wanted, going.messages);
+        oak_buf_fini(&going.wanted);
+        oak_rpc_shared_drop(going.shared);
+        world_close(&w);
+        for (size_t i = 0; i < CALLS; i++) {
+            recorder_fini(&r[i]);
+        }
+    }
+}
+
 /* -- a peer that reads slowly ------------------------------------------------------------------ */
 
 static void a_queue_of_shared_bytes_counts_as_any_other(void **state)
@@ -256,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_bytes_arrive_between_a_calls_own),
         cmocka_unit_test(calls_that_end_let_go_of_what_they_share),
+        cmocka_unit_test(what_is_sent_before_shared_bytes_have_left_comes_behind_them),
         cmocka_unit_test(a_queue_of_shared_bytes_counts_as_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
