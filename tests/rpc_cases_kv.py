@@ -92,10 +92,12 @@ CASES = [(f"range-{name}", DATA + [step]) for name, step in RANGES]
 CASES_OF_36 = [(f"range-{name}", DATA + [step]) for name, step in UNKNOWN_SORTS]
 CASES_OF_36.append(("txn-range-bad-sort", [
     "Txn success { request_range { key:'@a' sort_target:9 } }"]))
-# From 3.7 on. What Range answers comes in pieces, some keys each.
+# From 3.7 on. What Range answers comes in pieces, some keys each. Of all keys there are, the cases
+# before have not left as many on both sides.
 MANY = [f"Put key:'@{i:03}' value:'{'v' * i}'" for i in range(40)]
 STREAMS = [(f"stream-{name}", DATA + [step.replace("Range ", "RangeStream* ", 1)])
-           for name, step in RANGES + UNKNOWN_SORTS if step.startswith("Range ")] + [
+           for name, step in RANGES + UNKNOWN_SORTS
+           if step.startswith("Range ") and not name.startswith("everything")] + [
     ("stream-many", MANY + ["Put key:'@000'"] + [f"RangeStream* {ALL} {rest}" for rest in (
         "", "keys_only:true", "limit:25", "limit:40", "limit:39 revision:^40", "revision:^12",
         "limit:-1", "count_only:true", "sort_target:VALUE", "sort_target:KEY sort_order:ASCEND",

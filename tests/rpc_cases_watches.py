@@ -66,10 +66,12 @@ CASES = [
                                           create("key:'@a'"), "w> 1", "Put key:'@a'",
                                           "w> 1 events"]),
     # A range that has no end removes, in etcd too, what the transaction then puts.
-    ("watches-prev-of-what-is-new", ["Put key:'@a' value:'0'"] +
-     watch("key:'@a' prev_kv:true") +
-     ["Txn success { request_delete_range { key:'@a' range_end:'\\0' } } "
-      "success { request_put { key:'@a' value:'1' } }", "w> 2 events"]),
+    # Behind all keys that other cases may have left.
+    ("watches-prev-of-what-is-new", ["Put key:'\\377@a' value:'0'"] +
+     watch("key:'\\377@a' prev_kv:true") +
+     ["Txn success { request_delete_range { key:'\\377@a' range_end:'\\0' } } "
+      "success { request_put { key:'\\377@a' value:'1' } }", "w> 2 events",
+      "DeleteRange key:'\\377@a'"]),
     ("watches-past-prev", PUTS + watch("key:'@a' start_revision:^1 prev_kv:true") +
      ["w> 4 events"]),
     ("watches-past-txn", ["Put key:'@c'", TXN] + watch(f"{ALL} start_revision:^1") +
