@@ -150,7 +150,9 @@ int oak_authz_user_revoke(struct oak_authz *a, struct oak_bytes name, struct oak
     if (!authz__holds_remove(a, user, role)) {
         return OAK_EROLENOTGRANTED;
     }
-    authz__unmerge(a, user);
+    if (!OAK_BUG(permission_outlives_role)) {
+        authz__unmerge(a, user);
+    }
     user->changed = true;
     raise_revision(a);
     return 0;
@@ -193,7 +195,7 @@ int oak_authz_role_delete(struct oak_authz *a, struct oak_bytes name)
     }
     authz__unmerge_all(a);
     for (size_t i = 0; i < a->user_count; i++) {
-        if (authz__holds_remove(a, a->users[i], name)) {
+        if (!OAK_BUG(role_is_still_held) && authz__holds_remove(a, a->users[i], name)) {
             a->users[i]->changed = true;
         }
     }

@@ -4,6 +4,7 @@
 #define OAK_AUTHZ_INTERNAL_H
 
 #include "authz/authz.h"
+#include "base/zoo.h"
 
 #define AUTHZ_ROOT "root"
 

@@ -108,7 +108,9 @@ bool authz__covers(const struct authz_ranges *ranges, const struct authz_range *
             high = middle;
         }
     }
-    return low > 0 && authz__bound_cmp(&ranges->items[low - 1].to, &wanted->to) >= 0;
+    bool behind = OAK_BUG(permission_takes_end) && low > 0 &&
+                  oak_bytes_eq(ranges->items[low - 1].to.key, wanted->to.key);
+    return low > 0 && (behind || authz__bound_cmp(&ranges->items[low - 1].to, &wanted->to) >= 0);
 }
 
 /* -- of a user --------------------------------------------------------------------------------- */

@@ -208,7 +208,8 @@ int kv__permit(struct oak_kv *kv, const struct oak_kv_command *command,
      * themselves, compact the history too; with a user it is a client's. */
     bool clients = command->kind <= OAK_KV_TXN || command->kind == OAK_KV_LEASE_GRANT ||
                    kv__is_auth(command->kind);
-    bool internal = command->kind == OAK_KV_AUTH_TOKEN || (!clients && command->who.user.size == 0);
+    bool internal = command->kind == OAK_KV_AUTH_TOKEN || OAK_BUG(auth_asked_once) ||
+                    (!clients && command->who.user.size == 0);
     *told = internal ? 0 : oak_kv_permit(kv, &command->who, message);
     return *told == OAK_ENOMEM ? OAK_ENOMEM : 0;
 }

@@ -28,7 +28,7 @@ void sim__burst(struct member *m, size_t count, size_t value_bytes)
         if (request->state != 0) {
             continue; /* one of an earlier burst still waits */
         }
-        *request = (struct oak_replica_request){.done = burst_done};
+        *request = (struct oak_replica_request){.done = burst_done, .who = sim__who(m)};
         (void)!oak_replica_propose(m->replica, OAK_KV_PUT, oak_buf_bytes(&packed), request);
     }
     oak_buf_fini(&packed);

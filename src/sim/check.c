@@ -189,6 +189,7 @@ void sim__check_step(struct member *m)
                   state->applied, status.raft.commit);
     }
     sim__leases_look(m);
+    sim__guests_look(m);
     if (++m->looks % 8 == 0) {
         sim__check_bounds(m, &status);
     }

@@ -183,6 +183,7 @@ static int propose(struct client *c, struct oak_replica *replica, enum oak_kv_ki
     error = oak_buf_reserve(&c->packed, protobuf_c_message_get_packed_size(message));
     OAK_ASSERT_EQ(error, 0);
     c->packed.size = protobuf_c_message_pack(message, c->packed.data);
+    c->request.who = sim__who(&c->sim->nodes[op_of(c)->node].members[c->group->index]);
     return oak_replica_propose(replica, kind, oak_buf_bytes(&c->packed), &c->request);
 }
 

@@ -12,6 +12,7 @@
 #include "peer/peer.h"
 #include "replica/replica.h"
 #include "sim/faults.h"
+#include "sim/guest.h"
 #include "sim/lessee.h"
 #include "sim/model.h"
 #include "sim/sim.h"
@@ -225,6 +226,7 @@ struct plan {
     bool core;        /* before all faults end, only a connected majority is healed */
     uint32_t note_ms; /* between two times that members tell all how far they are; 0: as usual */
     unsigned victims; /* nodes whose disks may be damaged, as bits: a minority */
+    int guests;       /* users, the warden among them */
     int lessees;      /* clients that hold leases; */
     uint32_t lease_checkpoint_ms; /* what is left of those is written down so often; 0: as usual */
     enum ambush_kind ambush;
@@ -305,7 +307,9 @@ struct sim {
     struct group *groups;
     struct client clients[SIM_CLIENTS_MAX];
     struct lessee lessees[SIM_LESSEES_MAX];
-    struct fault *faults; /* the schedule */
+    struct guest guests[SIM_GUESTS_MAX];
+    unsigned warden_begun; /* of its first steps, how many are done */
+    struct fault *faults;  /* the schedule */
     size_t fault_count;
     size_t fault_capacity;
     uint32_t reactions[OAK_SIM_FAULTS]; /* faults of each kind that followed from something */

@@ -209,6 +209,7 @@ static int propose(struct lessee *l, struct oak_replica *replica, enum oak_kv_ki
     error = oak_buf_reserve(&l->packed, protobuf_c_message_get_packed_size(message));
     OAK_ASSERT_EQ(error, 0);
     l->packed.size = protobuf_c_message_pack(message, l->packed.data);
+    l->request.who = sim__who(&l->sim->nodes[l->node].members[l->group->index]);
     return oak_replica_propose(replica, kind, oak_buf_bytes(&l->packed), &l->request);
 }
 

@@ -5,7 +5,7 @@
  *
  * It knows only what the clients of the simulation ask for: puts, deletes of a key or a range,
  * transactions that compare values for equality and put, compactions, and what is done with leases
- * (model_lease.c). It remembers every change.
+ * (model_lease.c) and users (model_auth.c). It remembers every change.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -163,6 +163,16 @@ static bool run(struct model_kv *m, const struct oak_kv_command *command)
         [OAK_KV_LEASE_GRANT] = &etcdserverpb__lease_grant_request__descriptor,
         [OAK_KV_LEASE_REVOKE] = &etcdserverpb__lease_revoke_request__descriptor,
         [OAK_KV_LEASE_CHECKPOINT] = &etcdserverpb__lease_checkpoint_request__descriptor,
+        [OAK_KV_AUTH_ENABLE] = &etcdserverpb__auth_enable_request__descriptor,
+        [OAK_KV_AUTH_DISABLE] = &etcdserverpb__auth_disable_request__descriptor,
+        [OAK_KV_USER_ADD] = &etcdserverpb__auth_user_add_request__descriptor,
+        [OAK_KV_USER_DELETE] = &etcdserverpb__auth_user_delete_request__descriptor,
+        [OAK_KV_USER_GRANT] = &etcdserverpb__auth_user_grant_role_request__descriptor,
+        [OAK_KV_USER_REVOKE] = &etcdserverpb__auth_user_revoke_role_request__descriptor,
+        [OAK_KV_ROLE_ADD] = &etcdserverpb__auth_role_add_request__descriptor,
+        [OAK_KV_ROLE_DELETE] = &etcdserverpb__auth_role_delete_request__descriptor,
+        [OAK_KV_ROLE_PERMIT] = &etcdserverpb__auth_role_grant_permission_request__descriptor,
+        [OAK_KV_ROLE_FORBID] = &etcdserverpb__auth_role_revoke_permission_request__descriptor,
     };
     if (command->kind >= OAK_COUNT_OF(kinds) || kinds[command->kind] == NULL) {
         return false;
@@ -173,7 +183,12 @@ static bool run(struct model_kv *m, const struct oak_kv_command *command)
         return false; /* damaged: it changes nothing, as the state machine says */
     }
     bool wrote = true;
-    if (command->kind == OAK_KV_PUT) {
+    if (!sim__model_permits(&m->auth, command, message)) {
+        wrote = false;
+    } else if (command->kind >= OAK_KV_AUTH_ENABLE) {
+        sim__model_auth_run(&m->auth, command->kind, message);
+        wrote = false;
+    } else if (command->kind == OAK_KV_PUT) {
         wrote = put(m, (const Etcdserverpb__PutRequest *)message);
     } else if (command->kind > OAK_KV_COMPACT) {
         wrote = sim__model_lease_run(m, command->kind, message);
@@ -196,6 +211,7 @@ int64_t sim__model_apply(struct model_kv *m, uint64_t index, struct oak_bytes en
     m->index = index;
     if (m->revision == 0) {
         m->revision = 1;
+        m->auth.revision = 1;
         m->compacted = -1;
     }
     if (entry.size > 0 && oak_kv_command_decode(entry, &command) == 0 && run(m, &command)) {

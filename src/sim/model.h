@@ -15,6 +15,22 @@ struct model_key {
     int64_t lease;
 };
 
+/* model_auth.c: what of root, of one guest and its role there is. */
+#define SIM_PERMISSIONS 3
+struct sim_permission {
+    const char *from, *to; /* "": one key */
+    unsigned letters;      /* of the keys in it, as bits */
+};
+extern const struct sim_permission sim_permissions[SIM_PERMISSIONS];
+
+struct model_auth {
+    bool enabled;
+    uint64_t revision, disabled_at, guest_since;
+    bool root, root_rules;
+    bool guest, role, guest_plays;
+    bool permitted[SIM_PERMISSIONS];
+};
+
 struct model_lease {
     int64_t id;
     int64_t ttl_s;
@@ -34,6 +50,7 @@ struct model_kv {
     struct model_change *changes; /* in their order */
     size_t change_count;
     size_t change_capacity;
+    struct model_auth auth;
     struct model_lease *leases; /* in no order */
     size_t lease_count;
     size_t lease_capacity;
@@ -49,6 +66,14 @@ bool sim__model_lease_run(struct model_kv *m, enum oak_kv_kind kind,
                           const ProtobufCMessage *message);
 /* The key is gone as of the revision that is being made. */
 bool sim__model_gone(struct model_kv *m, struct model_key *k);
+
+/* model_auth.c */
+void sim__model_auth_run(struct model_auth *a, enum oak_kv_kind kind,
+                         const ProtobufCMessage *message);
+/* May it put the key of this letter, or (`to` above it) delete those from it to another? */
+bool sim__model_guest_may(const struct model_auth *a, unsigned from, unsigned to);
+bool sim__model_permits(const struct model_auth *a, const struct oak_kv_command *command,
+                        const ProtobufCMessage *message);
 
 /* model.c */
 /* Indexes come in order, without a gap. Returns the revision behind it. */

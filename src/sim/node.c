@@ -157,6 +157,7 @@ static void machine_off(struct node *n)
     }
     sim__clients_lost(s, n->index);
     sim__lessees_lost(s, n->index);
+    sim__guests_lost(s, n->index);
     world_kill(&s->world, n->index);
     OAK_ASSERT(n->journal == NULL && n->open == 0);
     for (int g = 0; g < s->plan.groups; g++) {

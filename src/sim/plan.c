@@ -169,6 +169,16 @@ static void lessees_draw(struct sim *s)
     }
 }
 
+/* Users, in one run of four without a trap. */
+static void guests_draw(struct sim *s)
+{
+    struct oak_prng p;
+    oak_prng_init(&p, s->options->seed ^ 0x67756573747321);
+    if (s->plan.ambush == AMBUSH_NONE && oak_prng_chance(&p, 1, 4)) {
+        s->plan.guests = (int)oak_prng_between(&p, 2, SIM_GUESTS_MAX);
+    }
+}
+
 void sim__plan_draw(struct sim *s)
 {
     struct oak_prng p;
@@ -210,17 +220,28 @@ void sim__plan_draw(struct sim *s)
     rollback_draw(s);
     loss_draw(s);
     lessees_draw(s);
+    guests_draw(s);
 }
 
-bool oak_sim_has_lessees(const struct oak_sim_options *options)
+static bool plan_has(const struct oak_sim_options *options, bool lessees)
 {
     struct sim *s = calloc(1, sizeof(*s));
     OAK_ASSERT(s != NULL);
     s->options = options;
     sim__plan_draw(s);
-    bool has = s->plan.lessees > 0;
+    bool has = (lessees ? s->plan.lessees : s->plan.guests) > 0;
     free(s);
     return has;
+}
+
+bool oak_sim_has_lessees(const struct oak_sim_options *options)
+{
+    return plan_has(options, true);
+}
+
+bool oak_sim_has_guests(const struct oak_sim_options *options)
+{
+    return plan_has(options, false);
 }
 
 bool oak_sim_has(const struct oak_sim_options *options, enum oak_sim_fault kind)

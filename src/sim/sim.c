@@ -156,6 +156,7 @@ static void sim_begin(struct sim *s)
         sim__client_init(s, i);
     }
     sim__lessees_start(s);
+    sim__guests_start(s);
     sim__nemesis_start(s);
     sim__members_start(s);
 }
@@ -187,6 +188,7 @@ static void sim_end(struct sim *s)
         sim__client_stop(&s->clients[i]);
     }
     sim__lessees_stop(s);
+    sim__guests_stop(s);
     world_fini(&s->world);
     sim__groups_free(s);
     sim__lapse_fini(s);

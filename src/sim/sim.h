@@ -76,6 +76,8 @@ struct oak_sim_report {
 bool oak_sim_has(const struct oak_sim_options *options, enum oak_sim_fault kind);
 /* Do clients hold leases in it? */
 bool oak_sim_has_lessees(const struct oak_sim_options *options);
+/* Are there users, whose permissions come and go? */
+bool oak_sim_has_guests(const struct oak_sim_options *options);
 /* Run one seed to its end. */
 void oak_sim_run(const struct oak_sim_options *options, struct oak_sim_report *report);
 

@@ -113,7 +113,15 @@ static bool lives_in(enum oak_bug bug, const struct oak_sim_options *options)
         OAK_BUG_lease_never_ends,   OAK_BUG_lease_keeps_key,     OAK_BUG_lease_granted_twice,
         OAK_BUG_revoke_takes_first, OAK_BUG_put_takes_any_lease, OAK_BUG_store_loses_leased,
     };
+    static const enum oak_bug of_users[] = {
+        OAK_BUG_auth_asked_once,          OAK_BUG_auth_old_revision,   OAK_BUG_auth_not_loaded,
+        OAK_BUG_permission_takes_end,     OAK_BUG_role_is_still_held,  OAK_BUG_token_outlives_user,
+        OAK_BUG_permission_outlives_role, OAK_BUG_token_outlives_auth,
+    };
     bool lives = true;
+    for (size_t i = 0; i < OAK_COUNT_OF(of_users); i++) {
+        lives = lives && (of_users[i] != bug || oak_sim_has_guests(options));
+    }
     for (size_t i = 0; i < OAK_COUNT_OF(of_leases); i++) {
         lives = lives && (of_leases[i] != bug || oak_sim_has_lessees(options));
     }
