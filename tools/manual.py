@@ -10,7 +10,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = ".\\\" the headers\n"
-NOT_OURS = {"raft.h"}
+NOT_OURS = {"raft.h", "client.h"}
 
 
 def read(path):

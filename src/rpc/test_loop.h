@@ -45,6 +45,8 @@ struct fake_loop {
     void *accepted_arg;
     struct fake_stream *client_end; /* the newest */
     struct fake_stream *server_end;
+    /* Set: told before and after what this loop asks memory for, which is not to fail. */
+    void (*hold)(bool on);
     /* Set: streams count as encrypted, and this is whom a server's peer has proved to be. */
     const struct oak_identity *client_identity;
     /* Which process each end takes its peer for. */
@@ -98,6 +100,13 @@ static void fake_post(void *user, struct oak_task *task)
     oak_list_push(&((struct fake_loop *)user)->tasks, &task->link);
 }
 
+static inline void fake_hold(const struct fake_loop *loop, bool on)
+{
+    if (loop->hold != NULL) {
+        loop->hold(on);
+    }
+}
+
 static void fake_handle(struct oak_stream *s, const struct oak_stream_handler *handler)
 {
     struct fake_stream *f = (struct fake_stream *)s;
@@ -113,7 +122,9 @@ static int fake_write(struct oak_stream *s, struct oak_bytes bytes)
         return OAK_ECLOSED;
     }
     f->writes++;
+    fake_hold(f->loop, true);
     int error = oak_buf_append(&f->queue, bytes.data, bytes.size);
+    fake_hold(f->loop, false);
     OAK_ASSERT_EQ(error, 0);
     f->was_full = f->was_full || f->blocked;
     return 0;
@@ -186,7 +197,9 @@ static const struct oak_stream_ops fake_secure_ops = {.handle = fake_handle,
 
 static inline struct fake_stream *fake_stream_new(struct fake_loop *loop)
 {
+    fake_hold(loop, true);
     struct fake_stream *f = calloc(1, sizeof(*f));
+    fake_hold(loop, false);
     OAK_ASSERT(f != NULL && loop->stream_count < OAK_COUNT_OF(loop->streams));
     f->base.ops = &fake_ops;
     f->loop = loop;
@@ -246,7 +259,9 @@ static inline void fake_finish_connect(struct fake_loop *loop)
     b->process = loop->client_process;
     loop->client_end = a;
     loop->server_end = b;
+    fake_hold(loop, true);
     loop->accepted(loop->accepted_arg, &b->base);
+    fake_hold(loop, false);
     done(loop->connect_arg, 0, &a->base);
 }
 
