@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The libraries for others, static and shared, with headers, manual page, pkg-config file and CMake
-# package: liboakum-raft, the Raft core, which stands alone, and liboakum-rpc, gRPC.
+# package: liboakum-raft, the Raft core, which stands alone, liboakum-rpc, gRPC, and on that
+# liboakum-client, a client of etcd's API.
 #
 # Programs of this project link the rooms; nothing here is built for the bug zoo, fuzzers,
 # sanitizers or coverage.
@@ -15,10 +16,11 @@ find_program(OBJCOPY_PROGRAM objcopy REQUIRED)
 #             PUBLIC libprotobuf-c PRIVATE libnghttp2 ... PROGRAMS protoc-gen-oakum MODULE x.cmake)
 # makes liboakum-rpc of the objects, which are compiled for shared libraries. PUBLIC and PRIVATE are
 # modules of pkg-config that its headers and its code need. PROGRAMS, and a file that its CMake
-# package includes, come with it.
+# package includes, come with it. ON is another of these libraries that it stands on; LOCAL are
+# symbols of the interface of that one that its own objects have too.
 function(oak_library name)
-  cmake_parse_arguments(L "" "DESCRIPTION;MANUAL;MODULE" "OBJECTS;HEADERS;PUBLIC;PRIVATE;PROGRAMS"
-                        ${ARGN})
+  cmake_parse_arguments(L "" "DESCRIPTION;MANUAL;MODULE;ON"
+                        "OBJECTS;HEADERS;PUBLIC;PRIVATE;PROGRAMS;LOCAL" ${ARGN})
   string(SUBSTRING ${name} 0 1 first)
   string(SUBSTRING ${name} 1 -1 rest)
   string(TOUPPER ${first} first)
@@ -28,10 +30,11 @@ function(oak_library name)
   # One object in which all that isn't of the interface has become local: so also the static library
   # shows nothing else, and can't clash with a name of the program it is linked into.
   set(object ${PROJECT_BINARY_DIR}/oakum-${name}.o)
+  list(TRANSFORM L_LOCAL PREPEND --localize-symbol=)
   add_custom_command(
     OUTPUT ${object}
     COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -o ${object} ${L_OBJECTS}
-    COMMAND ${OBJCOPY_PROGRAM} --localize-hidden ${object}
+    COMMAND ${OBJCOPY_PROGRAM} --localize-hidden ${L_LOCAL} ${object}
     DEPENDS ${L_OBJECTS}
     COMMAND_EXPAND_LISTS VERBATIM)
 
@@ -54,6 +57,9 @@ function(oak_library name)
         target_link_libraries(${target} PRIVATE PkgConfig::oakum_${module})
       endif()
     endforeach()
+    if(L_ON)
+      target_link_libraries(${target} PUBLIC oakum_${L_ON}_${lower})
+    endif()
   endforeach()
   target_link_options(oakum_${name}_shared PRIVATE LINKER:-z,defs LINKER:-z,relro LINKER:-z,now)
   # One custom command, two users: the second waits for the first.
@@ -72,6 +78,14 @@ function(oak_library name)
   set(OAK_MODULES ${modules})
   set(OAK_INCLUDE ${L_MODULE})
   string(REPLACE ";" " " OAK_REQUIRES "${L_PUBLIC}")
+  set(OAK_ON)
+  if(L_ON)
+    string(PREPEND OAK_REQUIRES "oakum-${L_ON} ")
+    string(SUBSTRING ${L_ON} 0 1 first)
+    string(SUBSTRING ${L_ON} 1 -1 rest)
+    string(TOUPPER ${first} first)
+    set(OAK_ON Oakum${first}${rest})
+  endif()
   string(REPLACE ";" " " OAK_REQUIRES_PRIVATE "${L_PRIVATE}")
   configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/oakum.pc.in
                  ${PROJECT_BINARY_DIR}/oakum-${name}.pc @ONLY)
@@ -127,20 +141,25 @@ foreach(room base pb json schema zip rpc channel stub services jsonrpc os tls ru
   endif()
 endforeach()
 list(APPEND headers carrier.h) # the second one of rpc
-# Its manual page says what the headers say.
+# oak_manual(rpc manual rpc.h channel.h ...): the path of a manual page that says what these headers
+# say.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-set(manual ${PROJECT_BINARY_DIR}/oakum-rpc.3)
-set(made_of ${PROJECT_SOURCE_DIR}/man/oakum-rpc.3.in ${PROJECT_SOURCE_DIR}/tools/manual.py)
-foreach(header ${headers})
-  list(APPEND made_of ${PROJECT_SOURCE_DIR}/include/oakum/${header})
-endforeach()
-add_custom_command(
-  OUTPUT ${manual}
-  COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/manual.py ${manual}
-  DEPENDS ${made_of}
-  VERBATIM)
-add_custom_target(oakum_rpc_manual ALL DEPENDS ${manual})
+function(oak_manual name out)
+  set(manual ${PROJECT_BINARY_DIR}/oakum-${name}.3)
+  set(made_of ${PROJECT_SOURCE_DIR}/man/oakum-${name}.3.in ${PROJECT_SOURCE_DIR}/tools/manual.py)
+  foreach(header ${ARGN})
+    list(APPEND made_of ${PROJECT_SOURCE_DIR}/include/oakum/${header})
+  endforeach()
+  add_custom_command(
+    OUTPUT ${manual}
+    COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/manual.py ${name} ${manual}
+    DEPENDS ${made_of}
+    VERBATIM)
+  add_custom_target(oakum_${name}_manual ALL DEPENDS ${manual})
+  set(${out} ${manual} PARENT_SCOPE)
+endfunction()
 
+oak_manual(rpc manual ${headers})
 oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
   OBJECTS ${objects}
   HEADERS ${headers}
@@ -149,3 +168,18 @@ oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
   PRIVATE libnghttp2 libuv openssl zlib jansson
   PROGRAMS protoc-gen-oakum
   MODULE OakumGrpc.cmake)
+
+# The client has what it needs of the rooms that gRPC has inside, but not what that shows of them.
+set(objects)
+foreach(room base pb proto client)
+  set_target_properties(oak_${room} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  list(APPEND objects $<TARGET_OBJECTS:oak_${room}>)
+endforeach()
+oak_manual(client manual client.h)
+oak_library(client DESCRIPTION "a client of etcd's API for C"
+  OBJECTS ${objects}
+  HEADERS client.h
+  MANUAL ${manual}
+  ON rpc
+  LOCAL oak_error_text oak_error_name oak_error_grpc
+  PRIVATE libprotobuf-c)

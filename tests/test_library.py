@@ -109,6 +109,37 @@ int main(void)
     return 0;
 }
 """
+# Asks where nobody is.
+CLIENT_PROGRAM = r"""
+#include <oakum/client.h>
+#include <oakum/runtime.h>
+#include <stdio.h>
+
+static void done(void *user, const struct oak_client_answer *answer)
+{
+    printf("%s %s\n", oak_error_name(answer->error), oak_rpc_code_name(answer->code));
+    oak_runtime_stop((struct oak_runtime *)user);
+}
+
+int main(void)
+{
+    struct oak_runtime *rt = NULL;
+    struct oak_client *client = NULL;
+    struct oak_client_options options = {};
+    const struct oak_client_op get = oak_client_get(oak_bytes_str("key"));
+    options.fail_fast = true;
+    if (oak_runtime_new(&rt) != 0 ||
+        oak_client_new(oak_runtime_loop(rt), "unix:/nowhere/to/be/found", &options, &client,
+                       NULL) != 0 ||
+        oak_client_do(client, &get, 0, done, rt, NULL) != 0) {
+        return 1;
+    }
+    oak_runtime_run(rt);
+    oak_client_free(client);
+    oak_runtime_free(rt);
+    return 0;
+}
+"""
 
 
 class Library:
@@ -139,10 +170,12 @@ INCLUDE = os.path.join(harness.TOP, "include", "oakum")
 ALL = {os.path.basename(path) for path in glob.glob(os.path.join(INCLUDE, "*.h"))}
 LIBRARIES = [
     Library("raft", {"raft.h"}, "OAK_RAFT_API", RAFT_PROGRAM, "leader ok 10\n", {"libc.so.6"}),
-    Library("rpc", ALL - {"raft.h"}, "OAK_API", RPC_PROGRAM,
+    Library("rpc", ALL - {"raft.h", "client.h"}, "OAK_API", RPC_PROGRAM,
             "IDLE Unavailable 1 TLS: a server needs a certificate and its key\n",
             {"libc.so.6", "libcrypto.so.3", "libjansson.so.4", "libnghttp2.so.14",
              "libprotobuf-c.so.1", "libssl.so.3", "libuv.so.1", "libz.so.1"}),
+    Library("client", {"client.h"}, "OAK_API", CLIENT_PROGRAM, "EUNREACHABLE Unavailable\n",
+            {"libc.so.6", "liboakum-rpc.so.0", "libprotobuf-c.so.1"}),
 ]
 each_library = pytest.mark.parametrize("library", LIBRARIES, ids=str)
 
@@ -264,10 +297,11 @@ def test_the_manual_of_raft_describes_every_function(prefix):
     assert not missing
 
 
-def test_the_manual_of_rpc_is_what_the_headers_say(prefix):
-    with open(prefix / "share/man/man3/oakum-rpc.3", encoding="utf-8") as f:
+@pytest.mark.parametrize("library", LIBRARIES[1:], ids=str)
+def test_the_manual_is_what_the_headers_say(prefix, library):
+    with open(prefix / f"share/man/man3/oakum-{library.name}.3", encoding="utf-8") as f:
         text = f.read()
-    assert not {name for name in LIBRARIES[1].declared() if f"{name}(" not in text}
+    assert not {name for name in library.declared() if f"{name}(" not in text}
     assert "OAK_API" not in text and ".\\\" the headers" not in text
 
 
@@ -290,6 +324,32 @@ def echo(prefix, tmp_path_factory):
 @pytest.fixture(scope="module")
 def greeter(prefix, tmp_path_factory):
     return example("greeter", prefix, tmp_path_factory.mktemp("greeter"))
+
+
+@pytest.fixture(scope="module")
+def kv_watch(prefix, tmp_path_factory):
+    return example("kv-watch", prefix, tmp_path_factory.mktemp("watch")) / "kv-watch"
+
+
+def test_a_program_follows_a_key_over_the_end_of_a_member(kv_watch, start_cluster, etcdctl_bin):
+    assert etcdctl_bin
+    cluster = start_cluster(size=3)
+    cluster.etcdctl("put", "greeting", "hello")
+    with subprocess.Popen([kv_watch, ",".join(cluster.endpoints), "greeting"], text=True,
+                          stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent) as program:
+        assert program.stdout.readline() == "is hello\n"
+        cluster.etcdctl("put", "greeting", "again")
+        assert program.stdout.readline() == "now again\n"
+        leader = cluster.leader()
+        leader.kill()
+        alive = [node.endpoint for node in cluster.nodes if node != leader]
+        harness.until(lambda: cluster.etcdctl("put", "greeting", "still", endpoints=alive),
+                      "a put without the leader")
+        assert program.stdout.readline() == "now still\n"
+        cluster.etcdctl("del", "greeting", endpoints=alive)
+        assert program.stdout.readline() == "deleted \n"
+        program.terminate()
+        assert program.wait(harness.PATIENCE_S) == 0
 
 
 def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""manual.py FILE: write the manual page of the gRPC library, man/oakum-rpc.3.in with all that the
-headers say behind it, so that the page says of each type and function what its header says. The
-build runs it.
+"""manual.py LIBRARY FILE: write the manual page of a library, man/oakum-LIBRARY.3.in with all that
+its headers say behind it, so that the page says of each type and function what its header says.
+The build runs it.
 """
 import os
 import re
@@ -10,7 +10,8 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = ".\\\" the headers\n"
-NOT_OURS = {"raft.h", "client.h"}
+# Headers of libraries that have one.
+ALONE = {"raft.h", "client.h"}
 
 
 def read(path):
@@ -18,12 +19,14 @@ def read(path):
         return f.read()
 
 
-def headers():
+def headers(library):
     """Names of the library's headers: those of common use first."""
+    if f"{library}.h" in ALONE:
+        return [f"{library}.h"]
     first = ["common.h", "rpc.h", "runtime.h", "tls.h", "channel.h", "stub.h", "services.h",
              "jsonrpc.h", "carrier.h"]
     names = sorted(n for n in os.listdir(os.path.join(TOP, "include/oakum"))
-                   if n.endswith(".h") and n not in NOT_OURS)
+                   if n.endswith(".h") and n not in ALONE)
     return [n for n in first if n in names] + [n for n in names if n not in first]
 
 
@@ -117,16 +120,16 @@ def reference(name):
     return out
 
 
-def page():
-    text = read("man/oakum-rpc.3.in")
+def page(library):
+    text = read(f"man/oakum-{library}.3.in")
     assert MARK in text
-    made = "\n".join(line for name in headers() for line in reference(name))
+    made = "\n".join(line for name in headers(library) for line in reference(name))
     return text.replace(MARK, made + "\n")
 
 
 def main():
-    with open(sys.argv[1], "w", encoding="utf-8") as f:
-        f.write(page())
+    with open(sys.argv[2], "w", encoding="utf-8") as f:
+        f.write(page(sys.argv[1]))
 
 
 if __name__ == "__main__":
