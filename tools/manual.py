@@ -64,7 +64,8 @@ def prose(lines):
 def errors():
     """The codes of errors.def, as the enum that common.h makes of them."""
     rows = re.findall(r'^X\((\w+), \w+, \d+,\s*"(.*?)"\)', read("include/oakum/errors.def"), re.M)
-    lines = [f"    OAK_{name}, /* {text} */" for name, text in rows]
+    quote = '\\"'
+    lines = [f"    OAK_{name}, /* {text.replace(quote, quote[1])} */" for name, text in rows]
     return "\n".join(["enum oak_error {", "    OAK_OK,", *lines, "};"])
 
 

@@ -7,7 +7,9 @@
 #include "pb/pb.h"
 
 #include "proto/auth.pb-c.h"
+#include "proto/election.pb-c.h"
 #include "proto/kv.pb-c.h"
+#include "proto/lock.pb-c.h"
 #include "proto/rpc.pb-c.h"
 
 /* oak_pb_unpack() of a message of this room. */

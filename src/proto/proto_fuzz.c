@@ -17,6 +17,9 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     &etcdserverpb__lease_time_to_live_response__descriptor,
     &etcdserverpb__member__descriptor,
     &etcdserverpb__status_response__descriptor,
+    &v3lockpb__lock_request__descriptor,
+    &v3electionpb__campaign_request__descriptor,
+    &v3electionpb__proclaim_request__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
