@@ -8,6 +8,7 @@ import rpc_cases_auth
 import rpc_cases_cluster
 import rpc_cases_kv
 import rpc_cases_lease
+import rpc_cases_lock
 import rpc_cases_maintenance
 import rpc_cases_watch
 import rpc_cases_watches
@@ -15,7 +16,7 @@ import rpc_cases_wire
 
 # Run in this order: the last ones cut history off.
 CASES = (rpc_cases_kv.CASES + rpc_cases_wire.CASES + rpc_cases_watch.CASES +
-         rpc_cases_watches.CASES + rpc_cases_lease.CASES +
+         rpc_cases_watches.CASES + rpc_cases_lease.CASES + rpc_cases_lock.CASES +
          rpc_cases_kv.COMPACTIONS + rpc_cases_watch.COMPACTIONS +
          rpc_cases_watches.COMPACTIONS)
 # Those that an etcd before 3.6 isn't asked.
@@ -82,6 +83,21 @@ DIFFERENCES = [
                "has it, as etcd from 3.6 on"),
     Difference("the type of `/health`", ["http-health", "auth-http-health"], "any",
                "calls it plain text", "calls it `application/json`, which it is"),
+    Difference("the codes of Lock and Election",
+               ["lock-lease-unknown", "lock-unlock-no-key", "election-empty-leader-key",
+                "election-lease-unknown", "election-proclaim-unknown-lease"], "any",
+               "tells the text of each failure with the code Unknown",
+               "tells the code that goes with the text elsewhere, such as NotFound"),
+    Difference("a lease that ends while its Lock waits", ["lock-lease-ends-while-it-waits"],
+               "before 3.6", "gives it the lock when its turn would come",
+               "tells it at once: `mutex: session is expired`, as etcd from 3.5 on does later"),
+    Difference("a key that another puts again while its Lock waits",
+               ["lock-key-is-put-by-another"], "any", "gives it the lock when its turn comes",
+               "tells it that its session has expired, when its own key goes"),
+    Difference("a lease that ends while its Campaign waits",
+               ["election-lease-ends-while-it-waits"], "any",
+               "tells it that it leads when its turn would come",
+               "tells it at once: `election: not leader`"),
     Difference("HEAD", ["http-health-post", "http-health-put", "http-version-post",
                         "http-livez-post"], "any",
                "takes GET alone, and tells so in `Allow`", "takes HEAD as well"),

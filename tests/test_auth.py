@@ -16,87 +16,13 @@ import pytest
 import certs
 import harness
 import rpc_client
+from auth_needs import NEEDS, NOTHING, ROOT
 
 PLAIN = ["--bcrypt-cost", "4", "--auth-token-ttl", "300"]
 
-# Who may: nobody at all, anybody who is known, one who holds the keys, root alone.
-NOTHING, KNOWN, KEYS, ROOT = range(4)
-# What user u may: read and write [a/, a0), read r, write w.
-NEEDS = {
-    "Range": [(KEYS, "key: 'a/1'"), (KEYS, "key: 'a/' range_end: 'a0'"), (KEYS, "key: 'r'"),
-              (ROOT, "key: 'w'"), (ROOT, "key: 'b'"), (ROOT, "key: 'a/' range_end: 'a1'"),
-              (ROOT, "key: 'a/' range_end: '\\000'"), (ROOT, "key: '\\000' range_end: '\\000'"),
-              (ROOT, "key: 'b' serializable: true")],
-    "RangeStream": [(KEYS, "key: 'a/1'"), (KEYS, "key: 'a/' range_end: 'a0'"), (ROOT, "key: 'b'"),
-                    (ROOT, "key: 'w'"), (ROOT, "key: 'a/' range_end: 'a1'"),
-                    (ROOT, "key: 'a/' range_end: 'a1' count_only: true"),
-                    (ROOT, "key: '\\000' range_end: '\\000' serializable: true")],
-    "Put": [(KEYS, "key: 'a/1' value: 'x'"), (KEYS, "key: 'a/1' prev_kv: true"),
-            (KEYS, "key: 'w'"), (ROOT, "key: 'w' prev_kv: true"), (ROOT, "key: 'r'"),
-            (ROOT, "key: 'b'"), (ROOT, "key: 'a0'")],
-    "DeleteRange": [(KEYS, "key: 'a/1'"), (KEYS, "key: 'a/' range_end: 'a0' prev_kv: true"),
-                    (KEYS, "key: 'w'"), (ROOT, "key: 'w' prev_kv: true"), (ROOT, "key: 'r'"),
-                    (ROOT, "key: 'a/' range_end: '\\000'")],
-    "Txn": [
-        (KEYS, ""),
-        (KEYS, "success { request_put { key: 'a/1' } }"),
-        (KEYS, "compare { key: 'r' target: VERSION version: 0 } "
-               "success { request_range { key: 'a/1' } }"),
-        (ROOT, "compare { key: 'b' target: VERSION version: 0 }"),
-        (ROOT, "compare { key: 'r' range_end: 's' target: VERSION version: 0 }"),
-        (ROOT, "success { request_put { key: 'b' } }"),
-        (ROOT, "success { request_range { key: 'b' } }"),
-        (ROOT, "success { request_put { key: 'a/1' } } failure { request_put { key: 'b' } }"),
-        (ROOT, "success { request_put { key: 'a/1' } } failure { request_range { key: 'b' } }"),
-        (ROOT, "success { request_delete_range { key: 'w' prev_kv: true } }"),
-        (ROOT, "success { request_put { key: 'w' prev_kv: true } }"),
-        # Nested ones were a way around it (CVE-2026-33343).
-        (ROOT, "success { request_txn { success { request_put { key: 'b' } } } }"),
-        (ROOT, "success { request_txn { failure { request_range { key: 'b' } } } }"),
-        (ROOT, "failure { request_txn { compare { key: 'b' target: VERSION version: 0 } } }"),
-        (ROOT, "success { request_txn { success { request_txn { failure { "
-               "request_delete_range { key: 'b' } } } } } }"),
-        (KEYS, "success { request_txn { success { request_put { key: 'a/1' } } } }"),
-    ],
-    "Compact": [(ROOT, "revision: 1")],
-    "LeaseGrant": [(KNOWN, "TTL: 100")],
-    "LeaseRevoke": [(KNOWN, "ID: 1")],
-    "LeaseTimeToLive": [(KNOWN, "ID: 1"), (KNOWN, "ID: 1 keys: true")],
-    "LeaseLeases": [(KNOWN, "")],
-    "MemberList": [(KNOWN, ""), (KNOWN, "linearizable: true")],
-    "MemberAdd": [(ROOT, "peerURLs: 'nonsense'")],
-    "MemberRemove": [(ROOT, "ID: 1")],
-    "MemberUpdate": [(ROOT, "ID: 1 peerURLs: 'http://127.0.0.1:1'")],
-    "MemberPromote": [(ROOT, "ID: 1")],
-    "Alarm": [(KNOWN, ""), (ROOT, "action: DEACTIVATE alarm: CORRUPT"),
-              (ROOT, "action: ACTIVATE alarm: NONE")],
-    "Status": [(KNOWN, "")],
-    "Defragment": [(ROOT, "")],
-    "Hash": [(ROOT, "")],
-    "HashKV": [(ROOT, "")],
-    "Snapshot": [(ROOT, "")],
-    "MoveLeader": [(ROOT, "targetID: 1")],
-    "Downgrade": [(ROOT, "action: CANCEL")],
-    "AuthStatus": [(ROOT, "")],
-    "UserAdd": [(ROOT, "name: 'root' password: 'x'")],
-    "UserGet": [(KNOWN, "name: 'u'"), (ROOT, "name: 'root'"), (ROOT, "name: 'nobody'")],
-    "UserList": [(ROOT, "")],
-    "UserDelete": [(ROOT, "name: 'nobody'")],
-    "UserChangePassword": [(ROOT, "name: 'nobody' password: 'x'")],
-    "UserGrantRole": [(ROOT, "user: 'u' role: 'r'")],
-    "UserRevokeRole": [(ROOT, "name: 'u' role: 'nothing'")],
-    "RoleAdd": [(ROOT, "name: 'r'")],
-    "RoleGet": [(KNOWN, "role: 'r'"), (ROOT, "role: 'other'")],
-    "RoleList": [(ROOT, "")],
-    "RoleDelete": [(ROOT, "role: 'nothing'")],
-    "RoleGrantPermission": [(ROOT, "name: 'nothing' perm { key: 'k' }")],
-    "RoleRevokePermission": [(ROOT, "role: 'r' key: 'nothing'")],
-    "AuthEnable": [(ROOT, "")],
-    "AuthDisable": [(ROOT, "")],  # the last one that root is let do: it ends all tokens
-    "Authenticate": [(NOTHING, "name: 'u' password: 'u'")],
-}
-STREAMS = {"Watch", "LeaseKeepAlive"}  # tests of their own
+STREAMS = {"Watch", "LeaseKeepAlive", "Observe"}  # tests of their own
 DOWNLOADS = {"RangeStream", "Snapshot"}
+PACKAGES = ("etcdserverpb", "v3lockpb", "v3electionpb")
 # Their messages are not of the API: what every client may ask.
 OPEN_SERVICES = ("Health.", "ServerReflection.")
 
@@ -181,7 +107,7 @@ def test_every_method_is_allowed_to_whom_it_should_be_and_to_nobody_else(secured
     _, client = secured
     tokens = {name: login(client, name) for name in ("root", "u")}
     names = [name for name in rpc_client.METHODS if not name.startswith(OPEN_SERVICES) and
-             rpc_client.METHODS[name].path.split("/")[1].split(".")[0] == "etcdserverpb"]
+             rpc_client.METHODS[name].path.split("/")[1].split(".")[0] in PACKAGES]
     assert set(names) == set(NEEDS) | STREAMS, "each method has its rows"
     served = [name for name, rows in NEEDS.items() for need, text in rows
               if check_row(client, name, need, text, tokens)]

@@ -52,8 +52,8 @@ FEATURES = {
 }
 # What Oakum serves so far.
 SERVED = ["kv", "txn", "watch", "watch-resume", "lease", "lease-expiry", "lock", "stm", "election",
-          "leasing", "mirror", "namespace", "ordering", "cluster", "members",
-          "maintenance", "snapshot", "move-leader", "auth"]
+          "lock-service", "election-service", "leasing", "mirror", "namespace", "ordering",
+          "cluster", "members", "maintenance", "snapshot", "move-leader", "auth"]
 CHECK = re.compile(r'\bcheck\(\s*"([a-z-]+)",\s*"([^"]+)"')
 
 

@@ -51,8 +51,6 @@ DIFFERENCES = [
                "when that was last written down in the log, each five minutes"),
     Difference("leases", None, "", "any number at one time",
                "1,048,576 at one time; then `etcdserver: too many requests`"),
-    Difference("lock-and-election", None, "", "serves the Lock and Election services",
-               "does not yet: their services are unknown"),
     Difference("watch-progress", None, "",
                "drops a request for progress while a watcher of the stream catches up",
                "answers it once all of them have"),

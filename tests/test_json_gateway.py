@@ -112,6 +112,28 @@ AUTH = [
     ("the role", "auth/role/get", {"role": "gw"}),
     ("no such user", "auth/user/get", {"name": "nobody"}),
 ]
+# The lease is 0x4d2, so these keys end in it.
+LOCK = [
+    ("a lease", "lease/grant", {"ID": "1234", "TTL": "1000"}),
+    ("lock", "lock/lock", {"name": b64("gw/lock"), "lease": "1234"}),
+    ("lock by its holder", "lock/lock", {"name": b64("gw/lock"), "lease": 1234}),
+    ("its key", "kv/range", {"key": b64("gw/lock/4d2")}),
+    ("unlock", "lock/unlock", {"key": b64("gw/lock/4d2")}),
+    ("unlock of nothing", "lock/unlock", {"key": b64("gw/lock/4d2")}),
+    ("nobody leads", "election/leader", {"name": b64("gw/e")}),
+    ("campaign", "election/campaign", {"name": b64("gw/e"), "lease": "1234", "value": V}),
+    ("who leads", "election/leader", {"name": b64("gw/e")}),
+    ("proclaim by one that never led", "election/proclaim", {
+        "leader": {"name": b64("gw/e"), "key": b64("gw/e/4d2"), "rev": "1", "lease": "1234"},
+        "value": V}),
+    ("proclaim without the leader", "election/proclaim", {"value": V}),
+    ("resign without the leader", "election/resign", ""),
+    ("resign by one that never led", "election/resign", {
+        "leader": {"name": b64("gw/e"), "key": b64("gw/e/4d2"), "rev": "1", "lease": "1234"}}),
+    ("who leads still", "election/leader", {"name": b64("gw/e")}),
+    ("revoke", "lease/revoke", {"ID": "1234"}),
+    ("nobody leads any more", "election/leader", {"name": b64("gw/e")}),
+]
 
 # name, path, body, the page's row: etcd, Oakum; method.
 DIFFERENCES = [
@@ -131,6 +153,8 @@ DIFFERENCES = [
     ("FailedPrecondition", "auth/enable", "{}", "412", "400, as etcd 3.6"),
     ("a path that is none", "kv/none", "{}", "a text",
      "JSON, as etcd 3.6; the status is the same"),
+    ("a lease that is none, for a lock", "lock/lock", {"name": K, "lease": "77"}, "500, code 2",
+     "404, code 5, as for a put"),
     ("another method than POST", "kv/range", "", "a text", "JSON; the status is the same"),
 ]
 
@@ -147,7 +171,7 @@ def is_missing(answer):
                                           body["message"])
 
 
-@pytest.mark.parametrize("cases", [KV, LEASE, AUTH], ids=["kv", "lease", "auth"])
+@pytest.mark.parametrize("cases", [KV, LEASE, AUTH, LOCK], ids=["kv", "lease", "auth", "lock"])
 def test_gateway_answers_as_etcd(both, cases):
     """One after the other: what one writes the next one reads."""
     for name, path, body, *headers in cases:
@@ -251,6 +275,45 @@ def test_gateway_keeps_leases_alive_as_etcd(both):
         said.append(lines)
     assert said[0] == said[1]
     assert [each["result"]["ID"] for each in said[1]] == ["4321", "5", "4321"]
+
+
+def test_gateway_observes_as_etcd(both):
+    said = []
+    for node in both:
+        assert ask(node, "/v3/lease/grant", {"ID": "4322", "TTL": "100000"})[0] == 200
+        wish = {"name": b64("observed"), "lease": "4322", "value": b64("1")}
+        leader = ask(node, "/v3/election/campaign", wish)[1]["leader"]
+        first = int(leader["rev"])
+        with Stream(node, "/v3/election/observe", json.dumps({"name": wish["name"]})) as stream:
+            lines = [stream.line()["result"]]
+            for value in "23":
+                text = {"leader": leader, "value": b64(value)}
+                assert ask(node, "/v3/election/proclaim", text)[0] == 200
+                lines.append(stream.line()["result"])
+            assert ask(node, "/v3/lease/revoke", {"ID": "4322"})[0] == 200
+        for line in lines:
+            for part, name in (("header", "revision"), ("kv", "create_revision"),
+                               ("kv", "mod_revision")):
+                line[part][name] = int(line[part][name]) - first
+        said.append(lines)
+    assert said[0] == said[1]
+    assert [each["kv"]["value"] for each in said[1]] == [b64(value) for value in "123"]
+
+
+def test_gateway_takes_the_key_of_a_client_that_waits_no_more(start_cluster):
+    node = start_cluster(1).nodes[0]
+    assert ask(node, "/v3/lease/grant", {"ID": "1", "TTL": "1000"})[0] == 200
+    assert ask(node, "/v3/lease/grant", {"ID": "2", "TTL": "1000"})[0] == 200
+    assert ask(node, "/v3/lock/lock", {"name": b64("l"), "lease": "1"})[0] == 200
+
+    def keys():
+        kvs = ask(node, "/v3/kv/range", {"key": b64("l/"), "range_end": b64("l0")})[1]["kvs"]
+        return [each["key"] for each in kvs]
+    connection = http.client.HTTPConnection(node.endpoint, timeout=30)
+    connection.request("POST", "/v3/lock/lock", json.dumps({"name": b64("l"), "lease": "2"}))
+    harness.until(lambda: keys() == [b64("l/1"), b64("l/2")], "the second waits")
+    connection.close()
+    harness.until(lambda: keys() == [b64("l/1")], "its key goes with its client")
 
 
 def test_gateway_ends_the_watch_of_a_client_that_goes(start_cluster):

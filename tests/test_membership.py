@@ -239,6 +239,9 @@ def test_a_learner_serves_little_and_is_promoted(either, tmp_path):
         stream.send(request)
         assert stream.receive() is None, name
         assert stream.status.message == "etcdserver: rpc not supported for learner", name
+    for method in ("Lock", "Unlock", "Campaign", "Proclaim", "Leader", "Resign", "Observe"):
+        answer = client.download(method) if method == "Observe" else client.call(method)
+        assert answer.message == "etcdserver: rpc not supported for learner", method
     client.close()
     status = cluster.status([new])[new]
     assert status["isLearner"] is True

@@ -7,6 +7,8 @@
  *     etcdserverpb.Lease        LeaseGrant LeaseRevoke LeaseKeepAlive LeaseTimeToLive LeaseLeases
  *     etcdserverpb.Cluster      all of it; at the peer port too, where members ask their leader
  *     etcdserverpb.Maintenance  all of it
+ *     v3lockpb.Lock             all of it
+ *     v3electionpb.Election     all of it
  *
  * A method that is not here is not registered: the client hears UNIMPLEMENTED with grpc-go's text.
  * Handlers validate, ask the replica, and translate back; the semantics live in `kv`.

@@ -52,16 +52,17 @@ void api__fail(struct api_call *call, int error)
 }
 
 /* Each response's first field is its header. */
-static Etcdserverpb__ResponseHeader *header_of(ProtobufCMessage *response)
+Etcdserverpb__ResponseHeader *api__header_of(const ProtobufCMessage *response)
 {
     const ProtobufCFieldDescriptor *field = &response->descriptor->fields[0];
     OAK_ASSERT_EQ(field->id, 1);
-    return *(Etcdserverpb__ResponseHeader **)(void *)((uint8_t *)response + field->offset);
+    return *(Etcdserverpb__ResponseHeader *const *)(const void *)((const uint8_t *)response +
+                                                                  field->offset);
 }
 
 void api__answer_with_header(struct api_call *call, ProtobufCMessage *response)
 {
-    api__header(call->api, header_of(response));
+    api__header(call->api, api__header_of(response));
     api__answer(call, response);
 }
 
@@ -76,21 +77,52 @@ static void proposed_done(struct oak_replica_request *request, int error,
     }
 }
 
+int api__propose_for(struct oak_api *api, enum oak_kv_kind kind, const ProtobufCMessage *message,
+                     struct oak_bytes bytes, struct oak_replica_request *request)
+{
+    struct oak_replica *replica = api->options.replica;
+    int error = oak_kv_check(oak_replica_kv(replica), kind, message);
+    if (error == 0 && api__quota_refuses(api, oak_kv_cost(kind, message))) {
+        api__quota_raise(api);
+        error = OAK_ENOSPACE;
+    }
+    if (error == 0) {
+        request->deadline_ns = 0;
+        error = oak_replica_propose(replica, kind, bytes, request);
+    }
+    return error;
+}
+
+int api__propose_made(struct oak_api *api, struct oak_arena *arena, enum oak_kv_kind kind,
+                      const ProtobufCMessage *message, struct oak_replica_request *request)
+{
+    const struct oak_arena_mark mark = oak_arena_mark(arena);
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *packed = oak_arena_alloc(arena, size);
+    if (packed == NULL) {
+        return OAK_ENOMEM;
+    }
+    size = protobuf_c_message_pack(message, packed);
+    int error = api__propose_for(api, kind, message, oak_bytes(packed, size), request);
+    oak_arena_rewind(arena, mark);
+    return error;
+}
+
 void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCMessage *message,
                   struct oak_bytes bytes)
 {
-    struct oak_replica *replica = call->api->options.replica;
-    int error = oak_kv_check(oak_replica_kv(replica), kind, message);
-    if (error == 0 && api__quota_refuses(call->api, oak_kv_cost(kind, message))) {
-        api__quota_refuse(call);
-        return;
-    }
-    if (error == 0) {
-        call->request.done = proposed_done;
-        call->request.deadline_ns = 0;
-        error = oak_replica_propose(replica, kind, bytes, &call->request);
-    }
+    call->request.done = proposed_done;
+    int error = api__propose_for(call->api, kind, message, bytes, &call->request);
     if (error != 0) {
+        api__refuse(call, error);
+    }
+}
+
+void api__refuse(struct api_call *call, int error)
+{
+    if (error == OAK_ENOSPACE) {
+        api__quota_refuse(call);
+    } else {
         api__fail(call, error);
     }
 }
@@ -202,6 +234,7 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     oak_list_init(&api->changes);
     oak_list_init(&api->snapshots);
     oak_list_init(&api->quota.refused);
+    oak_list_init(&api->turns.list);
     api__leader_init(api);
     int error = api__watch_open(api);
     if (error == 0) {
@@ -226,6 +259,12 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
     if (error == 0) {
         error = etcdserverpb__maintenance_add(options->server, &api__maintenance, api);
     }
+    if (error == 0) {
+        error = v3lockpb__lock_add(options->server, &api__lock, api);
+    }
+    if (error == 0) {
+        error = v3electionpb__election_add(options->server, &api__election, api);
+    }
     error = error != 0 ? error : api__compaction_start(api);
     return error != 0 ? error : door_make(api);
 }
@@ -233,6 +272,7 @@ int oak_api_new(const struct oak_api_options *options, struct oak_api **out)
 bool oak_api_settle(struct oak_api *api)
 {
     api__changes_stop(api);
+    api__turns_drop(api);
     api__compaction_stop(api);
     oak_replica_forget(api->options.replica, &api->quota.request);
     return api->change_count == 0;
@@ -241,6 +281,7 @@ bool oak_api_settle(struct oak_api *api)
 void oak_api_free(struct oak_api *api)
 {
     OAK_ASSERT_EQ(api->change_count, 0);
+    OAK_ASSERT_EQ(api->turns.count, 0);
     api__watch_close(api);
     api__leader_fini(api);
     OAK_ASSERT_EQ(api->hashing, 0);

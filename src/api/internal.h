@@ -3,10 +3,14 @@
 #ifndef OAK_API_INTERNAL_H
 #define OAK_API_INTERNAL_H
 
+#include <proto/election.oak.h>
+#include <proto/lock.oak.h>
 #include <proto/rpc.oak.h>
 
 #include "api/api.h"
 #include "api/compactor.h"
+#include "api/contest.h"
+#include "api/ear.h"
 #include "api/guard.h"
 #include "oakum/stub.h"
 #include "watch/watch.h"
@@ -66,16 +70,25 @@ struct api_watch {
     struct oak_watch *room;
     struct oak_list streams;
     struct oak_list asking; /* streams whose client waits for a notice of progress */
+    struct oak_list ears;   /* of the api itself */
     struct oak_timer step;
     struct oak_prng prng;
     uint64_t term; /* of the headers of what is being sent */
     bool stopped;
 };
 
+/* Calls that wait for their turn (turn.c), and those that are leaving. */
+struct api_turns {
+    struct oak_list list;
+    size_t count;
+    size_t bytes; /* of their names and values */
+};
+
 struct oak_api {
     struct oak_api_options options;
     struct api_leader leader;
     struct api_watch watch;
+    struct api_turns turns;
     size_t pieces; /* ranges under way in pieces */
     struct oak_token_table *tokens;
     size_t hashing;        /* passwords */
@@ -123,6 +136,19 @@ void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *
 /* Check a command, and propose it: `bytes` are those of `message`. Answers or fails the call. */
 void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCMessage *message,
                   struct oak_bytes bytes);
+/* The same without a call: the request's `done` is told. What the check or the replica refuses;
+ * OAK_ENOSPACE: the quota does, and the alarm is being raised. */
+OAK_MUST_USE int api__propose_for(struct oak_api *api, enum oak_kv_kind kind,
+                                  const ProtobufCMessage *message, struct oak_bytes bytes,
+                                  struct oak_replica_request *request);
+/* ... of a message made here, packed into memory of the arena, which has it back. */
+OAK_MUST_USE int api__propose_made(struct oak_api *api, struct oak_arena *arena,
+                                   enum oak_kv_kind kind, const ProtobufCMessage *message,
+                                   struct oak_replica_request *request);
+/* The call is told what one of these two has refused. */
+void api__refuse(struct api_call *call, int error);
+/* The header of a response. */
+Etcdserverpb__ResponseHeader *api__header_of(const ProtobufCMessage *response);
 /* The call of a request whose `done` runs. */
 struct api_call *api__call_of(struct oak_replica_request *request);
 
@@ -132,6 +158,7 @@ void api__write(struct api_call *call, enum oak_kv_kind kind);
 /* quota.c: would it go beyond the quota? Then the alarm is raised, and the call told when it is on.
  * Forget: one that waits for that is gone. */
 bool api__quota_refuses(struct oak_api *api, uint64_t cost);
+void api__quota_raise(struct oak_api *api);
 void api__quota_refuse(struct api_call *call);
 void api__quota_forget(struct api_call *call);
 
@@ -140,6 +167,16 @@ void api__snapshot(void *user, struct oak_stub_call *stub,
                    const Etcdserverpb__SnapshotRequest *request);
 /* They end, and no other begins. */
 void api__snapshots_stop(struct oak_api *api);
+
+/* lease.c: an id for a lease that this member grants. */
+int64_t api__lease_choose(const struct oak_api *api);
+
+/* turn.c: those whose client has gone are given up. */
+void api__turns_drop(struct oak_api *api);
+
+/* observe.c: the stream of leaders */
+void api__observe(void *user, struct oak_stub_call *stub,
+                  const V3electionpb__LeaderRequest *request);
 
 /* move.c */
 void api__move_leader(void *user, struct oak_stub_call *stub,
@@ -183,7 +220,7 @@ void api__leader_leave(struct oak_api *api, struct api_follower *follower);
 
 /* One stream of the Watch service; in the memory of its call. */
 struct watch_stream {
-    struct oak_watch_stream base;
+    struct api_listener base;
     struct oak_api *api;
     struct oak_stub_call *stub;
     struct oak_list link;
@@ -212,8 +249,7 @@ struct watch_notice {
     const char *reason;
 };
 void api__watch_notice(struct watch_stream *s, const struct watch_notice *notice);
-bool api__watch_send(void *user, struct oak_watch_stream *stream,
-                     const struct oak_watch_response *response);
+bool api__watch_heard(struct api_listener *listener, const struct oak_watch_response *response);
 void api__watch_forget(void *user, void *kept);
 /* Does it take more? Once it doesn't, it tells when it does again. */
 bool api__watch_takes(const struct watch_stream *s);
@@ -240,12 +276,18 @@ struct api_who {
  * OAK_EINVALIDAUTHTOKEN, OAK_EAUTHOLDREVISION. */
 OAK_MUST_USE int api__who(struct oak_api *api, const struct oak_stub_call *stub,
                           struct api_who *out);
+/* Whoever was known when its call began, as of now: who it is still holds. Nobody stays nobody.
+ * OAK_EINVALIDAUTHTOKEN: its user is gone, or has another password. */
+OAK_MUST_USE int api__who_renew(const struct oak_api *api, struct oak_authz_who *who);
 /* May the client of this stub do what `request` asks? What it is told if not: any of oak_kv_permit.
  * The identity is that of the call's start; of a stream, ask for each request. */
 OAK_MUST_USE int api__permit(struct oak_api *api, const struct oak_stub_call *stub,
                              const ProtobufCMessage *request);
 /* The same for a call that has begun, once more, when it reads: permissions may have changed. */
 OAK_MUST_USE int api__permit_again(const struct api_call *call);
+/* The same for one that has waited long, by whoever it was: api__who_renew's errors, too. */
+OAK_MUST_USE int api__permit_later(struct oak_api *api, struct oak_authz_who *who,
+                                   const ProtobufCMessage *request);
 /* The same for the create of a watch, on the range as it will be watched: 0, or what api__permit
  * says. */
 OAK_MUST_USE int api__permit_watch(struct oak_api *api, const struct oak_stub_call *stub,
@@ -295,5 +337,7 @@ extern const struct etcdserverpb__auth_handlers api__auth;
 extern const struct etcdserverpb__lease_handlers api__lease;
 extern const struct etcdserverpb__cluster_handlers api__cluster;
 extern const struct etcdserverpb__maintenance_handlers api__maintenance;
+extern const struct v3lockpb__lock_handlers api__lock;
+extern const struct v3electionpb__election_handlers api__election;
 
 #endif

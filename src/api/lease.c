@@ -10,7 +10,7 @@
 #include "api/internal.h"
 
 /* An id that the server chooses: positive, and not taken as far as is known here. */
-static int64_t id_choose(const struct oak_api *api)
+int64_t api__lease_choose(const struct oak_api *api)
 {
     const struct oak_loop *loop = api->options.loop;
     struct oak_kv_lease taken;
@@ -31,7 +31,7 @@ static void grant(void *user, struct oak_stub_call *stub,
     }
     Etcdserverpb__LeaseGrantRequest chosen = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
     int64_t least = oak_replica_lease_ttl_min(call->api->options.replica);
-    chosen.id = request->id != 0 ? request->id : id_choose(call->api);
+    chosen.id = request->id != 0 ? request->id : api__lease_choose(call->api);
     chosen.ttl = OAK_MAX(request->ttl, least);
     uint8_t packed[32];
     OAK_ASSERT_LE(etcdserverpb__lease_grant_request__get_packed_size(&chosen), sizeof(packed));

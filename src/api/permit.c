@@ -66,6 +66,99 @@ static int alarm(const struct asker *a, const ProtobufCMessage *request)
     return looks ? anybody(a, request) : root(a, request);
 }
 
+/* -- needs of locks and elections -------------------------------------------------------------- */
+
+/* Whoever takes part puts its key, by the rules of puts, and looks at those of all others. Without
+ * a lease its key is not known yet: any of them. */
+static int takes_part(const struct asker *a, ProtobufCBinaryData name, int64_t lease)
+{
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    struct api_contest contest;
+    struct oak_arena arena;
+    oak_arena_init(&arena, 256, 3 * name.len + OAK_KIB);
+    int error = api__contest_of(&arena, oak_proto_bytes(name), lease, &contest);
+    error = error != 0
+                ? error
+                : oak_kv_permit_keys(a->kv, a->who, OAK_AUTHZ_READ, contest.prefix, contest.end);
+    if (error == 0 && lease == 0) {
+        error = oak_kv_permit_keys(a->kv, a->who, OAK_AUTHZ_WRITE, contest.prefix, contest.end);
+    } else if (error == 0) {
+        put.key = oak_proto_binary(contest.key);
+        put.lease = lease;
+        error = keys(a, &put.base);
+    }
+    oak_arena_fini(&arena);
+    return error;
+}
+
+static int lock(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3lockpb__LockRequest *r = (const V3lockpb__LockRequest *)request;
+    return takes_part(a, r->name, r->lease);
+}
+
+static int campaign(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3electionpb__CampaignRequest *r = (const V3electionpb__CampaignRequest *)request;
+    return takes_part(a, r->name, r->lease);
+}
+
+static int unlock(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3lockpb__UnlockRequest *r = (const V3lockpb__UnlockRequest *)request;
+    return oak_kv_permit_keys(a->kv, a->who, OAK_AUTHZ_WRITE, oak_proto_bytes(r->key),
+                              oak_bytes(NULL, 0));
+}
+
+static int leader(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3electionpb__LeaderRequest *r = (const V3electionpb__LeaderRequest *)request;
+    struct api_contest contest;
+    struct oak_arena arena;
+    oak_arena_init(&arena, 256, 3 * r->name.len + OAK_KIB);
+    int error = api__contest_of(&arena, oak_proto_bytes(r->name), 0, &contest);
+    error = error != 0
+                ? error
+                : oak_kv_permit_keys(a->kv, a->who, OAK_AUTHZ_READ, contest.prefix, contest.end);
+    oak_arena_fini(&arena);
+    return error;
+}
+
+/* A transaction that looks at the leader's key first. One without is refused as what it is. */
+static int leads(const struct asker *a, const V3electionpb__LeaderKey *key,
+                 const ProtobufCMessage *change)
+{
+    if (key == NULL) {
+        return anybody(a, change);
+    }
+    int error = oak_kv_permit_keys(a->kv, a->who, OAK_AUTHZ_READ, oak_proto_bytes(key->key),
+                                   oak_bytes(NULL, 0));
+    return error != 0 ? error : keys(a, change);
+}
+
+static int proclaim(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3electionpb__LeaderKey *key = ((const V3electionpb__ProclaimRequest *)request)->leader;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    if (key != NULL) {
+        put.key = key->key;
+        put.lease = key->lease;
+    }
+    return leads(a, key, &put.base);
+}
+
+static int resign(const struct asker *a, const ProtobufCMessage *request)
+{
+    const V3electionpb__LeaderKey *key = ((const V3electionpb__ResignRequest *)request)->leader;
+    Etcdserverpb__DeleteRangeRequest remove = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+    if (key != NULL) {
+        remove.key = key->key;
+    }
+    return leads(a, key, &remove.base);
+}
+
+/* -- the table --------------------------------------------------------------------------------- */
+
 typedef int need_fn(const struct asker *a, const ProtobufCMessage *request);
 
 static need_fn *need_of(const ProtobufCMessageDescriptor *type)
@@ -86,6 +179,12 @@ static need_fn *need_of(const ProtobufCMessageDescriptor *type)
         {&etcdserverpb__member_list_request__descriptor, anybody},
         {&etcdserverpb__status_request__descriptor, anybody},
         {&etcdserverpb__alarm_request__descriptor, alarm},
+        {&v3lockpb__lock_request__descriptor, lock},
+        {&v3lockpb__unlock_request__descriptor, unlock},
+        {&v3electionpb__campaign_request__descriptor, campaign},
+        {&v3electionpb__proclaim_request__descriptor, proclaim},
+        {&v3electionpb__leader_request__descriptor, leader},
+        {&v3electionpb__resign_request__descriptor, resign},
         {&etcdserverpb__auth_user_get_request__descriptor, user_itself},
         {&etcdserverpb__auth_role_get_request__descriptor, role_holder},
     };
@@ -202,6 +301,13 @@ int oak_api_permit(struct oak_api *api, const struct oak_authz_who *who,
 int api__permit_again(const struct api_call *call)
 {
     return judge(call->api, &call->request.who, call->message);
+}
+
+int api__permit_later(struct oak_api *api, struct oak_authz_who *who,
+                      const ProtobufCMessage *request)
+{
+    int error = api__who_renew(api, who);
+    return error != 0 ? error : judge(api, who, request);
 }
 
 int api__permit_watch(struct oak_api *api, const struct oak_stub_call *stub, struct oak_bytes key,

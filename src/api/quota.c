@@ -26,7 +26,7 @@ static void raised(struct oak_replica_request *request, int error,
     }
 }
 
-static void raise_alarm(struct oak_api *api)
+void api__quota_raise(struct oak_api *api)
 {
     struct api_quota *q = &api->quota;
     Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
@@ -74,7 +74,7 @@ bool api__quota_refuses(struct oak_api *api, uint64_t cost)
 void api__quota_refuse(struct api_call *call)
 {
     struct api_quota *q = &call->api->quota;
-    raise_alarm(call->api);
+    api__quota_raise(call->api);
     if (q->raising) {
         oak_list_push(&q->refused, &call->refused_link);
     } else {

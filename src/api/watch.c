@@ -56,14 +56,14 @@ static void progress_fire(struct oak_timer *timer)
 {
     struct watch_stream *s = OAK_CONTAINER_OF(timer, struct watch_stream, progress);
     api__watch_header_renew(s->api);
-    oak_watch_quiet_each(s->api->watch.room, &s->base, progress_each, s);
+    oak_watch_quiet_each(s->api->watch.room, &s->base.stream, progress_each, s);
     progress_set(s);
 }
 
 /* A client that asks gets one notice for all watchers of its stream, once they are synced. */
 static void asked_answer(struct watch_stream *s)
 {
-    enum oak_watch_sync sync = oak_watch_stream_sync(s->api->watch.room, &s->base);
+    enum oak_watch_sync sync = oak_watch_stream_sync(s->api->watch.room, &s->base.stream);
     if (sync == OAK_WATCH_BEHIND) {
         if (!oak_list_linked(&s->asking_link)) {
             oak_list_push(&s->api->watch.asking, &s->asking_link);
@@ -149,7 +149,7 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
     notice.reason = create_denied(s, &range);
     if (notice.reason == NULL) {
         enum oak_watch_verdict verdict =
-            oak_watch_create(s->api->watch.room, &s->base, &request, &notice.id);
+            oak_watch_create(s->api->watch.room, &s->base.stream, &request, &notice.id);
         notice.reason = verdict_text(verdict);
     }
     notice.cancelled = notice.reason != NULL;
@@ -162,7 +162,7 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
 
 static void cancel(struct watch_stream *s, int64_t id)
 {
-    if (oak_watch_cancel(s->api->watch.room, &s->base, id)) {
+    if (oak_watch_cancel(s->api->watch.room, &s->base.stream, id)) {
         const struct watch_notice notice = {
             .id = id, .revision = revision_of(s), .cancelled = true};
         api__watch_notice(s, &notice);
@@ -194,11 +194,12 @@ static void stream_start(void *user, struct oak_stub_call *stub)
     }
     s->api = api;
     s->stub = stub;
+    s->base.heard = api__watch_heard;
     s->progress.fire = progress_fire;
     s->follower.lost = leader_lost;
     oak_stub_set_data(stub, s);
     oak_list_push(&api->watch.streams, &s->link);
-    oak_watch_stream_begin(api->watch.room, &s->base);
+    oak_watch_stream_begin(api->watch.room, &s->base.stream);
     if (wants_leader) {
         api__leader_follow(api, &s->follower);
     }
@@ -246,7 +247,7 @@ static void stream_writable(void *user, struct oak_stub_call *stub)
         s->paused = false;
         oak_stub_pause(stub, false);
     }
-    oak_watch_drained(api->watch.room, &s->base);
+    oak_watch_drained(api->watch.room, &s->base.stream);
     api__watch_kick(api);
 }
 
@@ -266,7 +267,7 @@ static void stream_closed(void *user, struct oak_stub_call *stub,
         oak_list_remove(&s->asking_link);
     }
     oak_list_remove(&s->link);
-    oak_watch_stream_end(api->watch.room, &s->base);
+    oak_watch_stream_end(api->watch.room, &s->base.stream);
 }
 
 void oak_api_stop(struct oak_api *api)
@@ -278,6 +279,7 @@ void oak_api_stop(struct oak_api *api)
                        (enum oak_rpc_code)oak_error_grpc(OAK_ESTOPPED),
                        oak_error_text(OAK_ESTOPPED));
     }
+    api__ears_stop(api);
 }
 
 const struct etcdserverpb__watch_handlers api__watch = {

@@ -133,10 +133,11 @@ static void behind_end(struct oak_api *api, int error)
 {
     for (struct oak_list *at = api->watch.streams.next; at != &api->watch.streams; at = at->next) {
         struct watch_stream *s = OAK_LIST_ENTRY(at, struct watch_stream, link);
-        if (s->base.behind > 0) {
+        if (s->base.stream.behind > 0) {
             api__watch_end(s, OAK_RPC_UNAVAILABLE, oak_error_text(error));
         }
     }
+    api__ears_lose(api);
 }
 
 static void step_fire(struct oak_timer *timer)
@@ -160,6 +161,14 @@ static void step_fire(struct oak_timer *timer)
     api__watch_kick(api);
 }
 
+static bool send_to_listener(void *user, struct oak_watch_stream *stream,
+                             const struct oak_watch_response *response)
+{
+    struct api_listener *listener = OAK_CONTAINER_OF(stream, struct api_listener, stream);
+    (void)user;
+    return listener->heard(listener, response);
+}
+
 /* -- life -------------------------------------------------------------------------------------- */
 
 int api__watch_open(struct oak_api *api)
@@ -171,13 +180,14 @@ int api__watch_open(struct oak_api *api)
     size_t request = o->request_bytes_max != 0 ? o->request_bytes_max : OAK_REQUEST_BYTES_MAX;
     oak_list_init(&watch->streams);
     oak_list_init(&watch->asking);
+    oak_list_init(&watch->ears);
     watch->step.fire = step_fire;
     struct oak_watch_options options = {
         .alloc = oak_alloc_libc(),
         .revision = state->revision,
         .compacted = state->compacted,
         .fragment_bytes = request + OAK_REQUEST_OVERHEAD_BYTES,
-        .send = api__watch_send,
+        .send = send_to_listener,
         .forget = api__watch_forget,
         .changes = history_changes,
         .at = history_at,
@@ -208,6 +218,7 @@ void api__watch_close(struct oak_api *api)
     timers->stop(timers->user, &watch->step);
     if (watch->room != NULL) {
         OAK_ASSERT(oak_list_empty(&watch->streams));
+        OAK_ASSERT(oak_list_empty(&watch->ears));
         oak_watch_free(watch->room);
     }
 }

@@ -105,11 +105,10 @@ static bool events_send(struct oak_rpc_call *call, struct oak_bytes head,
     return true;
 }
 
-bool api__watch_send(void *user, struct oak_watch_stream *stream,
-                     const struct oak_watch_response *r)
+bool api__watch_heard(struct api_listener *listener, const struct oak_watch_response *r)
 {
-    struct oak_api *api = user;
-    struct watch_stream *s = OAK_CONTAINER_OF(stream, struct watch_stream, base);
+    struct watch_stream *s = OAK_CONTAINER_OF(listener, struct watch_stream, base);
+    struct oak_api *api = s->api;
     if (!api__watch_takes(s)) {
         return false;
     }

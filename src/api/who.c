@@ -146,6 +146,18 @@ int api__who(struct oak_api *api, const struct oak_stub_call *stub, struct api_w
     return token.data != NULL ? by_token(api, token, out) : by_certificate(api, stub, out);
 }
 
+int api__who_renew(const struct oak_api *api, struct oak_authz_who *who)
+{
+    if (!oak_kv_auth_enabled(kv_of(api)) || who->user.size == 0) {
+        return 0;
+    }
+    if (!oak_kv_token_holds(kv_of(api), who)) {
+        return OAK_EINVALIDAUTHTOKEN;
+    }
+    who->revision = revision_of(api);
+    return 0;
+}
+
 int oak_api_who(struct oak_api *api, struct oak_bytes token, uint8_t *name,
                 struct oak_authz_who *out)
 {

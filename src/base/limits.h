@@ -257,6 +257,12 @@
  * request and its overhead. */
 #define OAK_WATCH_FRAGMENT_BYTES_MAX (OAK_REQUEST_BYTES_MAX + OAK_REQUEST_OVERHEAD_BYTES)
 
+/* -- locks and elections ----------------------------------------------------------------------- */
+/* Calls that wait in one member for their turn, about 2 KiB each with their watchers, and their
+ * names and values together. */
+#define OAK_TURNS_MAX      65536
+#define OAK_TURN_BYTES_MAX (32 * OAK_MIB)
+
 /* -- TLS --------------------------------------------------------------------------------------- */
 /* A peer's time for its handshake: ten round trips of a second. */
 #define OAK_TLS_HANDSHAKE_MS_MAX 10000
