@@ -21,6 +21,7 @@ struct lease_row {
     int64_t remaining_s;         /* written down, or on its way there; 0: all of it */
     uint64_t when[LEASE_WAITS];  /* ns */
     uint64_t revoked_at;         /* index of its revocation; 0: not proposed */
+    uint32_t take_backs;         /* of what is written down: in the log, and not applied */
     uint32_t place[LEASE_WAITS]; /* in each heap; LEASE_NOWHERE: in none */
 };
 

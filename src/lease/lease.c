@@ -128,7 +128,15 @@ void oak_lease_checkpointed(struct oak_lease_table *l, int64_t id, int64_t remai
     struct lease_row *row = lease__find(l, id);
     if (row != NULL) {
         row->remaining_s = remaining_s;
+        row->take_backs -= remaining_s == 0 && row->take_backs > 0 ? 1 : 0;
     }
+}
+
+void oak_lease_taking_back(struct oak_lease_table *l, int64_t id)
+{
+    struct lease_row *row = lease__find(l, id);
+    OAK_ASSERT(l->leads && row != NULL);
+    row->take_backs++;
 }
 
 /* -- clients ----------------------------------------------------------------------------------- */
@@ -206,7 +214,11 @@ bool oak_lease_checkpoint_due(struct oak_lease_table *l, uint64_t now_ns, int64_
                               int64_t *remaining_s)
 {
     OAK_ASSERT(l->leads);
-    struct lease_row *row = lease__next(l, LEASE_NOTE);
+    struct lease_row *row;
+    while ((row = lease__next(l, LEASE_NOTE)) != NULL && row->take_backs > 0 &&
+           row->when[LEASE_NOTE] <= now_ns) {
+        lease__wait(l, LEASE_NOTE, row, now_ns + l->options.checkpoint_ns);
+    }
     if (row == NULL || row->when[LEASE_NOTE] > now_ns) {
         return false;
     }

@@ -63,7 +63,7 @@ bool oak_lease_leads(const struct oak_lease_table *l);
 OAK_MUST_USE int oak_lease_grant(struct oak_lease_table *l, uint64_t now_ns, int64_t id,
                                  int64_t ttl_s, int64_t remaining_s);
 void oak_lease_revoked(struct oak_lease_table *l, int64_t id);
-/* What is written down of it is now this. */
+/* What is written down of it is now this; 0: it was taken back. */
 void oak_lease_checkpointed(struct oak_lease_table *l, int64_t id, int64_t remaining_s);
 
 /* -- clients; while it leads ------------------------------------------------------------------- */
@@ -97,6 +97,10 @@ size_t oak_lease_ids(struct oak_lease_table *l, int64_t *out, size_t capacity);
 bool oak_lease_due(struct oak_lease_table *l, uint64_t now_ns, int64_t *id);
 /* Its revocation is in the log at `index`: it can't be renewed any more. */
 void oak_lease_revoking(struct oak_lease_table *l, uint64_t now_ns, int64_t id, uint64_t index);
+/* That what is written down of it is taken back is in the log. Until that is applied nothing is
+ * written down anew: it would come through behind it, and be older than what a keepalive is answered
+ * then. */
+void oak_lease_taking_back(struct oak_lease_table *l, int64_t id);
 /* A lease of which the rest shall be written down, and which one: from now on it counts as if it
  * were. False: none. */
 bool oak_lease_checkpoint_due(struct oak_lease_table *l, uint64_t now_ns, int64_t *id,

@@ -303,6 +303,35 @@ static void what_is_written_down_is_taken_back_by_a_keepalive(void **state)
     oak_lease_free(l);
 }
 
+/* A log that stands still for longer than the pace: a note that was made meanwhile would come through
+ * behind what takes the first one back, and hold against the keepalive that is answered then. */
+static void nothing_is_written_down_while_something_is_taken_back(void **state)
+{
+    (void)state;
+    struct oak_lease_table *l = table_new();
+    struct oak_lease_answer a;
+    int64_t id = 0;
+    int64_t left = 0;
+    oak_lease_promote(l, 0, 0);
+    assert_int_equal(oak_lease_grant(l, 0, 7, 1000, 0), 0);
+    assert_true(oak_lease_checkpoint_due(l, PACE, &id, &left));
+    for (int twice = 0; twice < 2; twice++) { /* two keepalives: each takes it back */
+        assert_int_equal(oak_lease_renew(l, PACE + SECOND, 7, &a), OAK_LEASE_ALIVE);
+        assert_true(a.written_down);
+        oak_lease_taking_back(l, 7);
+    }
+    oak_lease_checkpointed(l, 7, 980);
+    assert_false(oak_lease_checkpoint_due(l, 3 * PACE, &id, &left));
+    oak_lease_checkpointed(l, 7, 0);
+    assert_int_equal(oak_lease_renew(l, 3 * PACE, 7, &a), OAK_LEASE_ALIVE);
+    assert_false(a.written_down);
+    assert_false(oak_lease_checkpoint_due(l, 5 * PACE, &id, &left));
+    oak_lease_checkpointed(l, 7, 0);
+    assert_true(oak_lease_checkpoint_due(l, 7 * PACE, &id, &left));
+    assert_int_equal(left, 1000 - 4 * (int64_t)(PACE / SECOND));
+    oak_lease_free(l);
+}
+
 /* -- memory ------------------------------------------------------------------------------------ */
 
 struct failing {
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_pile_is_spread_behind_its_first),
         cmocka_unit_test(no_more_are_due_than_may_be),
         cmocka_unit_test(what_is_written_down_is_taken_back_by_a_keepalive),
+        cmocka_unit_test(nothing_is_written_down_while_something_is_taken_back),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);

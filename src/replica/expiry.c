@@ -174,7 +174,10 @@ static void taken_back(struct oak_replica *r, int64_t id, struct oak_peer_lease_
     uint64_t index = 0;
     note.id = id;
     out->again = true;
-    out->index = write_down(r, &note, 1, &index) ? index : 0;
+    if (write_down(r, &note, 1, &index)) {
+        out->index = index;
+        oak_lease_taking_back(r->expiring.table, id);
+    }
 }
 
 void replica__lease_decide(struct oak_replica *r, const struct oak_peer_lease_ask *ask,
