@@ -151,6 +151,7 @@ SCENES = [
     Scene("etcdserver: leader changed", "UNAVAILABLE",
           "Put on a leader that is cut off, and another one leads"),
     Scene("etcdserver: server stopped", "UNAVAILABLE", "Watch, when the member is told to stop"),
+    Scene("mutex: session is expired", "UNKNOWN", "Lock, whose lease ends while it waits"),
 ]
 UNSAID = [
     Unsaid("etcdserver: invalid client api version",
@@ -296,6 +297,21 @@ def asked(pool, client, name, text, count=1):
     return [pool.submit(client.call, name, text) for _ in range(count)]
 
 
+def test_rpc_errors_of_a_lease_that_ends_in_line(side):
+    client = side.clients[0]
+    for lease in (771, 772):
+        assert client.call("LeaseGrant", f"ID: {lease} TTL: 60").code == "OK"
+    assert client.call("Lock", "name: 'door' lease: 771").code == "OK"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waits, = asked(pool, client, "Lock", "name: 'door' lease: 772")
+        harness.until(lambda: client.call(
+            "Range", "key: 'door/' range_end: 'door0'").response.count == 2, "both in line")
+        assert client.call("LeaseRevoke", "ID: 772").code == "OK"
+        answer = waits.result()
+    said("mutex: session is expired", answer)
+    assert client.call("LeaseRevoke", "ID: 771").code == "OK"
+
+
 def test_rpc_errors_without_a_quorum(start_cluster):
     side = Side(start_cluster(3))
     for node in side.cluster.nodes[1:]:
@@ -361,8 +377,10 @@ def test_rpc_errors_of_a_leader_that_was_cut_off(start_cluster):
 
 def test_rpc_errors_are_all_there_are():
     with open(TABLE, encoding="utf-8") as table:
-        texts = re.findall(r'X\(\w+, \w+, (\d+),\s+"((?:etcdserver|auth|bcrypt): [^"]+)"\)',
-                           table.read())
+        texts = re.findall(r'X\(\w+, \w+, (\d+),\s+"((?:\\.|[^"\\])+)"\)', table.read())
+    texts = [(number, text.replace('\\"', '"')) for number, text in texts]
+    texts = [row for row in texts if re.match("etcdserver: |auth: |bcrypt: |election: |mutex: |\"",
+                                              row[1])]
     codes = {code.value[0]: code.name for code in grpc.StatusCode}
     unsaid = {row.text for row in UNSAID}
     told = {row.text: row.code for row in STEPPED + SCENES}

@@ -96,6 +96,18 @@ static int flush(struct test_store *t)
     return error;
 }
 
+/* A flush of which nothing is left to be done: one that RocksDB began by itself may be under way. */
+static int flush_all(struct test_store *t)
+{
+    int error = flush(t);
+    for (int tries = 0; error == OAK_EAGAIN; tries++) {
+        assert_true(tries < 1200);
+        test_pause(50);
+        error = flush(t);
+    }
+    return error;
+}
+
 /* RocksDB looks for space every five seconds. */
 static void heal(struct test_store *t)
 {
@@ -133,7 +145,7 @@ static void a_full_disk_is_waited_for_and_loses_nothing(void **state)
             for (int i = 0; i < 400; i++) {
                 put_one(&t, ++rev);
             }
-            assert_int_equal(flush(&t), OAK_ENOSPC);
+            assert_int_equal(flush_all(&t), OAK_ENOSPC);
             assert_true(oak_store_full(t.s, &waiting));
             assert_true(waiting >= (size_t)round * 400 * 4096);
             assert_true(waiting < (size_t)(round + 1) * 400 * 4400);
