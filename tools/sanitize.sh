@@ -7,20 +7,21 @@
 # (OAKUM_STORE=memory): RocksDB is not instrumented, and its threads would be reported for it. Of
 # the unit tests it leaves out kv/twin alone, which holds the state machine against RocksDB. Both
 # leave out the tests of our tools, in which nothing of the program runs, and those of the installed
-# library, which is made in release builds alone.
+# library, which is made in release builds alone, and of the C client those beside etcd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 DRIVEN="not test_tidy and not test_totals and not test_harness"
 DRIVEN+=" and not test_library and not test_counter and not test_track_record"
-DRIVEN+=" and not needs_own_heap"
+DRIVEN+=" and not needs_own_heap and not (c_client and etcd)"
 case $1 in
 asan) ;;
 tsan)
     export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
-    # Requests by the hundreds beside etcd's: what they reach is on one thread.
+    # Requests by the hundreds, beside etcd's or for their errors: what they reach is on one thread.
     DRIVEN+=" and not etcd_differential and not rpc_differential and not random_rpc"
+    DRIVEN+=" and not rpc_errors"
     export UNIT_NOT='^kv/twin$'
     ;;
 *)
