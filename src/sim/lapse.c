@@ -207,13 +207,26 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 
 /* -- gone for good ----------------------------------------------------------------------------- */
 
+/* It leads, and nothing of its term is committed: learners may hold entries of that term, and of the
+ * voters itself alone. Without it, a leader of before that does not know it is none may then ask for
+ * those learners as voters, and needs their votes by what its log says, which theirs are ahead of:
+ * docs/internals/repair.md, "A leader that is lost". */
+static bool is_unheard(const struct node *n)
+{
+    struct oak_replica_status status;
+    struct oak_replica *r = n->members[0].replica;
+    oak_replica_status(r, &status);
+    return status.raft.role == OAK_RAFT_LEADER &&
+           oak_kv_state(oak_replica_kv(r))->applied_term != status.raft.term;
+}
+
 /* The old id is dead, and never speaks again. Not once a disk was put back: who forgets is told so
  * by those who remember, and one of them would be gone. */
 void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
 {
     struct node *n = sim__node_any(s, p);
     bool lapsed = s->report->faults[OAK_SIM_ROLLBACK] != 0;
-    if (n == NULL || lapsed || !is_calm(s) || !sim__is_spared(s, n, 0)) {
+    if (n == NULL || lapsed || !is_calm(s) || !sim__is_spared(s, n, 0) || is_unheard(n)) {
         return;
     }
     sim__fault_tell(s, f->kind, f->id, "n%d loses its disk, and comes back as member %llu",
