@@ -174,6 +174,7 @@ static void taken_back(struct oak_replica *r, int64_t id, struct oak_peer_lease_
     uint64_t index = 0;
     note.id = id;
     out->again = true;
+    out->index = 0; /* refused: a little later */
     if (write_down(r, &note, 1, &index)) {
         out->index = index;
         oak_lease_taking_back(r->expiring.table, id);
