@@ -27,8 +27,11 @@ void sim__members_plan(struct sim *s)
     s->plan.has[OAK_SIM_CHANGE] = changes;
     s->plan.has[OAK_SIM_HANDOVER] = transfers;
     if (changes) {
-        /* Which nodes are a minority changes with the group. */
+        /* Which nodes are a minority changes with the group; and what an absent member knows as the
+         * group may be lost in its majority (docs/internals/repair.md, "A leader that is lost"). */
         s->plan.victims = 0;
+        s->plan.has[OAK_SIM_LOSS] = false;
+        s->plan.mean_ms[OAK_SIM_LOSS] = 0;
     }
     m->born = changes ? (int)oak_prng_between(&m->prng, 1, most) : s->plan.nodes;
 }
