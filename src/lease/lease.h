@@ -98,8 +98,8 @@ bool oak_lease_due(struct oak_lease_table *l, uint64_t now_ns, int64_t *id);
 /* Its revocation is in the log at `index`: it can't be renewed any more. */
 void oak_lease_revoking(struct oak_lease_table *l, uint64_t now_ns, int64_t id, uint64_t index);
 /* That what is written down of it is taken back is in the log. Until that is applied nothing is
- * written down anew: it would come through behind it, and be older than what a keepalive is answered
- * then. */
+ * written down anew: it would come through behind it, and be older than what a keepalive is
+ * answered then. */
 void oak_lease_taking_back(struct oak_lease_table *l, int64_t id);
 /* A lease of which the rest shall be written down, and which one: from now on it counts as if it
  * were. False: none. */

@@ -303,8 +303,9 @@ static void what_is_written_down_is_taken_back_by_a_keepalive(void **state)
     oak_lease_free(l);
 }
 
-/* A log that stands still for longer than the pace: a note that was made meanwhile would come through
- * behind what takes the first one back, and hold against the keepalive that is answered then. */
+/* A log that stands still for longer than the pace: a note that was made meanwhile would come
+ * through behind what takes the first one back, and hold against the keepalive that is answered
+ * then. */
 static void nothing_is_written_down_while_something_is_taken_back(void **state)
 {
     (void)state;

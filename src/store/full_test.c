@@ -96,7 +96,8 @@ static int flush(struct test_store *t)
     return error;
 }
 
-/* A flush of which nothing is left to be done: one that RocksDB began by itself may be under way. */
+/* A flush of which nothing is left to be done: one that RocksDB began by itself may be under way.
+ */
 static int flush_all(struct test_store *t)
 {
     int error = flush(t);
