@@ -61,10 +61,10 @@ struct oak_client_options {
 #define OAK_CLIENT_NAME_BYTES_MAX  ((size_t)1024)
 #define OAK_CLIENT_TOKEN_BYTES_MAX ((size_t)16 * 1024)
 
-/* `endpoints`: "host:port" with commas between, each with or without http:// or https:// before it
- * (which says nothing: `net` does), or a target of channel.h that has a scheme. No connection is
- * made before the first call. OAK_EINVAL: `e` (may be NULL) says what is not understood.
- * OAK_ENOMEM. `loop` and `net` outlive the client. */
+/* `endpoints`: "host:port" with commas between, each with or without http:// before it, or with
+ * https://, which is refused unless there is a `net`: it is that which encrypts. Or a target of
+ * channel.h that has a scheme. No connection is made before the first call. OAK_EINVAL: `e` (may be
+ * NULL) says what is not understood. OAK_ENOMEM. `loop` and `net` outlive the client. */
 OAK_API OAK_MUST_USE int oak_client_new(const struct oak_loop *loop, const char *endpoints,
                                         const struct oak_client_options *options,
                                         struct oak_client **out, struct oak_errbuf *e);

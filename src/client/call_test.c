@@ -89,7 +89,8 @@ static void what_no_server_understands_is_not_sent(void **state)
 static void endpoints_that_are_none_are_told(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "a:1,,b:2", "http://", "a b:1", "a:1/v3", "user@a:1"};
+    static const char *const texts[] = {"",       "a:1,,b:2", "http://",        "a b:1",
+                                        "a:1/v3", "user@a:1", "a:1,https://b:2"};
     struct fake_loop loop;
     fake_loop_init(&loop);
     for (size_t i = 0; i < OAK_COUNT_OF(texts); i++) {
@@ -98,12 +99,16 @@ static void endpoints_that_are_none_are_told(void **state)
         assert_int_equal(oak_client_new(&loop.port, texts[i], NULL, &client, &e), OAK_EINVAL);
         assert_non_null(strstr(e.text, "127.0.0.1:2379"));
     }
-    static const char *const good[] = {"a:1", "http://a:1/,https://b:2", "ipv4:1.2.3.4:5"};
+    static const char *const good[] = {"a:1", "http://a:1/,b:2", "ipv4:1.2.3.4:5"};
     for (size_t i = 0; i < OAK_COUNT_OF(good); i++) {
         struct oak_client *client;
         assert_int_equal(oak_client_new(&loop.port, good[i], NULL, &client, NULL), 0);
         oak_client_free(client);
     }
+    const struct oak_client_options encrypted = {.net = &loop.port.net};
+    struct oak_client *safe;
+    assert_int_equal(oak_client_new(&loop.port, "https://b:2", &encrypted, &safe, NULL), 0);
+    oak_client_free(safe);
     const struct oak_client_options both = {.user = "u", .token = "t"};
     struct oak_client *client;
     assert_int_equal(oak_client_new(&loop.port, "a:1", &both, &client, NULL), OAK_EINVAL);

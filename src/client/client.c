@@ -16,10 +16,13 @@
 
 /* -- endpoints --------------------------------------------------------------------------------- */
 
-/* One of them, as a target's list has it; its size, 0: it is none. */
-static size_t endpoint_read(struct oak_bytes text, char *out)
+/* One of them, as a target's list has it; its size, 0: it is none, or wants what is not there. */
+static size_t endpoint_read(struct oak_bytes text, bool encrypts, char *out)
 {
     static const char *const schemes[] = {"http://", "https://"};
+    if (!encrypts && text.size >= 8 && memcmp(text.data, schemes[1], 8) == 0) {
+        return 0;
+    }
     for (size_t i = 0; i < OAK_COUNT_OF(schemes); i++) {
         size_t size = strlen(schemes[i]);
         if (text.size >= size && memcmp(text.data, schemes[i], size) == 0) {
@@ -39,7 +42,8 @@ static size_t endpoint_read(struct oak_bytes text, char *out)
 }
 
 /* "host:1,host:2" is a target's list; what has a scheme of its own is one already. */
-static int target_read(const char *endpoints, struct oak_buf *out, struct oak_errbuf *e)
+static int target_read(const char *endpoints, bool encrypts, struct oak_buf *out,
+                       struct oak_errbuf *e)
 {
     static const char *const targets[] = {
         "dns:", "srv:", "ipv4:", "ipv6:", "unix:", "static:", "unix-abstract:", "passthrough:"};
@@ -57,10 +61,11 @@ static int target_read(const char *endpoints, struct oak_buf *out, struct oak_er
     OAK_ASSERT_EQ(error, 0);
     for (const char *at = endpoints;;) {
         size_t one = strcspn(at, ",");
-        size_t kept = endpoint_read(oak_bytes(at, one), (char *)out->data + out->size);
+        size_t kept = endpoint_read(oak_bytes(at, one), encrypts, (char *)out->data + out->size);
         if (kept == 0) {
-            return oak_fail(e, OAK_EINVAL, "\"%.*s\" is not an endpoint such as 127.0.0.1:2379",
-                            (int)OAK_MIN(one, 128), at);
+            return oak_fail(e, OAK_EINVAL, "\"%.*s\" is not an endpoint such as 127.0.0.1:2379%s",
+                            (int)OAK_MIN(one, 128), at,
+                            encrypts ? "" : "; https takes a network that encrypts");
         }
         out->size += kept;
         out->data[out->size++] = at[one] == '\0' ? '\0' : ',';
@@ -134,7 +139,7 @@ static int channel_open(struct oak_client *client, const char *endpoints,
         .attempts_max = o->attempts_max,
     };
     struct oak_buf target = {0};
-    int error = target_read(endpoints, &target, e);
+    int error = target_read(endpoints, o->net != NULL, &target, e);
     if (error == 0) {
         error = oak_channel_new(client->loop, (char *)target.data, &options, &client->channel, e);
     }
