@@ -17,7 +17,8 @@
 
 struct oak_api;
 
-/* A stream of the room, and who gets what comes of it. False: it takes no more for now. */
+/* A stream of the room, and who gets what comes of it. False: it takes no more, until it says that
+ * it does again. */
 struct api_listener {
     struct oak_watch_stream stream;
     bool (*heard)(struct api_listener *listener, const struct oak_watch_response *response);
