@@ -210,7 +210,7 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 /* It leads, and nothing of its term is committed: learners may hold entries of that term, and of
  * the voters itself alone. Without it, a leader of before that does not know it is none may then
  * ask for those learners as voters, and needs their votes by what its log says, which theirs are
- * ahead of: docs/internals/repair.md, "A leader that is lost". */
+ * ahead of: docs/internals/repair.md, "Lost while the group changes". */
 static bool is_unheard(const struct node *n)
 {
     struct oak_replica_status status;

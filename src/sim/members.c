@@ -28,7 +28,8 @@ void sim__members_plan(struct sim *s)
     s->plan.has[OAK_SIM_HANDOVER] = transfers;
     if (changes) {
         /* Which nodes are a minority changes with the group; and what an absent member knows as the
-         * group may be lost in its majority (docs/internals/repair.md, "A leader that is lost"). */
+         * group may be lost in its majority: docs/internals/repair.md, "Lost while the group
+         * changes". */
         s->plan.victims = 0;
         s->plan.has[OAK_SIM_LOSS] = false;
         s->plan.mean_ms[OAK_SIM_LOSS] = 0;
