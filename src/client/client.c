@@ -112,13 +112,9 @@ static int who_keep(struct oak_client *client, const struct oak_client_options *
 
 static void client_fini(struct oak_client *client)
 {
-    char *texts[] = {client->user, client->password, client->token};
-    for (size_t i = 0; i < OAK_COUNT_OF(texts); i++) {
-        if (texts[i] != NULL) {
-            explicit_bzero(texts[i], strlen(texts[i]));
-            free(texts[i]);
-        }
-    }
+    client__wipe(&client->user);
+    client__wipe(&client->password);
+    client__wipe(&client->token);
     free(client);
 }
 

@@ -85,6 +85,8 @@ OAK_MUST_USE int client__ask_nobody(struct oak_client *client, const struct clie
 uint64_t client__now(const struct oak_client *client);
 
 /* login.c */
+/* A text that is nobody else's business goes, if there is one. */
+void client__wipe(char **text);
 /* Is a token needed, and not there? */
 bool client__token_wanted(const struct oak_client *client);
 /* Wait for one. 0, or why it can't be asked for. */

@@ -17,19 +17,19 @@ bool client__token_wanted(const struct oak_client *client)
     return client->user != NULL && client->token == NULL;
 }
 
-static void token_free(struct oak_client *client)
+void client__wipe(char **text)
 {
-    if (client->token != NULL) {
-        explicit_bzero(client->token, strlen(client->token));
-        free(client->token);
-        client->token = NULL;
+    if (*text != NULL) {
+        explicit_bzero(*text, strlen(*text));
+        free(*text);
+        *text = NULL;
     }
 }
 
 void client__token_drop(struct oak_client *client, uint64_t token)
 {
     if (client->user != NULL && client->tokens == token) {
-        token_free(client);
+        client__wipe(&client->token);
         client->tokens++;
     }
 }
@@ -89,7 +89,7 @@ static void login_done(void *user, const struct oak_client_answer *answer)
     client->login = NULL;
     if (answer->error == 0 || answer->error == OAK_EAUTHNOTENABLED) {
         const char *token = answer->error == 0 ? (const char *)answer->response.data : "";
-        token_free(client);
+        client__wipe(&client->token);
         client->token = strdup(token);
         client->tokens++;
         answer = client->token != NULL ? NULL : &none;
