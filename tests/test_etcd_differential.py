@@ -107,11 +107,18 @@ class Side:
         for i, node in enumerate(cluster.nodes, 1):
             for url, what in ((node.client_url, "client"), (node.peer_url, "peer")):
                 self.names.append((url.split("//")[1], f"<{what} {i}>"))
-        members = cluster.etcdctl_json("member", "list")
+        members = harness.until(self.published, "the names of all members")
         self.names.append((str(members["header"]["cluster_id"]), "<cluster>"))
         for member in members["members"]:
             for text in (str(member["ID"]), f"{member['ID']:x}"):
                 self.names.append((text, f"<{member['name']}>"))
+
+    def published(self):
+        """What `member list` gives, once every member has told its name to every other."""
+        lists = [self.cluster.etcdctl_json("member", "list", endpoints=[endpoint])
+                 for endpoint in self.cluster.endpoints]
+        named = all(member.get("name") for each in lists for member in each["members"])
+        return lists[0] if named else None
 
     def start(self, words, text, endpoints):
         environment = {key: value for key, value in os.environ.items()
