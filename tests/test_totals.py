@@ -27,7 +27,8 @@ def test_reports_are_added_up(tmp_path):
 
 
 def test_a_failure_in_any_report_fails_the_run(tmp_path):
-    assert totals(tmp_path, [PASS * 3, PASS + FAIL], (0, 1)) == (1, ["4 passed, 1 failed"])
+    assert totals(tmp_path, [PASS * 3, PASS + FAIL], (0, 1)) == \
+        (1, ["failed: a::bad", "4 passed, 1 failed"])
 
 
 def test_a_runner_that_fails_without_a_report_fails_the_run(tmp_path):
