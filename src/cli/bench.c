@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 struct bench {
-    const struct cli__command *command;
+    const struct oak_args_command *command;
     struct cli__load_options load;
     struct cli__endpoints endpoints;
     struct oak_os_loop *loop;
@@ -152,11 +152,11 @@ static int fill(struct bench *b, struct cli__load_result *result)
     o.clients = OAK_MAX(o.clients, 100);
     fprintf(stderr, "writing %" PRIu64 " keys of %" PRIu64 " bytes\n", o.keys, o.value_bytes);
     if (cli__load_run(b->loop, &o, result, &e) != 0) {
-        return cli__complain(b->command, CLI__EXIT_FAILED, "%s", e.text);
+        return oak_args_complain(b->command, CLI__EXIT_FAILED, "%s", e.text);
     }
     if (failed(result) > 0 && !b->stop) {
-        return cli__complain(b->command, CLI__EXIT_FAILED, "filling: %" PRIu64 " failed: %s",
-                             failed(result), result->failure);
+        return oak_args_complain(b->command, CLI__EXIT_FAILED, "filling: %" PRIu64 " failed: %s",
+                                 failed(result), result->failure);
     }
     return CLI__EXIT_OK;
 }
@@ -177,7 +177,7 @@ static int run(struct bench *b, struct cli__load_result *result)
     b->has_cpu = servers_cpu(b, &before);
     oak_os_usage(&own_before);
     if (cli__load_run(b->loop, &b->load, result, &e) != 0) {
-        return cli__complain(b->command, CLI__EXIT_FAILED, "%s", e.text);
+        return oak_args_complain(b->command, CLI__EXIT_FAILED, "%s", e.text);
     }
     oak_os_usage(&own_after);
     b->has_cpu = b->has_cpu && servers_cpu(b, &after);
@@ -197,7 +197,7 @@ static int loop_and_run(struct bench *b)
     struct cli__load_result *result = calloc(1, sizeof(*result));
     if (result == NULL || oak_os_loop_new(&b->loop) != 0) {
         free(result);
-        return cli__complain(b->command, CLI__EXIT_FAILED, "out of memory or descriptors");
+        return oak_args_complain(b->command, CLI__EXIT_FAILED, "out of memory or descriptors");
     }
     int code = CLI__EXIT_FAILED;
     if (oak_os_loop_on_signal(b->loop, stop_early, b) == 0) {
@@ -218,22 +218,23 @@ static int options_check(struct bench *b, const char *op, const char *output, co
         room *= 10;
     }
     if (strcmp(op, "put") != 0 && strcmp(op, "range") != 0) {
-        return cli__complain(b->command, CLI__EXIT_MISUSED, "\"%.32s\" is neither put nor range",
-                             op);
+        return oak_args_complain(b->command, CLI__EXIT_MISUSED,
+                                 "\"%.32s\" is neither put nor range", op);
     }
     if (strcmp(output, "text") != 0 && strcmp(output, "json") != 0) {
-        return cli__complain(b->command, CLI__EXIT_MISUSED, "--output is text or json");
+        return oak_args_complain(b->command, CLI__EXIT_MISUSED, "--output is text or json");
     }
     if (o->keys + o->span > room) {
-        return cli__complain(b->command, CLI__EXIT_MISUSED,
-                             "--keys %" PRIu64 " do not fit --key-size %" PRIu64, o->keys,
-                             o->key_bytes);
+        return oak_args_complain(b->command, CLI__EXIT_MISUSED,
+                                 "--keys %" PRIu64 " do not fit --key-size %" PRIu64, o->keys,
+                                 o->key_bytes);
     }
     if (o->total != 0 && o->duration_ns != 0) {
-        return cli__complain(b->command, CLI__EXIT_MISUSED, "give --total or --duration, not both");
+        return oak_args_complain(b->command, CLI__EXIT_MISUSED,
+                                 "give --total or --duration, not both");
     }
     if (cli__endpoints_read(endpoints, &b->endpoints, &e) != 0) {
-        return cli__complain(b->command, CLI__EXIT_MISUSED, "--endpoints: %s", e.text);
+        return oak_args_complain(b->command, CLI__EXIT_MISUSED, "--endpoints: %s", e.text);
     }
     o->op = strcmp(op, "put") == 0 ? CLI__LOAD_PUT : CLI__LOAD_RANGE;
     o->endpoints = &b->endpoints;
@@ -274,38 +275,38 @@ int cli__bench(int argc, char *const *argv)
                                     .keys = 100000,
                                     .span = 1,
                                     .seed = 1};
-    const struct cli__flag flags[] = {
-        {"endpoints", 'e', CLI__FLAG_TEXT, &endpoints, 0, 0, "A,B,C",
+    const struct oak_args_flag flags[] = {
+        {"endpoints", 'e', OAK_ARGS_TEXT, &endpoints, 0, 0, "A,B,C",
          "servers (default $ETCDCTL_ENDPOINTS, or 127.0.0.1:2379)"},
-        {"clients", 'c', CLI__FLAG_NUMBER, &o->clients, 1, CLI__CLIENTS_MAX, "N",
+        {"clients", 'c', OAK_ARGS_NUMBER, &o->clients, 1, CLI__CLIENTS_MAX, "N",
          "clients at one time (default 1)"},
-        {"conns", '\0', CLI__FLAG_NUMBER, &o->conns, 1, CLI__CONNS_MAX, "N",
+        {"conns", '\0', OAK_ARGS_NUMBER, &o->conns, 1, CLI__CONNS_MAX, "N",
          "connections they share, spread over the endpoints (default 1)"},
-        {"total", 'n', CLI__FLAG_NUMBER, &o->total, 1, UINT64_MAX, "N", "end after N requests"},
-        {"duration", 'd', CLI__FLAG_NUMBER, &o->duration_ns, 1, 86400, "SECONDS",
+        {"total", 'n', OAK_ARGS_NUMBER, &o->total, 1, UINT64_MAX, "N", "end after N requests"},
+        {"duration", 'd', OAK_ARGS_NUMBER, &o->duration_ns, 1, 86400, "SECONDS",
          "end after so long (default 10)"},
-        {"timeout", '\0', CLI__FLAG_NUMBER, &o->timeout_ns, 1, 3600, "SECONDS",
+        {"timeout", '\0', OAK_ARGS_NUMBER, &o->timeout_ns, 1, 3600, "SECONDS",
          "of one request (default 10)"},
-        {"key-size", '\0', CLI__FLAG_NUMBER, &o->key_bytes, 1, CLI__KEY_BYTES_MAX, "BYTES",
+        {"key-size", '\0', OAK_ARGS_NUMBER, &o->key_bytes, 1, CLI__KEY_BYTES_MAX, "BYTES",
          "length of a key (default 8)"},
-        {"val-size", '\0', CLI__FLAG_NUMBER, &o->value_bytes, 0, OAK_REQUEST_BYTES_MAX, "BYTES",
+        {"val-size", '\0', OAK_ARGS_NUMBER, &o->value_bytes, 0, OAK_REQUEST_BYTES_MAX, "BYTES",
          "length of a value (default 256)"},
-        {"keys", '\0', CLI__FLAG_NUMBER, &o->keys, 1, UINT64_C(1000000000000), "N",
+        {"keys", '\0', OAK_ARGS_NUMBER, &o->keys, 1, UINT64_C(1000000000000), "N",
          "different keys (default 100000)"},
-        {"span", '\0', CLI__FLAG_NUMBER, &o->span, 1, 1000000, "N",
+        {"span", '\0', OAK_ARGS_NUMBER, &o->span, 1, 1000000, "N",
          "range: keys that one request covers (default 1)"},
-        {"serializable", '\0', CLI__FLAG_BOOL, &o->serializable, 0, 0, NULL,
+        {"serializable", '\0', OAK_ARGS_BOOL, &o->serializable, 0, 0, NULL,
          "range: ask one server, perhaps stale"},
-        {"policy", '\0', CLI__FLAG_TEXT, &o->policy, 0, 0, "NAME",
+        {"policy", '\0', OAK_ARGS_TEXT, &o->policy, 0, 0, "NAME",
          "connections to all endpoints, by pick_first, round_robin or oakum_leader"},
-        {"fill", '\0', CLI__FLAG_BOOL, &b.fill, 0, 0, NULL, "write every key once before"},
-        {"seed", '\0', CLI__FLAG_NUMBER, &o->seed, 0, UINT64_MAX, "N",
+        {"fill", '\0', OAK_ARGS_BOOL, &b.fill, 0, 0, NULL, "write every key once before"},
+        {"seed", '\0', OAK_ARGS_NUMBER, &o->seed, 0, UINT64_MAX, "N",
          "of the keys drawn (default 1)"},
-        {"output", 'o', CLI__FLAG_TEXT, &output, 0, 0, "FORM", "text or json (default text)"},
-        {"pids", '\0', CLI__FLAG_TEXT, &b.pids, 0, 0, "A,B,C",
+        {"output", 'o', OAK_ARGS_TEXT, &output, 0, 0, "FORM", "text or json (default text)"},
+        {"pids", '\0', OAK_ARGS_TEXT, &b.pids, 0, 0, "A,B,C",
          "the servers' process ids: their CPU is then read from /proc"},
     };
-    const struct cli__command command = {
+    const struct oak_args_command command = {
         .name = "bench",
         .summary = "Put load on a cluster, and measure it.",
         .operands = "put|range",
@@ -319,11 +320,11 @@ int cli__bench(int argc, char *const *argv)
     char *const *rest;
     int code;
     b.command = &command;
-    if (!cli__parse(&command, argc, argv, &op, &count, &rest, &code)) {
+    if (!oak_args_parse(&command, argc, argv, &op, &count, &rest, &code)) {
         return code;
     }
-    if (count != 1 || rest != NULL) {
-        return cli__complain(&command, CLI__EXIT_MISUSED, "say put or range; see --help");
+    if (count != 1) {
+        return oak_args_complain(&command, CLI__EXIT_MISUSED, "say put or range; see --help");
     }
     code = options_check(&b, op, output, endpoints);
     return code == CLI__EXIT_OK ? loop_and_run(&b) : code;

@@ -95,14 +95,14 @@ static void json_print(const struct oak_chaos_report *r, uint64_t nodes)
     json_decref(more);
 }
 
-static int run(const struct cli__command *command, struct oak_chaos_options *o, bool as_json)
+static int run(const struct oak_args_command *command, struct oak_chaos_options *o, bool as_json)
 {
     struct oak_chaos_report report;
     struct oak_errbuf e;
     char program[512];
     ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (size < 0) {
-        return cli__complain(command, EXIT_NOT_RUN, "/proc/self/exe: %s", strerror(errno));
+        return oak_args_complain(command, EXIT_NOT_RUN, "/proc/self/exe: %s", strerror(errno));
     }
     program[size] = '\0';
     o->program = program;
@@ -118,7 +118,7 @@ static int run(const struct cli__command *command, struct oak_chaos_options *o, 
         fprintf(stderr, "\r\033[K");
     }
     if (error != 0) {
-        return cli__complain(command, EXIT_NOT_RUN, "%s", e.text);
+        return oak_args_complain(command, EXIT_NOT_RUN, "%s", e.text);
     }
     if (as_json) {
         json_print(&report, o->nodes);
@@ -129,36 +129,36 @@ static int run(const struct cli__command *command, struct oak_chaos_options *o, 
 }
 
 /* What single flags can't tell. */
-static int options_check(const struct cli__command *command, struct oak_chaos_options *o,
+static int options_check(const struct oak_args_command *command, struct oak_chaos_options *o,
                          const char *faults, const char *output)
 {
     struct oak_errbuf e;
     if (strcmp(output, "text") != 0 && strcmp(output, "json") != 0) {
-        return cli__complain(command, CLI__EXIT_MISUSED, "--output is text or json");
+        return oak_args_complain(command, CLI__EXIT_MISUSED, "--output is text or json");
     }
     o->kinds = OAK_CHAOS_EVERYTHING;
     if (faults != NULL && oak_chaos_kinds_read(faults, &o->kinds, &e) != 0) {
-        return cli__complain(command, CLI__EXIT_MISUSED, "--faults: %s; see --help", e.text);
+        return oak_args_complain(command, CLI__EXIT_MISUSED, "--faults: %s; see --help", e.text);
     }
     size_t extra = 0;
     while (o->extra != NULL && o->extra[extra] != NULL) {
         extra++;
     }
     if (extra > OAK_CHAOS_EXTRA_MAX) {
-        return cli__complain(command, CLI__EXIT_MISUSED, "too many flags behind --");
+        return oak_args_complain(command, CLI__EXIT_MISUSED, "too many flags behind --");
     }
     bool known = o->bug == NULL;
     for (int i = OAK_BUG_NONE + 1; i < OAK_BUG_COUNT && !known; i++) {
         known = strcmp(o->bug, oak_bug_name((enum oak_bug)i)) == 0;
     }
     if (!known) {
-        return cli__complain(command, CLI__EXIT_MISUSED, "--bug: there is no bug named %.64s",
-                             o->bug);
+        return oak_args_complain(command, CLI__EXIT_MISUSED, "--bug: there is no bug named %.64s",
+                                 o->bug);
     }
 #if !defined(OAK_ZOO)
     if (o->bug != NULL) {
-        return cli__complain(command, CLI__EXIT_MISUSED,
-                             "--bug needs a build with -DOAK_ZOO=ON (make zoo makes one)");
+        return oak_args_complain(command, CLI__EXIT_MISUSED,
+                                 "--bug needs a build with -DOAK_ZOO=ON (make zoo makes one)");
     }
 #endif
     return CLI__EXIT_OK;
@@ -188,26 +188,27 @@ int cli__chaos(int argc, char *const *argv)
     const char *output = "text";
     struct oak_clock clock = oak_os_clock();
     o.seed = clock.wall_ns(clock.user) / CLI__MS_NS;
-    const struct cli__flag flags[] = {
-        {"nodes", 'n', CLI__FLAG_NUMBER, &o.nodes, 1, OAK_CHAOS_NODES_MAX, "N",
+    const struct oak_args_flag flags[] = {
+        {"nodes", 'n', OAK_ARGS_NUMBER, &o.nodes, 1, OAK_CHAOS_NODES_MAX, "N",
          "servers (default 5, at most 7)"},
-        {"seconds", 's', CLI__FLAG_NUMBER, &o.seconds, 1, OAK_CHAOS_SECONDS_MAX, "N",
+        {"seconds", 's', OAK_ARGS_NUMBER, &o.seconds, 1, OAK_CHAOS_SECONDS_MAX, "N",
          "how long to break things (default 600)"},
-        {"seed", '\0', CLI__FLAG_NUMBER, &o.seed, 0, UINT64_MAX, "N",
+        {"seed", '\0', OAK_ARGS_NUMBER, &o.seed, 0, UINT64_MAX, "N",
          "the same faults again (default: from the clock, printed)"},
-        {"faults", 'f', CLI__FLAG_TEXT, &faults, 0, 0, "A,B,C", "only these (default: all)"},
-        {"loopback", '\0', CLI__FLAG_BOOL, &o.loopback, 0, 0, NULL,
+        {"faults", 'f', OAK_ARGS_TEXT, &faults, 0, 0, "A,B,C", "only these (default: all)"},
+        {"loopback", '\0', OAK_ARGS_BOOL, &o.loopback, 0, 0, NULL,
          "no network namespaces, even where they are allowed"},
-        {"report", 'r', CLI__FLAG_TEXT, &o.report_dir, 0, 0, "DIR",
+        {"report", 'r', OAK_ARGS_TEXT, &o.report_dir, 0, 0, "DIR",
          "where the report goes (default oakum-chaos-report)"},
-        {"output", 'o', CLI__FLAG_TEXT, &output, 0, 0, "FORM", "text or json (default text)"},
-        {"bug", '\0', CLI__FLAG_TEXT, &o.bug, 0, 0, "NAME",
+        {"output", 'o', OAK_ARGS_TEXT, &output, 0, 0, "FORM", "text or json (default text)"},
+        {"bug", '\0', OAK_ARGS_TEXT, &o.bug, 0, 0, "NAME",
          "wake a deliberate bug in every server (a build with -DOAK_ZOO=ON)"},
     };
-    const struct cli__command command = {
+    const struct oak_args_command command = {
         .name = "chaos",
         .summary = "Break a cluster of real processes on purpose, and judge what its clients saw.",
         .operands = "",
+        .rest = true,
         .flags = flags,
         .flag_count = OAK_COUNT_OF(flags),
         .more = more,
@@ -215,7 +216,7 @@ int cli__chaos(int argc, char *const *argv)
     size_t count;
     char *const *rest;
     int code;
-    if (!cli__parse(&command, argc, argv, NULL, &count, &rest, &code)) {
+    if (!oak_args_parse(&command, argc, argv, NULL, &count, &rest, &code)) {
         return code;
     }
     o.extra = rest;

@@ -50,11 +50,11 @@ static void exited(void *user, int64_t code, int signal)
     c->running--;
     if (!c->stopping) {
         if (signal != 0) {
-            cli__complain(c->command, 0, "%s (pid %d) was ended by signal %d", node->name,
-                          node->pid, signal);
+            oak_args_complain(c->command, 0, "%s (pid %d) was ended by signal %d", node->name,
+                              node->pid, signal);
         } else {
-            cli__complain(c->command, 0, "%s (pid %d) ended with code %" PRId64, node->name,
-                          node->pid, code);
+            oak_args_complain(c->command, 0, "%s (pid %d) ended with code %" PRId64, node->name,
+                              node->pid, code);
         }
         cli__tail_print(node->log);
     }

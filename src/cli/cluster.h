@@ -25,7 +25,7 @@ struct cli__node {
 };
 
 struct cli__cluster {
-    const struct cli__command *command;
+    const struct oak_args_command *command;
     struct oak_os_loop *loop;
     const struct oak_loop *port;
     const char *program; /* what to run: ourselves */

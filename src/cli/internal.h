@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "args/args.h"
 #include "os/os.h"
 #include "proto/proto.h"
 #include "oakum/channel.h"
@@ -21,7 +22,7 @@
 enum cli__exit {
     CLI__EXIT_OK = 0,
     CLI__EXIT_FAILED = 1,
-    CLI__EXIT_MISUSED = 2,
+    CLI__EXIT_MISUSED = OAK_ARGS_EXIT_MISUSED,
 };
 
 #define CLI__SECOND_NS UINT64_C(1000000000)
@@ -31,42 +32,6 @@ enum cli__exit {
 #define CLI__ENDPOINTS_MAX 32
 
 /* -- commands ---------------------------------------------------------------------------------- */
-
-enum cli__flag_kind {
-    CLI__FLAG_BOOL,   /* bool * */
-    CLI__FLAG_NUMBER, /* uint64_t *, from min to max */
-    CLI__FLAG_TEXT,   /* const char **, borrowed from argv */
-};
-
-struct cli__flag {
-    const char *name;
-    char letter; /* '\0' for none */
-    enum cli__flag_kind kind;
-    void *target;
-    uint64_t min;
-    uint64_t max;
-    const char *argument; /* "N"; NULL for a bool */
-    const char *help;
-};
-
-struct cli__command {
-    const char *name;     /* "bench put" as a person types it behind oakum */
-    const char *summary;  /* one sentence */
-    const char *operands; /* "put|range", or "" */
-    size_t operands_max;
-    const struct cli__flag *flags;
-    size_t flag_count;
-    const char *more; /* example and explanations below the flags */
-};
-
-/* Read flags and operands. Help and errors are told here: false means to end with *exit_code.
- * Operands go to `operands` (room for operands_max); what comes behind "--" is left in *rest, NULL
- * for none. */
-bool cli__parse(const struct cli__command *command, int argc, char *const *argv,
-                const char **operands, size_t *operand_count, char *const **rest, int *exit_code);
-/* "oakum up: text", a line on stderr. Returns `code`. */
-int cli__complain(const struct cli__command *command, int code, const char *format, ...)
-    OAK_PRINTF(3, 4);
 
 /* Each gets the words from its own name on. */
 int cli__up(int argc, char *const *argv);

@@ -174,14 +174,14 @@ int cli__status(int argc, char *const *argv)
     const char *endpoints_text = NULL;
     const char *output = "table";
     uint64_t timeout_s = 5;
-    const struct cli__flag flags[] = {
-        {"endpoints", 'e', CLI__FLAG_TEXT, &endpoints_text, 0, 0, "A,B,C",
+    const struct oak_args_flag flags[] = {
+        {"endpoints", 'e', OAK_ARGS_TEXT, &endpoints_text, 0, 0, "A,B,C",
          "servers to ask (default $ETCDCTL_ENDPOINTS, or 127.0.0.1:2379)"},
-        {"output", 'o', CLI__FLAG_TEXT, &output, 0, 0, "FORM", "table or json (default table)"},
-        {"timeout", 't', CLI__FLAG_NUMBER, &timeout_s, 1, 3600, "SECONDS",
+        {"output", 'o', OAK_ARGS_TEXT, &output, 0, 0, "FORM", "table or json (default table)"},
+        {"timeout", 't', OAK_ARGS_NUMBER, &timeout_s, 1, 3600, "SECONDS",
          "how long to wait for an answer (default 5)"},
     };
-    const struct cli__command command = {
+    const struct oak_args_command command = {
         .name = "status",
         .summary = "Show who leads, and how far each server is.",
         .operands = "",
@@ -196,22 +196,22 @@ int cli__status(int argc, char *const *argv)
     size_t count;
     char *const *rest;
     int code;
-    if (!cli__parse(&command, argc, argv, NULL, &count, &rest, &code)) {
+    if (!oak_args_parse(&command, argc, argv, NULL, &count, &rest, &code)) {
         return code;
     }
     bool as_json = strcmp(output, "json") == 0;
-    if (rest != NULL || (!as_json && strcmp(output, "table") != 0)) {
-        return cli__complain(&command, CLI__EXIT_MISUSED, "--output is table or json");
+    if (!as_json && strcmp(output, "table") != 0) {
+        return oak_args_complain(&command, CLI__EXIT_MISUSED, "--output is table or json");
     }
     struct cli__endpoints endpoints;
     struct oak_errbuf e;
     if (cli__endpoints_read(endpoints_text, &endpoints, &e) != 0) {
-        return cli__complain(&command, CLI__EXIT_MISUSED, "--endpoints: %s", e.text);
+        return oak_args_complain(&command, CLI__EXIT_MISUSED, "--endpoints: %s", e.text);
     }
     struct oak_os_loop *loop;
     int error = oak_os_loop_new(&loop);
     if (error != 0) {
-        return cli__complain(&command, CLI__EXIT_FAILED, "%s", oak_error_text(error));
+        return oak_args_complain(&command, CLI__EXIT_FAILED, "%s", oak_error_text(error));
     }
     code = ask_and_print(loop, &endpoints, timeout_s * CLI__SECOND_NS, as_json);
     oak_os_loop_free(loop);

@@ -111,7 +111,7 @@ static int demo(struct cli__cluster *c)
     fflush(stdout);
     if (!cli__calls(c->loop, &write, 1, DEMO_NS)) {
         printf(" failed\n");
-        cli__complain(c->command, 0, "%s", write.text.text);
+        oak_args_complain(c->command, 0, "%s", write.text.text);
         cli__calls_fini(&write, 1);
         return code;
     }
@@ -124,7 +124,7 @@ static int demo(struct cli__cluster *c)
     const Etcdserverpb__RangeResponse *got = (const Etcdserverpb__RangeResponse *)read.response;
     if (!answered) {
         printf(" failed\n");
-        cli__complain(c->command, 0, "%s", read.text.text);
+        oak_args_complain(c->command, 0, "%s", read.text.text);
     } else if (got->n_kvs != 1 ||
                !oak_bytes_eq(oak_proto_bytes(got->kvs[0]->value), oak_bytes_str(value))) {
         printf(" failed: it is not what was written\n");
@@ -152,7 +152,7 @@ static int serve(struct cli__cluster *c, const struct options *o)
             cli__tail_print(c->nodes[0].log);
         }
         cli__cluster_stop(c);
-        return asked ? CLI__EXIT_OK : cli__complain(c->command, CLI__EXIT_FAILED, "%s", e.text);
+        return asked ? CLI__EXIT_OK : oak_args_complain(c->command, CLI__EXIT_FAILED, "%s", e.text);
     }
     printf("%zu %s up, data in %s\n\n", c->count, c->count == 1 ? "server is" : "servers are",
            c->dir);
@@ -169,7 +169,7 @@ static int serve(struct cli__cluster *c, const struct options *o)
             oak_os_loop_run(c->loop);
         }
         if (c->running == 0 && !c->stopping) {
-            code = cli__complain(c->command, CLI__EXIT_FAILED, "all servers have ended");
+            code = oak_args_complain(c->command, CLI__EXIT_FAILED, "all servers have ended");
         }
     }
     fflush(stdout);
@@ -183,13 +183,14 @@ static int run(struct cli__cluster *c, const struct options *o)
     char program[CLI__PATH_BYTES_MAX];
     ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (size < 0) {
-        return cli__complain(c->command, CLI__EXIT_FAILED, "/proc/self/exe: %s", strerror(errno));
+        return oak_args_complain(c->command, CLI__EXIT_FAILED, "/proc/self/exe: %s",
+                                 strerror(errno));
     }
     program[size] = '\0';
     c->program = program;
     int error = oak_os_loop_on_signal(c->loop, signal_came, c);
     if (error != 0) {
-        return cli__complain(c->command, CLI__EXIT_FAILED, "%s", oak_error_text(error));
+        return oak_args_complain(c->command, CLI__EXIT_FAILED, "%s", oak_error_text(error));
     }
     error = cli__cluster_place(c, o->data_dir, &e);
     if (error == 0) {
@@ -200,7 +201,8 @@ static int run(struct cli__cluster *c, const struct options *o)
                          "%s holds a cluster of %zu: say -n %zu, or name another directory", c->dir,
                          c->count, c->count);
     }
-    int code = error == 0 ? serve(c, o) : cli__complain(c->command, CLI__EXIT_FAILED, "%s", e.text);
+    int code =
+        error == 0 ? serve(c, o) : oak_args_complain(c->command, CLI__EXIT_FAILED, "%s", e.text);
     if (c->temporary && o->keep) {
         printf("kept: %s\n", c->dir);
     } else {
@@ -212,21 +214,22 @@ static int run(struct cli__cluster *c, const struct options *o)
 int cli__up(int argc, char *const *argv)
 {
     struct options o = {.count = 3};
-    const struct cli__flag flags[] = {
-        {"nodes", 'n', CLI__FLAG_NUMBER, &o.count, 1, CLI__NODES_MAX, "N",
+    const struct oak_args_flag flags[] = {
+        {"nodes", 'n', OAK_ARGS_NUMBER, &o.count, 1, CLI__NODES_MAX, "N",
          "servers (default 3, at most 7)"},
-        {"data-dir", '\0', CLI__FLAG_TEXT, &o.data_dir, 0, 0, "DIR",
+        {"data-dir", '\0', OAK_ARGS_TEXT, &o.data_dir, 0, 0, "DIR",
          "keep data and logs there, and go on from there (default: temporary)"},
-        {"base-port", '\0', CLI__FLAG_NUMBER, &o.base_port, 1024, 65500, "PORT",
+        {"base-port", '\0', OAK_ARGS_NUMBER, &o.base_port, 1024, 65500, "PORT",
          "clients on PORT, PORT+2, ...; peers on PORT+1, ..."},
-        {"demo", '\0', CLI__FLAG_BOOL, &o.demo, 0, 0, NULL,
+        {"demo", '\0', OAK_ARGS_BOOL, &o.demo, 0, 0, NULL,
          "write on one and read on another; ends by itself without a terminal"},
-        {"keep", '\0', CLI__FLAG_BOOL, &o.keep, 0, 0, NULL, "do not remove a temporary directory"},
+        {"keep", '\0', OAK_ARGS_BOOL, &o.keep, 0, 0, NULL, "do not remove a temporary directory"},
     };
-    const struct cli__command command = {
+    const struct oak_args_command command = {
         .name = "up",
         .summary = "Start a cluster on this machine, for trying things out.",
         .operands = "",
+        .rest = true,
         .flags = flags,
         .flag_count = OAK_COUNT_OF(flags),
         .more =
@@ -239,11 +242,11 @@ int cli__up(int argc, char *const *argv)
     int code;
     if (c == NULL || oak_os_loop_new(&c->loop) != 0) {
         free(c);
-        return cli__complain(&command, CLI__EXIT_FAILED, "out of memory or descriptors");
+        return oak_args_complain(&command, CLI__EXIT_FAILED, "out of memory or descriptors");
     }
     c->command = &command;
     c->port = oak_os_loop_port(c->loop);
-    if (cli__parse(&command, argc, argv, NULL, &count, &c->extra, &code)) {
+    if (oak_args_parse(&command, argc, argv, NULL, &count, &c->extra, &code)) {
         c->count = (size_t)o.count;
         code = run(c, &o);
     }
