@@ -279,6 +279,38 @@ def test_c_client_who_loses_the_lease_is_told_and_who_waits_goes_on(start_cluste
     two.close()
 
 
+def test_c_client_elections_are_observed_and_leaders_speak(cluster, probe):
+    probe.tell("observe o race")
+    assert probe.hear("o") == "leads o nobody"
+    assert probe.ask("leader race").startswith("ENOLEADERELECTED Unknown ")
+    for name in ("s1", "s2"):
+        probe.tell(f"session {name} 60")
+        assert probe.hear(name).startswith("ready ")
+    probe.tell("turn t1 s1 race one")
+    assert {line.split()[0] for line in (probe.told.get(), probe.told.get())} == {"held", "leads"}
+    assert "=one ]" in probe.ok("leader race")
+    probe.tell("turn t2 s2 race two")
+    harness.until(lambda: " count=2 " in probe.ok("get race/ prefix"), "both in line")
+    assert probe.ask("proclaim t2 early") == "ENOTELECTED"
+    probe.ok("proclaim t1 uno")
+    assert probe.hear("o") == "leads o uno"
+    leader = cluster.leader()
+    leader.kill()  # of the members: the candidates stay
+    harness.until(lambda: probe.ask("proclaim t1 still").startswith("OK "), "another leader")
+    leader.start()
+    leader.wait_healthy()
+    assert "leads o still" in probe.hear_until("leads o still")
+    assert " count=0 " in probe.ok("get race") and "=still ]" in probe.ok("leader race")
+    probe.ok("close s1")  # answered when the lease has gone, and the key with it
+    assert "=two ]" in probe.ok("leader race")
+    heard = {probe.told.get(timeout=harness.PATIENCE_S) for _ in range(2)}
+    assert "leads o two" in heard and any(line.startswith("held t2 ") for line in heard)
+    probe.ok("del race/ prefix")  # by force: it is told as soon as it says something
+    assert probe.hear("o") == "leads o nobody"
+    assert probe.ask("proclaim t2 late").startswith("ENOTELECTED Unknown ")
+    probe.tell("unobserve o")
+
+
 def test_c_client_etcdctl_and_a_turn_exclude_each_other(cluster, probe, etcdctl_bin, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)

@@ -133,6 +133,12 @@ struct oak_client_answer {
 
 typedef void oak_client_done(void *user, const struct oak_client_answer *answer);
 
+/* Keep what a `done` was given: it may call this once, and nobody else may. What is returned is
+ * the same answer, whole, until it is freed, on any thread. NULL: no memory. */
+OAK_API struct oak_client_answer *oak_client_answer_keep(const struct oak_client_answer *answer);
+/* NULL is fine. */
+OAK_API void oak_client_answer_free(struct oak_client_answer *answer);
+
 /* A call that goes on; gone when its `done` has returned. */
 struct oak_client_call;
 /* `done` follows, with OAK_ECANCELED. */
@@ -267,6 +273,36 @@ OAK_API OAK_MUST_USE int oak_client_do(struct oak_client *client, const struct o
                                        struct oak_client_call **out);
 #define OAK_CLIENT_DEPTH_MAX 32
 
+/* A transaction that grows, piece by piece. What it is given is copied, and so are transactions
+ * within it. What went wrong meanwhile is told once, at the end, by oak_client_txn_op(): all other
+ * functions do nothing from there on, and with NULL.
+ *
+ *     struct oak_client_builder *b = oak_client_txn_new();
+ *     oak_client_txn_if(b, (struct oak_client_compare){.key = key, .target = OAK_CLIENT_VERSION});
+ *     oak_client_txn_then(b, oak_client_put(key, value));
+ *     oak_client_txn_else(b, oak_client_get(key));
+ *     int error = oak_client_txn_op(b, &op);
+ */
+struct oak_client_builder;
+
+/* NULL: no memory, which oak_client_txn_op() says too. */
+OAK_API struct oak_client_builder *oak_client_txn_new(void);
+/* And those within it. NULL is fine. */
+OAK_API void oak_client_txn_free(struct oak_client_builder *builder);
+/* One condition more; all of them must hold. */
+OAK_API void oak_client_txn_if(struct oak_client_builder *builder,
+                               struct oak_client_compare compare);
+/* One operation more, for when they do, and for when one of them does not. */
+OAK_API void oak_client_txn_then(struct oak_client_builder *builder, struct oak_client_op op);
+OAK_API void oak_client_txn_else(struct oak_client_builder *builder, struct oak_client_op op);
+/* The same of a transaction, which is empty, and grows by itself; it goes with the outer one. */
+OAK_API struct oak_client_builder *oak_client_txn_then_txn(struct oak_client_builder *builder);
+OAK_API struct oak_client_builder *oak_client_txn_else_txn(struct oak_client_builder *builder);
+/* The outer one as an operation, for oak_client_do(): good until it grows or is freed. OAK_ENOMEM,
+ * OAK_EINVAL (nested deeper than OAK_CLIENT_DEPTH_MAX, or it is not the outer one). */
+OAK_API OAK_MUST_USE int oak_client_txn_op(const struct oak_client_builder *builder,
+                                           struct oak_client_op *out);
+
 /* Forget what was before `revision`; `physical`: and be told only when it is gone from disk. */
 OAK_API OAK_MUST_USE int oak_client_compact(struct oak_client *client, int64_t revision,
                                             bool physical, uint64_t timeout_ns,
@@ -313,6 +349,12 @@ struct oak_client_changes {
     int64_t revision;
     bool more;
 };
+
+/* A copy of what `changes` was given, whole, until it is freed, on any thread. NULL: no memory. */
+OAK_API struct oak_client_changes *
+oak_client_changes_keep(const struct oak_client_changes *changes);
+/* NULL is fine. */
+OAK_API void oak_client_changes_free(struct oak_client_changes *changes);
 
 struct oak_client_watch_options {
     struct oak_bytes key;
@@ -411,6 +453,12 @@ oak_client_session_new(struct oak_client *client, int64_t ttl_s,
 /* Its lease is revoked, if the servers can be reached; its turns end without a word. NULL is fine.
  */
 OAK_API void oak_client_session_free(struct oak_client_session *session);
+/* The same, and `done` is told when its lease is revoked: the keys of its turns have gone with it.
+ * OAK_ECLOSED (it has no lease), OAK_ENOMEM, OAK_ELIMIT: then `done` is not called; it is freed in
+ * each case. */
+OAK_API OAK_MUST_USE int oak_client_session_end(struct oak_client_session *session,
+                                                uint64_t timeout_ns, oak_client_done *done,
+                                                void *user, struct oak_client_call **out);
 
 /* A place in the line for a name: of a lock, or of an election. */
 struct oak_client_turn;
@@ -437,6 +485,40 @@ OAK_API OAK_MUST_USE int oak_client_turn(struct oak_client_session *session, str
 OAK_API void oak_client_turn_end(struct oak_client_turn *turn);
 /* Its key, for compares; valid as long as the turn. */
 OAK_API struct oak_bytes oak_client_turn_key(const struct oak_client_turn *turn);
+/* Of an election: say something else, while elected. OAK_ENOTELECTED, from here or as the answer:
+ * the turn is not held, or its key is not what it was: somebody else leads, or nobody does. Else as
+ * a put (oak_client_do()). */
+OAK_API OAK_MUST_USE int oak_client_proclaim(struct oak_client_turn *turn, struct oak_bytes value,
+                                             uint64_t timeout_ns, oak_client_done *done, void *user,
+                                             struct oak_client_call **out);
+
+/* Who leads: the answer has the key and the value of who has its turn for this name;
+ * OAK_ENOLEADERELECTED: nobody has. */
+OAK_API OAK_MUST_USE int oak_client_leader(struct oak_client *client, struct oak_bytes name,
+                                           uint64_t timeout_ns, oak_client_done *done, void *user,
+                                           struct oak_client_call **out);
+
+/* Be told who leads from now on: each that is elected, and each value that it proclaims, in order.
+ * Those that were elected and gone while a server could not be reached may be left out; who leads
+ * in the end is told. */
+struct oak_client_observer;
+
+struct oak_client_observer_callbacks {
+    /* This one leads. NULL: nobody does. */
+    void (*leads)(void *user, struct oak_client_observer *observer,
+                  const struct oak_client_kv *leader);
+    /* It is not allowed, or can't be had. It is gone when this returns. */
+    void (*ended)(void *user, struct oak_client_observer *observer, int error);
+};
+
+/* OAK_EINVAL (the name, as of a turn), OAK_ENOMEM. `callbacks` outlive it; it is ended before its
+ * watcher is freed. */
+OAK_API OAK_MUST_USE int oak_client_observe(struct oak_client_watcher *watcher,
+                                            struct oak_bytes name,
+                                            const struct oak_client_observer_callbacks *callbacks,
+                                            void *user, struct oak_client_observer **out);
+/* It tells nothing more. From `leads` too, but not from `ended`. */
+OAK_API void oak_client_observer_end(struct oak_client_observer *observer);
 
 #ifdef __cplusplus
 }

@@ -47,21 +47,40 @@ int client__error(enum oak_rpc_code code, struct oak_bytes message)
     return error != 0 ? error : OAK_EREMOTE;
 }
 
-int client__unpack(struct oak_client_call *call, const ProtobufCMessageDescriptor *descriptor,
-                   struct oak_bytes bytes, ProtobufCMessage **out)
-{
-    int error = oak_proto_unpack(descriptor, bytes, &call->arena, out);
-    return error == OAK_EFORMAT ? OAK_EREMOTE : error;
-}
+/* -- responses --------------------------------------------------------------------------------- */
 
-void client__header(const Etcdserverpb__ResponseHeader *header, struct oak_client_header *out)
+/* The header is the field 1 of each response of the API. */
+#define HEADER_FIELD 1
+
+static void header_read(const ProtobufCMessage *message, struct oak_client_header *out)
 {
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(message->descriptor, HEADER_FIELD);
+    const Etcdserverpb__ResponseHeader *header;
+    OAK_ASSERT(field != NULL && field->descriptor == &etcdserverpb__response_header__descriptor);
+    memcpy(&header, (const uint8_t *)message + field->offset, sizeof(header));
     if (header != NULL) {
         *out = (struct oak_client_header){.cluster_id = header->cluster_id,
                                           .member_id = header->member_id,
                                           .revision = header->revision,
                                           .raft_term = header->raft_term};
     }
+}
+
+int client__decode(struct oak_client_call *call, struct oak_bytes bytes)
+{
+    struct oak_client_answer *answer = &call->answer;
+    if (call->method.response == NULL) {
+        answer->response = oak_arena_dup(&call->arena, bytes);
+        return answer->response.data == NULL && bytes.size > 0 ? OAK_ENOMEM : 0;
+    }
+    ProtobufCMessage *message;
+    int error = oak_proto_unpack(call->method.response, bytes, &call->arena, &message);
+    if (error != 0) {
+        return error == OAK_EFORMAT ? OAK_EREMOTE : error;
+    }
+    header_read(message, &answer->header);
+    return call->method.fill != NULL ? call->method.fill(call, message) : 0;
 }
 
 /* -- results ----------------------------------------------------------------------------------- */

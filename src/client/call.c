@@ -63,9 +63,8 @@ static void call_message(void *user, struct oak_rpc_call *rpc, struct oak_bytes 
 {
     struct oak_client_call *call = user;
     (void)rpc;
-    int error = call->method.decode(call, bytes);
+    call->answer.error = client__decode(call, bytes);
     call->answered = true;
-    call->answer.error = error;
 }
 
 static int call_begin(struct oak_client_call *call);
@@ -294,18 +293,12 @@ void oak_client_cancel(struct oak_client_call *call)
 
 /* -- any method -------------------------------------------------------------------------------- */
 
-static int keep_bytes(struct oak_client_call *call, struct oak_bytes response)
-{
-    call->answer.response = oak_arena_dup(&call->arena, response);
-    return call->answer.response.data == NULL && response.size > 0 ? OAK_ENOMEM : 0;
-}
-
 int oak_client_ask(struct oak_client *client, const char *service, const char *method, bool read,
                    struct oak_bytes request, uint64_t timeout_ns, oak_client_done *done, void *user,
                    struct oak_client_call **out)
 {
     const struct client_ask ask = {
-        .method = {.service = service, .name = method, .read = read, .decode = keep_bytes},
+        .method = {.service = service, .name = method, .read = read},
         .bytes = request,
         .timeout_ns = timeout_ns,
         .done = done,

@@ -21,8 +21,10 @@ struct client_method {
     const char *service;
     const char *name;
     bool read; /* may be made twice */
-    /* Fill the answer from the response. 0 or an OAK_E code. */
-    int (*decode)(struct oak_client_call *call, struct oak_bytes response);
+    /* What its response is; NULL: it is kept as bytes. */
+    const ProtobufCMessageDescriptor *response;
+    /* Take more of it than its header into the answer; may be NULL. 0 or an OAK_E code. */
+    int (*fill)(struct oak_client_call *call, const ProtobufCMessage *response);
 };
 
 /* Whoever waits for a token. `go`: it is there, or it was refused with this answer. */
@@ -107,11 +109,9 @@ int client__error(enum oak_rpc_code code, struct oak_bytes message);
 int client__error_of_text(struct oak_bytes message);
 /* Borrowed. */
 void client__kv(const Mvccpb__KeyValue *kv, struct oak_client_kv *out);
-/* Decode a response into the call's arena. OAK_EREMOTE, OAK_ELIMIT, OAK_ENOMEM. */
-OAK_MUST_USE int client__unpack(struct oak_client_call *call,
-                                const ProtobufCMessageDescriptor *descriptor,
-                                struct oak_bytes bytes, ProtobufCMessage **out);
-void client__header(const Etcdserverpb__ResponseHeader *header, struct oak_client_header *out);
+/* Take a response into the call's answer, by its method. What it points to lies in the call's
+ * arena. OAK_EREMOTE, OAK_ELIMIT, OAK_ENOMEM. */
+OAK_MUST_USE int client__decode(struct oak_client_call *call, struct oak_bytes bytes);
 /* What a response to an operation says: OAK_ELIMIT, and OAK_EREMOTE for what makes no sense. */
 OAK_MUST_USE int client__range_result(struct oak_arena *arena,
                                       const Etcdserverpb__RangeResponse *response,
@@ -141,7 +141,15 @@ struct client_keys {
 OAK_MUST_USE int client__span(struct oak_arena *arena, const struct client_keys *keys,
                               ProtobufCBinaryData *key, ProtobufCBinaryData *end);
 
-/* kv.c: requests; OAK_EINVAL, OAK_ENOMEM */
+/* watch.c */
+struct oak_client *client__watcher_client(const struct oak_client_watcher *watcher);
+
+/* kv.c: oak_client_do(), with another way to read the response, unless `fill` is NULL */
+OAK_MUST_USE int
+client__do(struct oak_client *client, const struct oak_client_op *op,
+           int (*fill)(struct oak_client_call *call, const ProtobufCMessage *response),
+           uint64_t timeout_ns, oak_client_done *done, void *user, struct oak_client_call **out);
+/* Requests; OAK_EINVAL, OAK_ENOMEM */
 OAK_MUST_USE int client__range_request(struct oak_arena *arena, const struct oak_client_op *op,
                                        Etcdserverpb__RangeRequest *out);
 OAK_MUST_USE int client__put_request(const struct oak_client_op *op, Etcdserverpb__PutRequest *out);

@@ -56,66 +56,28 @@ int client__delete_request(struct oak_arena *arena, const struct oak_client_op *
 
 /* -- responses --------------------------------------------------------------------------------- */
 
-static int range_decode(struct oak_client_call *call, struct oak_bytes bytes)
+static int range_fill(struct oak_client_call *call, const ProtobufCMessage *message)
 {
-    ProtobufCMessage *message;
-    int error = client__unpack(call, &etcdserverpb__range_response__descriptor, bytes, &message);
-    if (error != 0) {
-        return error;
-    }
-    const Etcdserverpb__RangeResponse *response = (const Etcdserverpb__RangeResponse *)message;
-    client__header(response->header, &call->answer.header);
-    return client__range_result(&call->arena, response, &call->answer.result);
+    return client__range_result(&call->arena, (const Etcdserverpb__RangeResponse *)message,
+                                &call->answer.result);
 }
 
-static int put_decode(struct oak_client_call *call, struct oak_bytes bytes)
+static int put_fill(struct oak_client_call *call, const ProtobufCMessage *message)
 {
-    ProtobufCMessage *message;
-    int error = client__unpack(call, &etcdserverpb__put_response__descriptor, bytes, &message);
-    if (error != 0) {
-        return error;
-    }
-    const Etcdserverpb__PutResponse *response = (const Etcdserverpb__PutResponse *)message;
-    client__header(response->header, &call->answer.header);
-    return client__put_result(&call->arena, response, &call->answer.result);
+    return client__put_result(&call->arena, (const Etcdserverpb__PutResponse *)message,
+                              &call->answer.result);
 }
 
-static int delete_decode(struct oak_client_call *call, struct oak_bytes bytes)
+static int delete_fill(struct oak_client_call *call, const ProtobufCMessage *message)
 {
-    ProtobufCMessage *message;
-    int error =
-        client__unpack(call, &etcdserverpb__delete_range_response__descriptor, bytes, &message);
-    if (error != 0) {
-        return error;
-    }
-    const Etcdserverpb__DeleteRangeResponse *response =
-        (const Etcdserverpb__DeleteRangeResponse *)message;
-    client__header(response->header, &call->answer.header);
-    return client__delete_result(&call->arena, response, &call->answer.result);
+    return client__delete_result(&call->arena, (const Etcdserverpb__DeleteRangeResponse *)message,
+                                 &call->answer.result);
 }
 
-static int txn_decode(struct oak_client_call *call, struct oak_bytes bytes)
+static int txn_fill(struct oak_client_call *call, const ProtobufCMessage *message)
 {
-    ProtobufCMessage *message;
-    int error = client__unpack(call, &etcdserverpb__txn_response__descriptor, bytes, &message);
-    if (error != 0) {
-        return error;
-    }
-    const Etcdserverpb__TxnResponse *response = (const Etcdserverpb__TxnResponse *)message;
-    client__header(response->header, &call->answer.header);
-    return client__txn_result(&call->arena, response, &call->answer.result);
-}
-
-static int compact_decode(struct oak_client_call *call, struct oak_bytes bytes)
-{
-    ProtobufCMessage *message;
-    int error =
-        client__unpack(call, &etcdserverpb__compaction_response__descriptor, bytes, &message);
-    if (error == 0) {
-        client__header(((const Etcdserverpb__CompactionResponse *)message)->header,
-                       &call->answer.header);
-    }
-    return error;
+    return client__txn_result(&call->arena, (const Etcdserverpb__TxnResponse *)message,
+                              &call->answer.result);
 }
 
 /* -- the door ---------------------------------------------------------------------------------- */
@@ -135,27 +97,32 @@ static int request_make(struct oak_arena *arena, const struct oak_client_op *op,
     case OAK_CLIENT_GET:
         method->name = "Range";
         method->read = true;
-        method->decode = range_decode;
+        method->response = &etcdserverpb__range_response__descriptor;
+        method->fill = range_fill;
         return client__range_request(arena, op, &out->range);
     case OAK_CLIENT_PUT:
         method->name = "Put";
-        method->decode = put_decode;
+        method->response = &etcdserverpb__put_response__descriptor;
+        method->fill = put_fill;
         return client__put_request(op, &out->put);
     case OAK_CLIENT_DELETE:
         method->name = "DeleteRange";
-        method->decode = delete_decode;
+        method->response = &etcdserverpb__delete_range_response__descriptor;
+        method->fill = delete_fill;
         return client__delete_request(arena, op, &out->del);
     case OAK_CLIENT_TXN:
         method->name = "Txn";
-        method->decode = txn_decode;
+        method->response = &etcdserverpb__txn_response__descriptor;
+        method->fill = txn_fill;
         return client__txn_request(arena, op->txn, &out->txn, &method->read);
     default:
         return OAK_EINVAL;
     }
 }
 
-int oak_client_do(struct oak_client *client, const struct oak_client_op *op, uint64_t timeout_ns,
-                  oak_client_done *done, void *user, struct oak_client_call **out)
+int client__do(struct oak_client *client, const struct oak_client_op *op,
+               int (*fill)(struct oak_client_call *call, const ProtobufCMessage *response),
+               uint64_t timeout_ns, oak_client_done *done, void *user, struct oak_client_call **out)
 {
     struct oak_arena arena;
     union request request;
@@ -168,11 +135,20 @@ int oak_client_do(struct oak_client *client, const struct oak_client_op *op, uin
     };
     oak_arena_init(&arena, CLIENT_CHUNK_BYTES, ENCODE_BYTES_MAX);
     int error = request_make(&arena, op, &request, &ask.method);
+    if (fill != NULL) {
+        ask.method.fill = fill;
+    }
     if (error == 0) {
         error = client__ask(client, &ask, out);
     }
     oak_arena_fini(&arena);
     return error;
+}
+
+int oak_client_do(struct oak_client *client, const struct oak_client_op *op, uint64_t timeout_ns,
+                  oak_client_done *done, void *user, struct oak_client_call **out)
+{
+    return client__do(client, op, NULL, timeout_ns, done, user, out);
 }
 
 int oak_client_compact(struct oak_client *client, int64_t revision, bool physical,
@@ -183,7 +159,9 @@ int oak_client_compact(struct oak_client *client, int64_t revision, bool physica
     request.revision = revision;
     request.physical = physical;
     const struct client_ask ask = {
-        .method = {.service = "etcdserverpb.KV", .name = "Compact", .decode = compact_decode},
+        .method = {.service = "etcdserverpb.KV",
+                   .name = "Compact",
+                   .response = &etcdserverpb__compaction_response__descriptor},
         .request = &request.base,
         .timeout_ns = timeout_ns,
         .done = done,

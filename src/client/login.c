@@ -65,19 +65,13 @@ void client__waiters_go(struct oak_client *client, const struct oak_client_answe
     }
 }
 
-static int token_decode(struct oak_client_call *call, struct oak_bytes bytes)
+static int token_fill(struct oak_client_call *call, const ProtobufCMessage *message)
 {
-    ProtobufCMessage *message;
-    int error =
-        client__unpack(call, &etcdserverpb__authenticate_response__descriptor, bytes, &message);
-    if (error == 0) {
-        const Etcdserverpb__AuthenticateResponse *response =
-            (const Etcdserverpb__AuthenticateResponse *)message;
-        bool fits = strlen(response->token) <= OAK_CLIENT_TOKEN_BYTES_MAX;
-        call->answer.response = oak_bytes_str(fits ? response->token : "");
-        error = fits ? 0 : OAK_ELIMIT;
-    }
-    return error;
+    const Etcdserverpb__AuthenticateResponse *response =
+        (const Etcdserverpb__AuthenticateResponse *)message;
+    bool fits = strlen(response->token) <= OAK_CLIENT_TOKEN_BYTES_MAX;
+    call->answer.response = oak_bytes_str(fits ? response->token : "");
+    return fits ? 0 : OAK_ELIMIT;
 }
 
 static void login_done(void *user, const struct oak_client_answer *answer)
@@ -106,7 +100,8 @@ static int login(struct oak_client *client)
         .method = {.service = "etcdserverpb.Auth",
                    .name = "Authenticate",
                    .read = true, /* a token more does no harm */
-                   .decode = token_decode},
+                   .response = &etcdserverpb__authenticate_response__descriptor,
+                   .fill = token_fill},
         .request = &request.base,
         .done = login_done,
         .user = client,

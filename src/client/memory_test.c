@@ -10,7 +10,9 @@ struct tally {
     int ended;
     int good;
     int changes;
+    int leaders;
     bool watching;
+    struct oak_client_observer *observer; /* NULL: it is ended */
 };
 
 static void done(void *user, const struct oak_client_answer *answer)
@@ -41,6 +43,24 @@ static void ended(void *user, struct oak_client_watch *watch, int error, const c
 static const struct oak_client_watch_callbacks watch_callbacks = {.changes = changes,
                                                                   .ended = ended};
 
+static void leads(void *user, struct oak_client_observer *o, const struct oak_client_kv *leader)
+{
+    struct tally *t = user;
+    (void)o;
+    t->leaders += leader != NULL;
+}
+
+static void observed(void *user, struct oak_client_observer *o, int error)
+{
+    struct tally *t = user;
+    (void)o;
+    (void)error;
+    t->observer = NULL;
+}
+
+static const struct oak_client_observer_callbacks observer_callbacks = {.leads = leads,
+                                                                        .ended = observed};
+
 static void lost(void *user, struct oak_client_lease *lease, int error)
 {
     (void)user;
@@ -69,7 +89,7 @@ static void server_tells(struct world *w)
     if (w->watch == NULL) {
         return;
     }
-    r.watch_id = w->watch_id;
+    r.watch_id = 1; /* the observer's is the second one */
     r.created = true;
     OAK_MAYBE(etcdserverpb__watch__watch__reply(w->watch, &r) != 0);
     r.created = false;
@@ -107,6 +127,8 @@ static void conversation(struct tally *t)
         const struct oak_client_watch_options options = {.key = oak_bytes_str("k"),
                                                          .span = OAK_CLIENT_PREFIX};
         t->watching = oak_client_watch(watcher, &options, &watch_callbacks, t, &watch) == 0;
+        OAK_MAYBE(oak_client_observe(watcher, oak_bytes_str("line"), &observer_callbacks, t,
+                                     &t->observer) != 0);
     }
     OAK_MAYBE(oak_client_keep(w.client, 5, 9, &lease_callbacks, NULL, &lease) != 0);
     pass(&w, SECOND);
@@ -114,6 +136,9 @@ static void conversation(struct tally *t)
     w.tokens++;
     operations(&w, t);
     pass(&w, 2 * SECOND);
+    if (t->observer != NULL) {
+        oak_client_observer_end(t->observer);
+    }
     oak_client_watcher_free(watcher);
     world_close(&w);
     assert_int_equal(t->begun, t->ended);
@@ -125,6 +150,7 @@ static void every_allocation_may_fail_once(void **state)
     struct tally t = {0};
     conversation(&t);
     assert_int_equal(t.good, 6);
+    assert_int_equal(t.leaders, 1);
     assert_int_equal(t.changes, 1);
     long fail_at = 0;
     while (memory_begin(fail_at)) {

@@ -96,11 +96,10 @@ static void granted_late(void *user, const struct oak_client_answer *answer)
     }
 }
 
-void oak_client_session_free(struct oak_client_session *session)
+/* Its lease, if it has one, is left to whoever asks. */
+static int64_t session_drop(struct oak_client_session *session)
 {
-    if (session == NULL) {
-        return;
-    }
+    int64_t id = session->lease != NULL ? session->id : 0;
     if (session->grant != NULL) {
         session->grant->done = granted_late;
         session->grant->user = session->client;
@@ -109,7 +108,26 @@ void oak_client_session_free(struct oak_client_session *session)
     oak_client_watcher_free(session->watcher);
     if (session->lease != NULL) {
         oak_client_lease_leave(session->lease);
-        revoke(session->client, session->id);
     }
     free(session);
+    return id;
+}
+
+void oak_client_session_free(struct oak_client_session *session)
+{
+    if (session != NULL) {
+        struct oak_client *client = session->client;
+        int64_t id = session_drop(session);
+        if (id != 0) {
+            revoke(client, id);
+        }
+    }
+}
+
+int oak_client_session_end(struct oak_client_session *session, uint64_t timeout_ns,
+                           oak_client_done *done, void *user, struct oak_client_call **out)
+{
+    struct oak_client *client = session->client;
+    int64_t id = session_drop(session);
+    return id != 0 ? oak_client_revoke(client, id, timeout_ns, done, user, out) : OAK_ECLOSED;
 }

@@ -18,7 +18,14 @@ struct oak_client_session {
     struct oak_client_watcher *watcher;
 };
 
-/* turn.c: its session is lost: it is told, and gone. */
+/* What failed, and may come to more later, is made again behind this pause. */
+#define CLIENT_AGAIN_NS ((uint64_t)200 * 1000 * 1000)
+
+/* turn.c: may the same come to more later? */
+bool client__passing(int error);
+/* Can a line have this name? */
+bool client__line_name(struct oak_bytes name);
+/* Its session is lost: it is told, and gone. */
 void client__turn_lost(struct oak_client_session *session, int error);
 /* Its session is freed: it is gone. */
 void client__turns_drop(struct oak_client_session *session);

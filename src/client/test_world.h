@@ -36,7 +36,8 @@ struct world {
     /* KV: what a request is told; NULL: OK */
     const char *text;
     enum oak_rpc_code code;
-    bool hold; /* it is answered later */
+    bool hold;  /* it is answered later */
+    bool empty; /* no key is found */
     struct oak_stub_call *held[8];
     size_t held_count;
 
@@ -136,7 +137,7 @@ static inline void serve_range(void *user, struct oak_stub_call *call,
         header.revision = 9;
         response.header = &header;
         response.kvs = kvs;
-        response.n_kvs = 1;
+        response.n_kvs = ((struct world *)user)->empty ? 0 : 1;
         response.count = 3;
         response.more = true;
         etcdserverpb__kv__range__reply(call, &response);

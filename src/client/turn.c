@@ -20,8 +20,6 @@
 
 #include "client/session.h"
 
-#define PAUSE_NS ((uint64_t)200 * 1000 * 1000)
-
 struct oak_client_turn {
     struct oak_list link;
     struct oak_client_session *session;
@@ -32,6 +30,7 @@ struct oak_client_turn {
     struct oak_buf value;
     int64_t revision; /* of the key's creation; 0: not known */
     bool joining;     /* the transaction that makes the key is under way */
+    bool held;        /* it has its turn */
     struct oak_client_call *call;
     struct oak_client_watch *watch;
     struct oak_timer timer;
@@ -103,8 +102,7 @@ static void timer_fire(struct oak_timer *timer)
     turn->step(turn);
 }
 
-/* May the same come to more later? */
-static bool passing(int error)
+bool client__passing(int error)
 {
     switch (error) {
     case OAK_EUNREACHABLE:
@@ -128,13 +126,13 @@ static bool passing(int error)
 static void turn_again(struct oak_client_turn *turn, int error)
 {
     const struct oak_loop *loop = turn->session->client->loop;
-    if (!passing(error)) {
+    if (!client__passing(error)) {
         turn_lost(turn, error);
         return;
     }
     turn->timer.fire = timer_fire;
     loop->timers.set(loop->timers.user, &turn->timer,
-                     client__now(turn->session->client) + PAUSE_NS);
+                     client__now(turn->session->client) + CLIENT_AGAIN_NS);
 }
 
 static void turn_do(struct oak_client_turn *turn, const struct oak_client_op *op,
@@ -158,6 +156,7 @@ static void step_to(struct oak_client_turn *turn, void (*step)(struct oak_client
 
 static void turn_held(struct oak_client_turn *turn)
 {
+    turn->held = true;
     turn->callbacks->held(turn->user, turn, turn->revision);
 }
 
@@ -311,13 +310,49 @@ static void join(struct oak_client_turn *turn)
     turn_do(turn, &op, joined);
 }
 
+/* -- while it is held -------------------------------------------------------------------------- */
+
+static int proclaim_fill(struct oak_client_call *call, const ProtobufCMessage *message)
+{
+    const Etcdserverpb__TxnResponse *r = (const Etcdserverpb__TxnResponse *)message;
+    if (!r->succeeded) {
+        return OAK_ENOTELECTED;
+    }
+    if (r->n_responses != 1 ||
+        r->responses[0]->response_case != ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT) {
+        return OAK_EREMOTE;
+    }
+    return client__put_result(&call->arena, r->responses[0]->response_put, &call->answer.result);
+}
+
+int oak_client_proclaim(struct oak_client_turn *turn, struct oak_bytes value, uint64_t timeout_ns,
+                        oak_client_done *done, void *user, struct oak_client_call **out)
+{
+    const struct oak_bytes key = oak_buf_bytes(&turn->key);
+    const struct oak_client_compare ours = {
+        .key = key, .target = OAK_CLIENT_CREATE, .number = turn->revision};
+    struct oak_client_op put = oak_client_put(key, value);
+    put.lease = turn->session->id;
+    const struct oak_client_txn txn = {
+        .compares = &ours, .compare_count = 1, .success = &put, .success_count = 1};
+    const struct oak_client_op op = oak_client_transact(&txn);
+    return turn->held
+               ? client__do(turn->session->client, &op, proclaim_fill, timeout_ns, done, user, out)
+               : OAK_ENOTELECTED;
+}
+
 /* -- the door ---------------------------------------------------------------------------------- */
+
+bool client__line_name(struct oak_bytes name)
+{
+    return name.size > 0 && name.data[name.size - 1] != '/';
+}
 
 int oak_client_turn(struct oak_client_session *session, struct oak_bytes name,
                     struct oak_bytes value, const struct oak_client_turn_callbacks *callbacks,
                     void *user, struct oak_client_turn **out)
 {
-    if (name.size == 0 || name.data[name.size - 1] == '/') {
+    if (!client__line_name(name)) {
         return OAK_EINVAL;
     }
     if (session->lease == NULL) {

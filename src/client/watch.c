@@ -499,6 +499,11 @@ void oak_client_watcher_free(struct oak_client_watcher *w)
     free(w);
 }
 
+struct oak_client *client__watcher_client(const struct oak_client_watcher *w)
+{
+    return w->stream.client;
+}
+
 void oak_client_watcher_pause(struct oak_client_watcher *w, bool paused)
 {
     client__stream_pause(&w->stream, paused);

@@ -8,6 +8,8 @@
  *     keep LEASE TTL             leave LEASE
  *     watch NAME KEY REVISION [prefix|previous|noput|nodelete ...]  unwatch NAME      progress
  *     session NAME TTL           turn NAME SESSION LINE VALUE       end NAME          free NAME
+ *     close NAME                 proclaim NAME VALUE                leader LINE
+ *     observe NAME LINE          unobserve NAME
  *
  * The answer to a request is "ANSWER NUMBER ...", its number that of the line, from 1; what comes
  * by itself begins with its kind and the name it was given.
@@ -31,6 +33,7 @@ struct thing {
     struct oak_client_lease *lease;
     struct oak_client_session *session;
     struct oak_client_turn *turn;
+    struct oak_client_observer *observer;
 };
 
 static struct oak_runtime *rt;
@@ -182,6 +185,27 @@ static void turn_lost(void *user, struct oak_client_turn *turn, int error)
 static const struct oak_client_turn_callbacks turn_callbacks = {.held = turn_held,
                                                                 .lost = turn_lost};
 
+static void leads(void *user, struct oak_client_observer *observer,
+                  const struct oak_client_kv *leader)
+{
+    const struct thing *t = user;
+    (void)observer;
+    printf("leads %s", t->name);
+    say_bytes(leader != NULL ? leader->value : oak_bytes_str("nobody"));
+    printf("\n");
+}
+
+static void leads_ended(void *user, struct oak_client_observer *observer, int error)
+{
+    struct thing *t = user;
+    (void)observer;
+    t->observer = NULL;
+    printf("ended %s %s\n", t->name, oak_error_name(error));
+}
+
+static const struct oak_client_observer_callbacks observer_callbacks = {.leads = leads,
+                                                                        .ended = leads_ended};
+
 /* -- requests ---------------------------------------------------------------------------------- */
 
 static struct oak_bytes word(char *const *words, size_t i)
@@ -225,20 +249,19 @@ static int operate(char *const *words, void *line)
 
 static int swap(char *const *words, void *line)
 {
-    const struct oak_client_compare compare = {
-        .key = word(words, 1), .target = OAK_CLIENT_VERSION, .number = number(words, 2, 10)};
-    const struct oak_client_op put = oak_client_put(word(words, 1), word(words, 3));
-    const struct oak_client_op get = oak_client_get(word(words, 1));
-    const struct oak_client_txn inner = {.success = &get, .success_count = 1};
-    const struct oak_client_op again = oak_client_transact(&inner);
-    const struct oak_client_txn txn = {.compares = &compare,
-                                       .compare_count = 1,
-                                       .success = &put,
-                                       .success_count = 1,
-                                       .failure = &again,
-                                       .failure_count = 1};
-    const struct oak_client_op op = oak_client_transact(&txn);
-    return oak_client_do(client, &op, 0, done, line, NULL);
+    struct oak_client_builder *b = oak_client_txn_new();
+    struct oak_client_op op;
+    oak_client_txn_if(b, (struct oak_client_compare){.key = word(words, 1),
+                                                     .target = OAK_CLIENT_VERSION,
+                                                     .number = number(words, 2, 10)});
+    oak_client_txn_then(b, oak_client_put(word(words, 1), word(words, 3)));
+    oak_client_txn_then(oak_client_txn_else_txn(b), oak_client_get(word(words, 1)));
+    int error = oak_client_txn_op(b, &op);
+    if (error == 0) {
+        error = oak_client_do(client, &op, 0, done, line, NULL);
+    }
+    oak_client_txn_free(b);
+    return error;
 }
 
 static int watch(char *const *words)
@@ -295,6 +318,26 @@ static int queue(char *const *words)
     return 0;
 }
 
+static int elect(char *const *words, void *line)
+{
+    const char *verb = words[0];
+    struct thing *t = thing_of(words[1]);
+    if (strcmp(verb, "proclaim") == 0) {
+        return oak_client_proclaim(t->turn, word(words, 2), 0, done, line, NULL);
+    } else if (strcmp(verb, "leader") == 0) {
+        return oak_client_leader(client, word(words, 1), 0, done, line, NULL);
+    } else if (strcmp(verb, "observe") == 0) {
+        return oak_client_observe(watcher, word(words, 2), &observer_callbacks, t, &t->observer);
+    } else if (strcmp(verb, "close") == 0) {
+        struct oak_client_session *session = t->session;
+        t->session = NULL;
+        return oak_client_session_end(session, 0, done, line, NULL);
+    }
+    oak_client_observer_end(t->observer);
+    t->observer = NULL;
+    return 0;
+}
+
 static int obey(char *const *words, void *line)
 {
     const char *verb = words[0];
@@ -319,6 +362,10 @@ static int obey(char *const *words, void *line)
     } else if (strcmp(verb, "session") == 0 || strcmp(verb, "turn") == 0 ||
                strcmp(verb, "end") == 0 || strcmp(verb, "free") == 0) {
         return queue(words);
+    } else if (strcmp(verb, "proclaim") == 0 || strcmp(verb, "leader") == 0 ||
+               strcmp(verb, "observe") == 0 || strcmp(verb, "unobserve") == 0 ||
+               strcmp(verb, "close") == 0) {
+        return elect(words, line);
     }
     return lend(words, line);
 }
@@ -391,6 +438,9 @@ int main(int argc, char **argv)
     pthread_join(reader, NULL);
     for (size_t i = 0; i < thing_count; i++) {
         oak_client_session_free(things[i].session);
+        if (things[i].observer != NULL) {
+            oak_client_observer_end(things[i].observer);
+        }
     }
     oak_client_watcher_free(watcher);
     oak_client_free(client);
