@@ -62,8 +62,8 @@ static void parse_with(struct read *r, bool rest, const char *line)
         .misused = 128,
         .rest = rest,
     };
-    r->ok = oak_args_parse(&command, argc, argv, r->operands, &r->operand_count, &r->rest,
-                           &r->code);
+    r->ok =
+        oak_args_parse(&command, argc, argv, r->operands, &r->operand_count, &r->rest, &r->code);
 }
 
 static void parse(struct read *r, const char *line)
@@ -120,9 +120,9 @@ static void times_are_written_as_go_does(void **state)
     static const struct {
         const char *text;
         uint64_t ns;
-    } good[] = {{"5s", 5000000000},   {"100ms", 100000000}, {"1m30s", 90000000000},
-                {"1.5h", 5400000000000}, {"0", 0},           {"7ns", 7},
-                {"3us", 3000},        {"3\xc2\xb5s", 3000}};
+    } good[] = {
+        {"5s", 5000000000}, {"100ms", 100000000}, {"1m30s", 90000000000}, {"1.5h", 5400000000000},
+        {"0", 0},           {"7ns", 7},           {"3us", 3000},          {"3\xc2\xb5s", 3000}};
     static const char *const bad[] = {"", "5", "s", "5 s", "5x", "-5s", "999999999h", "1e"};
     uint64_t ns;
     for (size_t i = 0; i < OAK_COUNT_OF(good); i++) {
@@ -138,8 +138,8 @@ static void what_is_wrong_is_refused_with_the_code_of_the_command(void **state)
 {
     (void)state;
     struct read r;
-    static const char *const bad[] = {"--none",     "--number",   "--number 11", "--number -1",
-                                      "--number x", "--yes=maybe", "--wait 5",   "--signed 1x",
+    static const char *const bad[] = {"--none",     "--number",    "--number 11", "--number -1",
+                                      "--number x", "--yes=maybe", "--wait 5",    "--signed 1x",
                                       "a b c d",    "-x"};
     for (size_t i = 0; i < OAK_COUNT_OF(bad); i++) {
         parse(&r, bad[i]);
