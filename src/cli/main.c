@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c: the program `oakum`: which command is meant.
  *
- * Without a command, or with a flag in its place, it is a server, as etcd is; under the name etcd
- * it is nothing but that, so that a link can stand in for etcd's own program.
+ * Without a command, or with a server's flag in its place, it is a server, as etcd is; a verb of
+ * etcdctl is one here too, and its flags may stand before it. Under the names etcd and etcdctl it is
+ * nothing but that, so that a link can stand in for etcd's own programs.
  */
 #include "cli/internal.h"
+#include "ctl/ctl.h"
 #include "server/server.h"
 #include "sim/sim.h"
 
@@ -48,29 +50,41 @@ static int unknown(const char *name)
     return CLI__EXIT_MISUSED;
 }
 
+/* The help of one command. */
+static int help_of(int argc, char *const *argv)
+{
+    static char flag[] = "--help";
+    char *words[] = {argv[1], argc > 2 ? argv[2] : flag, flag, NULL};
+    if (strcmp(argv[1], "options") == 0) {
+        oak_ctl_options_help();
+        return CLI__EXIT_OK;
+    }
+    if (oak_ctl_is_verb(argv[1])) {
+        return oak_ctl_main(3, words, false);
+    }
+    const struct entry *entry = find(argv[1]);
+    if (entry == NULL) {
+        return unknown(argv[1]);
+    }
+    return entry->run == help || entry->run == version ? help(1, argv) : entry->run(2, words);
+}
+
 static int help(int argc, char *const *argv)
 {
     if (argc > 1) {
-        static char flag[] = "--help";
-        const struct entry *entry = find(argv[1]);
-        char *words[] = {argv[1], flag, NULL};
-        if (entry != NULL && entry->run != help && entry->run != version) {
-            return entry->run(2, words);
-        }
-        if (entry == NULL) {
-            return unknown(argv[1]);
-        }
+        return help_of(argc, argv);
     }
     printf(
         "oakum is a replicated, strongly consistent store for keys and values that speaks etcd's "
         "API.\n\n"
         "Usage:\n"
         "  oakum [flags]            a server; oakum --help lists its flags\n"
-        "  oakum COMMAND [flags]    oakum COMMAND --help tells more\n\n"
-        "Commands:\n");
+        "  oakum COMMAND [flags]    oakum COMMAND --help tells more, with examples\n\n"
+        "Servers:\n");
     for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-22s %s\n", commands[i].name, commands[i].summary);
     }
+    oak_ctl_help();
     return CLI__EXIT_OK;
 }
 
@@ -86,9 +100,21 @@ int main(int argc, char **argv)
 {
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "oakum";
-    if (argc < 2 || argv[1][0] == '-' || argv[1][0] == '\0' || strcmp(name, "etcd") == 0) {
+    bool etcdctl = strcmp(name, "etcdctl") == 0;
+    if (etcdctl && argc < 2) {
+        oak_ctl_help();
+        return CLI__EXIT_OK;
+    }
+    if (strcmp(name, "etcd") == 0 || argc < 2) {
         return oak_server_main(argc, argv);
     }
     const struct entry *entry = find(argv[1]);
-    return entry != NULL ? entry->run(argc - 1, argv + 1) : unknown(argv[1]);
+    if (entry != NULL) {
+        return entry->run(argc - 1, argv + 1);
+    }
+    if (etcdctl || oak_ctl_is_verb(argv[1]) || oak_ctl_is_meant(argc, argv)) {
+        return oak_ctl_main(argc - 1, argv + 1, etcdctl);
+    }
+    bool flag = argv[1][0] == '-' || argv[1][0] == '\0';
+    return flag ? oak_server_main(argc, argv) : unknown(argv[1]);
 }

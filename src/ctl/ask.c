@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ask.c: one request, and the wait for its answer.
+ *
+ * Happy path   1 the request is encoded and sent 2 the loop turns until it is answered 3 the answer
+ *              is decoded into the arena
+ * Can fail     all of it: what came of it is in the reply.
+ */
+#include "ctl/internal.h"
+
+struct waiting {
+    struct ctl *c;
+    const struct ctl__method *method;
+    struct ctl__reply *reply;
+    bool done;
+};
+
+static void answered(void *user, const struct oak_client_answer *answer)
+{
+    struct waiting *w = user;
+    struct ctl__reply *reply = w->reply;
+    reply->error = answer->error;
+    reply->code = answer->code;
+    snprintf(reply->text, sizeof(reply->text), "%s", answer->message);
+    if (answer->error == 0) {
+        reply->error = oak_proto_unpack(w->method->response, answer->response, &w->c->arena,
+                                        &reply->response);
+        if (reply->error != 0) {
+            snprintf(reply->text, sizeof(reply->text), "the answer is no %s: %s",
+                     w->method->response->name, oak_error_text(reply->error));
+        }
+    }
+    w->done = true;
+    oak_os_loop_stop(w->c->os);
+}
+
+static uint64_t now(const struct ctl *c)
+{
+    const struct oak_loop *loop = oak_os_loop_port(c->os);
+    return loop->clock.mono_ns(loop->clock.user);
+}
+
+void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method *method,
+              const ProtobufCMessage *request, struct ctl__reply *reply)
+{
+    struct waiting waiting = {.c = c, .method = method, .reply = reply};
+    uint64_t began_ns = now(c);
+    *reply = (struct ctl__reply){0};
+    struct oak_buf bytes = {0};
+    int error = oak_buf_reserve(&bytes, protobuf_c_message_get_packed_size(request));
+    if (error == 0) {
+        bytes.size = protobuf_c_message_pack(request, bytes.data);
+        error = oak_client_ask(client, method->service, method->name, method->read,
+                               oak_buf_bytes(&bytes), c->options.command_ns, answered, &waiting,
+                               NULL);
+    }
+    if (bytes.size > 0) { /* there may be a password in it */
+        explicit_bzero(bytes.data, bytes.size);
+    }
+    oak_buf_fini(&bytes);
+    if (error != 0) {
+        reply->error = error;
+        reply->code = OAK_RPC_UNKNOWN;
+        snprintf(reply->text, sizeof(reply->text), "%s", oak_error_text(error));
+        return;
+    }
+    while (!waiting.done) {
+        oak_os_loop_run(c->os);
+    }
+    reply->took_ns = now(c) - began_ns;
+}
+
+/* What to do about it, where that is known. */
+static const char *advice(const struct ctl__reply *reply)
+{
+    static const struct {
+        int error;
+        const char *text;
+    } known[] = {
+        {OAK_EUNREACHABLE, "is a server there? --endpoints names it, or $ETCDCTL_ENDPOINTS; "
+                           "`oakum up` starts one"},
+        {OAK_ENOSPC, "make room: oakum compaction REVISION, oakum defrag, oakum alarm disarm"},
+        {OAK_ECOMPACTED, "that revision is gone; leave --rev out to read what is now"},
+        {OAK_EFUTUREREV, "that revision does not exist yet"},
+        {OAK_EUSEREMPTY, "users are in use here: --user NAME[:PASSWORD]"},
+        {OAK_EAUTHFAILED, "is the password right? --user NAME[:PASSWORD]"},
+        {OAK_EPERMISSIONDENIED, "oakum user get NAME, oakum role get ROLE show what is allowed"},
+        {OAK_EDEADLINE, "give it longer: --command-timeout 30s; `oakum endpoint status --cluster` "
+                        "shows who leads"},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(known); i++) {
+        if (known[i].error == reply->error) {
+            return known[i].text;
+        }
+    }
+    return NULL;
+}
+
+int ctl__reply_error(const struct ctl__reply *reply)
+{
+    const char *hint = advice(reply);
+    const char *text = reply->text[0] != '\0' ? reply->text : oak_error_text(reply->error);
+    ctl__error(0, "%s", text);
+    if (hint != NULL) {
+        fprintf(stderr, "  %s\n", hint);
+    }
+    return CTL__FAILED;
+}
+
+const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
+                     const ProtobufCMessage *request, int *code)
+{
+    struct oak_client *client = ctl__client(c, code);
+    if (client == NULL) {
+        return NULL;
+    }
+    struct ctl__reply reply;
+    ctl__try(c, client, method, request, &reply);
+    if (reply.error != 0) {
+        *code = ctl__reply_error(&reply);
+        return NULL;
+    }
+    return reply.response;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* connect.c: a client of the servers that are meant, made when a verb first asks.
+ *
+ * Happy path   1 who asks: name and password, which a terminal is asked for 2 credentials of TLS, if
+ *              a flag or an endpoint wants it 3 the client; it connects with the first request
+ * Can fail     files that are none, endpoints that are none, an unencrypted one beside encrypted
+ *              ones: told.
+ */
+#include "ctl/internal.h"
+#include "oakum/tls.h"
+
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* What all versions of etcd's client send without being asked otherwise. */
+#define REQUEST_BYTES_DEFAULT (2 * OAK_MIB)
+
+struct ctl__link {
+    struct oak_client *client;
+    struct oak_tls *tls;
+    struct oak_tls_net *net;
+    char user[OAK_CLIENT_NAME_BYTES_MAX + 1];
+    char password[OAK_CLIENT_NAME_BYTES_MAX + 1];
+};
+
+struct oak_client *ctl__link_client(struct ctl__link *link)
+{
+    return link->client;
+}
+
+void ctl__unlink(struct ctl__link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    oak_client_free(link->client);
+    if (link->net != NULL) {
+        oak_tls_net_free(link->net);
+    }
+    oak_tls_free(link->tls);
+    explicit_bzero(link->password, sizeof(link->password));
+    free(link);
+}
+
+/* -- who --------------------------------------------------------------------------------------- */
+
+bool ctl__password_ask(const char *prompt, char *out, size_t size, int *code)
+{
+    struct termios before;
+    bool hide = tcgetattr(STDIN_FILENO, &before) == 0;
+    if (hide) {
+        struct termios quiet = before;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+        fprintf(stderr, "%s", prompt);
+        fflush(stderr);
+    }
+    bool got = fgets(out, (int)size, stdin) != NULL;
+    if (hide) {
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        fputc('\n', stderr);
+    }
+    if (got) {
+        out[strcspn(out, "\r\n")] = '\0';
+        return true;
+    }
+    *code = ctl__error(CTL__BAD_ARGS, "there is no password: stdin has ended");
+    return false;
+}
+
+/* --user name, --user name:password, --password. */
+static bool who(const struct ctl__options *o, struct ctl__link *link, int *code)
+{
+    if (o->user == NULL) {
+        if (o->password != NULL) {
+            *code = ctl__error(CTL__BAD_ARGS, "--password is of a --user, and there is none");
+        }
+        return o->password == NULL;
+    }
+    const char *colon = o->password == NULL ? strchr(o->user, ':') : NULL;
+    size_t size = colon == NULL ? strlen(o->user) : (size_t)(colon - o->user);
+    const char *password = colon != NULL ? colon + 1 : o->password;
+    if (size == 0 || size >= sizeof(link->user) ||
+        (password != NULL && strlen(password) >= sizeof(link->password))) {
+        *code = ctl__error(CTL__BAD_ARGS, "--user: a name has 1 to %zu bytes, a password as many",
+                           OAK_CLIENT_NAME_BYTES_MAX);
+        return false;
+    }
+    memcpy(link->user, o->user, size);
+    if (password == NULL) {
+        return ctl__password_ask("Password: ", link->password, sizeof(link->password), code);
+    }
+    memcpy(link->password, password, strlen(password) + 1);
+    return true;
+}
+
+/* -- encryption -------------------------------------------------------------------------------- */
+
+static void tls_report(void *user, const char *peer, int error, const char *text)
+{
+    (void)user;
+    fprintf(stderr, "%s: %s: %s\n", error == 0 ? "Warning" : "TLS", peer, text);
+}
+
+/* Is TLS meant? An endpoint without a scheme goes by the flags. */
+static bool wants_tls(const struct ctl__options *o, const char *const *endpoints, size_t count)
+{
+    bool flags = o->cert != NULL || o->key != NULL || o->cacert != NULL ||
+                 o->insecure_skip_verify || !o->insecure_transport;
+    bool wanted = false;
+    for (size_t i = 0; i < count; i++) {
+        bool plain = strncmp(endpoints[i], "http://", 7) == 0 ||
+                     strncmp(endpoints[i], "unix:", 5) == 0;
+        wanted = wanted || strncmp(endpoints[i], "https://", 8) == 0 || (flags && !plain);
+    }
+    return wanted;
+}
+
+static bool encrypt(struct ctl *c, struct ctl__link *link, int *code)
+{
+    const struct ctl__options *o = &c->options;
+    struct oak_tls_options options = {
+        .role = OAK_TLS_CLIENT,
+        .insecure_skip_verify = o->insecure_skip_verify,
+        .report = tls_report,
+    };
+    options.material.certificate.file = o->cert;
+    options.material.key.file = o->key;
+    options.material.ca.file = o->cacert;
+    struct oak_errbuf e = {0};
+    int error = oak_tls_new(&options, &link->tls, &e);
+    if (error == 0) {
+        error = oak_tls_net_new(link->tls, oak_os_loop_port(c->os), NULL, NULL, &link->net);
+    }
+    if (error != 0) {
+        *code = ctl__error(CTL__BAD_ARGS, "TLS: %s",
+                           e.text[0] != '\0' ? e.text : oak_error_text(error));
+    }
+    return error == 0;
+}
+
+/* -- the client -------------------------------------------------------------------------------- */
+
+static bool client_new(struct ctl *c, struct ctl__link *link, const char *target, int *code)
+{
+    const struct ctl__options *o = &c->options;
+    const struct oak_client_options options = {
+        .net = link->net != NULL ? oak_tls_net_port(link->net) : NULL,
+        .user = link->user[0] != '\0' ? link->user : NULL,
+        .password = link->user[0] != '\0' ? link->password : NULL,
+        .token = o->token,
+        .connect_timeout_ns = o->dial_ns,
+        .call_timeout_ns = o->command_ns,
+        .keepalive_ns = o->keepalive_ns,
+        .keepalive_timeout_ns = o->keepalive_timeout_ns,
+        .fail_fast = true,
+        .response_bytes_max = o->response_bytes_max,
+    };
+    struct oak_errbuf e = {0};
+    int error = oak_client_new(oak_os_loop_port(c->os), target, &options, &link->client, &e);
+    if (error != 0) {
+        *code = ctl__error(CTL__BAD_ARGS, "%s", e.text[0] != '\0' ? e.text : oak_error_text(error));
+    }
+    return error == 0;
+}
+
+static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, size_t count,
+                                  int *code)
+{
+    struct oak_buf target = {0};
+    struct ctl__link *link = calloc(1, sizeof(*link));
+    int error = link == NULL ? OAK_ENOMEM : 0;
+    if (error == 0 && c->os == NULL) {
+        error = oak_os_loop_new(&c->os);
+    }
+    for (size_t i = 0; i < count && error == 0; i++) {
+        error = oak_buf_printf(&target, "%s%s", i > 0 ? "," : "", endpoints[i]);
+    }
+    bool good = error == 0;
+    if (!good) {
+        *code = ctl__error(CTL__FAILED, "%s", oak_error_text(error));
+    }
+    good = good && who(&c->options, link, code);
+    good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, code));
+    good = good && client_new(c, link, (const char *)target.data, code);
+    oak_buf_fini(&target);
+    if (!good) {
+        ctl__unlink(link);
+        return NULL;
+    }
+    return link;
+}
+
+struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code)
+{
+    return link_new(c, &endpoint, 1, code);
+}
+
+/* etcd's names of the service in DNS. */
+static struct ctl__link *link_by_dns(struct ctl *c, int *code)
+{
+    const struct ctl__options *o = &c->options;
+    bool encrypted = wants_tls(o, (const char *const[]){""}, 1);
+    char target[512];
+    const char *dash = o->discovery_srv_name != NULL ? "-" : "";
+    const char *name = o->discovery_srv_name != NULL ? o->discovery_srv_name : "";
+    int size = snprintf(target, sizeof(target), "srv:_etcd-client%s%s%s._tcp.%s",
+                        encrypted ? "-ssl" : "", dash, name, o->discovery_srv);
+    if (size < 0 || (size_t)size >= sizeof(target)) {
+        *code = ctl__error(CTL__BAD_ARGS, "--discovery-srv: the name is too long");
+        return NULL;
+    }
+    return ctl__link_to(c, target, code);
+}
+
+struct oak_client *ctl__client(struct ctl *c, int *code)
+{
+    if (c->link == NULL && c->options.discovery_srv != NULL) {
+        c->link = link_by_dns(c, code);
+    } else if (c->link == NULL) {
+        struct ctl__endpoints all;
+        const char *list[CTL__ENDPOINTS_MAX];
+        if (!ctl__options_endpoints(&c->options, &all, code)) {
+            return NULL;
+        }
+        for (size_t i = 0; i < all.count; i++) {
+            list[i] = all.items[i];
+        }
+        c->link = link_new(c, list, all.count, code);
+    }
+    return c->link == NULL ? NULL : c->link->client;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctl.c: which verb is meant, and what all of them do at their beginning and their end. */
+#include "ctl/internal.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ARENA_CHUNK_BYTES (64 * OAK_KIB)
+
+struct entry {
+    const char *group;
+    const char *words; /* one or two */
+    const char *summary;
+    ctl__verb *run;
+};
+
+static const struct entry verbs[] = {
+#define KEYS "Keys and values"
+    {KEYS, "get", "show a key, or a range of keys", ctl__get},
+    {KEYS, "put", "set a key", ctl__put},
+    {KEYS, "del", "delete a key, or a range of keys", ctl__del},
+    {KEYS, "txn", "change several keys at once, if conditions hold", ctl__txn},
+    {KEYS, "compaction", "forget what was before a revision", ctl__compaction},
+    {KEYS, "lease grant", "make a lease: keys that end with it", ctl__lease_grant},
+    {KEYS, "lease revoke", "end a lease, and its keys", ctl__lease_revoke},
+    {KEYS, "lease timetolive", "show what is left of a lease", ctl__lease_timetolive},
+    {KEYS, "lease list", "list the leases", ctl__lease_list},
+};
+
+/* Words that etcdctl takes too. */
+static const struct {
+    const char *word;
+    const char *verb;
+} aliases[] = {{"delete", "del"}, {"range", "get"}, {"compact", "compaction"}};
+
+/* -- which verb -------------------------------------------------------------------------------- */
+
+/* The entry of one or two words; *used says how many. */
+static const struct entry *find(const char *first, const char *second, int *used)
+{
+    for (size_t i = 0; i < OAK_COUNT_OF(aliases); i++) {
+        first = strcmp(first, aliases[i].word) == 0 ? aliases[i].verb : first;
+    }
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        size_t size = strcspn(verbs[i].words, " ");
+        if (strlen(first) != size || strncmp(first, verbs[i].words, size) != 0) {
+            continue;
+        }
+        bool pair = verbs[i].words[size] == ' ';
+        if (!pair || (second != NULL && strcmp(second, verbs[i].words + size + 1) == 0)) {
+            *used = pair ? 2 : 1;
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+bool oak_ctl_is_verb(const char *word)
+{
+    int used;
+    bool pair = false;
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        size_t size = strcspn(verbs[i].words, " ");
+        pair = pair || (strlen(word) == size && strncmp(word, verbs[i].words, size) == 0);
+    }
+    return pair || find(word, NULL, &used) != NULL;
+}
+
+/* Where the verb is behind flags that all verbs have; 0: there is none. */
+static int verb_at(int argc, char *const *argv, int begin)
+{
+    struct ctl__options o;
+    struct oak_args_flag flags[CTL__OPTIONS_COUNT];
+    ctl__options_flags(&o, flags);
+    int at = begin;
+    while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
+        const struct oak_args_flag *f = oak_args_find(flags, CTL__OPTIONS_COUNT, argv[at]);
+        if (f == NULL) {
+            return 0;
+        }
+        bool has_value = strchr(argv[at], '=') != NULL || f->kind == OAK_ARGS_BOOL ||
+                         (argv[at][1] == f->letter && argv[at][2] != '\0');
+        at += has_value ? 1 : 2;
+    }
+    return at < argc && oak_ctl_is_verb(argv[at]) ? at : 0;
+}
+
+bool oak_ctl_is_meant(int argc, char *const *argv)
+{
+    return verb_at(argc, argv, 1) > 0;
+}
+
+static void group_print(const char *first)
+{
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        size_t size = strlen(first);
+        if (strncmp(verbs[i].words, first, size) == 0 && verbs[i].words[size] == ' ') {
+            fprintf(stderr, "  oakum %-22s %s\n", verbs[i].words, verbs[i].summary);
+        }
+    }
+}
+
+void oak_ctl_help(void)
+{
+    const char *group = "";
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        if (strcmp(group, verbs[i].group) != 0) {
+            group = verbs[i].group;
+            printf("%s:\n", group);
+        }
+        printf("  %-22s %s\n", verbs[i].words, verbs[i].summary);
+    }
+}
+
+/* -- one verb from beginning to end ------------------------------------------------------------ */
+
+int ctl__error(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fflush(stdout);
+    fputs("Error: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+static bool format_read(struct ctl *c, int *code)
+{
+    static const char *const names[] = {"simple", "json", "fields", "table", "protobuf"};
+    for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
+        if (strcmp(c->options.format, names[i]) == 0) {
+            c->format = (enum ctl__format)i;
+            return true;
+        }
+    }
+    *code = ctl__error(CTL__BAD_FEATURE, "--write-out: there is no format \"%.32s\"; there are "
+                       "simple, json, fields, table and protobuf", c->options.format);
+    return false;
+}
+
+bool ctl__begin(struct ctl *c, const struct oak_args_command *command, int argc, char *const *argv,
+                struct ctl__words *words, int *code)
+{
+    if (c->describe != NULL) {
+        c->describe(c->describe_user, command);
+        *code = CTL__OK;
+        return false;
+    }
+    struct oak_args_flag common[CTL__OPTIONS_COUNT];
+    struct oak_args_command whole = *command;
+    ctl__options_flags(&c->options, common);
+    whole.misused = CTL__BAD_ARGS;
+    if (!c->in_txn) {
+        whole.common = common;
+        whole.common_count = CTL__OPTIONS_COUNT;
+        whole.common_help = "Flags of all verbs, such as --endpoints and --write-out: oakum help "
+                            "options";
+    }
+    c->command = command;
+    return oak_args_parse(&whole, argc, argv, words->at, &words->count, &words->rest, code) &&
+           (c->in_txn || format_read(c, code));
+}
+
+bool ctl__hex_read(const char *text, const char *what, uint64_t *out, int *code)
+{
+    char *end;
+    size_t digits = strspn(text, "0123456789abcdefABCDEF");
+    *out = strtoull(text, &end, 16);
+    if (digits > 0 && digits <= 16 && text[digits] == '\0') {
+        return true;
+    }
+    *code = ctl__error(CTL__BAD_ARGS, "\"%.64s\" is not the id of a %s, which is written in "
+                       "hexadecimal", text, what);
+    return false;
+}
+
+bool ctl__stdin_read(struct ctl *c, struct oak_bytes *out, int *code)
+{
+    struct oak_buf text = {0};
+    int error = 0;
+    for (size_t got = 1; got > 0 && error == 0;) {
+        error = text.size > CTL__INPUT_BYTES_MAX ? OAK_ELIMIT : oak_buf_reserve(&text, 65536);
+        if (error == 0) {
+            got = fread(text.data + text.size, 1, 65536, stdin);
+            text.size += got;
+        }
+    }
+    *out = error == 0 ? oak_arena_dup(&c->arena, oak_buf_bytes(&text)) : oak_bytes(NULL, 0);
+    bool good = error == 0 && !ferror(stdin) && (text.size == 0 || out->data != NULL);
+    oak_buf_fini(&text);
+    if (!good) {
+        *code = ctl__error(CTL__IO, "cannot read stdin: %s",
+                           error == OAK_ELIMIT ? "it has more than 64 MiB" : "it broke off");
+    }
+    return good;
+}
+
+/* What stood before the verb goes behind it: flags are read in one go. */
+static int run(struct ctl *c, int argc, char *const *argv, int at)
+{
+    const char *second = at + 1 < argc ? argv[at + 1] : NULL;
+    int used = 0;
+    const struct entry *entry = find(argv[at], second, &used);
+    if (entry == NULL) {
+        bool flag = second == NULL || second[0] == '-';
+        fprintf(stderr, flag ? "oakum %s wants one more word%s%.0s:\n"
+                             : "oakum %s: there is no \"%s%.64s\"; there are:\n",
+                argv[at], "", flag ? "" : second);
+        group_print(argv[at]);
+        return flag && second != NULL && strcmp(second, "--help") == 0 ? CTL__OK : CTL__BAD_ARGS;
+    }
+    char **words = calloc((size_t)argc + 1, sizeof(*words));
+    if (words == NULL) {
+        return ctl__error(CTL__FAILED, "%s", oak_error_text(OAK_ENOMEM));
+    }
+    int count = 0;
+    words[count++] = argv[at];
+    for (int i = 0; i < argc; i++) {
+        if (i < at || i >= at + used) {
+            words[count++] = argv[i];
+        }
+    }
+    int code = entry->run(c, count, words);
+    free(words);
+    return code;
+}
+
+void oak_ctl_options_help(void)
+{
+    struct ctl__options o;
+    struct oak_args_flag flags[CTL__OPTIONS_COUNT];
+    ctl__options_flags(&o, flags);
+    puts("Flags of all verbs; ETCDCTL_ENDPOINTS and the like of the environment say the same:\n");
+    oak_args_flags_print(flags, CTL__OPTIONS_COUNT);
+}
+
+int oak_ctl_main(int argc, char *const *argv, bool etcdctl)
+{
+    struct ctl c = {.as_etcdctl = etcdctl};
+    int code = CTL__BAD_ARGS;
+    int at = verb_at(argc, argv, 0);
+    if (at == 0 && (argc == 0 || !oak_ctl_is_verb(argv[0]))) {
+        return ctl__error(code, "there is no such verb; see oakum help");
+    }
+    oak_arena_init(&c.arena, ARENA_CHUNK_BYTES, CTL__ANSWER_BYTES_MAX);
+    if (ctl__options_begin(&c.options, &code)) {
+        code = run(&c, argc, argv, at);
+    }
+    ctl__unlink(c.link);
+    if (c.os != NULL) {
+        oak_os_loop_free(c.os);
+    }
+    oak_arena_fini(&c.arena);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        code = ctl__error(CTL__IO, "cannot write to stdout");
+    }
+    return code;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctl.h: the verbs of etcdctl, with its flags, formats and exit codes.
+ *
+ * Threads: the main one.
+ */
+#ifndef OAK_CTL_H
+#define OAK_CTL_H
+
+#include "base/base.h"
+
+/* Does this word begin a verb: "get", "lease"? */
+bool oak_ctl_is_verb(const char *word);
+/* Are these the words of a verb behind flags that all verbs have: "--endpoints a:1 get k"? argv[0]
+ * is the program. */
+bool oak_ctl_is_meant(int argc, char *const *argv);
+/* Run a verb; `argv` is as a shell has it, without the program: flags may come before the verb. As
+ * `etcdctl`, no word means more than it does there. Returns the exit code. */
+int oak_ctl_main(int argc, char *const *argv, bool etcdctl);
+/* A line for each verb, by group. */
+void oak_ctl_help(void);
+/* The flags that all verbs have. */
+void oak_ctl_options_help(void);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* json.c: messages as Go's encoding/json writes those of etcd's client: names as in the .proto
+ * files, numbers for 64 bits and enums, base64 for bytes, nothing for zeros, and a oneof as an
+ * object in an object. It is what scripts over etcdctl read; protobuf's own form is in `json`. */
+#include "ctl/internal.h"
+
+#define DEPTH_MAX 64
+
+/* Go escapes what a page of HTML would take for markup, and two line ends of Unicode. */
+int ctl__json_text(struct oak_buf *out, struct oak_bytes text)
+{
+    struct oak_buf plain = {0};
+    int error = oak_json_put_string(&plain, text);
+    for (size_t i = 0; i < plain.size && error == 0; i++) {
+        uint8_t c = plain.data[i];
+        bool line = c == 0xe2 && i + 2 < plain.size && plain.data[i + 1] == 0x80 &&
+                    (plain.data[i + 2] == 0xa8 || plain.data[i + 2] == 0xa9);
+        if (c == '<' || c == '>' || c == '&') {
+            error = oak_buf_printf(out, "\\u%04x", c);
+        } else if (line) {
+            error = oak_buf_printf(out, "\\u20%02x", plain.data[i + 2] - 0x80);
+            i += 2;
+        } else {
+            error = oak_buf_append(out, &c, 1);
+        }
+    }
+    oak_buf_fini(&plain);
+    return error;
+}
+
+int ctl__json_name(struct oak_buf *out, const char *name)
+{
+    bool first = out->size == 0 || out->data[out->size - 1] == '{';
+    return oak_buf_printf(out, "%s\"%s\":", first ? "" : ",", name);
+}
+
+/* -- values ------------------------------------------------------------------------------------ */
+
+static int message_put(struct oak_buf *out, const ProtobufCMessage *message, bool hex, int depth);
+
+/* Ids that people know in hexadecimal. */
+static bool is_id(const ProtobufCFieldDescriptor *f)
+{
+    static const char *const names[] = {"cluster_id", "member_id", "ID", "memberID", "leader"};
+    bool found = false;
+    for (size_t i = 0; i < OAK_COUNT_OF(names); i++) {
+        found = found || strcmp(f->name, names[i]) == 0;
+    }
+    return found && f->type == PROTOBUF_C_TYPE_UINT64;
+}
+
+static int value_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, const void *at,
+                     bool hex, int depth)
+{
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        return oak_buf_printf(out, "%" PRId64, *(const int64_t *)at);
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return hex && is_id(f) ? oak_buf_printf(out, "\"%" PRIx64 "\"", *(const uint64_t *)at)
+                               : oak_buf_printf(out, "%" PRIu64, *(const uint64_t *)at);
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        return oak_buf_printf(out, "%" PRIu32, *(const uint32_t *)at);
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_ENUM:
+        return oak_buf_printf(out, "%" PRId32, *(const int32_t *)at);
+    case PROTOBUF_C_TYPE_BOOL:
+        return oak_buf_printf(out, "%s", *(const protobuf_c_boolean *)at ? "true" : "false");
+    case PROTOBUF_C_TYPE_STRING:
+        return ctl__json_text(out, oak_bytes_str(*(const char *const *)at));
+    case PROTOBUF_C_TYPE_BYTES:
+        return oak_json_put_base64(out, oak_proto_bytes(*(const ProtobufCBinaryData *)at));
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return message_put(out, *(const ProtobufCMessage *const *)at, hex, depth + 1);
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        break; /* etcd's messages have none */
+    }
+    return OAK_EUNIMPLEMENTED;
+}
+
+static size_t value_size(const ProtobufCFieldDescriptor *f)
+{
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    default:
+        return 4;
+    }
+}
+
+/* A zero is left out. */
+static bool is_zero(const ProtobufCFieldDescriptor *f, const void *at)
+{
+    static const uint8_t zeros[8];
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        return *(const char *const *)at == NULL || **(const char *const *)at == '\0';
+    case PROTOBUF_C_TYPE_BYTES:
+        return ((const ProtobufCBinaryData *)at)->len == 0;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return *(const void *const *)at == NULL;
+    default:
+        return memcmp(at, zeros, value_size(f)) == 0;
+    }
+}
+
+static int list_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, const uint8_t *items,
+                    size_t count, bool hex, int depth)
+{
+    int error = oak_buf_append(out, "[", 1);
+    for (size_t i = 0; i < count && error == 0; i++) {
+        error = i > 0 ? oak_buf_append(out, ",", 1) : 0;
+        if (error == 0) {
+            error = value_put(out, f, items + i * value_size(f), hex, depth);
+        }
+    }
+    return error != 0 ? error : oak_buf_append(out, "]", 1);
+}
+
+/* -- messages ---------------------------------------------------------------------------------- */
+
+static int field_put(struct oak_buf *out, const ProtobufCMessage *message,
+                     const ProtobufCFieldDescriptor *f, bool hex, int depth)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    const uint8_t *at = base + f->offset;
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        size_t count = *(const size_t *)(base + f->quantifier_offset);
+        if (count == 0) {
+            return 0;
+        }
+        int error = ctl__json_name(out, f->name);
+        return error != 0 ? error
+                          : list_put(out, f, *(const uint8_t *const *)at, count, hex, depth);
+    }
+    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
+        /* The one that is set, as an object of the oneof's own: all of etcd's are called so. */
+        if (*(const uint32_t *)(base + f->quantifier_offset) != f->id) {
+            return 0;
+        }
+        int error = ctl__json_name(out, "Response");
+        error = error != 0 ? error : oak_buf_append(out, "{", 1);
+        error = error != 0 ? error : ctl__json_name(out, f->name);
+        error = error != 0 ? error : value_put(out, f, at, hex, depth);
+        return error != 0 ? error : oak_buf_append(out, "}", 1);
+    }
+    if (is_zero(f, at)) {
+        return 0;
+    }
+    int error = ctl__json_name(out, f->name);
+    return error != 0 ? error : value_put(out, f, at, hex, depth);
+}
+
+static int message_put(struct oak_buf *out, const ProtobufCMessage *message, bool hex, int depth)
+{
+    if (depth > DEPTH_MAX) {
+        return OAK_ELIMIT;
+    }
+    int error = oak_buf_append(out, "{", 1);
+    for (unsigned i = 0; i < message->descriptor->n_fields && error == 0; i++) {
+        error = field_put(out, message, &message->descriptor->fields[i], hex, depth);
+    }
+    return error != 0 ? error : oak_buf_append(out, "}", 1);
+}
+
+int ctl__json_message(struct oak_buf *out, const ProtobufCMessage *message, bool hex)
+{
+    return message_put(out, message, hex, 0);
+}
+
+void ctl__json_print(const struct oak_buf *text, int error)
+{
+    if (error != 0) {
+        ctl__error(0, "%s", oak_error_text(error));
+        return;
+    }
+    fwrite(text->data, 1, text->size, stdout);
+    fputc('\n', stdout);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text.c: bytes for people: as they are, as \x6b\x65, or quoted as Go's %q has it. */
+#include "ctl/internal.h"
+
+/* The character that begins at `at`, and its bytes; 0: there is none. */
+static size_t rune_read(const uint8_t *at, size_t left, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : at[0] >> 3 == 30 ? 4 : 0;
+    if (size == 0 || size > left) {
+        return 0;
+    }
+    uint32_t rune = size == 1 ? at[0] : at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if (at[i] >> 6 != 2) {
+            return 0;
+        }
+        rune = rune << 6 | (at[i] & 0x3f);
+    }
+    *out = rune;
+    bool good = rune >= least[size] && rune <= 0x10ffff && (rune < 0xd800 || rune > 0xdfff);
+    return good ? size : 0;
+}
+
+/* What is seen when it is printed: no controls, no spaces but the one, no private or format
+ * characters. */
+static bool is_printable(uint32_t rune)
+{
+    static const uint32_t unseen[][2] = {
+        {0, 0x1f},         {0x7f, 0xa0},     {0xad, 0xad},       {0x600, 0x605},
+        {0x61c, 0x61c},    {0x6dd, 0x6dd},   {0x70f, 0x70f},     {0x1680, 0x1680},
+        {0x180e, 0x180e},  {0x2000, 0x200f}, {0x2028, 0x202f},   {0x205f, 0x206f},
+        {0x3000, 0x3000},  {0xd800, 0xf8ff}, {0xfeff, 0xfeff},   {0xfff0, 0xfffb},
+        {0xfffe, 0xffff},  {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(unseen); i++) {
+        if (rune >= unseen[i][0] && rune <= unseen[i][1]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void ctl__quoted_print(struct oak_bytes text)
+{
+    static const char named[] = "\a\b\f\n\r\t\v\\\"";
+    static const char letters[] = "abfnrtv\\\"";
+    fputc('"', stdout);
+    for (size_t i = 0; i < text.size;) {
+        uint32_t rune = 0;
+        size_t size = rune_read(text.data + i, text.size - i, &rune);
+        const char *name = rune != 0 && rune < 0x80 ? strchr(named, (int)rune) : NULL;
+        if (size == 0) {
+            printf("\\x%02x", text.data[i]);
+        } else if (name != NULL) {
+            printf("\\%c", letters[name - named]);
+        } else if (is_printable(rune)) {
+            fwrite(text.data + i, 1, size, stdout);
+        } else if (rune < 0x80) {
+            printf("\\x%02x", (unsigned)rune);
+        } else {
+            printf(rune < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)rune);
+        }
+        i += size == 0 ? 1 : size;
+    }
+    fputc('"', stdout);
+}
+
+void ctl__bytes_print(const struct ctl *c, struct oak_bytes bytes)
+{
+    if (!c->options.hex) {
+        fwrite(bytes.data, 1, bytes.size, stdout);
+        return;
+    }
+    for (size_t i = 0; i < bytes.size; i++) {
+        printf("\\x%02x", bytes.data[i]);
+    }
+}
+
+void ctl__kv_print(const struct ctl *c, const Mvccpb__KeyValue *kv)
+{
+    if (!c->values_only) {
+        ctl__bytes_print(c, oak_proto_bytes(kv->key));
+        fputc('\n', stdout);
+    }
+    ctl__bytes_print(c, oak_proto_bytes(kv->value));
+    fputc('\n', stdout);
+}
