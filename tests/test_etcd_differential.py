@@ -98,10 +98,11 @@ def page_text():
 
 
 class Side:
-    """One of the two clusters."""
+    """One of the two clusters, and the client that asks it: etcdctl, or a program that is named."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, program=None):
         self.cluster = cluster
+        self.program = program or harness.etcdctl_path()
         self.names = []
         self.leases = []
         for i, node in enumerate(cluster.nodes, 1):
@@ -123,7 +124,7 @@ class Side:
     def start(self, words, text, endpoints):
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("ETCDCTL_")}
-        command = [harness.etcdctl_path(), "--endpoints", ",".join(endpoints),
+        command = [self.program, "--endpoints", ",".join(endpoints),
                    "--command-timeout", "20s", *words]
         # pylint: disable=consider-using-with
         return subprocess.Popen([os.fsencode(word) if isinstance(word, str) else word
@@ -185,10 +186,10 @@ def level(sides, node):
 
 
 class Comparison:
-    """Both clusters, and how to compare them."""
+    """Both clusters, and how to compare them; `program` asks the second one."""
 
-    def __init__(self, etcd, oakum):
-        self.sides = [Side(etcd), Side(oakum)]
+    def __init__(self, etcd, oakum, program=None):
+        self.sides = [Side(etcd), Side(oakum, program)]
         self.data = level(self.sides, 0)
         for step in DATA:
             both = self.step(step, "", self.data, "json", 0)
@@ -210,7 +211,7 @@ class Comparison:
         words = [word.encode("latin-1" if max(word, default="a") <= "\xff" and "ü" not in word
                              else "utf-8") for word in words]
         if form is not None:
-            words += [b"-w", form.encode()]
+            words = [b"-w", form.encode()] + words
         texts = [None if text is None else side.put_leases(text).encode() for side in self.sides]
         running = []
         for side, each in zip(self.sides, texts):

@@ -2,8 +2,8 @@
 /* main.c: the program `oakum`: which command is meant.
  *
  * Without a command, or with a server's flag in its place, it is a server, as etcd is; a verb of
- * etcdctl is one here too, and its flags may stand before it. Under the names etcd and etcdctl it is
- * nothing but that, so that a link can stand in for etcd's own programs.
+ * etcdctl is one here too, and its flags may stand before it. Under the names etcd and etcdctl it
+ * is nothing but that, so that a link can stand in for etcd's own programs.
  */
 #include "cli/internal.h"
 #include "ctl/ctl.h"
@@ -50,30 +50,8 @@ static int unknown(const char *name)
     return CLI__EXIT_MISUSED;
 }
 
-/* The help of one command. */
-static int help_of(int argc, char *const *argv)
+static int help_whole(void)
 {
-    static char flag[] = "--help";
-    char *words[] = {argv[1], argc > 2 ? argv[2] : flag, flag, NULL};
-    if (strcmp(argv[1], "options") == 0) {
-        oak_ctl_options_help();
-        return CLI__EXIT_OK;
-    }
-    if (oak_ctl_is_verb(argv[1])) {
-        return oak_ctl_main(3, words, false);
-    }
-    const struct entry *entry = find(argv[1]);
-    if (entry == NULL) {
-        return unknown(argv[1]);
-    }
-    return entry->run == help || entry->run == version ? help(1, argv) : entry->run(2, words);
-}
-
-static int help(int argc, char *const *argv)
-{
-    if (argc > 1) {
-        return help_of(argc, argv);
-    }
     printf(
         "oakum is a replicated, strongly consistent store for keys and values that speaks etcd's "
         "API.\n\n"
@@ -86,6 +64,24 @@ static int help(int argc, char *const *argv)
     }
     oak_ctl_help();
     return CLI__EXIT_OK;
+}
+
+static int help(int argc, char *const *argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "version") == 0) {
+        return help_whole();
+    }
+    if (strcmp(argv[1], "options") == 0) {
+        oak_ctl_options_help();
+        return CLI__EXIT_OK;
+    }
+    static char flag[] = "--help";
+    char *words[] = {argv[1], argc > 2 ? argv[2] : flag, flag, NULL};
+    if (oak_ctl_is_verb(argv[1])) {
+        return oak_ctl_main(3, words, false);
+    }
+    const struct entry *entry = find(argv[1]);
+    return entry == NULL ? unknown(argv[1]) : entry->run(2, words);
 }
 
 static int version(int argc, char *const *argv)

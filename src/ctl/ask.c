@@ -22,8 +22,8 @@ static void answered(void *user, const struct oak_client_answer *answer)
     reply->code = answer->code;
     snprintf(reply->text, sizeof(reply->text), "%s", answer->message);
     if (answer->error == 0) {
-        reply->error = oak_proto_unpack(w->method->response, answer->response, &w->c->arena,
-                                        &reply->response);
+        reply->error =
+            oak_proto_unpack(w->method->response, answer->response, &w->c->arena, &reply->response);
         if (reply->error != 0) {
             snprintf(reply->text, sizeof(reply->text), "the answer is no %s: %s",
                      w->method->response->name, oak_error_text(reply->error));
@@ -49,9 +49,9 @@ void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method
     int error = oak_buf_reserve(&bytes, protobuf_c_message_get_packed_size(request));
     if (error == 0) {
         bytes.size = protobuf_c_message_pack(request, bytes.data);
-        error = oak_client_ask(client, method->service, method->name, method->read,
-                               oak_buf_bytes(&bytes), c->options.command_ns, answered, &waiting,
-                               NULL);
+        error =
+            oak_client_ask(client, method->service, method->name, method->read,
+                           oak_buf_bytes(&bytes), c->options.command_ns, answered, &waiting, NULL);
     }
     if (bytes.size > 0) { /* there may be a password in it */
         explicit_bzero(bytes.data, bytes.size);

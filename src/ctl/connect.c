@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connect.c: a client of the servers that are meant, made when a verb first asks.
  *
- * Happy path   1 who asks: name and password, which a terminal is asked for 2 credentials of TLS, if
- *              a flag or an endpoint wants it 3 the client; it connects with the first request
+ * Happy path   1 who asks: name and password, which a terminal is asked for 2 credentials of TLS,
+ *              if a flag or an endpoint wants it 3 the client; it connects with the first request
  * Can fail     files that are none, endpoints that are none, an unencrypted one beside encrypted
  *              ones: told.
  */
@@ -110,8 +110,8 @@ static bool wants_tls(const struct ctl__options *o, const char *const *endpoints
                  o->insecure_skip_verify || !o->insecure_transport;
     bool wanted = false;
     for (size_t i = 0; i < count; i++) {
-        bool plain = strncmp(endpoints[i], "http://", 7) == 0 ||
-                     strncmp(endpoints[i], "unix:", 5) == 0;
+        bool plain =
+            strncmp(endpoints[i], "http://", 7) == 0 || strncmp(endpoints[i], "unix:", 5) == 0;
         wanted = wanted || strncmp(endpoints[i], "https://", 8) == 0 || (flags && !plain);
     }
     return wanted;

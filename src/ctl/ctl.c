@@ -136,8 +136,10 @@ static bool format_read(struct ctl *c, int *code)
             return true;
         }
     }
-    *code = ctl__error(CTL__BAD_FEATURE, "--write-out: there is no format \"%.32s\"; there are "
-                       "simple, json, fields, table and protobuf", c->options.format);
+    *code = ctl__error(CTL__BAD_FEATURE,
+                       "--write-out: there is no format \"%.32s\"; there are "
+                       "simple, json, fields, table and protobuf",
+                       c->options.format);
     return false;
 }
 
@@ -172,8 +174,10 @@ bool ctl__hex_read(const char *text, const char *what, uint64_t *out, int *code)
     if (digits > 0 && digits <= 16 && text[digits] == '\0') {
         return true;
     }
-    *code = ctl__error(CTL__BAD_ARGS, "\"%.64s\" is not the id of a %s, which is written in "
-                       "hexadecimal", text, what);
+    *code = ctl__error(CTL__BAD_ARGS,
+                       "\"%.64s\" is not the id of a %s, which is written in "
+                       "hexadecimal",
+                       text, what);
     return false;
 }
 
@@ -206,8 +210,9 @@ static int run(struct ctl *c, int argc, char *const *argv, int at)
     const struct entry *entry = find(argv[at], second, &used);
     if (entry == NULL) {
         bool flag = second == NULL || second[0] == '-';
-        fprintf(stderr, flag ? "oakum %s wants one more word%s%.0s:\n"
-                             : "oakum %s: there is no \"%s%.64s\"; there are:\n",
+        fprintf(stderr,
+                flag ? "oakum %s wants one more word%s%.0s:\n"
+                     : "oakum %s: there is no \"%s%.64s\"; there are:\n",
                 argv[at], "", flag ? "" : second);
         group_print(argv[at]);
         return flag && second != NULL && strcmp(second, "--help") == 0 ? CTL__OK : CTL__BAD_ARGS;
@@ -243,7 +248,7 @@ int oak_ctl_main(int argc, char *const *argv, bool etcdctl)
     int code = CTL__BAD_ARGS;
     int at = verb_at(argc, argv, 0);
     if (at == 0 && (argc == 0 || !oak_ctl_is_verb(argv[0]))) {
-        return ctl__error(code, "there is no such verb; see oakum help");
+        return ctl__error(CTL__FAILED, "there is no such verb; see oakum help");
     }
     oak_arena_init(&c.arena, ARENA_CHUNK_BYTES, CTL__ANSWER_BYTES_MAX);
     if (ctl__options_begin(&c.options, &code)) {

@@ -36,8 +36,6 @@ int ctl__json_name(struct oak_buf *out, const char *name)
 
 /* -- values ------------------------------------------------------------------------------------ */
 
-static int message_put(struct oak_buf *out, const ProtobufCMessage *message, bool hex, int depth);
-
 /* Ids that people know in hexadecimal. */
 static bool is_id(const ProtobufCFieldDescriptor *f)
 {
@@ -49,8 +47,9 @@ static bool is_id(const ProtobufCFieldDescriptor *f)
     return found && f->type == PROTOBUF_C_TYPE_UINT64;
 }
 
-static int value_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, const void *at,
-                     bool hex, int depth)
+/* Anything but a message. */
+static int scalar_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, const void *at,
+                      bool hex)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_INT64:
@@ -76,7 +75,6 @@ static int value_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, con
     case PROTOBUF_C_TYPE_BYTES:
         return oak_json_put_base64(out, oak_proto_bytes(*(const ProtobufCBinaryData *)at));
     case PROTOBUF_C_TYPE_MESSAGE:
-        return message_put(out, *(const ProtobufCMessage *const *)at, hex, depth + 1);
     case PROTOBUF_C_TYPE_FLOAT:
     case PROTOBUF_C_TYPE_DOUBLE:
         break; /* etcd's messages have none */
@@ -122,68 +120,112 @@ static bool is_zero(const ProtobufCFieldDescriptor *f, const void *at)
     }
 }
 
-static int list_put(struct oak_buf *out, const ProtobufCFieldDescriptor *f, const uint8_t *items,
-                    size_t count, bool hex, int depth)
-{
-    int error = oak_buf_append(out, "[", 1);
-    for (size_t i = 0; i < count && error == 0; i++) {
-        error = i > 0 ? oak_buf_append(out, ",", 1) : 0;
-        if (error == 0) {
-            error = value_put(out, f, items + i * value_size(f), hex, depth);
-        }
-    }
-    return error != 0 ? error : oak_buf_append(out, "]", 1);
-}
-
 /* -- messages ---------------------------------------------------------------------------------- */
 
-static int field_put(struct oak_buf *out, const ProtobufCMessage *message,
-                     const ProtobufCFieldDescriptor *f, bool hex, int depth)
-{
-    const uint8_t *base = (const uint8_t *)message;
-    const uint8_t *at = base + f->offset;
-    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-        size_t count = *(const size_t *)(base + f->quantifier_offset);
-        if (count == 0) {
-            return 0;
-        }
-        int error = ctl__json_name(out, f->name);
-        return error != 0 ? error
-                          : list_put(out, f, *(const uint8_t *const *)at, count, hex, depth);
-    }
-    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
-        /* The one that is set, as an object of the oneof's own: all of etcd's are called so. */
-        if (*(const uint32_t *)(base + f->quantifier_offset) != f->id) {
-            return 0;
-        }
-        int error = ctl__json_name(out, "Response");
-        error = error != 0 ? error : oak_buf_append(out, "{", 1);
-        error = error != 0 ? error : ctl__json_name(out, f->name);
-        error = error != 0 ? error : value_put(out, f, at, hex, depth);
-        return error != 0 ? error : oak_buf_append(out, "}", 1);
-    }
-    if (is_zero(f, at)) {
-        return 0;
-    }
-    int error = ctl__json_name(out, f->name);
-    return error != 0 ? error : value_put(out, f, at, hex, depth);
-}
+/* Where we are in a message. */
+struct place {
+    const ProtobufCMessage *message;
+    unsigned field; /* the one that is written, or comes next */
+    bool open;      /* it has begun: */
+    size_t item;    /* the next of it, */
+    size_t count;   /* of so many */
+};
 
-static int message_put(struct oak_buf *out, const ProtobufCMessage *message, bool hex, int depth)
+struct writer {
+    struct oak_buf *out;
+    bool hex;
+    struct place stack[DEPTH_MAX];
+    size_t depth;
+};
+
+static int enter(struct writer *w, const ProtobufCMessage *message)
 {
-    if (depth > DEPTH_MAX) {
+    if (w->depth == DEPTH_MAX) {
         return OAK_ELIMIT;
     }
-    int error = oak_buf_append(out, "{", 1);
-    for (unsigned i = 0; i < message->descriptor->n_fields && error == 0; i++) {
-        error = field_put(out, message, &message->descriptor->fields[i], hex, depth);
+    w->stack[w->depth++] = (struct place){.message = message};
+    return oak_buf_append(w->out, "{", 1);
+}
+
+static bool is_repeated(const ProtobufCFieldDescriptor *f)
+{
+    return f->label == PROTOBUF_C_LABEL_REPEATED;
+}
+
+static bool is_oneof(const ProtobufCFieldDescriptor *f)
+{
+    return (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+}
+
+/* Values that a field has. */
+static size_t count_of(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *f)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    if (is_repeated(f)) {
+        return *(const size_t *)(base + f->quantifier_offset);
     }
-    return error != 0 ? error : oak_buf_append(out, "}", 1);
+    if (is_oneof(f)) {
+        return *(const uint32_t *)(base + f->quantifier_offset) == f->id;
+    }
+    return !is_zero(f, base + f->offset);
+}
+
+/* The name, and what opens the value: of a list, or of a oneof: all of etcd's have one name. */
+static int field_begin(struct writer *w, struct place *p, const ProtobufCFieldDescriptor *f)
+{
+    p->open = true;
+    p->item = 0;
+    int error = is_oneof(f) ? ctl__json_name(w->out, "Response") : 0;
+    error = error == 0 && is_oneof(f) ? oak_buf_append(w->out, "{", 1) : error;
+    error = error == 0 ? ctl__json_name(w->out, f->name) : error;
+    return error == 0 && is_repeated(f) ? oak_buf_append(w->out, "[", 1) : error;
+}
+
+static int field_end(struct writer *w, struct place *p, const ProtobufCFieldDescriptor *f)
+{
+    p->open = false;
+    p->field++;
+    return is_repeated(f) ? oak_buf_append(w->out, "]", 1)
+           : is_oneof(f)  ? oak_buf_append(w->out, "}", 1)
+                          : 0;
+}
+
+/* One value, or one bracket. */
+static int step(struct writer *w)
+{
+    struct place *p = &w->stack[w->depth - 1];
+    if (p->field == p->message->descriptor->n_fields) {
+        w->depth--;
+        return oak_buf_append(w->out, "}", 1);
+    }
+    const ProtobufCFieldDescriptor *f = &p->message->descriptor->fields[p->field];
+    if (!p->open) {
+        p->count = count_of(p->message, f);
+        p->field += p->count == 0;
+        return p->count == 0 ? 0 : field_begin(w, p, f);
+    }
+    if (p->item == p->count) {
+        return field_end(w, p, f);
+    }
+    const uint8_t *at = (const uint8_t *)p->message + f->offset;
+    at = is_repeated(f) ? *(const uint8_t *const *)at + p->item * value_size(f) : at;
+    int error = p->item > 0 ? oak_buf_append(w->out, ",", 1) : 0;
+    p->item++;
+    if (error != 0) {
+        return error;
+    }
+    return f->type == PROTOBUF_C_TYPE_MESSAGE ? enter(w, *(const ProtobufCMessage *const *)at)
+                                              : scalar_put(w->out, f, at, w->hex);
 }
 
 int ctl__json_message(struct oak_buf *out, const ProtobufCMessage *message, bool hex)
 {
-    return message_put(out, message, hex, 0);
+    struct writer w = {.out = out, .hex = hex};
+    int error = enter(&w, message);
+    while (w.depth > 0 && error == 0) {
+        error = step(&w);
+    }
+    return error;
 }
 
 void ctl__json_print(const struct oak_buf *text, int error)

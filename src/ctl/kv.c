@@ -5,8 +5,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-static const struct ctl__method range_method = {
-    "etcdserverpb.KV", "Range", &etcdserverpb__range_response__descriptor, true};
+static const struct ctl__method range_method = {"etcdserverpb.KV", "Range",
+                                                &etcdserverpb__range_response__descriptor, true};
 static const struct ctl__method put_method = {"etcdserverpb.KV", "Put",
                                               &etcdserverpb__put_response__descriptor, false};
 static const struct ctl__method delete_method = {
@@ -40,28 +40,30 @@ bool ctl__keys_read(struct ctl *c, const struct ctl__words *words, bool prefix, 
                     ProtobufCBinaryData *key, ProtobufCBinaryData *end, int *code)
 {
     if (words->count == 0 || words->count > 2) {
-        *code = ctl__error(CTL__BAD_ARGS, "%s wants a key, and may have the end of a range behind "
-                           "it", c->command->name);
+        *code = ctl__error(CTL__BAD_ARGS,
+                           "%s wants a key, and may have the end of a range behind "
+                           "it",
+                           c->command->name);
         return false;
     }
     if (prefix && from_key) {
         *code = ctl__error(CTL__BAD_ARGS, "`--prefix` and `--from-key` cannot be set at the same "
-                           "time, choose one");
+                                          "time, choose one");
         return false;
     }
     if (words->count == 2 && (prefix || from_key)) {
         *code = ctl__error(CTL__BAD_ARGS, "too many arguments, only accept one argument when "
-                           "`--prefix` or `--from-key` is set");
+                                          "`--prefix` or `--from-key` is set");
         return false;
     }
     const char *text = words->at[0];
     bool open = from_key || (prefix && text[0] == '\0');
-    *key = (prefix || from_key) && text[0] == '\0' ? oak_proto_binary(oak_bytes("", 1))
-                                                   : binary(text);
-    *end = open              ? oak_proto_binary(oak_bytes("", 1))
-           : prefix          ? prefix_end(c, text)
+    *key =
+        (prefix || from_key) && text[0] == '\0' ? oak_proto_binary(oak_bytes("", 1)) : binary(text);
+    *end = open                ? oak_proto_binary(oak_bytes("", 1))
+           : prefix            ? prefix_end(c, text)
            : words->count == 2 ? binary(words->at[1])
-                             : binary("");
+                               : binary("");
     return true;
 }
 
@@ -86,8 +88,7 @@ static int word_among(const char *text, const char *const *names, size_t count)
     return -1;
 }
 
-static bool sort_read(const char *order, const char *by, Etcdserverpb__RangeRequest *out,
-                      int *code)
+static bool sort_read(const char *order, const char *by, Etcdserverpb__RangeRequest *out, int *code)
 {
     static const char *const orders[] = {"", "ASCEND", "DESCEND"};
     static const char *const targets[] = {"KEY", "VERSION", "CREATE", "MODIFY", "VALUE"};
@@ -117,10 +118,33 @@ static bool bounds_check(const Etcdserverpb__RangeRequest *r, int *code)
     bool created = r->max_create_revision == 0 || r->min_create_revision <= r->max_create_revision;
     bool changed = r->max_mod_revision == 0 || r->min_mod_revision <= r->max_mod_revision;
     if (!created || !changed) {
-        *code = ctl__error(CTL__BAD_FEATURE, "--min-%s-rev is above --max-%s-rev: nothing can be "
-                           "between them", created ? "mod" : "create", created ? "mod" : "create");
+        *code = ctl__error(CTL__BAD_FEATURE,
+                           "--min-%s-rev is above --max-%s-rev: nothing can be "
+                           "between them",
+                           created ? "mod" : "create", created ? "mod" : "create");
     }
     return created && changed;
+}
+
+/* Words that contradict each other. */
+static bool get_check(const struct ctl *c, const char *consistency,
+                      const Etcdserverpb__RangeRequest *r, int *code)
+{
+    if (strcmp(consistency, "l") != 0 && strcmp(consistency, "s") != 0) {
+        *code =
+            ctl__error(CTL__BAD_FEATURE, "unknown consistency flag \"%s\": l or s", consistency);
+        return false;
+    }
+    if (r->keys_only && r->count_only) {
+        *code = ctl__error(CTL__BAD_ARGS, "`--keys-only` and `--count-only` cannot be set at the "
+                                          "same time, choose one");
+        return false;
+    }
+    if (c->values_only && c->format != CTL__SIMPLE) {
+        *code = ctl__error(CTL__BAD_ARGS, "print-value-only is only for `--write-out=simple`");
+        return false;
+    }
+    return bounds_check(r, code);
 }
 
 bool ctl__get_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__RangeRequest *out,
@@ -138,8 +162,7 @@ bool ctl__get_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__Ran
         {"prefix", '\0', OAK_ARGS_BOOL, &prefix, 0, 0, NULL, "all keys that begin with KEY"},
         {"from-key", '\0', OAK_ARGS_BOOL, &from_key, 0, 0, NULL, "KEY, and all behind it"},
         {"limit", '\0', OAK_ARGS_SIGNED, &out->limit, 0, 0, "N", "at most so many (0: all)"},
-        {"rev", '\0', OAK_ARGS_SIGNED, &out->revision, 0, 0, "REVISION",
-         "as it was then (0: now)"},
+        {"rev", '\0', OAK_ARGS_SIGNED, &out->revision, 0, 0, "REVISION", "as it was then (0: now)"},
         {"order", '\0', OAK_ARGS_TEXT, &order, 0, 0, "ORDER", "ASCEND or DESCEND"},
         {"sort-by", '\0', OAK_ARGS_TEXT, &by, 0, 0, "WHAT",
          "CREATE, KEY, MODIFY, VALUE or VERSION"},
@@ -174,27 +197,13 @@ bool ctl__get_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__Ran
     struct ctl__words words;
     if (!ctl__begin(c, &command, argc, argv, &words, code) ||
         !ctl__keys_read(c, &words, prefix, from_key, &out->key, &out->range_end, code) ||
-        !sort_read(order, by, out, code) || !bounds_check(out, code)) {
-        return false;
-    }
-    if (strcmp(consistency, "l") != 0 && strcmp(consistency, "s") != 0) {
-        *code = ctl__error(CTL__BAD_FEATURE, "unknown consistency flag \"%s\": l or s",
-                           consistency);
-        return false;
-    }
-    if (keys_only && count_only) {
-        *code = ctl__error(CTL__BAD_ARGS, "`--keys-only` and `--count-only` cannot be set at the "
-                           "same time, choose one");
-        return false;
-    }
-    if (c->values_only && c->format != CTL__SIMPLE) {
-        *code = ctl__error(CTL__BAD_ARGS, "print-value-only is only for `--write-out=simple`");
+        !sort_read(order, by, out, code)) {
         return false;
     }
     out->serializable = strcmp(consistency, "s") == 0;
     out->keys_only = keys_only;
     out->count_only = count_only;
-    return true;
+    return get_check(c, consistency, out, code);
 }
 
 static void get_simple(struct ctl *c, const void *message, const void *about)
@@ -287,7 +296,7 @@ bool ctl__put_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__Put
     }
     if (words.count == 0 || words.count > 2) {
         *code = ctl__error(CTL__BAD_ARGS, "put wants a key and a value, or a key and the value on "
-                           "stdin");
+                                          "stdin");
         return false;
     }
     if (ignore_value && words.count > 1) {
@@ -300,7 +309,7 @@ bool ctl__put_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__Put
     if (!ignore_value && !value_read(c, &words, &out->value, code)) {
         if (*code == CTL__OK) {
             *code = ctl__error(CTL__BAD_ARGS, "put has no value: none behind the key, and stdin is "
-                               "empty");
+                                              "empty");
         }
         return false;
     }
@@ -447,7 +456,8 @@ int ctl__compaction(struct ctl *c, int argc, char *const *argv)
     char *end = NULL;
     request.revision = words.count == 1 ? strtoll(words.at[0], &end, 10) : 0;
     if (words.count != 1 || end == words.at[0] || *end != '\0') {
-        return ctl__error(CTL__BAD_ARGS, "compaction wants a revision, such as 1024");
+        return ctl__error(words.count == 1 ? CTL__FAILED : CTL__BAD_ARGS,
+                          "compaction wants a revision, such as 1024");
     }
     request.physical = physical;
     if (ctl__ask(c, &compact_method, &request.base, &code) == NULL) {

@@ -10,8 +10,8 @@ static const struct ctl__method grant_method = {
 static const struct ctl__method revoke_method = {
     "etcdserverpb.Lease", "LeaseRevoke", &etcdserverpb__lease_revoke_response__descriptor, false};
 static const struct ctl__method time_to_live_method = {
-    "etcdserverpb.Lease", "LeaseTimeToLive",
-    &etcdserverpb__lease_time_to_live_response__descriptor, true};
+    "etcdserverpb.Lease", "LeaseTimeToLive", &etcdserverpb__lease_time_to_live_response__descriptor,
+    true};
 static const struct ctl__method leases_method = {
     "etcdserverpb.Lease", "LeaseLeases", &etcdserverpb__lease_leases_response__descriptor, true};
 
@@ -263,8 +263,7 @@ static void list_json(struct ctl *c, const void *message, const void *about)
     error = error != 0 ? error : ctl__json_name(&out, "leases");
     error = error != 0 ? error : oak_buf_append(&out, "[", 1);
     for (size_t i = 0; i < r->n_leases && error == 0; i++) {
-        error = oak_buf_printf(&out, "%s{\"id\":%" PRId64 "}", i == 0 ? "" : ",",
-                               r->leases[i]->id);
+        error = oak_buf_printf(&out, "%s{\"id\":%" PRId64 "}", i == 0 ? "" : ",", r->leases[i]->id);
     }
     error = error != 0 ? error : oak_buf_append(&out, "]}", 2);
     ctl__json_print(&out, error);

@@ -102,8 +102,10 @@ static bool endpoints_add(struct ctl__endpoints *out, const char *text, int *cod
     while (*text != '\0') {
         size_t size = strcspn(text, ",");
         if (out->count == CTL__ENDPOINTS_MAX || size >= CTL__ENDPOINT_BYTES_MAX) {
-            *code = ctl__error(CTL__BAD_ARGS, "--endpoints: more than %d, or one of more than %zu "
-                               "bytes", CTL__ENDPOINTS_MAX, CTL__ENDPOINT_BYTES_MAX - 1);
+            *code = ctl__error(CTL__BAD_ARGS,
+                               "--endpoints: more than %d, or one of more than %zu "
+                               "bytes",
+                               CTL__ENDPOINTS_MAX, CTL__ENDPOINT_BYTES_MAX - 1);
             return false;
         }
         if (size > 0) {

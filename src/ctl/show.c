@@ -44,8 +44,7 @@ int ctl__show(struct ctl *c, const struct ctl__view *view, const ProtobufCMessag
         break;
     }
     if (show == NULL) {
-        return ctl__error(CTL__BAD_FEATURE, "%s not supported as output format",
-                          c->options.format);
+        return ctl__error(CTL__BAD_FEATURE, "%s not supported as output format", c->options.format);
     }
     show(c, message, about);
     return CTL__OK;

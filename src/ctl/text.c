@@ -6,7 +6,11 @@
 static size_t rune_read(const uint8_t *at, size_t left, uint32_t *out)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : at[0] >> 3 == 30 ? 4 : 0;
+    size_t size = at[0] < 0x80       ? 1
+                  : at[0] >> 5 == 6  ? 2
+                  : at[0] >> 4 == 14 ? 3
+                  : at[0] >> 3 == 30 ? 4
+                                     : 0;
     if (size == 0 || size > left) {
         return 0;
     }
@@ -27,11 +31,11 @@ static size_t rune_read(const uint8_t *at, size_t left, uint32_t *out)
 static bool is_printable(uint32_t rune)
 {
     static const uint32_t unseen[][2] = {
-        {0, 0x1f},         {0x7f, 0xa0},     {0xad, 0xad},       {0x600, 0x605},
-        {0x61c, 0x61c},    {0x6dd, 0x6dd},   {0x70f, 0x70f},     {0x1680, 0x1680},
-        {0x180e, 0x180e},  {0x2000, 0x200f}, {0x2028, 0x202f},   {0x205f, 0x206f},
-        {0x3000, 0x3000},  {0xd800, 0xf8ff}, {0xfeff, 0xfeff},   {0xfff0, 0xfffb},
-        {0xfffe, 0xffff},  {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff},
+        {0, 0x1f},        {0x7f, 0xa0},       {0xad, 0xad},        {0x600, 0x605},
+        {0x61c, 0x61c},   {0x6dd, 0x6dd},     {0x70f, 0x70f},      {0x1680, 0x1680},
+        {0x180e, 0x180e}, {0x2000, 0x200f},   {0x2028, 0x202f},    {0x205f, 0x206f},
+        {0x3000, 0x3000}, {0xd800, 0xf8ff},   {0xfeff, 0xfeff},    {0xfff0, 0xfffb},
+        {0xfffe, 0xffff}, {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(unseen); i++) {
         if (rune >= unseen[i][0] && rune <= unseen[i][1]) {

@@ -168,8 +168,10 @@ static Etcdserverpb__Compare *compare_read(struct ctl *c, char *line, int *code)
     if (open != NULL) {
         *open = '(';
     }
-    *code = ctl__error(CTL__BAD_INPUT, "malformed comparison: %s; they look like mod(\"key\") > "
-                       "\"0\", with ver, create, mod, val or lease, and =, !=, < or >", line);
+    *code = ctl__error(CTL__BAD_INPUT,
+                       "malformed comparison: %s; they look like mod(\"key\") > "
+                       "\"0\", with ver, create, mod, val or lease, and =, !=, < or >",
+                       line);
     return NULL;
 }
 
@@ -180,8 +182,8 @@ static Etcdserverpb__RequestOp *request_read(struct ctl *c, char *line, int *cod
     char *words[WORDS_MAX + 1] = {NULL};
     size_t count = 0;
     Etcdserverpb__RequestOp *out = oak_arena_alloc(&c->arena, sizeof(*out));
-    int error = out == NULL ? OAK_ENOMEM
-                            : oak_words_split(line, &c->arena, words, WORDS_MAX, &count);
+    int error =
+        out == NULL ? OAK_ENOMEM : oak_words_split(line, &c->arena, words, WORDS_MAX, &count);
     const char *verb = error == 0 && count > 0 ? words[0] : "";
     bool good = false;
     if (out != NULL) {
@@ -204,8 +206,10 @@ static Etcdserverpb__RequestOp *request_read(struct ctl *c, char *line, int *cod
         out->request_delete_range = del;
     }
     if (!good) {
-        *code = ctl__error(CTL__BAD_INPUT, "invalid txn request: %s; it is get, put or del, as on "
-                           "the command line", line);
+        *code = ctl__error(CTL__BAD_INPUT,
+                           "invalid txn request: %s; it is get, put or del, as on "
+                           "the command line",
+                           line);
         return NULL;
     }
     return out;
@@ -228,8 +232,8 @@ static bool list_read(struct ctl *c, bool compares, void ***out, size_t *count, 
             *code = ctl__error(CTL__BAD_INPUT, "a transaction of more than %d lines", LINES_MAX);
             return false;
         }
-        void *item = compares ? (void *)compare_read(c, line, code)
-                              : (void *)request_read(c, line, code);
+        void *item =
+            compares ? (void *)compare_read(c, line, code) : (void *)request_read(c, line, code);
         if (item == NULL) {
             return false;
         }
@@ -288,8 +292,8 @@ static void txn_fields(struct ctl *c, const void *message, const void *about)
 
 static bool txn_read(struct ctl *c, bool interactive, Etcdserverpb__TxnRequest *out, int *code)
 {
-    static const char *const prompts[] = {"compares:", "success requests (get, put, del):",
-                                          "failure requests (get, put, del):"};
+    static const char *const prompts[] = {
+        "compares:", "success requests (get, put, del):", "failure requests (get, put, del):"};
     void **lists[3];
     size_t counts[3];
     for (int i = 0; i < 3; i++) {
@@ -319,12 +323,13 @@ int ctl__txn(struct ctl *c, int argc, char *const *argv)
     };
     const struct oak_args_command command = {
         .name = "txn",
-        .summary = "Read a transaction from stdin: conditions, what is done if all hold, and what "
-                   "is done\notherwise, each list ended by an empty line. All of it happens at once.",
+        .summary = "Read a transaction from stdin: conditions, what is done if all hold, and "
+                   "what is done\notherwise, each list ended by an empty line. It happens at once.",
         .operands = "",
         .flags = flags,
         .flag_count = OAK_COUNT_OF(flags),
-        .more = "A condition compares ver, create, mod, val or lease of a key, by =, !=, < or >.\n\n"
+        .more = "A condition compares ver, create, mod, val or lease of a key, by =, !=, < or "
+                ">.\n\n"
                 "Example: create a key unless it is there\n"
                 "  oakum txn <<'END'\n"
                 "  create(\"lock\") = \"0\"\n\n"
