@@ -47,6 +47,14 @@ OAK_MUST_USE int oak_bolt_seek(struct oak_bolt_reader *r, struct oak_bytes bucke
  * checked before it is believed: its number, kind, bounds, the rise of keys. OAK_ECORRUPT. */
 OAK_MUST_USE int oak_bolt_next(struct oak_bolt_reader *r, struct oak_bytes *key,
                                struct oak_bytes *value);
+/* The name of the bucket that follows `name` in order, into `out`; OAK_ENOENT: it was the last. It
+ * ends a walk, as seek does. */
+OAK_MUST_USE int oak_bolt_bucket_after(struct oak_bolt_reader *r, struct oak_bytes name,
+                                       struct oak_buf *out);
+/* The page of the last pair, and where that begins in the file: for messages. */
+uint64_t oak_bolt_page(const struct oak_bolt_reader *r, uint64_t *byte);
+/* Bytes of all pages that may be in use. */
+uint64_t oak_bolt_bytes(const struct oak_bolt_reader *r);
 /* What was wrong, and where, after OAK_ECORRUPT; "" before. Lives as long as the reader. */
 const char *oak_bolt_why(const struct oak_bolt_reader *r);
 void oak_bolt_close(struct oak_bolt_reader *r);

@@ -31,12 +31,14 @@ struct oak_bolt_reader {
     struct frame frames[BOLT_DEPTH_MAX];
     size_t depth;
     uint64_t visits;
+    uint64_t home; /* the page that has the bucket itself */
     struct oak_buf last;
     struct oak_errbuf why;
 };
 
 static int corrupt(struct oak_bolt_reader *r, uint64_t page, const char *what)
 {
+    page = page != 0 ? page : r->home;
     return oak_fail(&r->why, OAK_ECORRUPT, "page %" PRIu64 " (byte %" PRIu64 "): %s", page,
                     page * r->meta.page_bytes, what);
 }
@@ -207,6 +209,7 @@ int oak_bolt_seek(struct oak_bolt_reader *r, struct oak_bytes bucket)
     }
     uint64_t root = oak_get_u64(e.value.data);
     struct oak_buf page = {0};
+    r->home = r->frames[r->depth - 1].number;
     if (root == 0) {
         /* It lies in a page that is about to be left. */
         error =
@@ -234,6 +237,36 @@ int oak_bolt_next(struct oak_bolt_reader *r, struct oak_bytes *key, struct oak_b
     *key = e.key;
     *value = e.value;
     return 0;
+}
+
+int oak_bolt_bucket_after(struct oak_bolt_reader *r, struct oak_bytes name, struct oak_buf *out)
+{
+    struct element e;
+    walk_begin(r);
+    int error = push(r, r->meta.root);
+    while (error == 0) {
+        error = walk_next(r, &e);
+        if (error == 0 && oak_bytes_cmp(e.key, name) > 0) {
+            break;
+        }
+    }
+    r->depth = 0;
+    oak_buf_clear(out);
+    return error != 0 ? error : oak_buf_append(out, e.key.data, e.key.size);
+}
+
+uint64_t oak_bolt_page(const struct oak_bolt_reader *r, uint64_t *byte)
+{
+    /* A bucket that lies in a page of the bucket of buckets has none of its own. */
+    uint64_t page = r->depth > 0 ? r->frames[r->depth - 1].number : 0;
+    page = page != 0 ? page : r->home;
+    *byte = page * r->meta.page_bytes;
+    return page;
+}
+
+uint64_t oak_bolt_bytes(const struct oak_bolt_reader *r)
+{
+    return r->meta.pages * r->meta.page_bytes;
 }
 
 const char *oak_bolt_why(const struct oak_bolt_reader *r)

@@ -244,6 +244,18 @@ void oak_store_restore_end(struct oak_store_restore *r);
 /* For start-up, where all may block: prepare to end, or drop and end after an error. */
 OAK_MUST_USE int oak_store_restore_finish(struct oak_store_restore *r);
 
+/* The same from versions that come from elsewhere, for start-up: begin, put each, end. They come in
+ * order of key, each key's newest first; those that the floor of `state` hides are left out. Pairs
+ * of meta are for who has them to put behind it. End and abort free it; after another failure only
+ * abort may follow. OAK_EINVAL: not in order, or not such a version. */
+struct oak_store_fill;
+OAK_MUST_USE int oak_store_fill_begin(struct oak_store *s, const struct oak_store_state *state,
+                                      struct oak_store_fill **out);
+OAK_MUST_USE int oak_store_fill_put(struct oak_store_fill *f, struct oak_store_rev rev,
+                                    bool deleted, const struct oak_store_kv *kv);
+OAK_MUST_USE int oak_store_fill_end(struct oak_store_fill *f);
+void oak_store_fill_abort(struct oak_store_fill *f);
+
 /* etcd's hash over the history as of `rev` (HashKV): begin (owner; the floor <= rev <= the newest
  * revision), run (any thread, one at a time) reads about so many bytes of it and says whether it is
  * over, end (owner; at any time). `room` versions, two at least, are taken in one pass. A hash is
