@@ -37,7 +37,8 @@ def test_help_goes_to_stdout(words):
 def test_help_of_each_command_names_it_and_its_flags():
     listed = harness.run("help").stdout.split("Commands:")[1]
     commands = re.findall(r"^  (\w+) ", listed, re.MULTILINE)
-    assert {"up", "status", "bench", "chaos", "sim", "version", "help"} <= set(commands)
+    assert {"up", "status", "import", "snapshot", "bench", "chaos", "sim", "version",
+            "help"} <= set(commands)
     for command in set(commands) - {"version", "help", "zoo"}:
         done = harness.run(command, "--help")
         assert done.returncode == 0 and done.stderr == "", command
@@ -218,6 +219,9 @@ def test_up_refuses_a_base_port_that_is_taken(tmp_path, start_cluster):
     assert os.listdir(folder) == []
 
 
+DOCUMENTED = ("up", "status", "import", "snapshot restore", "bench", "chaos", "sim")
+
+
 def manual():
     with open(os.path.join(harness.TOP, "man", "oakum.1"), encoding="utf-8") as page:
         return page.read().replace("\\-", "-")
@@ -226,8 +230,8 @@ def manual():
 def test_the_manual_has_every_flag_that_works():
     page = manual()
     listed = harness.run("--help").stdout.split("Refused, because")[0]
-    for command in ("up", "status", "bench", "chaos", "sim"):
-        listed += harness.run(command, "--help").stdout
+    for command in DOCUMENTED:
+        listed += harness.run(*command.split(), "--help").stdout
     flags = set(re.findall(r"^ +(?:-\w, )?--([a-z-]+)", listed, re.MULTILINE))
     assert len(flags) > 40
     assert [flag for flag in sorted(flags) if f"--{flag}" not in page] == []
@@ -235,8 +239,8 @@ def test_the_manual_has_every_flag_that_works():
 
 def test_the_manual_names_no_flag_that_does_not_exist():
     known = harness.run("--help").stdout
-    for command in ("up", "status", "bench", "chaos", "sim"):
-        known += harness.run(command, "--help").stdout
+    for command in DOCUMENTED:
+        known += harness.run(*command.split(), "--help").stdout
     flags = set(re.findall(r"--([a-z][a-z-]+)", manual()))
     assert [flag for flag in sorted(flags - {"name"}) if f"--{flag}" not in known] == []
 

@@ -71,7 +71,7 @@ int oak_backup_new(const struct oak_backup_options *options, struct oak_backup *
     b->disk.sync = no_sync;
     oak_arena_init(&b->arena, ARENA_BYTES, ARENA_CEILING);
     int error = names_make(b, options);
-    error = error != 0 ? error : backup__sorter_init(&b->sorter, &b->disk, b->base, room, fan);
+    error = error != 0 ? error : oak_sorter_init(&b->sorter, &b->disk, b->base, room, fan);
     error = error != 0 ? error : oak_store_walk_begin(options->store, &visitor, &b->walk);
     if (error == 0) {
         /* In memory: that the block is too small for it, and the disk is touched, is for tests. */
@@ -103,13 +103,13 @@ static int walk(struct oak_backup *b, size_t bytes)
     }
     int error = oak_store_walk_error(b->walk);
     b->stage = BACKUP_NARROW;
-    return error != 0 ? error : backup__sorter_seal(&b->sorter);
+    return error != 0 ? error : oak_sorter_seal(&b->sorter);
 }
 
 static int narrow(struct oak_backup *b, size_t bytes)
 {
     bool more = false;
-    int error = backup__sorter_narrow(&b->sorter, bytes, &more);
+    int error = oak_sorter_narrow(&b->sorter, bytes, &more);
     b->stage = more ? BACKUP_NARROW : BACKUP_WRITE;
     return error;
 }
@@ -134,7 +134,7 @@ static int finish(struct oak_backup *b)
         b->whole = error == 0;
     }
     b->stage = BACKUP_OVER;
-    backup__sorter_fini(&b->sorter);
+    oak_sorter_fini(&b->sorter);
     return error;
 }
 
@@ -143,8 +143,8 @@ static int write_some(struct oak_backup *b, size_t bytes)
     int error = b->writer == NULL ? oak_bolt_create(&b->disk, b->path, &b->writer) : 0;
     size_t done = 0;
     while (error == 0 && done < bytes) {
-        struct backup__pair pair;
-        error = backup__sorter_next(&b->sorter, &pair);
+        struct oak_sorter_pair pair;
+        error = oak_sorter_next(&b->sorter, &pair);
         if (error == OAK_ENOENT) {
             return finish(b);
         }
@@ -188,7 +188,7 @@ void oak_backup_drop(struct oak_backup *b)
     backup__file_close(b);
     oak_bolt_abort(b->writer);
     b->writer = NULL;
-    backup__sorter_fini(&b->sorter);
+    oak_sorter_fini(&b->sorter);
     if (b->whole) {
         (void)b->disk.remove(b->disk.user, b->path); /* the next start tries again */
         b->whole = false;

@@ -24,7 +24,7 @@ struct oak_backup {
     struct oak_store_walk *walk;
     struct oak_arena arena;
     struct oak_buf value; /* of the pair that is being made */
-    struct backup__sorter sorter;
+    struct oak_sorter sorter;
     struct oak_bolt_writer *writer;
     enum backup__bucket bucket; /* the next to be opened */
     bool whole;                 /* the file is there */

@@ -43,20 +43,20 @@ const char *backup__bucket_name(enum backup__bucket bucket)
     return names[bucket];
 }
 
-static int add(struct backup__sorter *s, enum backup__bucket bucket, struct oak_bytes key,
+static int add(struct oak_sorter *s, enum backup__bucket bucket, struct oak_bytes key,
                struct oak_bytes value)
 {
-    const struct backup__pair pair = {.bucket = bucket, .key = key, .value = value};
-    return backup__sorter_add(s, &pair);
+    const struct oak_sorter_pair pair = {.bucket = (uint8_t)bucket, .key = key, .value = value};
+    return oak_sorter_add(s, &pair);
 }
 
-static int add_named(struct backup__sorter *s, enum backup__bucket bucket, const char *key,
+static int add_named(struct oak_sorter *s, enum backup__bucket bucket, const char *key,
                      struct oak_bytes value)
 {
     return add(s, bucket, oak_bytes_str(key), value);
 }
 
-static int add_number(struct backup__sorter *s, enum backup__bucket bucket, const char *key,
+static int add_number(struct oak_sorter *s, enum backup__bucket bucket, const char *key,
                       uint64_t number)
 {
     uint8_t value[8];
@@ -82,7 +82,7 @@ static void revision_put(uint8_t out[REV_BYTES], struct oak_store_rev rev)
     oak_put_be64(out + 9, (uint64_t)rev.sub);
 }
 
-int backup__add_version(struct backup__sorter *s, struct oak_buf *buf, struct oak_store_rev rev,
+int backup__add_version(struct oak_sorter *s, struct oak_buf *buf, struct oak_store_rev rev,
                         bool deleted, const struct oak_store_kv *kv)
 {
     uint8_t key[REV_BYTES + 1];
@@ -120,7 +120,7 @@ static size_t field_put(uint8_t *out, uint8_t tag, int64_t number)
 }
 
 /* leasepb.Lease: ID, TTL, RemainingTTL. */
-static int add_lease(struct backup__sorter *s, const struct oak_kv_lease *lease)
+static int add_lease(struct oak_sorter *s, const struct oak_kv_lease *lease)
 {
     uint8_t key[8];
     uint8_t value[3 * 11];
@@ -131,15 +131,14 @@ static int add_lease(struct backup__sorter *s, const struct oak_kv_lease *lease)
     return add(s, BACKUP_LEASE, oak_bytes(key, sizeof(key)), oak_bytes(value, size));
 }
 
-static int add_auth(struct backup__sorter *s, const struct oak_kv_record *record)
+static int add_auth(struct oak_sorter *s, const struct oak_kv_record *record)
 {
     const uint8_t enabled = record->auth_enabled ? 1 : 0;
     int error = add_named(s, BACKUP_AUTH, "authEnabled", oak_bytes(&enabled, 1));
     return error != 0 ? error : add_number(s, BACKUP_AUTH, "authRevision", record->auth_revision);
 }
 
-static int add_alarm(struct backup__sorter *s, struct oak_buf *buf,
-                     const struct oak_kv_alarm *alarm)
+static int add_alarm(struct oak_sorter *s, struct oak_buf *buf, const struct oak_kv_alarm *alarm)
 {
     Etcdserverpb__AlarmMember message = ETCDSERVERPB__ALARM_MEMBER__INIT;
     message.memberid = alarm->member;
@@ -163,7 +162,7 @@ static int text_put(struct oak_buf *buf, struct oak_bytes text)
     return error != 0 ? error : oak_buf_append(buf, "\"", 1);
 }
 
-static int add_downgrade(struct backup__sorter *s, struct oak_buf *buf, struct oak_bytes version)
+static int add_downgrade(struct oak_sorter *s, struct oak_buf *buf, struct oak_bytes version)
 {
     oak_buf_clear(buf);
     int error = oak_buf_printf(buf, "{\"target-version\":");
@@ -172,14 +171,14 @@ static int add_downgrade(struct backup__sorter *s, struct oak_buf *buf, struct o
     return error != 0 ? error : add_named(s, BACKUP_CLUSTER, "downgrade", oak_buf_bytes(buf));
 }
 
-static int add_gone(struct backup__sorter *s, uint64_t member)
+static int add_gone(struct oak_sorter *s, uint64_t member)
 {
     char key[24];
     (void)snprintf(key, sizeof(key), "%" PRIx64, member);
     return add_named(s, BACKUP_MEMBERS_REMOVED, key, oak_bytes_str("removed"));
 }
 
-int backup__add_record(struct backup__sorter *s, struct oak_buf *buf,
+int backup__add_record(struct oak_sorter *s, struct oak_buf *buf,
                        const struct oak_kv_record *record)
 {
     switch (record->kind) {
@@ -197,6 +196,7 @@ int backup__add_record(struct backup__sorter *s, struct oak_buf *buf,
         return add_downgrade(s, buf, record->name);
     case OAK_KV_RECORD_MEMBER_GONE:
         return add_gone(s, record->member);
+    case OAK_KV_RECORD_LEASED: /* its newest version says so, too */
     case OAK_KV_RECORD_OTHER:
         break;
     }
@@ -215,8 +215,7 @@ static int urls_put(struct oak_buf *buf, const char *name, char *const *urls, si
     return error != 0 ? error : oak_buf_append(buf, "]", 1);
 }
 
-static int add_member(struct backup__sorter *s, struct oak_buf *buf,
-                      const Etcdserverpb__Member *member)
+static int add_member(struct oak_sorter *s, struct oak_buf *buf, const Etcdserverpb__Member *member)
 {
     char key[24];
     oak_buf_clear(buf);
@@ -255,7 +254,7 @@ static int ids_put(struct oak_buf *buf, const char *name, const struct oak_backu
     return error != 0 || count == 0 ? error : oak_buf_append(buf, "],", 2);
 }
 
-static int add_config(struct backup__sorter *s, struct oak_buf *buf,
+static int add_config(struct oak_sorter *s, struct oak_buf *buf,
                       const struct oak_backup_options *options)
 {
     oak_buf_clear(buf);
@@ -266,7 +265,7 @@ static int add_config(struct backup__sorter *s, struct oak_buf *buf,
     return error != 0 ? error : add_named(s, BACKUP_META, "confState", oak_buf_bytes(buf));
 }
 
-static int add_compacted(struct backup__sorter *s, int64_t compacted)
+static int add_compacted(struct oak_sorter *s, int64_t compacted)
 {
     uint8_t rev[REV_BYTES];
     revision_put(rev, (struct oak_store_rev){.main = compacted});
@@ -276,7 +275,7 @@ static int add_compacted(struct backup__sorter *s, int64_t compacted)
                : add_named(s, BACKUP_META, "finishedCompactRev", oak_bytes(rev, sizeof(rev)));
 }
 
-int backup__add_facts(struct backup__sorter *s, struct oak_buf *buf,
+int backup__add_facts(struct oak_sorter *s, struct oak_buf *buf,
                       const struct oak_backup_options *options, const struct oak_store_state *state)
 {
     struct oak_bytes version = oak_bytes_str(options->version);

@@ -38,6 +38,9 @@ int cli__up(int argc, char *const *argv);
 int cli__status(int argc, char *const *argv);
 int cli__bench(int argc, char *const *argv);
 int cli__chaos(int argc, char *const *argv);
+int cli__snapshot(int argc, char *const *argv);
+int cli__snapshot_restore(int argc, char *const *argv);
+int cli__import(int argc, char *const *argv);
 
 /* -- endpoints --------------------------------------------------------------------------------- */
 
@@ -130,5 +133,20 @@ bool cli__cpu_endpoints_seconds(struct oak_os_loop *loop, const struct cli__endp
 void cli__table_print(FILE *out, const char *const *cells, size_t rows, size_t columns);
 /* "12.3 MB", in `out` of at least 32 bytes. */
 const char *cli__size_text(uint64_t bytes, char *out);
+
+/* -- progress ---------------------------------------------------------------------------------- */
+
+/* A line on stderr, where that is a terminal. */
+struct cli__progress {
+    bool shown;
+    bool drawn;
+    uint64_t drawn_ns;
+    struct oak_clock clock;
+};
+void cli__progress_init(struct cli__progress *p);
+/* `user` is it: as struct oak_restore_progress wants it. */
+void cli__progress_tell(void *user, const char *what, uint64_t done, uint64_t total);
+/* The line goes. */
+void cli__progress_end(struct cli__progress *p);
 
 #endif

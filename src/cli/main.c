@@ -26,6 +26,8 @@ static int version(int argc, char *const *argv);
 static const struct entry commands[] = {
     {"up", "start a cluster on this machine, for trying things out", cli__up},
     {"status", "show who leads, and how far each server is", cli__status},
+    {"import", "make a data directory from etcd's snapshot or data directory", cli__import},
+    {"snapshot", "restore snapshots, etcd's too", cli__snapshot},
     {"bench", "put load on a cluster, and measure it", cli__bench},
     {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos},
     {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main},

@@ -59,6 +59,23 @@ bool kv__alarm_record(struct oak_bytes key, struct oak_bytes data, struct oak_ar
     return true;
 }
 
+static struct oak_bytes key_of(const struct oak_kv_alarm *alarm, uint8_t out[KEY_BYTES])
+{
+    memcpy(out, PREFIX, PREFIX_BYTES);
+    out[PREFIX_BYTES] = (uint8_t)alarm->kind;
+    oak_put_be64(out + PREFIX_BYTES + 1, alarm->member);
+    return oak_bytes(out, KEY_BYTES);
+}
+
+int kv__alarm_record_write(const struct oak_kv_record *record, struct oak_buf *key,
+                           struct oak_buf *data)
+{
+    uint8_t room[KEY_BYTES];
+    struct oak_bytes name = key_of(&record->alarm, room);
+    int error = oak_buf_append(key, name.data, name.size);
+    return error != 0 ? error : oak_buf_append(data, "1", 1);
+}
+
 int kv__alarms_load(struct oak_kv *kv)
 {
     kv->alarm_count = 0;
@@ -158,12 +175,8 @@ int kv__alarms_check(const struct oak_kv *kv, enum oak_kv_kind kind,
 
 static int put(struct oak_kv *kv, const struct oak_kv_alarm *alarm, bool on)
 {
-    uint8_t key[KEY_BYTES];
-    memcpy(key, PREFIX, PREFIX_BYTES);
-    key[PREFIX_BYTES] = (uint8_t)alarm->kind;
-    oak_put_be64(key + PREFIX_BYTES + 1, alarm->member);
-    return oak_store_meta_put(kv->store, oak_bytes(key, sizeof(key)),
-                              oak_bytes("1", on ? (size_t)1 : 0));
+    uint8_t room[KEY_BYTES];
+    return oak_store_meta_put(kv->store, key_of(alarm, room), oak_bytes("1", on ? (size_t)1 : 0));
 }
 
 /* The place of an alarm; alarm_count: it is not on. */

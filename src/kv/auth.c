@@ -56,14 +56,18 @@ static struct oak_bytes key_of(uint8_t *room, const char *prefix, uint64_t numbe
     return oak_bytes(room, KEY_BYTES);
 }
 
-static int settings_keep(struct oak_kv *kv)
+static void settings_value(const struct oak_authz_settings *s, uint8_t value[SETTINGS_BYTES])
 {
-    const struct oak_authz_settings *s = oak_authz_settings(kv->authz);
-    uint8_t value[SETTINGS_BYTES];
     value[0] = s->enabled ? 1 : 0;
     oak_put_u64(value + 1, s->revision);
     oak_put_u64(value + 9, s->disabled_at);
     oak_put_u64(value + 17, s->numbers);
+}
+
+static int settings_keep(struct oak_kv *kv)
+{
+    uint8_t value[SETTINGS_BYTES];
+    settings_value(oak_authz_settings(kv->authz), value);
     return oak_store_meta_put(kv->store, oak_bytes_str(SETTINGS), oak_bytes(value, sizeof(value)));
 }
 
@@ -298,6 +302,7 @@ bool kv__auth_record(struct oak_bytes key, struct oak_bytes data, struct oak_are
         *error = settings_decode(data, &settings);
         out->auth_enabled = settings.enabled;
         out->auth_revision = settings.revision;
+        out->auth_numbers = settings.numbers;
         return true;
     }
     if (has_prefix(key, USER_PREFIX)) {
@@ -312,9 +317,33 @@ bool kv__auth_record(struct oak_bytes key, struct oak_bytes data, struct oak_are
         *error = OAK_ECORRUPT;
         return true;
     }
+    out->number = oak_get_be64(key.data + PREFIX_BYTES);
     out->message = oak_bytes(data.data + head, data.size - head);
     *error = name_read(out, arena);
     return true;
+}
+
+/* A token of another cluster is as good as none, so each password was set before all that will be
+ * granted. */
+int kv__auth_record_write(const struct oak_kv_record *record, struct oak_buf *key,
+                          struct oak_buf *data)
+{
+    if (record->kind == OAK_KV_RECORD_AUTH) {
+        const struct oak_authz_settings settings = {.enabled = record->auth_enabled,
+                                                    .revision = record->auth_revision,
+                                                    .numbers = record->auth_numbers};
+        uint8_t value[SETTINGS_BYTES];
+        settings_value(&settings, value);
+        int error = oak_buf_append(key, SETTINGS, sizeof(SETTINGS) - 1);
+        return error != 0 ? error : oak_buf_append(data, value, sizeof(value));
+    }
+    static const uint8_t since[SINCE_BYTES];
+    bool user = record->kind == OAK_KV_RECORD_USER;
+    uint8_t room[KEY_BYTES];
+    struct oak_bytes name = key_of(room, user ? USER_PREFIX : ROLE_PREFIX, record->number);
+    int error = oak_buf_append(key, name.data, name.size);
+    error = error == 0 && user ? oak_buf_append(data, since, sizeof(since)) : error;
+    return error != 0 ? error : oak_buf_append(data, record->message.data, record->message.size);
 }
 
 /* -- commands ---------------------------------------------------------------------------------- */

@@ -269,5 +269,11 @@ kv__record_fn kv__lease_record;
 kv__record_fn kv__auth_record;
 kv__record_fn kv__alarm_record;
 kv__record_fn kv__member_record;
+/* oak_kv_record_write() of theirs. */
+typedef int kv__record_write_fn(const struct oak_kv_record *record, struct oak_buf *key,
+                                struct oak_buf *data);
+kv__record_write_fn kv__lease_record_write;
+kv__record_write_fn kv__auth_record_write;
+kv__record_write_fn kv__alarm_record_write;
 
 #endif

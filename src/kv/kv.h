@@ -288,7 +288,8 @@ void oak_kv_lease_keys(const struct oak_kv *kv, int64_t id,
 enum oak_kv_record_kind {
     OAK_KV_RECORD_OTHER, /* what follows from the rest, or is Oakum's own */
     OAK_KV_RECORD_LEASE,
-    OAK_KV_RECORD_AUTH, /* is it on, and the revision of users and roles */
+    OAK_KV_RECORD_LEASED, /* a key goes with a lease: `name`, and lease.id alone */
+    OAK_KV_RECORD_AUTH,   /* is it on, and the revision of users and roles */
     OAK_KV_RECORD_USER,
     OAK_KV_RECORD_ROLE,
     OAK_KV_RECORD_ALARM,
@@ -300,6 +301,8 @@ struct oak_kv_record {
     struct oak_kv_lease lease;
     bool auth_enabled;
     uint64_t auth_revision;
+    uint64_t auth_numbers;    /* given out to users and roles so far */
+    uint64_t number;          /* of a user or a role, its own, from 1 */
     struct oak_bytes name;    /* of a user or a role; of a downgrade, its version */
     struct oak_bytes message; /* authpb.User, authpb.Role */
     struct oak_kv_alarm alarm;
@@ -308,6 +311,10 @@ struct oak_kv_record {
 /* Borrowed from the pair, and from `arena`. OAK_ECORRUPT, OAK_ENOMEM. Any thread. */
 OAK_MUST_USE int oak_kv_record_read(struct oak_bytes key, struct oak_bytes data,
                                     struct oak_arena *arena, struct oak_kv_record *out);
+/* The pair that says so, of a lease, a key of one, auth, a user, a role or an alarm: what a kv that
+ * starts from it believes, whoever wrote it. OAK_EINVAL: none of those; OAK_ENOMEM. Any thread. */
+OAK_MUST_USE int oak_kv_record_write(const struct oak_kv_record *record, struct oak_buf *key,
+                                     struct oak_buf *data);
 
 /* Leases by their time to live: up to 1, 2, 4 ... seconds, and more. */
 #define OAK_KV_TTL_BUCKETS 25

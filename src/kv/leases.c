@@ -65,6 +65,12 @@ bool kv__lease_record(struct oak_bytes key, struct oak_bytes data, struct oak_ar
                       struct oak_kv_record *out, int *error)
 {
     (void)arena;
+    if (key.size > ATTACHED_HEAD && memcmp(key.data, LEASED, LEASED_BYTES) == 0) {
+        out->kind = OAK_KV_RECORD_LEASED;
+        out->lease.id = (int64_t)oak_get_be64(key.data + LEASED_BYTES);
+        out->name = oak_bytes(key.data + ATTACHED_HEAD, key.size - ATTACHED_HEAD);
+        return true;
+    }
     if (key.size < LEASE_BYTES || memcmp(key.data, LEASE, LEASE_BYTES) != 0) {
         return false;
     }
@@ -86,12 +92,39 @@ bool oak_kv_lease(const struct oak_kv *kv, int64_t id, struct oak_kv_lease *out)
     return true;
 }
 
+static void lease_value(const struct oak_kv_lease *lease, uint8_t out[LEASE_VALUE])
+{
+    oak_put_u64(out, (uint64_t)lease->ttl_s);
+    oak_put_u64(out + 8, (uint64_t)lease->remaining_s);
+}
+
+int kv__lease_record_write(const struct oak_kv_record *record, struct oak_buf *key,
+                           struct oak_buf *data)
+{
+    uint8_t head[ATTACHED_HEAD];
+    uint8_t value[LEASE_VALUE] = {1};
+    size_t size = 1;
+    struct oak_bytes name;
+    if (record->kind == OAK_KV_RECORD_LEASE) {
+        name = lease_key(record->lease.id, head);
+        lease_value(&record->lease, value);
+        size = sizeof(value);
+    } else {
+        attached_head(record->lease.id, head);
+        name = oak_bytes(head, sizeof(head));
+    }
+    int error = oak_buf_append(key, name.data, name.size);
+    if (error == 0 && record->kind == OAK_KV_RECORD_LEASED) {
+        error = oak_buf_append(key, record->name.data, record->name.size);
+    }
+    return error != 0 ? error : oak_buf_append(data, value, size);
+}
+
 static int lease_write(struct oak_kv *kv, const struct oak_kv_lease *lease)
 {
     uint8_t room[LEASE_KEY];
     uint8_t value[LEASE_VALUE];
-    oak_put_u64(value, (uint64_t)lease->ttl_s);
-    oak_put_u64(value + 8, (uint64_t)lease->remaining_s);
+    lease_value(lease, value);
     int error =
         oak_store_meta_put(kv->store, lease_key(lease->id, room), oak_bytes(value, sizeof(value)));
     if (error == 0 && kv->lease_changed != NULL) {

@@ -74,8 +74,12 @@ static int directory_make(const struct oak_disk *disk, const char *dir)
     return error == OAK_ENOENT ? disk->make_dir(disk->user, dir) : error;
 }
 
-static int directory_fail(struct oak_errbuf *e, int error, const char *dir)
+int server__directory_make(const struct oak_disk *disk, const char *dir, struct oak_errbuf *e)
 {
+    int error = directory_make(disk, dir);
+    if (error == 0) {
+        return 0;
+    }
     const char *why = error == OAK_EEXIST ? "a file of that name is in the way"
                       : error == OAK_EINVAL
                           ? "what is above it is no directory, or the path is too "
@@ -107,17 +111,12 @@ int server__data_open(struct server *s, struct oak_errbuf *e)
 {
     const struct oak_disk *disk = s->disk;
     const char *dir = s->config.data_dir;
-    int error = directory_make(disk, dir);
-    if (error != 0) {
-        return directory_fail(e, error, dir);
+    int error = server__directory_make(disk, dir, e);
+    if (error == 0 && s->config.wal_dir[0] != '\0') {
+        error = server__directory_make(disk, s->config.wal_dir, e);
     }
-    if (s->config.wal_dir[0] != '\0') {
-        error = directory_make(disk, s->config.wal_dir);
-        if (error != 0) {
-            return directory_fail(e, error, s->config.wal_dir);
-        }
-    }
-    error = oak_os_lock_dir(dir, &s->lock, e);
+    error = error != 0 ? error : oak_os_lock_dir(dir, &s->lock, e);
+    error = error != 0 ? error : server__restored_check(s, e);
     if (error == 0) {
         error = identity_load(disk, dir, &s->identity, e);
         error = error == OAK_ENOENT ? born(s, e) : (error == 0 ? checked(s, e) : error);

@@ -90,6 +90,11 @@ OAK_MUST_USE int server__join(struct server *s, struct oak_config_cluster *clust
                               struct oak_errbuf *e);
 /* data.c: the data directory: made, locked, and whose it is. */
 int server__data_open(struct server *s, struct oak_errbuf *e);
+/* ... and those above it that are missing. */
+OAK_MUST_USE int server__directory_make(const struct oak_disk *disk, const char *dir,
+                                        struct oak_errbuf *e);
+/* restored.c: nobody starts in what an interrupted restore has left. */
+OAK_MUST_USE int server__restored_check(const struct server *s, struct oak_errbuf *e);
 /* waldir.c: where the log is, from a member's birth on; NULL in *out: in the data directory. */
 int server__wal_dir(const struct server *s, const char **out, struct oak_errbuf *e);
 /* mend.c: the store, opened; a damaged one is set aside when there are peers to fill a new one. */

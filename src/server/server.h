@@ -7,8 +7,41 @@
 #ifndef OAK_SERVER_H
 #define OAK_SERVER_H
 
+#include "restore/restore.h"
+
 /* Parse the command line (argv[0] is the program), serve until SIGINT or SIGTERM, and return the
  * exit code: 0 after an orderly stop, 1 on a failure that was reported, 2 on bad usage. */
 int oak_server_main(int argc, char **argv);
+
+/* The data directory of a member of a new cluster, from etcd's snapshot. NULL: as the server's flag
+ * of that name is when it is not given. */
+struct oak_server_restore {
+    const char *file;
+    bool skip_hash_check;
+    const char *data_dir;
+    const char *wal_dir;
+    const char *name;
+    const char *initial_cluster;
+    const char *initial_cluster_token;
+    const char *initial_advertise_peer_urls;
+    uint64_t bump_revision;
+    bool mark_compacted;
+    struct oak_restore_progress progress;
+    void (*begins_again)(void *user,
+                         const char *dir); /* what a run that was killed has left goes */
+};
+struct oak_server_restored {
+    char data_dir[1024];
+    char name[256];
+    uint64_t member;
+    uint64_t cluster;
+    size_t members;
+    struct oak_restore_result state;
+};
+/* The directory is made, or is there and empty; it is whole after it, or as it was before.
+ * OAK_EEXIST: there is something in it. Else as oak_restore_check() and oak_restore_fill(); `e`
+ * says what to do. It blocks. */
+OAK_MUST_USE int oak_server_restore(const struct oak_server_restore *options,
+                                    struct oak_server_restored *out, struct oak_errbuf *e);
 
 #endif

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "backup/internal.h"
+#include "sort/sort.h"
 #include "wal/test_disk.h"
 
 #define PAIRS     500
+#define BUCKETS   10
 #define VALUE_MAX 400
 
 /* Pair `i` in order: each bucket has some, keys rise, and values are told by i. */
@@ -20,49 +21,49 @@ struct pair_text {
     uint8_t value[VALUE_MAX];
 };
 
-static struct backup__pair pair_of(size_t i, struct pair_text *text)
+static struct oak_sorter_pair pair_of(size_t i, struct pair_text *text)
 {
     int size = snprintf(text->key, sizeof(text->key), "k%05zu", i);
     size_t value = i % 50 == 7 ? VALUE_MAX : i % 23;
     memset(text->value, (int)(i % 251), value);
-    return (struct backup__pair){
-        .bucket = (enum backup__bucket)(i * BACKUP_BUCKETS / PAIRS),
+    return (struct oak_sorter_pair){
+        .bucket = (uint8_t)(i * BUCKETS / PAIRS),
         .key = oak_bytes(text->key, (size_t)size),
         .value = oak_bytes(text->value, value),
     };
 }
 
 /* All of them, in an order that is none. */
-static int add_all(struct backup__sorter *s)
+static int add_all(struct oak_sorter *s)
 {
     int error = 0;
     for (size_t i = 0; error == 0 && i < PAIRS; i++) {
         struct pair_text text;
-        const struct backup__pair pair = pair_of(i * 211 % PAIRS, &text);
-        error = backup__sorter_add(s, &pair);
+        const struct oak_sorter_pair pair = pair_of(i * 211 % PAIRS, &text);
+        error = oak_sorter_add(s, &pair);
     }
     return error;
 }
 
-static int narrow_all(struct backup__sorter *s, size_t bytes)
+static int narrow_all(struct oak_sorter *s, size_t bytes)
 {
     bool more = true;
     int error = 0;
     while (error == 0 && more) {
-        error = backup__sorter_narrow(s, bytes, &more);
+        error = oak_sorter_narrow(s, bytes, &more);
     }
     return error;
 }
 
 /* Take them; each has to be the one that follows. */
-static int take_all(struct backup__sorter *s, size_t *count)
+static int take_all(struct oak_sorter *s, size_t *count)
 {
-    struct backup__pair got;
+    struct oak_sorter_pair got;
     int error;
     *count = 0;
-    while ((error = backup__sorter_next(s, &got)) == 0) {
+    while ((error = oak_sorter_next(s, &got)) == 0) {
         struct pair_text text;
-        const struct backup__pair want = pair_of(*count, &text);
+        const struct oak_sorter_pair want = pair_of(*count, &text);
         assert_int_equal(got.bucket, want.bucket);
         assert_true(oak_bytes_eq(got.key, want.key));
         assert_true(oak_bytes_eq(got.value, want.value));
@@ -71,13 +72,13 @@ static int take_all(struct backup__sorter *s, size_t *count)
     return error == OAK_ENOENT ? 0 : error;
 }
 
-static int sort_all(struct backup__sorter *s, const struct oak_disk *disk, size_t room, size_t fan,
+static int sort_all(struct oak_sorter *s, const struct oak_disk *disk, size_t room, size_t fan,
                     size_t *count)
 {
     *count = 0;
-    int error = backup__sorter_init(s, disk, "7", room, fan);
+    int error = oak_sorter_init(s, disk, "7", room, fan);
     error = error != 0 ? error : add_all(s);
-    error = error != 0 ? error : backup__sorter_seal(s);
+    error = error != 0 ? error : oak_sorter_seal(s);
     error = error != 0 ? error : narrow_all(s, 100);
     return error != 0 ? error : take_all(s, count);
 }
@@ -91,7 +92,7 @@ static void pairs_come_out_in_order_by_any_memory(void **state)
     for (size_t i = 0; i < OAK_COUNT_OF(rooms); i++) {
         for (size_t k = 0; k < OAK_COUNT_OF(fans); k++) {
             struct test_disk d;
-            struct backup__sorter s;
+            struct oak_sorter s;
             size_t count;
             test_disk_init(&d, 1);
             assert_int_equal(sort_all(&s, &d.port, rooms[i], fans[k], &count), 0);
@@ -99,7 +100,7 @@ static void pairs_come_out_in_order_by_any_memory(void **state)
             /* The largest has no need of a disk; what was read to its end is gone already. */
             assert_true(rooms[i] < 64 * OAK_KIB ? d.writes > 0 : d.writes == 0);
             assert_null(test_disk_name(&d, 0));
-            backup__sorter_fini(&s);
+            oak_sorter_fini(&s);
             assert_int_equal(d.open_files, 0);
             test_disk_fini(&d);
         }
@@ -109,23 +110,23 @@ static void pairs_come_out_in_order_by_any_memory(void **state)
 static void no_more_than_so_many_runs_are_open_at_a_time(void **state)
 {
     struct test_disk d;
-    struct backup__sorter s;
+    struct oak_sorter s;
     size_t most = 0;
     bool more = true;
     (void)state;
     test_disk_init(&d, 1);
-    assert_int_equal(backup__sorter_init(&s, &d.port, "7", 200, 3), 0);
+    assert_int_equal(oak_sorter_init(&s, &d.port, "7", 200, 3), 0);
     assert_int_equal(add_all(&s), 0);
-    assert_int_equal(backup__sorter_seal(&s), 0);
+    assert_int_equal(oak_sorter_seal(&s), 0);
     while (more) {
-        assert_int_equal(backup__sorter_narrow(&s, 1, &more), 0);
+        assert_int_equal(oak_sorter_narrow(&s, 1, &more), 0);
         most = OAK_MAX(most, d.open_files);
     }
-    struct backup__pair pair;
-    assert_int_equal(backup__sorter_next(&s, &pair), 0);
+    struct oak_sorter_pair pair;
+    assert_int_equal(oak_sorter_next(&s, &pair), 0);
     assert_int_equal(d.open_files, 3);
     assert_int_equal(most, 4); /* three, and the one that they become */
-    backup__sorter_fini(&s);
+    oak_sorter_fini(&s);
     assert_null(test_disk_name(&d, 0));
     test_disk_fini(&d);
 }
@@ -133,15 +134,15 @@ static void no_more_than_so_many_runs_are_open_at_a_time(void **state)
 static void nothing_comes_of_nothing(void **state)
 {
     struct test_disk d;
-    struct backup__sorter s;
-    struct backup__pair pair;
+    struct oak_sorter s;
+    struct oak_sorter_pair pair;
     (void)state;
     test_disk_init(&d, 1);
-    assert_int_equal(backup__sorter_init(&s, &d.port, "7", 200, 2), 0);
-    assert_int_equal(backup__sorter_seal(&s), 0);
+    assert_int_equal(oak_sorter_init(&s, &d.port, "7", 200, 2), 0);
+    assert_int_equal(oak_sorter_seal(&s), 0);
     assert_int_equal(narrow_all(&s, 100), 0);
-    assert_int_equal(backup__sorter_next(&s, &pair), OAK_ENOENT);
-    backup__sorter_fini(&s);
+    assert_int_equal(oak_sorter_next(&s, &pair), OAK_ENOENT);
+    oak_sorter_fini(&s);
     test_disk_fini(&d);
 }
 
@@ -153,7 +154,7 @@ static void a_disk_that_fails_is_told_and_nothing_is_left_open(void **state)
     size_t told = 0;
     for (uint64_t at = 0; reached; at++) {
         struct test_disk d;
-        struct backup__sorter s;
+        struct oak_sorter s;
         size_t count;
         test_disk_init(&d, 1);
         d.fail_at = at;
@@ -163,7 +164,7 @@ static void a_disk_that_fails_is_told_and_nothing_is_left_open(void **state)
         assert_true(error != 0 || count == PAIRS);
         told += error != 0 ? 1 : 0;
         reached = d.calls > at;
-        backup__sorter_fini(&s);
+        oak_sorter_fini(&s);
         assert_int_equal(d.open_files, 0);
         assert_true(error == 0 || test_disk_name(&d, 1) == NULL);
         test_disk_fini(&d);
@@ -177,20 +178,20 @@ static void damage_in_a_run_is_found(void **state)
     (void)state;
     for (size_t at = 0; at < 3000; at += 7) {
         struct test_disk d;
-        struct backup__sorter s;
+        struct oak_sorter s;
         size_t count;
         size_t size;
         uint8_t byte;
         test_disk_init(&d, 1);
-        assert_int_equal(backup__sorter_init(&s, &d.port, "7", 4000, 64), 0);
+        assert_int_equal(oak_sorter_init(&s, &d.port, "7", 4000, 64), 0);
         assert_int_equal(add_all(&s), 0);
-        assert_int_equal(backup__sorter_seal(&s), 0);
+        assert_int_equal(oak_sorter_seal(&s), 0);
         const uint8_t *bytes = test_disk_peek(&d, "7-1.run", &size);
         assert_true(at < size);
         byte = bytes[at] ^ (uint8_t)(1 << at % 8);
         test_disk_poke(&d, "7-1.run", at, &byte, 1);
         assert_int_equal(take_all(&s, &count), OAK_ECORRUPT);
-        backup__sorter_fini(&s);
+        oak_sorter_fini(&s);
         assert_int_equal(d.open_files, 0);
         assert_null(test_disk_name(&d, 0));
         test_disk_fini(&d);
@@ -200,18 +201,18 @@ static void damage_in_a_run_is_found(void **state)
 static void a_run_that_was_cut_short_is_found(void **state)
 {
     struct test_disk d;
-    struct backup__sorter s;
+    struct oak_sorter s;
     size_t count;
     size_t size;
     (void)state;
     test_disk_init(&d, 1);
-    assert_int_equal(backup__sorter_init(&s, &d.port, "7", 4000, 64), 0);
+    assert_int_equal(oak_sorter_init(&s, &d.port, "7", 4000, 64), 0);
     assert_int_equal(add_all(&s), 0);
-    assert_int_equal(backup__sorter_seal(&s), 0);
+    assert_int_equal(oak_sorter_seal(&s), 0);
     (void)test_disk_peek(&d, "7-0.run", &size);
     test_disk_shorten(&d, "7-0.run", size - 1);
     assert_int_equal(take_all(&s, &count), OAK_ECORRUPT);
-    backup__sorter_fini(&s);
+    oak_sorter_fini(&s);
     test_disk_fini(&d);
 }
 

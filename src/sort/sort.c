@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sort.c: pairs put in order of bucket and key, in bounded memory.
  *
- * The store has versions by key, etcd's file has them by revision, and its other buckets go around
- * them. So pairs gather in a block of memory; one that is full is sorted and written as a run; all
- * runs together are read in order. While there are more runs than may be read at a time, the oldest
- * are merged into one.
+ * Pairs gather in a block of memory; one that is full is sorted and written as a run; all runs
+ * together are read in order. While there are more runs than may be read at a time, the oldest are
+ * merged into one.
  *
  * A pair, in memory and in a run   key size u32, value size u32 (little endian), bucket u8, key,
  *                                  value; in a run a CRC-32C of all that behind it
@@ -15,7 +14,7 @@
  *              block, or the buffers of those that are merged, and the largest pair.
  * Thread       one at a time.
  */
-#include "backup/internal.h"
+#include "sort/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@ struct run {
     uint64_t size;
 };
 
-struct backup__input {
+struct sort__input {
     const struct oak_disk *disk;
     const char *base;
     struct run run;
@@ -40,38 +39,38 @@ struct backup__input {
     struct oak_buf buf;
     size_t at;   /* in the buffer, of the pair it stands at */
     size_t size; /* of that pair, with its checksum */
-    struct backup__pair pair;
+    struct oak_sorter_pair pair;
 };
 
 /* -- pairs as bytes ---------------------------------------------------------------------------- */
 
-static size_t pair_bytes(const struct backup__pair *p)
+static size_t pair_bytes(const struct oak_sorter_pair *p)
 {
     return HEAD_BYTES + p->key.size + p->value.size;
 }
 
-static void pair_put(uint8_t *out, const struct backup__pair *p)
+static void pair_put(uint8_t *out, const struct oak_sorter_pair *p)
 {
     oak_put_u32(out, (uint32_t)p->key.size);
     oak_put_u32(out + 4, (uint32_t)p->value.size);
-    out[8] = (uint8_t)p->bucket;
+    out[8] = p->bucket;
     memcpy(out + HEAD_BYTES, p->key.data, p->key.size);
     if (p->value.size > 0) {
         memcpy(out + HEAD_BYTES + p->key.size, p->value.data, p->value.size);
     }
 }
 
-static struct backup__pair pair_get(const uint8_t *in)
+static struct oak_sorter_pair pair_get(const uint8_t *in)
 {
     size_t key = oak_get_u32(in);
-    return (struct backup__pair){
-        .bucket = (enum backup__bucket)in[8],
+    return (struct oak_sorter_pair){
+        .bucket = in[8],
         .key = oak_bytes(in + HEAD_BYTES, key),
         .value = oak_bytes(in + HEAD_BYTES + key, oak_get_u32(in + 4)),
     };
 }
 
-static int pair_order(const struct backup__pair *a, const struct backup__pair *b)
+static int pair_order(const struct oak_sorter_pair *a, const struct oak_sorter_pair *b)
 {
     return a->bucket != b->bucket ? (a->bucket < b->bucket ? -1 : 1)
                                   : oak_bytes_cmp(a->key, b->key);
@@ -79,8 +78,8 @@ static int pair_order(const struct backup__pair *a, const struct backup__pair *b
 
 static int row_order(const void *a, const void *b)
 {
-    const struct backup__pair x = pair_get(*(const uint8_t *const *)a);
-    const struct backup__pair y = pair_get(*(const uint8_t *const *)b);
+    const struct oak_sorter_pair x = pair_get(*(const uint8_t *const *)a);
+    const struct oak_sorter_pair y = pair_get(*(const uint8_t *const *)b);
     return pair_order(&x, &y);
 }
 
@@ -111,14 +110,14 @@ static int run_open(const struct oak_disk *disk, const char *base, uint64_t numb
     return error;
 }
 
-static size_t run_count(const struct backup__sorter *s)
+static size_t run_count(const struct oak_sorter *s)
 {
     return s->runs.size / sizeof(struct run);
 }
 
-static int output_open(struct backup__sorter *s)
+static int output_open(struct oak_sorter *s)
 {
-    struct backup__output *o = &s->output;
+    struct sort__output *o = &s->output;
     OAK_ASSERT(o->file == NULL);
     o->number = s->numbers++;
     o->at = 0;
@@ -126,16 +125,16 @@ static int output_open(struct backup__sorter *s)
     return run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
 }
 
-static int output_flush(struct backup__sorter *s)
+static int output_flush(struct oak_sorter *s)
 {
-    struct backup__output *o = &s->output;
+    struct sort__output *o = &s->output;
     int error = s->disk->write(s->disk->user, o->file, o->at, o->buf.data, o->buf.size);
     o->at += o->buf.size;
     oak_buf_clear(&o->buf);
     return error;
 }
 
-static int output_add(struct backup__sorter *s, const struct backup__pair *p)
+static int output_add(struct oak_sorter *s, const struct oak_sorter_pair *p)
 {
     struct oak_buf *buf = &s->output.buf;
     size_t size = pair_bytes(p);
@@ -150,9 +149,9 @@ static int output_add(struct backup__sorter *s, const struct backup__pair *p)
     return buf->size >= WRITE_BYTES ? output_flush(s) : 0;
 }
 
-static void output_drop(struct backup__sorter *s)
+static void output_drop(struct oak_sorter *s)
 {
-    struct backup__output *o = &s->output;
+    struct sort__output *o = &s->output;
     if (o->file != NULL) {
         s->disk->close(s->disk->user, o->file);
         o->file = NULL;
@@ -162,9 +161,9 @@ static void output_drop(struct backup__sorter *s)
 }
 
 /* The run is whole, and one of those to be read. */
-static int output_close(struct backup__sorter *s)
+static int output_close(struct oak_sorter *s)
 {
-    struct backup__output *o = &s->output;
+    struct sort__output *o = &s->output;
     int error = output_flush(s);
     const struct run run = {.number = o->number, .size = o->at};
     error = error != 0 ? error : oak_buf_append(&s->runs, &run, sizeof(run));
@@ -180,24 +179,24 @@ static int output_close(struct backup__sorter *s)
 
 /* -- gathering --------------------------------------------------------------------------------- */
 
-int backup__sorter_init(struct backup__sorter *s, const struct oak_disk *disk, const char *base,
-                        size_t room, size_t fan)
+int oak_sorter_init(struct oak_sorter *s, const struct oak_disk *disk, const char *base,
+                    size_t room, size_t fan)
 {
     OAK_ASSERT_GE(fan, (size_t)2);
-    *s = (struct backup__sorter){.disk = disk, .base = base, .fan = fan};
+    *s = (struct oak_sorter){.disk = disk, .base = base, .fan = fan};
     s->room = room / sizeof(void *) * sizeof(void *);
     s->block = malloc(s->room);
     return s->block == NULL ? OAK_ENOMEM : 0;
 }
 
 /* The n-th pointer, counted from the back. */
-static uint8_t **row(const struct backup__sorter *s, size_t n)
+static uint8_t **row(const struct oak_sorter *s, size_t n)
 {
     return (uint8_t **)(void *)(s->block + s->room) - 1 - n;
 }
 
 /* Where the pointers begin, which are in order from there once they are sorted. */
-static uint8_t **rows_sort(struct backup__sorter *s)
+static uint8_t **rows_sort(struct oak_sorter *s)
 {
     uint8_t **rows = s->count == 0 ? NULL : row(s, s->count - 1);
     if (s->count > 1) {
@@ -206,7 +205,7 @@ static uint8_t **rows_sort(struct backup__sorter *s)
     return rows;
 }
 
-static int spill(struct backup__sorter *s)
+static int spill(struct oak_sorter *s)
 {
     if (s->count == 0) {
         return 0;
@@ -214,7 +213,7 @@ static int spill(struct backup__sorter *s)
     uint8_t **rows = rows_sort(s);
     int error = output_open(s);
     for (size_t i = 0; error == 0 && i < s->count; i++) {
-        const struct backup__pair pair = pair_get(rows[i]);
+        const struct oak_sorter_pair pair = pair_get(rows[i]);
         error = output_add(s, &pair);
     }
     s->used = s->count = 0;
@@ -222,14 +221,14 @@ static int spill(struct backup__sorter *s)
 }
 
 /* One that is larger than the block is a run by itself. */
-static int spill_one(struct backup__sorter *s, const struct backup__pair *pair)
+static int spill_one(struct oak_sorter *s, const struct oak_sorter_pair *pair)
 {
     int error = output_open(s);
     error = error != 0 ? error : output_add(s, pair);
     return error != 0 ? error : output_close(s);
 }
 
-int backup__sorter_add(struct backup__sorter *s, const struct backup__pair *pair)
+int oak_sorter_add(struct oak_sorter *s, const struct oak_sorter_pair *pair)
 {
     OAK_ASSERT(s->block != NULL);
     OAK_ASSERT_GT(pair->key.size, 0);
@@ -250,7 +249,7 @@ int backup__sorter_add(struct backup__sorter *s, const struct backup__pair *pair
     return 0;
 }
 
-int backup__sorter_seal(struct backup__sorter *s)
+int oak_sorter_seal(struct oak_sorter *s)
 {
     s->next = 0;
     if (run_count(s) == 0) {
@@ -265,7 +264,7 @@ int backup__sorter_seal(struct backup__sorter *s)
 
 /* -- one input --------------------------------------------------------------------------------- */
 
-static void input_close(struct backup__input *in)
+static void input_close(struct sort__input *in)
 {
     if (in->file != NULL) {
         in->disk->close(in->disk->user, in->file);
@@ -276,7 +275,7 @@ static void input_close(struct backup__input *in)
 }
 
 /* Have `size` bytes of the file in the buffer, from where it stands. */
-static int input_have(struct backup__input *in, size_t size)
+static int input_have(struct sort__input *in, size_t size)
 {
     if (in->buf.size - in->at >= size) {
         return 0;
@@ -298,7 +297,7 @@ static int input_have(struct backup__input *in, size_t size)
 }
 
 /* To the next pair. OAK_ENOENT: that was the last. */
-static int input_next(struct backup__input *in)
+static int input_next(struct sort__input *in)
 {
     in->at += in->size;
     in->size = 0;
@@ -318,7 +317,7 @@ static int input_next(struct backup__input *in)
     }
     const uint8_t *at = in->buf.data + in->at;
     size_t crc_at = (size_t)size - CRC_BYTES;
-    if (oak_get_u32(at + crc_at) != oak_crc32c(0, at, crc_at) || at[8] >= BACKUP_BUCKETS) {
+    if (oak_get_u32(at + crc_at) != oak_crc32c(0, at, crc_at)) {
         return OAK_ECORRUPT;
     }
     in->pair = pair_get(at);
@@ -329,7 +328,7 @@ static int input_next(struct backup__input *in)
 /* -- merging ----------------------------------------------------------------------------------- */
 
 /* The first one may have grown: it sinks. */
-static void heap_sink(struct backup__merge *m)
+static void heap_sink(struct sort__merge *m)
 {
     size_t at = 0;
     for (;;) {
@@ -342,7 +341,7 @@ static void heap_sink(struct backup__merge *m)
         if (least == at) {
             return;
         }
-        struct backup__input *in = m->heap[at];
+        struct sort__input *in = m->heap[at];
         m->heap[at] = m->heap[least];
         m->heap[least] = in;
         at = least;
@@ -350,7 +349,7 @@ static void heap_sink(struct backup__merge *m)
 }
 
 /* One more, at the end: it rises. */
-static void heap_add(struct backup__merge *m, struct backup__input *in)
+static void heap_add(struct sort__merge *m, struct sort__input *in)
 {
     size_t at = m->heap_size++;
     m->heap[at] = in;
@@ -361,28 +360,28 @@ static void heap_add(struct backup__merge *m, struct backup__input *in)
     }
 }
 
-static void merge_close(struct backup__merge *m)
+static void merge_close(struct sort__merge *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         input_close(&m->inputs[i]);
     }
     free(m->inputs);
     free(m->heap);
-    *m = (struct backup__merge){0};
+    *m = (struct sort__merge){0};
 }
 
 /* Of the oldest `count` runs, which are its own from here on. */
-static int merge_open(struct backup__sorter *s, size_t count)
+static int merge_open(struct oak_sorter *s, size_t count)
 {
-    struct backup__merge *m = &s->merge;
+    struct sort__merge *m = &s->merge;
     OAK_ASSERT(m->inputs == NULL);
     OAK_ASSERT_LE(count, run_count(s));
     m->inputs = calloc(count, sizeof(*m->inputs));
-    m->heap = calloc(count, sizeof(struct backup__input *));
+    m->heap = calloc(count, sizeof(struct sort__input *));
     int error = m->inputs == NULL || m->heap == NULL ? OAK_ENOMEM : 0;
     while (error == 0 && m->count < count) {
-        struct backup__input *in = &m->inputs[m->count];
-        *in = (struct backup__input){.disk = s->disk, .base = s->base};
+        struct sort__input *in = &m->inputs[m->count];
+        *in = (struct sort__input){.disk = s->disk, .base = s->base};
         memcpy(&in->run, s->runs.data, sizeof(in->run));
         error = run_open(s->disk, s->base, in->run.number, OAK_FILE_READ, &in->file);
         if (error != 0) {
@@ -401,7 +400,7 @@ static int merge_open(struct backup__sorter *s, size_t count)
     return error == OAK_ENOENT ? OAK_ECORRUPT : error;
 }
 
-static int merge_next(struct backup__merge *m, struct backup__pair *out)
+static int merge_next(struct sort__merge *m, struct oak_sorter_pair *out)
 {
     if (m->taken) {
         int error = input_next(m->heap[0]);
@@ -421,7 +420,7 @@ static int merge_next(struct backup__merge *m, struct backup__pair *out)
     return 0;
 }
 
-int backup__sorter_narrow(struct backup__sorter *s, size_t bytes, bool *more)
+int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *more)
 {
     int error = 0;
     size_t done = 0;
@@ -433,7 +432,7 @@ int backup__sorter_narrow(struct backup__sorter *s, size_t bytes, bool *more)
             s->narrowing = true;
             continue;
         }
-        struct backup__pair pair;
+        struct oak_sorter_pair pair;
         error = merge_next(&s->merge, &pair);
         if (error == 0) {
             done += pair_bytes(&pair);
@@ -448,7 +447,7 @@ int backup__sorter_narrow(struct backup__sorter *s, size_t bytes, bool *more)
     return error;
 }
 
-int backup__sorter_next(struct backup__sorter *s, struct backup__pair *out)
+int oak_sorter_next(struct oak_sorter *s, struct oak_sorter_pair *out)
 {
     if (s->block != NULL) {
         if (s->next == s->count) {
@@ -463,7 +462,7 @@ int backup__sorter_next(struct backup__sorter *s, struct backup__pair *out)
     return error != 0 ? error : merge_next(&s->merge, out);
 }
 
-void backup__sorter_fini(struct backup__sorter *s)
+void oak_sorter_fini(struct oak_sorter *s)
 {
     merge_close(&s->merge);
     output_drop(s);

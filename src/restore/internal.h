@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* internal.h: what the files of the restore room share. */
+#ifndef OAK_RESTORE_INTERNAL_H
+#define OAK_RESTORE_INTERNAL_H
+
+#include "bolt/bolt.h"
+#include "kv/kv.h"
+#include "restore/restore.h"
+#include "sort/sort.h"
+
+/* Work between two reports of progress. */
+#define RESTORE_STEP_BYTES (4 * OAK_MIB)
+
+/* -- source.c: one bucket after the other ------------------------------------------------------ */
+
+struct restore__source {
+    const char *path;
+    struct oak_bolt_reader *db;
+    struct oak_errbuf *e;
+    const char *bucket;
+    struct oak_bytes key; /* of the pair at hand */
+    const struct oak_restore_progress *progress;
+    const char *doing; /* for progress */
+    uint64_t done;
+    uint64_t told;
+};
+
+OAK_MUST_USE int restore__source_open(struct restore__source *s, const struct oak_disk *disk,
+                                      const char *path, const struct oak_restore_progress *progress,
+                                      struct oak_errbuf *e);
+void restore__source_close(struct restore__source *s);
+/* Go to a bucket; one that is not there has no pair, unless it is `needed`. */
+OAK_MUST_USE int restore__source_bucket(struct restore__source *s, const char *bucket, bool needed);
+/* The next pair, borrowed until the next call; OAK_ENOENT: that was the last. */
+OAK_MUST_USE int restore__source_next(struct restore__source *s, struct oak_bytes *value);
+/* The pair at hand is not what it should be: its bucket, key, page and place. OAK_ECORRUPT. */
+int restore__source_wrong(const struct restore__source *s, const char *what);
+void restore__tell(struct restore__source *s, uint64_t bytes);
+
+/* -- records.c: what etcd's pairs say ---------------------------------------------------------- */
+
+/* Of the bucket "key". OAK_ECORRUPT: *what says why. */
+struct restore__version {
+    struct oak_store_rev rev;
+    bool deleted;
+    bool empty; /* a revision that is nothing but taken: a restore of etcd's has raised it */
+    struct oak_store_kv kv;
+};
+OAK_MUST_USE int restore__version_read(struct oak_bytes key, struct oak_bytes value,
+                                       struct restore__version *out, const char **what);
+/* Seventeen bytes. False: it is none. */
+bool restore__revision_read(struct oak_bytes bytes, struct oak_store_rev *out);
+/* leasepb.Lease; its limits are kept. */
+bool restore__lease_read(struct oak_bytes key, struct oak_bytes value, struct oak_kv_lease *out);
+/* etcdserverpb.AlarmMember, a key. */
+bool restore__alarm_read(struct oak_bytes key, struct oak_kv_alarm *out);
+
+/* A version as a pair for the sorter: in order of key, the newest first. OAK_ENOMEM. */
+OAK_MUST_USE int restore__row_put(const struct restore__version *v, struct oak_buf *key,
+                                  struct oak_buf *value);
+/* ... and back; the key is taken apart into `room`. OAK_ENOMEM. */
+OAK_MUST_USE int restore__row_get(const struct oak_sorter_pair *pair, struct oak_buf *room,
+                                  struct restore__version *out);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restore_test.c: what is in etcd's file is in the store, and nothing else; what fails on the way
+ * is told, and leaks nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "restore/test_file.h"
+
+/* -- allocations that fail --------------------------------------------------------------------- */
+
+/* The linker sends the allocations of the rooms to these (--wrap); those of OpenSSL's and the C
+ * library's own code stay as they are. */
+struct failing {
+    uint64_t count;
+    uint64_t at; /* UINT64_MAX: never */
+};
+static struct failing failing = {.at = UINT64_MAX};
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static bool fails(void)
+{
+    return failing.count++ == failing.at;
+}
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+void *__wrap_realloc(void *p, size_t size)
+{
+    return fails() ? NULL : __real_realloc(p, size);
+}
+
+/* -- a store that is filled -------------------------------------------------------------------- */
+
+struct filled {
+    struct test_disk disk;
+    struct oak_store *store;
+    struct oak_restore_result result;
+    struct oak_errbuf e;
+};
+
+static void filled_begin(struct filled *f, const struct test_pair *pairs)
+{
+    *f = (struct filled){.store = NULL};
+    test_disk_init(&f->disk, 1);
+    (void)test_file_write(&f->disk.port, pairs, TEST_PAIRS);
+    f->store = test_store(&f->disk.port, "store");
+}
+
+/* Memory for two pairs, so that all is on disk. */
+static int fill(struct filled *f, uint64_t bump, bool mark)
+{
+    const struct oak_restore_options options = {
+        .disk = &f->disk.port,
+        .path = TEST_FILE,
+        .scratch = "scratch",
+        .store = f->store,
+        .index = 1,
+        .term = 1,
+        .bump_revision = bump,
+        .mark_compacted = mark,
+        .sort_bytes = 160,
+        .runs_merged = 2,
+    };
+    return oak_restore_fill(&options, &f->result, &f->e);
+}
+
+static void no_run_is_left(const struct filled *f)
+{
+    for (size_t i = 0; test_disk_name(&f->disk, i) != NULL; i++) {
+        assert_null(strstr(test_disk_name(&f->disk, i), ".run"));
+    }
+}
+
+static void filled_end(struct filled *f)
+{
+    oak_store_close(f->store);
+    assert_int_equal(f->disk.open_files, 0);
+    test_disk_fini(&f->disk);
+}
+
+static bool see_version(void *arg, struct oak_store_rev rev, bool deleted,
+                        const struct oak_store_kv *kv)
+{
+    assert_int_equal(oak_buf_printf(arg, "%c@%d.%d%s%.*s/%d ", kv->key.data[0], (int)rev.main,
+                                    (int)rev.sub, deleted ? " gone" : "=", (int)kv->value.size,
+                                    (const char *)kv->value.data, (int)kv->lease),
+                     0);
+    return true;
+}
+
+static void see_meta(void *arg, struct oak_bytes key, struct oak_bytes data)
+{
+    struct oak_arena arena;
+    struct oak_kv_record r;
+    oak_arena_init(&arena, OAK_KIB, OAK_MIB);
+    assert_int_equal(oak_kv_record_read(key, data, &arena, &r), 0);
+    assert_int_equal(oak_buf_printf(arg, "%d:%d,%d,%d,%.*s,%d,%d,%d ", (int)r.kind, (int)r.lease.id,
+                                    (int)r.lease.ttl_s, (int)r.lease.remaining_s, (int)r.name.size,
+                                    (const char *)r.name.data, (int)r.number, (int)r.auth_revision,
+                                    (int)r.auth_numbers),
+                     0);
+    oak_arena_fini(&arena);
+}
+
+static void expect_text(struct oak_buf *text, const char *expected)
+{
+    assert_int_equal(oak_buf_append(text, "", 1), 0);
+    assert_string_equal((const char *)text->data, expected);
+    oak_buf_fini(text);
+}
+
+static void all_of_it_is_in_the_store(void **state)
+{
+    (void)state;
+    struct filled f;
+    struct oak_buf text = {0};
+    struct oak_store_kv kv;
+    filled_begin(&f, test_pairs);
+    assert_int_equal(fill(&f, 0, false), 0);
+    no_run_is_left(&f);
+    assert_int_equal(f.result.revision, 8);
+    assert_int_equal(f.result.compacted, 3);
+    assert_int_equal(f.result.versions, 7);
+    assert_int_equal(oak_store_durable(f.store), 1);
+    const struct oak_store_state *s = oak_store_state(f.store);
+    assert_true(s->applied == 1 && s->applied_term == 1 && s->revision == 8 && s->compacted == 3);
+    assert_int_equal(oak_store_changes(f.store, 3, 8, see_version, &text), 0);
+    expect_text(&text, "a@3.0=2/0 b@3.1=3/0 b@4.0 gone/0 c@5.0=4/7 a@6.0=5/0 d@7.0=6/9 ");
+    assert_int_equal(oak_store_get(f.store, oak_bytes_str("a"), 5, &kv), 0);
+    assert_int_equal(kv.create_rev, 2);
+    assert_int_equal(kv.version, 2);
+    /* Alarm, roles, auth, users, leases, and the one key whose lease is there. */
+    assert_int_equal(oak_store_meta_each(f.store, see_meta, &text), 0);
+    expect_text(&text, "6:0,0,0,,0,0,0 5:0,0,0,reader,1,0,0 5:0,0,0,root,2,0,0 3:0,0,0,,0,12,4 "
+                       "4:0,0,0,ann,3,0,0 4:0,0,0,root,4,0,0 1:7,100,40,,0,0,0 1:8,100,0,,0,0,0 "
+                       "2:7,0,0,c,0,0,0 ");
+    filled_end(&f);
+}
+
+static void the_revision_is_raised_and_history_ends_there(void **state)
+{
+    (void)state;
+    struct filled f;
+    struct oak_buf text = {0};
+    filled_begin(&f, test_pairs);
+    assert_int_equal(fill(&f, 1000, true), 0);
+    assert_int_equal(f.result.revision, 1008);
+    assert_int_equal(oak_store_state(f.store)->compacted, 1008);
+    assert_int_equal(oak_store_changes(f.store, 1008, 1008, see_version, &text), 0);
+    assert_int_equal(text.size, 0);
+    filled_end(&f);
+    filled_begin(&f, test_pairs);
+    assert_int_equal(fill(&f, INT64_MAX - 7, true), OAK_EINVAL);
+    assert_non_null(strstr(f.e.text, "--bump-revision"));
+    filled_end(&f);
+}
+
+static void two_are_the_same(void **state)
+{
+    (void)state;
+    struct filled f[2];
+    struct oak_buf text[2] = {{0}, {0}};
+    for (int i = 0; i < 2; i++) {
+        struct oak_store_snapshot *snap = NULL;
+        uint8_t piece[256];
+        size_t got = 1;
+        filled_begin(&f[i], test_pairs);
+        assert_int_equal(fill(&f[i], 0, false), 0);
+        assert_int_equal(oak_store_snapshot_open(f[i].store, &snap), 0);
+        while (got > 0) {
+            assert_int_equal(oak_store_snapshot_read(snap, piece, sizeof(piece), &got), 0);
+            assert_int_equal(oak_buf_append(&text[i], piece, got), 0);
+        }
+        oak_store_snapshot_close(snap);
+        filled_end(&f[i]);
+    }
+    assert_int_equal(text[0].size, text[1].size);
+    assert_memory_equal(text[0].data, text[1].data, text[0].size);
+    oak_buf_fini(&text[0]);
+    oak_buf_fini(&text[1]);
+}
+
+/* -- what is wrong, and where ------------------------------------------------------------------ */
+
+static void what_is_wrong_is_told_with_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at; /* pair that is another one */
+        struct test_pair pair;
+        const char *told;
+    } rows[] = {
+        {8, {"key", REV("\2", "\0"), TEXT("\x0a\x7f")}, "bucket \"key\", revision 2_0 (page "},
+        {8, {"key", REV("\2", "\0"), TEXT("\x0a\x7f")}, "no mvccpb.KeyValue"},
+        {8, {"key", REV("\2", "\0"), TEXT("\x10\2\x18\2\x20\1")}, "empty key"},
+        {8, {"key", REV("\2", "\0"), PUT("a", "\2", "\3", "\1", "1")}, "of another revision"},
+        {8, {"key", REV("\2", "\0"), PUT("a", "\3", "\2", "\1", "1")}, "numbers are none"},
+        {8, {"key", REV("\2", "\0"), PUT("a", "\2", "\2", "\0", "1")}, "numbers are none"},
+        {8, {"key", REV("\0", "\0"), PUT("a", "\2", "\2", "\1", "1")}, "its key is no revision"},
+        {15, {"key", TEXT("\1"), TEXT("")}, "bucket \"key\", key 01 (page"},
+        {11, {"key", TEXT("\0\0\0\0\0\0\0\4_\0\0\0\0\0\0\0\0u"), TEXT("")}, "no revision"},
+        {11, {"key", END("\4", "\0"), TEXT("")}, "empty key"},
+        {16, {"lease", TEXT("\0\0\0\0\0\0\0\7"), TEXT("\x08\6")}, "leasepb.Lease"},
+        {17, {"lease", TEXT("\7"), TEXT("\x08\7")}, "bucket \"lease\", key 07"},
+        {0, {"alarm", TEXT("\x08\x05"), TEXT("")}, "an alarm of no kind"},
+        {0, {"alarm", TEXT("\x0b"), TEXT("")}, "no etcdserverpb.AlarmMember"},
+        {2, {"auth", TEXT("authRevision"), TEXT("12")}, "bucket \"auth\", key \"authRevision\""},
+        {3, {"authRoles", TEXT("reader"), TEXT("\x0a\1x")}, "authpb.Role"},
+        {3, {"authRoles", TEXT("reader"), TEXT("\x0a\6reader\x12\2\x08\7")}, "of no kind"},
+        {5, {"authUsers", TEXT("ann"), TEXT("\x0a\3bob")}, "bucket \"authUsers\", key \"ann\""},
+        {5, {"authUsers", TEXT("ann"), TEXT("\x0a\3ann\x1a\1z\x1a\1y")}, "authpb.User"},
+        {22, {"meta", TEXT("finishedCompactRev"), TEXT("1")}, "its value is no revision"},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(rows); i++) {
+        struct filled f;
+        struct test_pair pairs[TEST_PAIRS];
+        memcpy(pairs, test_pairs, sizeof(pairs));
+        pairs[rows[i].at] = rows[i].pair;
+        filled_begin(&f, pairs);
+        assert_int_equal(fill(&f, 0, false), OAK_ECORRUPT);
+        if (strstr(f.e.text, rows[i].told) == NULL) {
+            fail_msg("row %zu: %s", i, f.e.text);
+        }
+        assert_int_equal(oak_store_state(f.store)->applied, 0);
+        no_run_is_left(&f);
+        filled_end(&f);
+    }
+}
+
+static void another_programs_database_is_told_from_etcds(void **state)
+{
+    (void)state;
+    static const struct test_pair foreign[] = {{"widgets", TEXT("k"), TEXT("v")}};
+    struct test_disk d;
+    struct oak_restore_status status;
+    struct oak_errbuf e;
+    test_disk_init(&d, 1);
+    (void)test_file_write(&d.port, foreign, 1);
+    assert_int_equal(oak_restore_check(&d.port, TEST_FILE, false, NULL, &e), 0);
+    assert_int_equal(oak_restore_status(&d.port, TEST_FILE, NULL, &status, &e), OAK_EFORMAT);
+    assert_non_null(strstr(e.text, "no bucket \"key\""));
+    test_disk_fini(&d);
+}
+
+/* -- what fails -------------------------------------------------------------------------------- */
+
+static void each_call_to_the_disk_may_fail(void **state)
+{
+    (void)state;
+    struct filled f;
+    for (uint64_t at = 0;; at++) {
+        filled_begin(&f, test_pairs);
+        f.disk.fail_at = f.disk.calls + at;
+        f.disk.fail_error = at % 2 == 0 ? OAK_ENOSPC : OAK_EIO;
+        int error = fill(&f, 0, false);
+        bool failed = f.disk.calls > f.disk.fail_at;
+        assert_true(failed || error == 0);
+        assert_true(error == 0 || (f.e.text[0] != '\0' && oak_store_durable(f.store) == 0));
+        filled_end(&f);
+        if (!failed) {
+            assert_true(at > 20);
+            return;
+        }
+    }
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    (void)state;
+    struct filled f;
+    size_t told = 0;
+    for (uint64_t at = 0;; at++) {
+        filled_begin(&f, test_pairs);
+        failing.count = 0;
+        failing.at = at;
+        int error = fill(&f, 0, false);
+        bool failed = failing.count > at;
+        failing.at = UINT64_MAX;
+        /* Without memory for its name a run stays, which harms nobody. */
+        assert_true(error == 0 || (failed && error == OAK_ENOMEM));
+        assert_true(error == 0 || strstr(f.e.text, TEST_FILE) != NULL);
+        told += error != 0 ? 1 : 0;
+        filled_end(&f);
+        if (!failed) {
+            assert_true(told > 50);
+            return;
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_of_it_is_in_the_store),
+        cmocka_unit_test(the_revision_is_raised_and_history_ends_there),
+        cmocka_unit_test(two_are_the_same),
+        cmocka_unit_test(what_is_wrong_is_told_with_its_place),
+        cmocka_unit_test(another_programs_database_is_told_from_etcds),
+        cmocka_unit_test(each_call_to_the_disk_may_fail),
+        cmocka_unit_test(each_allocation_may_fail),
+    };
+    return cmocka_run_group_tests_name("restore", tests, NULL, NULL);
+}
