@@ -334,6 +334,9 @@ OAK_API void oak_client_watcher_pause(struct oak_client_watcher *watcher, bool p
 /* Ask up to where all its watches have been told all: `changes` without any will say so. It is
  * forgotten if the stream breaks. OAK_ELIMIT, OAK_EAGAIN (it is not open now). */
 OAK_API OAK_MUST_USE int oak_client_watcher_progress(struct oak_client_watcher *watcher);
+/* That of what was heard last: in a callback, of what it tells. */
+OAK_API struct oak_client_header
+oak_client_watcher_header(const struct oak_client_watcher *watcher);
 
 struct oak_client_event {
     bool deleted;            /* else put */
@@ -421,6 +424,8 @@ struct oak_client_lease_callbacks {
 OAK_API OAK_MUST_USE int oak_client_keep(struct oak_client *client, int64_t id, int64_t ttl_s,
                                          const struct oak_client_lease_callbacks *callbacks,
                                          void *user, struct oak_client_lease **out);
+/* That of what was heard last: in a callback, of what it tells. */
+OAK_API struct oak_client_header oak_client_lease_header(const struct oak_client_lease *lease);
 /* Leave it to its time, without a word more. Not from `lost`. */
 OAK_API void oak_client_lease_leave(struct oak_client_lease *lease);
 

@@ -52,6 +52,16 @@ int client__error(enum oak_rpc_code code, struct oak_bytes message)
 /* The header is the field 1 of each response of the API. */
 #define HEADER_FIELD 1
 
+void client__header(const Etcdserverpb__ResponseHeader *header, struct oak_client_header *out)
+{
+    if (header != NULL) {
+        *out = (struct oak_client_header){.cluster_id = header->cluster_id,
+                                          .member_id = header->member_id,
+                                          .revision = header->revision,
+                                          .raft_term = header->raft_term};
+    }
+}
+
 static void header_read(const ProtobufCMessage *message, struct oak_client_header *out)
 {
     const ProtobufCFieldDescriptor *field =
@@ -59,12 +69,7 @@ static void header_read(const ProtobufCMessage *message, struct oak_client_heade
     const Etcdserverpb__ResponseHeader *header;
     OAK_ASSERT(field != NULL && field->descriptor == &etcdserverpb__response_header__descriptor);
     memcpy(&header, (const uint8_t *)message + field->offset, sizeof(header));
-    if (header != NULL) {
-        *out = (struct oak_client_header){.cluster_id = header->cluster_id,
-                                          .member_id = header->member_id,
-                                          .revision = header->revision,
-                                          .raft_term = header->raft_term};
-    }
+    client__header(header, out);
 }
 
 int client__decode(struct oak_client_call *call, struct oak_bytes bytes)

@@ -107,6 +107,8 @@ size_t client__pair(const struct oak_client *client, struct oak_rpc_pair *pair);
 int client__error(enum oak_rpc_code code, struct oak_bytes message);
 /* That of a text of etcd's; 0: it is none. */
 int client__error_of_text(struct oak_bytes message);
+/* As it is without one. */
+void client__header(const Etcdserverpb__ResponseHeader *header, struct oak_client_header *out);
 /* Borrowed. */
 void client__kv(const Mvccpb__KeyValue *kv, struct oak_client_kv *out);
 /* Take a response into the call's answer, by its method. What it points to lies in the call's

@@ -23,6 +23,7 @@ struct client_keeper {
     struct client_stream stream;
     struct oak_list leases;
     struct oak_arena arena; /* of one message */
+    struct oak_client_header header;
 };
 
 struct oak_client_lease {
@@ -114,6 +115,7 @@ static void stream_writable(struct client_stream *stream)
 static void take(struct client_keeper *keeper, const Etcdserverpb__LeaseKeepAliveResponse *r)
 {
     struct oak_list *at = keeper->leases.next;
+    client__header(r->header, &keeper->header);
     while (at != &keeper->leases) {
         struct oak_client_lease *lease = OAK_LIST_ENTRY(at, struct oak_client_lease, link);
         at = at->next;
@@ -244,6 +246,11 @@ int oak_client_keep(struct oak_client *client, int64_t id, int64_t ttl_s,
                     struct oak_client_lease **out)
 {
     return client__keep(client, id, ttl_s, client__now(client), callbacks, user, out);
+}
+
+struct oak_client_header oak_client_lease_header(const struct oak_client_lease *lease)
+{
+    return lease->keeper->header;
 }
 
 void oak_client_lease_leave(struct oak_client_lease *lease)

@@ -36,8 +36,9 @@ struct oak_client_watcher {
     size_t table_size;               /* a power of two, or 0 */
     size_t count;
     int64_t last_id;
-    bool busy;   /* a message is being told */
-    size_t dead; /* of those created: to be freed behind it */
+    struct oak_client_header header; /* of the last message */
+    bool busy;                       /* a message is being told */
+    size_t dead;                     /* of those created: to be freed behind it */
 };
 
 struct oak_client_watch {
@@ -412,6 +413,7 @@ static void stream_message(struct client_stream *stream, struct oak_bytes bytes)
         client__stream_fail(stream, error == OAK_EFORMAT ? OAK_EREMOTE : error);
         return;
     }
+    client__header(((const Etcdserverpb__WatchResponse *)message)->header, &w->header);
     w->busy = true;
     take(w, (const Etcdserverpb__WatchResponse *)message);
     w->busy = false;
@@ -516,6 +518,11 @@ int oak_client_watcher_progress(struct oak_client_watcher *w)
     request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
     request.progress_request = &progress;
     return client__stream_send(&w->stream, &request.base);
+}
+
+struct oak_client_header oak_client_watcher_header(const struct oak_client_watcher *w)
+{
+    return w->header;
 }
 
 static int keys_keep(struct oak_client_watch *watch, const struct oak_client_watch_options *o)

@@ -21,6 +21,7 @@ static const struct entry verbs[] = {
     {KEYS, "put", "set a key", ctl__put},
     {KEYS, "del", "delete a key, or a range of keys", ctl__del},
     {KEYS, "txn", "change several keys at once, if conditions hold", ctl__txn},
+    {KEYS, "watch", "show changes of a key, or of a range, as they come", ctl__watch},
     {KEYS, "compaction", "forget what was before a revision", ctl__compaction},
     {KEYS, "lease grant", "make a lease: keys that end with it", ctl__lease_grant},
     {KEYS, "lease revoke", "end a lease, and its keys", ctl__lease_revoke},

@@ -110,6 +110,7 @@ struct ctl__words {
 /* Each gets the words from its own name's last word on. */
 typedef int ctl__verb(struct ctl *c, int argc, char *const *argv);
 ctl__verb ctl__get, ctl__put, ctl__del, ctl__txn, ctl__compaction;
+ctl__verb ctl__watch;
 ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease_list;
 
 /* -- options ----------------------------------------------------------------------------------- */
@@ -175,6 +176,23 @@ const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
 /* Tell a failure, and what to do about it. Returns the exit code. */
 int ctl__reply_error(const struct ctl__reply *reply);
 
+/* -- commands of the user's -------------------------------------------------------------------- */
+
+/* Run argv, whose output is ours, with these "NAME=value" in its environment too. False: told. */
+bool ctl__run(struct ctl *c, const char *const *argv, const char *const *more, size_t count,
+              bool input, void (*exited)(void *user, int64_t code, int signal), void *user,
+              struct oak_os_child **out);
+/* Tell how it ended, unless it ended well. True: it did. */
+bool ctl__run_well(const char *const *argv, int64_t code, int signal);
+
+/* Lines of stdin, while the loop turns. */
+struct ctl__lines;
+/* `line` gets each without its end, from the loop; NULL: that was the last. */
+bool ctl__lines_new(struct ctl *c, void (*line)(void *user, const char *text), void *user,
+                    struct ctl__lines **out, int *code);
+/* Not from `line`. NULL is fine. */
+void ctl__lines_free(struct ctl__lines *lines);
+
 /* -- showing ----------------------------------------------------------------------------------- */
 
 /* How an answer looks in each format. `about` is what the verb knows beside it. NULL: as it says
@@ -201,6 +219,7 @@ void ctl__json_print(const struct oak_buf *text, int error);
 
 /* text.c: Go's %q; \x6b\x65\x79; and keys with their values, a line each. */
 void ctl__quoted_print(struct oak_bytes text);
+void ctl__quoted_write(FILE *out, struct oak_bytes text);
 void ctl__bytes_print(const struct ctl *c, struct oak_bytes bytes);
 void ctl__kv_print(const struct ctl *c, const Mvccpb__KeyValue *kv);
 

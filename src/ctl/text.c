@@ -45,29 +45,34 @@ static bool is_printable(uint32_t rune)
     return true;
 }
 
-void ctl__quoted_print(struct oak_bytes text)
+void ctl__quoted_write(FILE *out, struct oak_bytes text)
 {
     static const char named[] = "\a\b\f\n\r\t\v\\\"";
     static const char letters[] = "abfnrtv\\\"";
-    fputc('"', stdout);
+    fputc('"', out);
     for (size_t i = 0; i < text.size;) {
         uint32_t rune = 0;
         size_t size = rune_read(text.data + i, text.size - i, &rune);
         const char *name = rune != 0 && rune < 0x80 ? strchr(named, (int)rune) : NULL;
         if (size == 0) {
-            printf("\\x%02x", text.data[i]);
+            fprintf(out, "\\x%02x", text.data[i]);
         } else if (name != NULL) {
-            printf("\\%c", letters[name - named]);
+            fprintf(out, "\\%c", letters[name - named]);
         } else if (is_printable(rune)) {
-            fwrite(text.data + i, 1, size, stdout);
+            fwrite(text.data + i, 1, size, out);
         } else if (rune < 0x80) {
-            printf("\\x%02x", (unsigned)rune);
+            fprintf(out, "\\x%02x", (unsigned)rune);
         } else {
-            printf(rune < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)rune);
+            fprintf(out, rune < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)rune);
         }
         i += size == 0 ? 1 : size;
     }
-    fputc('"', stdout);
+    fputc('"', out);
+}
+
+void ctl__quoted_print(struct oak_bytes text)
+{
+    ctl__quoted_write(stdout, text);
 }
 
 void ctl__bytes_print(const struct ctl *c, struct oak_bytes bytes)

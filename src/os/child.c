@@ -7,7 +7,7 @@
  *              4 `exited`, from the loop
  *              5 gone
  * Can fail     the spawn: OAK_ENOENT, OAK_EPERM, OAK_ENOMEM; the errbuf names program or file.
- * Invariants   a child gets no descriptor of ours but its output: ours are all close-on-exec.
+ * Invariants   a child gets no descriptor of ours but what it is given: ours are close-on-exec.
  * Thread       the loop's.
  */
 #include <errno.h>
@@ -65,9 +65,9 @@ static int spawn(struct oak_os_loop *loop, const struct oak_os_child_options *o,
                  struct oak_os_child *child)
 {
     uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = output},
-        {.flags = UV_INHERIT_FD, .data.fd = output},
+        {.flags = o->input ? UV_INHERIT_FD : UV_IGNORE, .data.fd = STDIN_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = o->as_ours ? STDOUT_FILENO : output},
+        {.flags = UV_INHERIT_FD, .data.fd = o->as_ours ? STDERR_FILENO : output},
     };
     uv_process_options_t options = {
         .exit_cb = exit_cb,

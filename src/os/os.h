@@ -120,6 +120,8 @@ struct oak_os_child_options {
     const char *const *env;  /* NULL-ended; NULL: ours */
     const char *directory;   /* NULL: ours */
     const char *output;      /* file to which stdout and stderr are appended; NULL: /dev/null */
+    bool as_ours;            /* stdout and stderr are ours; `output` is NULL */
+    bool input;              /* and stdin; else it is empty */
     /* The child has ended: by itself with `code`, or by `signal`. Called once, from the loop; after
      * it the child is gone. */
     void (*exited)(void *user, int64_t code, int signal);
