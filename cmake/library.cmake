@@ -171,14 +171,14 @@ oak_library(rpc DESCRIPTION "gRPC for C: client, server, TLS, a loop"
 
 # The client has what it needs of the rooms that gRPC has inside, but not what that shows of them.
 set(objects)
-foreach(room base pb proto client)
+foreach(room base pb proto client sync)
   set_target_properties(oak_${room} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   list(APPEND objects $<TARGET_OBJECTS:oak_${room}>)
 endforeach()
-oak_manual(client manual client.h)
+oak_manual(client manual client.h sync.h)
 oak_library(client DESCRIPTION "a client of etcd's API for C"
   OBJECTS ${objects}
-  HEADERS client.h
+  HEADERS client.h sync.h
   MANUAL ${manual}
   ON rpc
   LOCAL oak_error_text oak_error_name oak_error_grpc

@@ -10,15 +10,18 @@ import pytest
 
 import harness
 
-PROBE = os.path.join(os.path.dirname(harness.oakum_path()), "client_probe")
+TOOLS = os.path.dirname(harness.oakum_path())
 ANSWER = re.compile(r"^(ANSWER|REFUSED) (\d+) (.*)$")
 
 
 class Probe:
     """A client in a process of its own."""
+    program = "client_probe"
+    good = "OK OK "
 
     def __init__(self, endpoints, *who):
-        self.process = subprocess.Popen([PROBE, ",".join(endpoints), *who], text=True,
+        self.process = subprocess.Popen([os.path.join(TOOLS, self.program), ",".join(endpoints),
+                                         *who], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=harness.die_with_parent)
         self.lines = 0
@@ -56,7 +59,7 @@ class Probe:
 
     def ok(self, line):
         answer = self.ask(line)
-        assert answer.startswith("OK OK "), f"{line}: {answer}"
+        assert answer.startswith(self.good), f"{line}: {answer}"
         return answer
 
     def hear(self, name):

@@ -113,6 +113,7 @@ int main(void)
 CLIENT_PROGRAM = r"""
 #include <oakum/client.h>
 #include <oakum/runtime.h>
+#include <oakum/sync.h>
 #include <stdio.h>
 
 static void done(void *user, const struct oak_client_answer *answer)
@@ -137,6 +138,14 @@ int main(void)
     oak_runtime_run(rt);
     oak_client_free(client);
     oak_runtime_free(rt);
+    struct oak_sync *cluster = NULL;
+    struct oak_sync_options blocking = {};
+    blocking.client = options;
+    if (oak_sync_open("unix:/nowhere/to/be/found", &blocking, &cluster, NULL) != 0) {
+        return 1;
+    }
+    printf("%s\n", oak_error_name(oak_sync_get(cluster, oak_bytes_str("key"), 0, NULL)));
+    oak_sync_free(cluster);
     return 0;
 }
 """
@@ -170,11 +179,12 @@ INCLUDE = os.path.join(harness.TOP, "include", "oakum")
 ALL = {os.path.basename(path) for path in glob.glob(os.path.join(INCLUDE, "*.h"))}
 LIBRARIES = [
     Library("raft", {"raft.h"}, "OAK_RAFT_API", RAFT_PROGRAM, "leader ok 10\n", {"libc.so.6"}),
-    Library("rpc", ALL - {"raft.h", "client.h"}, "OAK_API", RPC_PROGRAM,
+    Library("rpc", ALL - {"raft.h", "client.h", "sync.h"}, "OAK_API", RPC_PROGRAM,
             "IDLE Unavailable 1 TLS: a server needs a certificate and its key\n",
             {"libc.so.6", "libcrypto.so.3", "libjansson.so.4", "libnghttp2.so.14",
              "libprotobuf-c.so.1", "libssl.so.3", "libuv.so.1", "libz.so.1"}),
-    Library("client", {"client.h"}, "OAK_API", CLIENT_PROGRAM, "EUNREACHABLE Unavailable\n",
+    Library("client", {"client.h", "sync.h"}, "OAK_API", CLIENT_PROGRAM,
+            "EUNREACHABLE Unavailable\nEUNREACHABLE\n",
             {"libc.so.6", "liboakum-rpc.so.0", "libprotobuf-c.so.1"}),
 ]
 each_library = pytest.mark.parametrize("library", LIBRARIES, ids=str)

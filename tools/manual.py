@@ -10,8 +10,8 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MARK = ".\\\" the headers\n"
-# Headers of libraries that have one.
-ALONE = {"raft.h", "client.h"}
+# Headers of the libraries but for gRPC's, which has the others.
+OWN = {"raft": ["raft.h"], "client": ["client.h", "sync.h"]}
 
 
 def read(path):
@@ -21,12 +21,13 @@ def read(path):
 
 def headers(library):
     """Names of the library's headers: those of common use first."""
-    if f"{library}.h" in ALONE:
-        return [f"{library}.h"]
+    if library in OWN:
+        return OWN[library]
+    others = {name for own in OWN.values() for name in own}
     first = ["common.h", "rpc.h", "runtime.h", "tls.h", "channel.h", "stub.h", "services.h",
              "jsonrpc.h", "carrier.h"]
     names = sorted(n for n in os.listdir(os.path.join(TOP, "include/oakum"))
-                   if n.endswith(".h") and n not in ALONE)
+                   if n.endswith(".h") and n not in others)
     return [n for n in first if n in names] + [n for n in names if n not in first]
 
 
@@ -75,8 +76,8 @@ def code(text):
         return []
     if "enum oak_error {" in text:
         text = errors()
-    text = re.sub(r"^static inline ([^{;]*\))\n\{\n.*?^\}", r"\1;", text, flags=re.S | re.M)
     text = re.sub(r"\bOAK_(API|MUST_USE|PRINTF\([^)]*\)) ?", "", text).rstrip()
+    text = re.sub(r"^static inline ([^{;]*\))\n\{\n.*?^\}", r"\1;", text, flags=re.S | re.M)
     return [".PP", ".nf", *(roff(line) for line in text.split("\n")), ".fi"]
 
 

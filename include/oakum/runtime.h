@@ -110,6 +110,13 @@ OAK_API OAK_MUST_USE int oak_runtime_drain_on_signal(struct oak_runtime *rt, uin
  * is freed. OAK_EINVAL, OAK_ENOMEM. */
 OAK_API OAK_MUST_USE int oak_runtime_tls_net(struct oak_runtime *rt, struct oak_tls *tls,
                                              const char *server_name, const struct oak_net **out);
+/* The same of files, in one step: whom a client trusts, and what it shows (tls.h). They are looked
+ * at every `every_ns`, and read again when they have changed; 0: never. OAK_EINVAL, OAK_ENOENT and
+ * the like: `e` (may be NULL) names the file. */
+OAK_API OAK_MUST_USE int oak_runtime_tls_files(struct oak_runtime *rt,
+                                               const struct oak_tls_material *files,
+                                               const char *server_name, uint64_t every_ns,
+                                               const struct oak_net **out, struct oak_errbuf *e);
 /* Look every `every_ns` whether its files have changed, and load them if so, on a thread that may
  * block. `fn` (may be NULL) is told on the loop when they were loaded (0), or why they could not be
  * (then all stays as it was). Until the runtime is freed. OAK_ENOMEM. */

@@ -136,3 +136,23 @@ void runtime__watches_free(struct oak_runtime *rt)
         free(w);
     }
 }
+
+/* -- both -------------------------------------------------------------------------------------- */
+
+int oak_runtime_tls_files(struct oak_runtime *rt, const struct oak_tls_material *files,
+                          const char *server_name, uint64_t every_ns, const struct oak_net **out,
+                          struct oak_errbuf *e)
+{
+    const struct oak_tls_options options = {.role = OAK_TLS_CLIENT, .material = *files};
+    struct oak_tls *tls;
+    int error = oak_tls_new(&options, &tls, e);
+    if (error != 0) {
+        return error;
+    }
+    error = oak_runtime_tls_net(rt, tls, server_name, out);
+    if (error == 0 && every_ns != 0) {
+        error = oak_runtime_tls_watch(rt, tls, every_ns, NULL, NULL);
+    }
+    oak_tls_free(tls); /* the network and the watch have it */
+    return error != 0 ? oak_fail(e, error, "TLS: %s", oak_error_text(error)) : 0;
+}
