@@ -37,10 +37,9 @@ def page_text():
         "every format (`make test T=ctl` with Debian's etcdctl 3.4, `make etcd-now` with a current",
         f"one): {len({case[0] for case, _, _ in ALL}) + len(USES)} sequences of commands.", "",
         "Words of errors are the server's where it is one of the server; behind them is a line of",
-        ("what to do. Errors in the use of the command line have words of our own, and the exit "
-         "code"),
-        ("of etcdctl. That one tells of retries and of its environment on stderr; `oakum` does "
-         "not."), "",
+        "what to do. Errors in the use of the command line have words of our own, and the exit",
+        "code of etcdctl. That one tells of retries and of its environment on stderr; `oakum`",
+        "does not.", "",
         "These differences are known, and meant. The tests fail when one of them is gone, too.", "",
         "| what | etcdctl | oakum |", "| --- | --- | --- |"]
     lines += [f"| {each.what} | {each.etcdctl} | {each.oakum} |" for each in ctl_cases.DIFFERENCES]

@@ -50,6 +50,13 @@ static void help_print(const struct oak_args_command *c)
     printf("%s%s", c->more[0] == '\0' ? "" : "\n", c->more);
 }
 
+static void describe(const struct oak_args_flag *flags, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        printf("--%s\t%s\n", flags[i].name, flags[i].help);
+    }
+}
+
 int oak_args_duration_read(const char *text, uint64_t *out)
 {
     static const struct {
@@ -227,6 +234,12 @@ bool oak_args_parse(const struct oak_args_command *command, int argc, char *cons
     *operand_count = 0;
     *rest = NULL;
     *exit_code = command->misused != 0 ? command->misused : OAK_ARGS_EXIT_MISUSED;
+    if (argc == 2 && strcmp(argv[1], OAK_ARGS_DESCRIBE) == 0) {
+        describe(command->flags, command->flag_count);
+        describe(command->common, command->common_count);
+        *exit_code = 0;
+        return false;
+    }
     for (int at = 1; at < argc;) {
         const char *word = argv[at];
         if (flags && strcmp(word, "--") == 0) {

@@ -5,6 +5,9 @@
  * order; behind "--" everything is an operand, or what `rest` wants. The server's own flags are
  * another matter: they follow Go's rules, in src/server.
  *
+ * With OAK_ARGS_DESCRIBE as its only word a command tells its flags to a program: a line for each,
+ * "--name", a tab, its help; nothing is run.
+ *
  * Threads: the caller's; what is read is borrowed from argv.
  */
 #ifndef OAK_ARGS_H
@@ -32,6 +35,8 @@ struct oak_args_list {
     const char *items[OAK_ARGS_LIST_MAX];
     size_t count;
 };
+
+#define OAK_ARGS_DESCRIBE "--describe-flags"
 
 struct oak_args_flag {
     const char *name;

@@ -134,6 +134,15 @@ static void times_are_written_as_go_does(void **state)
     }
 }
 
+static void flags_are_described_for_programs(void **state)
+{
+    (void)state;
+    struct read r;
+    parse(&r, OAK_ARGS_DESCRIBE);
+    assert_false(r.ok);
+    assert_int_equal(r.code, 0);
+}
+
 static void what_is_wrong_is_refused_with_the_code_of_the_command(void **state)
 {
     (void)state;
@@ -157,6 +166,7 @@ int main(void)
         cmocka_unit_test(flags_are_read_however_they_are_written),
         cmocka_unit_test(behind_two_dashes_all_are_operands_or_the_rest),
         cmocka_unit_test(times_are_written_as_go_does),
+        cmocka_unit_test(flags_are_described_for_programs),
         cmocka_unit_test(what_is_wrong_is_refused_with_the_code_of_the_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,13 @@ enum cli__exit {
 
 /* -- commands ---------------------------------------------------------------------------------- */
 
+struct cli__entry {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char *const *argv);
+    bool has_flags; /* read by oak_args_parse() */
+};
+
 /* Each gets the words from its own name on. */
 int cli__up(int argc, char *const *argv);
 int cli__status(int argc, char *const *argv);
@@ -41,6 +48,10 @@ int cli__chaos(int argc, char *const *argv);
 int cli__snapshot(int argc, char *const *argv);
 int cli__snapshot_restore(int argc, char *const *argv);
 int cli__import(int argc, char *const *argv);
+int cli__completion(int argc, char *const *argv);
+/* What the last word could become: "word", a tab, what it means, a line each. */
+int cli__complete(const struct cli__entry *commands, size_t command_count, int argc,
+                  char *const *argv);
 
 /* -- endpoints --------------------------------------------------------------------------------- */
 

@@ -14,29 +14,24 @@
 #error "OAK_VERSION comes from the build"
 #endif
 
-struct entry {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char *const *argv);
-};
-
 static int help(int argc, char *const *argv);
 static int version(int argc, char *const *argv);
 
-static const struct entry commands[] = {
-    {"up", "start a cluster on this machine, for trying things out", cli__up},
-    {"status", "show who leads, and how far each server is", cli__status},
-    {"import", "make a data directory from etcd's snapshot or data directory", cli__import},
-    {"snapshot", "restore snapshots, etcd's too", cli__snapshot},
-    {"bench", "put load on a cluster, and measure it", cli__bench},
-    {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos},
-    {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main},
-    {"zoo", "see the simulator catch deliberate bugs, or list them", oak_zoo_main},
-    {"version", "print the version", version},
-    {"help", "this text, or the help of a command", help},
+static const struct cli__entry commands[] = {
+    {"up", "start a cluster on this machine, for trying things out", cli__up, true},
+    {"status", "show who leads, and how far each server is", cli__status, true},
+    {"import", "make a data directory from etcd's snapshot or data directory", cli__import, true},
+    {"snapshot", "restore snapshots, etcd's too", cli__snapshot, false},
+    {"bench", "put load on a cluster, and measure it", cli__bench, true},
+    {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos, true},
+    {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main, false},
+    {"zoo", "see the simulator catch deliberate bugs, or list them", oak_zoo_main, false},
+    {"completion", "complete commands and keys in a shell", cli__completion, true},
+    {"version", "print the version", version, false},
+    {"help", "this text, or the help of a command", help, false},
 };
 
-static const struct entry *find(const char *name)
+static const struct cli__entry *find(const char *name)
 {
     for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
         if (strcmp(commands[i].name, name) == 0) {
@@ -82,7 +77,7 @@ static int help(int argc, char *const *argv)
     if (oak_ctl_is_verb(argv[1])) {
         return oak_ctl_main(3, words, false);
     }
-    const struct entry *entry = find(argv[1]);
+    const struct cli__entry *entry = find(argv[1]);
     return entry == NULL ? unknown(argv[1]) : entry->run(2, words);
 }
 
@@ -106,9 +101,12 @@ int main(int argc, char **argv)
     if (strcmp(name, "etcd") == 0 || argc < 2) {
         return oak_server_main(argc, argv);
     }
-    const struct entry *entry = find(argv[1]);
+    const struct cli__entry *entry = find(argv[1]);
     if (entry != NULL) {
         return entry->run(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "__complete") == 0) {
+        return cli__complete(commands, OAK_COUNT_OF(commands), argc - 1, argv + 1);
     }
     if (etcdctl || oak_ctl_is_verb(argv[1]) || oak_ctl_is_meant(argc, argv)) {
         return oak_ctl_main(argc - 1, argv + 1, etcdctl);

@@ -7,6 +7,9 @@
  */
 #include "ctl/internal.h"
 
+/* What etcd's client sends unless it is told otherwise. */
+#define REQUEST_BYTES_DEFAULT (2 * OAK_MIB)
+
 struct waiting {
     struct ctl *c;
     const struct ctl__method *method;
@@ -46,7 +49,17 @@ void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method
     uint64_t began_ns = now(c);
     *reply = (struct ctl__reply){0};
     struct oak_buf bytes = {0};
-    int error = oak_buf_reserve(&bytes, protobuf_c_message_get_packed_size(request));
+    size_t size = protobuf_c_message_get_packed_size(request);
+    uint64_t most = c->options.request_bytes_max;
+    most = most != 0 ? most : REQUEST_BYTES_DEFAULT;
+    if (size > most) {
+        reply->error = OAK_ELIMIT;
+        reply->code = OAK_RPC_RESOURCE_EXHAUSTED;
+        snprintf(reply->text, sizeof(reply->text),
+                 "the request has %zu bytes, and --max-request-bytes is %" PRIu64, size, most);
+        return;
+    }
+    int error = oak_buf_reserve(&bytes, size);
     if (error == 0) {
         bytes.size = protobuf_c_message_pack(request, bytes.data);
         error =

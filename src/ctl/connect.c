@@ -13,9 +13,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* What all versions of etcd's client send without being asked otherwise. */
-#define REQUEST_BYTES_DEFAULT (2 * OAK_MIB)
-
 struct ctl__link {
     struct oak_client *client;
     struct oak_tls *tls;
@@ -165,6 +162,28 @@ static bool client_new(struct ctl *c, struct ctl__link *link, const char *target
     return error == 0;
 }
 
+/* --debug: what the flags, the environment and the context came to. */
+static void debug_print(const struct ctl__options *o, const char *target)
+{
+    struct oak_args_flag flags[CTL__OPTIONS_COUNT];
+    ctl__options_flags((struct ctl__options *)(uintptr_t)o, flags);
+    fprintf(stderr, "endpoints=%s\n", target);
+    for (size_t i = 0; i < CTL__OPTIONS_COUNT; i++) {
+        const struct oak_args_flag *f = &flags[i];
+        bool secret = f->target == &o->password || f->target == &o->user || f->target == &o->token;
+        const char *text = f->kind == OAK_ARGS_TEXT ? *(const char *const *)f->target : NULL;
+        if (f->kind == OAK_ARGS_TEXT) {
+            fprintf(stderr, "%s=%s\n", f->name, text == NULL ? "" : secret ? "(not shown)" : text);
+        } else if (f->kind == OAK_ARGS_BOOL) {
+            fprintf(stderr, "%s=%s\n", f->name, *(const bool *)f->target ? "true" : "false");
+        } else if (f->kind == OAK_ARGS_DURATION) {
+            fprintf(stderr, "%s=%.3fs\n", f->name, (double)*(const uint64_t *)f->target / 1e9);
+        } else if (f->kind == OAK_ARGS_NUMBER) {
+            fprintf(stderr, "%s=%" PRIu64 "\n", f->name, *(const uint64_t *)f->target);
+        }
+    }
+}
+
 static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, size_t count,
                                   int *code)
 {
@@ -180,6 +199,9 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
     bool good = error == 0;
     if (!good) {
         *code = ctl__error(CTL__FAILED, "%s", oak_error_text(error));
+    }
+    if (good && c->options.debug) {
+        debug_print(&c->options, (const char *)target.data);
     }
     good = good && who(&c->options, link, code);
     good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, code));

@@ -27,6 +27,11 @@ static const struct entry verbs[] = {
     {KEYS, "lease revoke", "end a lease, and its keys", ctl__lease_revoke},
     {KEYS, "lease timetolive", "show what is left of a lease", ctl__lease_timetolive},
     {KEYS, "lease list", "list the leases", ctl__lease_list},
+#define SETTINGS "Settings"
+    {SETTINGS, "context add", "give a cluster a name", ctl__context_add},
+    {SETTINGS, "context use", "use it from now on", ctl__context_use},
+    {SETTINGS, "context list", "list them", ctl__context_list},
+    {SETTINGS, "context remove", "forget one", ctl__context_remove},
 };
 
 /* Words that etcdctl takes too. */
@@ -57,15 +62,21 @@ static const struct entry *find(const char *first, const char *second, int *used
     return NULL;
 }
 
+bool ctl__is_group(const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        if (strncmp(word, verbs[i].words, size) == 0 && verbs[i].words[size] == ' ') {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool oak_ctl_is_verb(const char *word)
 {
     int used;
-    bool pair = false;
-    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
-        size_t size = strcspn(verbs[i].words, " ");
-        pair = pair || (strlen(word) == size && strncmp(word, verbs[i].words, size) == 0);
-    }
-    return pair || find(word, NULL, &used) != NULL;
+    return ctl__is_group(word) || find(word, NULL, &used) != NULL;
 }
 
 /* Where the verb is behind flags that all verbs have; 0: there is none. */
@@ -90,6 +101,27 @@ static int verb_at(int argc, char *const *argv, int begin)
 bool oak_ctl_is_meant(int argc, char *const *argv)
 {
     return verb_at(argc, argv, 1) > 0;
+}
+
+void oak_ctl_words_each(const char *first, void (*each)(const char *word, const char *summary))
+{
+    const char *before = "";
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        char word[64];
+        size_t size = strcspn(verbs[i].words, " ");
+        bool pair = verbs[i].words[size] == ' ';
+        if (first != NULL) {
+            if (pair && strlen(first) == size && strncmp(first, verbs[i].words, size) == 0) {
+                each(verbs[i].words + size + 1, verbs[i].summary);
+            }
+            continue;
+        }
+        snprintf(word, sizeof(word), "%.*s", (int)size, verbs[i].words);
+        if (strncmp(before, word, size) != 0 || before[size] != ' ') {
+            each(word, pair ? verbs[i].group : verbs[i].summary);
+        }
+        before = verbs[i].words;
+    }
 }
 
 static void group_print(const char *first)
@@ -147,11 +179,6 @@ static bool format_read(struct ctl *c, int *code)
 bool ctl__begin(struct ctl *c, const struct oak_args_command *command, int argc, char *const *argv,
                 struct ctl__words *words, int *code)
 {
-    if (c->describe != NULL) {
-        c->describe(c->describe_user, command);
-        *code = CTL__OK;
-        return false;
-    }
     struct oak_args_flag common[CTL__OPTIONS_COUNT];
     struct oak_args_command whole = *command;
     ctl__options_flags(&c->options, common);
@@ -234,6 +261,20 @@ static int run(struct ctl *c, int argc, char *const *argv, int at)
     return code;
 }
 
+/* The context that a flag names, before the flags are read; NULL: none does. */
+static const char *context_flag(int argc, char *const *argv)
+{
+    const char *found = NULL;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--context=", 10) == 0) {
+            found = argv[i] + 10;
+        } else if (strcmp(argv[i], "--context") == 0 && i + 1 < argc) {
+            found = argv[i + 1];
+        }
+    }
+    return found;
+}
+
 void oak_ctl_options_help(void)
 {
     struct ctl__options o;
@@ -241,6 +282,20 @@ void oak_ctl_options_help(void)
     ctl__options_flags(&o, flags);
     puts("Flags of all verbs; ETCDCTL_ENDPOINTS and the like of the environment say the same:\n");
     oak_args_flags_print(flags, CTL__OPTIONS_COUNT);
+}
+
+void ctl__init(struct ctl *c)
+{
+    oak_arena_init(&c->arena, ARENA_CHUNK_BYTES, CTL__ANSWER_BYTES_MAX);
+}
+
+void ctl__fini(struct ctl *c)
+{
+    ctl__unlink(c->link);
+    if (c->os != NULL) {
+        oak_os_loop_free(c->os);
+    }
+    oak_arena_fini(&c->arena);
 }
 
 int oak_ctl_main(int argc, char *const *argv, bool etcdctl)
@@ -251,15 +306,11 @@ int oak_ctl_main(int argc, char *const *argv, bool etcdctl)
     if (at == 0 && (argc == 0 || !oak_ctl_is_verb(argv[0]))) {
         return ctl__error(CTL__FAILED, "there is no such verb; see oakum help");
     }
-    oak_arena_init(&c.arena, ARENA_CHUNK_BYTES, CTL__ANSWER_BYTES_MAX);
-    if (ctl__options_begin(&c.options, &code)) {
+    ctl__init(&c);
+    if (ctl__options_begin(&c, context_flag(argc, argv), &code)) {
         code = run(&c, argc, argv, at);
     }
-    ctl__unlink(c.link);
-    if (c.os != NULL) {
-        oak_os_loop_free(c.os);
-    }
-    oak_arena_fini(&c.arena);
+    ctl__fini(&c);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         code = ctl__error(CTL__IO, "cannot write to stdout");
     }

@@ -16,6 +16,11 @@ bool oak_ctl_is_meant(int argc, char *const *argv);
 /* Run a verb; `argv` is as a shell has it, without the program: flags may come before the verb. As
  * `etcdctl`, no word means more than it does there. Returns the exit code. */
 int oak_ctl_main(int argc, char *const *argv, bool etcdctl);
+/* The first words of the verbs, or (`first` not NULL) the second ones behind it. */
+void oak_ctl_words_each(const char *first, void (*each)(const char *word, const char *summary));
+/* What the last of these words of a verb could become, a line each: "word", a tab, what it means.
+ * Everything that fits a place is told; who asks leaves out what does not begin right. */
+void oak_ctl_complete(int argc, char *const *argv);
 /* A line for each verb, by group. */
 void oak_ctl_help(void);
 /* The flags that all verbs have. */

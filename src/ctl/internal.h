@@ -62,6 +62,8 @@ struct ctl__options {
     const char *cacert;
     const char *discovery_srv;
     const char *discovery_srv_name;
+    const char *context;           /* NULL: the one that is in use */
+    const char *context_endpoints; /* what that one says */
     uint64_t dial_ns;
     uint64_t command_ns;
     uint64_t keepalive_ns;
@@ -93,10 +95,6 @@ struct ctl {
     struct oak_os_loop *os;
     struct ctl__link *link; /* to all endpoints; NULL until it is needed */
     struct oak_arena arena; /* answers, and what the verb keeps until its end */
-
-    /* What describes a verb is told to this instead of running it; NULL: run. */
-    void (*describe)(void *user, const struct oak_args_command *command);
-    void *describe_user;
 };
 
 struct ctl__words {
@@ -111,16 +109,29 @@ struct ctl__words {
 typedef int ctl__verb(struct ctl *c, int argc, char *const *argv);
 ctl__verb ctl__get, ctl__put, ctl__del, ctl__txn, ctl__compaction;
 ctl__verb ctl__watch;
+ctl__verb ctl__context_add, ctl__context_use, ctl__context_remove, ctl__context_list;
 ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease_list;
+
+/* Does it have verbs of two words? */
+bool ctl__is_group(const char *word);
+/* What all verbs need; `fini` ends the connections. */
+void ctl__init(struct ctl *c);
+void ctl__fini(struct ctl *c);
+/* The first keys that begin with `prefix`, in the arena; 0 also when nobody answers. */
+size_t ctl__keys_find(struct ctl *c, const char *prefix, Mvccpb__KeyValue ***out);
 
 /* -- options ----------------------------------------------------------------------------------- */
 
-#define CTL__OPTIONS_COUNT 22
+#define CTL__OPTIONS_COUNT 23
 /* The table of them, over `o`. */
 void ctl__options_flags(struct ctl__options *o, struct oak_args_flag *out);
-/* What holds without any flag, and what the environment says (ETCDCTL_ENDPOINTS ...). False: told,
- * with an exit code. */
-bool ctl__options_begin(struct ctl__options *o, int *code);
+/* What holds without any flag, what the context says (`context`: its name, if a flag has it), and
+ * the environment (ETCDCTL_ENDPOINTS ...). False: told, with an exit code. */
+bool ctl__options_begin(struct ctl *c, const char *context, int *code);
+/* contexts.c: what a context says goes to the options. False: told. */
+bool ctl__contexts_apply(struct ctl *c, const char *flag, int *code);
+/* The names there are. */
+void ctl__contexts_each(void (*each)(void *user, const char *name), void *user);
 /* The endpoints that are meant. */
 bool ctl__options_endpoints(const struct ctl__options *o, struct ctl__endpoints *out, int *code);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c: the flags that all verbs have: where the servers are, who asks, how answers look.
  *
- * Happy path   1 what holds without any 2 ETCDCTL_... of the environment 3 flags, which win
+ * Happy path   1 what holds without any 2 what the context says 3 ETCDCTL_... of the environment
+ *              4 flags, which win
  * Can fail     a value that a flag does not take: told.
  */
 #include "ctl/internal.h"
@@ -51,6 +52,8 @@ void ctl__options_flags(struct ctl__options *o, struct oak_args_flag *out)
          "behind the service's name in those records"},
         {"insecure-discovery", '\0', OAK_ARGS_BOOL, &o->insecure_discovery, 0, 0, NULL,
          "take SRV records of servers without TLS (default true)"},
+        {"context", '\0', OAK_ARGS_TEXT, &o->context, 0, 0, "NAME",
+         "a cluster by its name; see oakum context"},
         {"debug", '\0', OAK_ARGS_BOOL, &o->debug, 0, 0, NULL,
          "tell on stderr what the flags came to"},
     };
@@ -69,8 +72,9 @@ static const char *environment(const char *flag)
     return getenv(name);
 }
 
-bool ctl__options_begin(struct ctl__options *o, int *code)
+bool ctl__options_begin(struct ctl *c, const char *context, int *code)
 {
+    struct ctl__options *o = &c->options;
     *o = (struct ctl__options){
         .format = "simple",
         .dial_ns = 2 * SECOND_NS,
@@ -82,6 +86,9 @@ bool ctl__options_begin(struct ctl__options *o, int *code)
     };
     struct oak_args_flag flags[CTL__OPTIONS_COUNT];
     ctl__options_flags(o, flags);
+    if (!ctl__contexts_apply(c, context, code)) {
+        return false;
+    }
     for (size_t i = 0; i < CTL__OPTIONS_COUNT; i++) {
         const char *text = environment(flags[i].name);
         struct oak_errbuf e;
@@ -129,5 +136,6 @@ bool ctl__options_endpoints(const struct ctl__options *o, struct ctl__endpoints 
     if (out->count == 0 && environs != NULL && !endpoints_add(out, environs, code)) {
         return false;
     }
-    return out->count > 0 || endpoints_add(out, "127.0.0.1:2379", code);
+    const char *last = o->context_endpoints != NULL ? o->context_endpoints : "127.0.0.1:2379";
+    return out->count > 0 || endpoints_add(out, last, code);
 }

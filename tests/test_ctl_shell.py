@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes the command line a pleasure: contexts, completion in three shells, errors that say
+what to do, words before and behind the verb."""
+import json
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+import harness
+
+
+@pytest.fixture(name="home")
+def own_home(tmp_path, monkeypatch):
+    """An empty one, so that nobody's contexts are read or changed."""
+    for name in ("OAKUM_CONTEXT", "OAKUM_CONTEXTS", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(name="served", scope="module")
+def one_member(lasting_cluster):
+    node = lasting_cluster(1).nodes[0]
+    for name in ("fruit/apple", "fruit/pear", "fruit/pear tree", "vegetable"):
+        assert harness.run("--endpoints", node.endpoint, "put", name, "1").returncode == 0
+    return node
+
+
+def oakum(*words, **options):
+    done = harness.run(*words, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+# -- contexts -------------------------------------------------------------------------------------
+
+def test_ctl_context_says_where_the_servers_are(home, served):
+    code, out, _ = oakum("context", "add", "prod", "--endpoints", "127.0.0.1:1", "--user", "ann")
+    assert code == 0 and "used from now on" in out
+    assert oakum("context", "add", "here", "--endpoints=" + served.endpoint)[0] == 0
+    path = home / ".config" / "oakum" / "contexts.json"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert json.loads(path.read_text()) == {"current": "prod", "contexts": {
+        "prod": {"endpoints": "127.0.0.1:1", "user": "ann"},
+        "here": {"endpoints": served.endpoint}}}
+    assert oakum("--context", "here", "get", "vegetable") == (0, "vegetable\n1\n", "")
+    assert oakum("get", "vegetable", "--context=here")[0] == 0
+    assert oakum("get", "vegetable", env={"OAKUM_CONTEXT": "here"})[0] == 0
+    assert oakum("context", "use", "here")[0] == 0
+    assert oakum("get", "vegetable")[0] == 0
+    code, out, _ = oakum("context", "list")
+    assert code == 0 and [line.split() for line in out.splitlines()] == [
+        ["*", "here", served.endpoint], ["prod", "127.0.0.1:1"]]
+    assert oakum("context", "remove", "here")[0] == 0
+    assert "current" not in json.loads(oakum("context", "list", "--output", "json")[1])
+
+
+def test_ctl_flags_and_environment_go_before_the_context(home, served):
+    assert home is not None
+    assert oakum("context", "add", "gone", "--endpoints", "127.0.0.1:1")[0] == 0
+    code, _, err = oakum("get", "vegetable")
+    assert code == 1 and "127.0.0.1:1" in err
+    assert oakum("get", "vegetable", "--endpoints", served.endpoint)[0] == 0
+    assert oakum("get", "vegetable", env={"ETCDCTL_ENDPOINTS": served.endpoint})[0] == 0
+
+
+def test_ctl_context_keeps_no_password_and_loses_nothing(home):
+    for words in (["--user", "ann:secret"], ["--password", "secret"], ["--auth-jwt-token", "x"]):
+        code, _, err = oakum("context", "add", "prod", *words)
+        assert code == 128 and "does not keep" in err
+    for verb in ("use", "remove"):
+        code, _, err = oakum("context", verb, "none")
+        assert code == 128 and 'no context "none"' in err
+    assert oakum("--context", "none", "get", "a")[0] == 128
+    path = home / ".config" / "oakum" / "contexts.json"
+    path.parent.mkdir(parents=True)
+    for text in ("{", "[]", '{"contexts": 7}'):
+        path.write_text(text)
+        code, _, err = oakum("context", "add", "prod", "--endpoints", "a:1")
+        assert code == 6 and str(path) in err
+        assert path.read_text() == text
+
+
+def test_ctl_etcdctl_by_name_has_no_contexts(home, served, tmp_path):
+    assert home is not None
+    os.symlink(harness.oakum_path(), tmp_path / "etcdctl")
+    assert oakum("context", "add", "gone", "--endpoints", "127.0.0.1:1")[0] == 0
+    etcdctl = str(tmp_path / "etcdctl")
+    where = {"ETCDCTL_ENDPOINTS": served.endpoint}
+    assert oakum("get", "vegetable", program=etcdctl, env=where) == (0, "vegetable\n1\n", "")
+    assert oakum("put", "dash", "-", program=etcdctl, env=where)[0] == 0
+    assert oakum("get", "dash", program=etcdctl, env=where)[1] == "dash\n-\n"
+    assert oakum("put", "dash", "-", env=where, text="of stdin")[0] == 0
+    assert oakum("get", "dash", env=where)[1] == "dash\nof stdin\n"
+
+
+# -- completion -----------------------------------------------------------------------------------
+
+SHELLS = {
+    "bash": 'source <("$0" completion bash); COMP_WORDS=(oakum "$@"); COMP_WORDS[0]=$0; '
+            'COMP_CWORD=$#; _oakum; printf "%s\\n" "${COMPREPLY[@]}"',
+    "zsh": 'compdef() {}; _describe() { print -rl -- ${(P)2} }; _files() {}; '
+           'source <("$0" completion zsh); words=("$0" "$@"); CURRENT=$#words; _oakum',
+    "fish": 'source ($argv[1] completion fish | psub); set -gx PATH (dirname $argv[1]) $PATH; '
+            'complete -C (string join " " -- oakum (string escape --no-quoted -- $argv[2..]))',
+}
+FLAGS = {"bash": ["--norc", "-c"], "zsh": ["-fc"], "fish": ["--no-config", "-c"]}
+
+
+def complete(shell, *words):
+    """What a shell offers for the last word."""
+    path = shutil.which(shell)
+    assert path, f"{shell} is not there: run make deps-test"
+    done = subprocess.run([path, *FLAGS[shell], SHELLS[shell], harness.oakum_path(), *words],
+                          capture_output=True, text=True, check=True, timeout=60,
+                          stdin=subprocess.DEVNULL)
+    offered = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    if shell == "zsh":  # all are told, with what they mean; the shell itself takes those that fit
+        offered = [line.split(":")[0] for line in offered]
+    return [word for word in offered if word.startswith(words[-1])]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_ctl_completes_in_a_shell(shell, home, served):
+    assert home is not None
+    assert complete(shell, "com") == ["completion", "compaction"] or \
+        complete(shell, "com") == ["compaction", "completion"]
+    assert sorted(complete(shell, "lease", "")) >= ["grant", "list"]
+    assert complete(shell, "get", "--print-v") == ["--print-value-only"]
+    assert complete(shell, "get", "-w", "ta") == ["table"]
+    assert complete(shell, "bench", "--key-s") == ["--key-size"]
+    assert complete(shell, "--endpoints", served.endpoint, "get", "fruit/") == [
+        "fruit/apple", "fruit/pear"]
+    assert oakum("context", "add", "prod", "--endpoints", "127.0.0.1:1")[0] == 0
+    assert complete(shell, "context", "use", "p") == ["prod"]
+    assert complete(shell, "get", "fruit/") == []  # nobody answers there
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+def test_ctl_flags_stand_anywhere(home, served):
+    assert home is not None
+    for words in (["--endpoints", served.endpoint, "get", "vegetable", "-w", "json"],
+                  ["-w=json", "get", "vegetable", "--endpoints=" + served.endpoint],
+                  ["get", "--endpoints", served.endpoint, "-wjson", "vegetable"]):
+        code, out, _ = oakum(*words)
+        assert code == 0 and json.loads(out)["count"] == 1
+
+
+def test_ctl_errors_say_what_to_do(home, served):
+    assert home is not None
+    where = ["--endpoints", served.endpoint]
+    for words, code, told in (
+            (["get", "a", "--endpoints", "127.0.0.1:1"], 1, "oakum up"),
+            ([*where, "get", "a", "--rev", "99999"], 1, "does not exist yet"),
+            ([*where, "lease"], 128, "oakum lease grant"),
+            ([*where, "lease", "grnt"], 128, "oakum lease grant"),
+            ([*where, "get", "a", "-w", "yaml"], 4, "simple, json, fields"),
+            ([*where, "get", "a", "--nosuch"], 128, "oakum get --help"),
+            ([*where, "put", "a", "x" * 3000, "--max-request-bytes", "1000"], 1,
+             "--max-request-bytes is 1000"),
+            (["gett", "a"], 2, "oakum help")):
+        done = oakum(*words)
+        assert done[0] == code and told in done[2] and done[1] == "", words
+
+
+def test_ctl_help_has_an_example_for_each_verb():
+    code, out, _ = oakum("help")
+    assert code == 0 and len(out.splitlines()) < 70
+    verbs = [line[2:24].strip() for line in out.splitlines() if line.startswith("  ")][2:]
+    assert "get" in verbs and "lease grant" in verbs
+    for verb in verbs:
+        if verb in ("help", "version", "sim", "zoo", "snapshot"):
+            continue  # the commands of snapshot have theirs
+        code, text, _ = oakum("help", *verb.split())
+        assert code == 0 and "Example" in text and f"oakum {verb.split()[0]}" in text, verb
+        assert oakum(*verb.split(), "--help")[1] == text
+    assert "--endpoints" in oakum("help", "options")[1]
+
+
+def test_ctl_debug_tells_what_the_flags_came_to(home, served):
+    assert home is not None
+    _, _, err = oakum("get", "a", "--debug", "--endpoints", served.endpoint, "--user", "a:secret",
+                      "--dial-timeout", "1500ms")
+    assert f"endpoints={served.endpoint}\n" in err and "dial-timeout=1.500s" in err
+    assert "secret" not in err
