@@ -7,9 +7,13 @@ from collections import namedtuple
 # until: the first version of etcdctl that agrees; None: none does.
 Difference = namedtuple("Difference", "what lines etcdctl oakum until")
 
+FORMS = ("simple", "json", "fields", "table", "protobuf")
+READ = [f"reads-{form}" for form in FORMS if form != "protobuf"]
+
 DIFFERENCES = [
     Difference("an empty word in a transaction", [("txn-empty-key", "txn")],
-               "drops it: `put '' 1` puts the key `1`", "takes it as it is", None),
+               "3.4 drops it: `put '' 1` puts the key `1`", "takes it as it is, as later ones",
+               (3, 5)),
     Difference("a command that is none", [("unknown-command", "gte a")],
                "exit code 1", "exit code 2, but 1 under the name `etcdctl`", None),
     Difference("`put KEY -`", [], "puts a dash", "puts what stdin has, but a dash under the name "
@@ -26,6 +30,34 @@ DIFFERENCES = [
     Difference("formats that a verb does not have", [],
                "refuses them when it has done what it was told",
                "the same, but protobuf is there for leases", None),
+    Difference("`endpoint status`, `endpoint hashkv`",
+               [(read, f"endpoint {verb}") for read in READ for verb in ("status", "hashkv")],
+               "up to 3.5 with fewer columns", "the columns of 3.6", (3, 6)),
+    Difference("`member list -w json --hex`", [("reads-json", "member list --hex"),
+                                              ("members-json", "member list --hex")],
+               "3.4 has decimal ids there", "hexadecimal ones, in every answer about members, as "
+               "later ones", (3, 5)),
+    Difference("`member list -w fields --hex`", [("reads-fields", "member list --hex")],
+               "3.4 has decimal ids", "hexadecimal ones, as later ones", (3, 5)),
+    Difference("`member add` with addresses that are none",
+               [(f"members-{form}", "member add n4 --peer-urls=nonsense") for form in FORMS],
+               "says what is wrong with them", "has the server's words", None),
+    Difference("`member add --learner`", [("members-simple", "member add n2")],
+               "3.4 does not say that it is a learner", "says it, as later ones", (3, 5)),
+    Difference("a word that has verbs, alone", [], "shows them, exit code 0",
+               "shows them, exit code 128; `--help` is 0", None),
+    Difference("tables", [], "from 3.7 on have frames of box drawing characters; up to 3.6 break "
+               "long texts into lines", "have frames of `+-|`; a row is a line", None),
+    Difference("`endpoint health`",
+               [("reads-simple", "endpoint health"), ("health", "endpoint health"),
+                ("health-of-all", "endpoint health --cluster")],
+               "3.4 tells what is healthy on stderr", "on stdout, as later ones", (3, 5)),
+    Difference("`endpoint health` of several", [],
+               "tells the endpoints as they answer; waits for one that is down till the time is up",
+               "tells them in the order in which they were given; one "
+               "that refuses connections fails at once", None),
+    Difference("`endpoint status`, `endpoint hashkv`", [], "ask one after another",
+               "ask all at the same time", None),
 ]
 
 # What older versions of etcdctl print otherwise, as later ones have it: a pattern, what stands in
@@ -33,10 +65,14 @@ DIFFERENCES = [
 OLDER = [
     (r'"Response(Range|Put|Txn)":', lambda m: f'"response_{m[1].lower()}":', (3, 5)),
     ('"ResponseDeleteRange":', '"response_delete_range":', (3, 5)),
+    ('"Revision" : 0\n', "", (3, 5)),
 ]
 
+# What older versions do not have, and the first that has it.
+SINCE = {"member list --consistency": (3, 6)}
+
 # Verbs that are not built.
-MISSING = ("lease keep-alive", "endpoint", "alarm")
+MISSING = ("lease keep-alive", "alarm")
 
 # As in etcdctl_cases.py.
 CASES = []

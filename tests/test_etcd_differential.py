@@ -109,7 +109,8 @@ class Side:
             for url, what in ((node.client_url, "client"), (node.peer_url, "peer")):
                 self.names.append((url.split("//")[1], f"<{what} {i}>"))
         members = harness.until(self.published, "the names of all members")
-        self.names.append((str(members["header"]["cluster_id"]), "<cluster>"))
+        number = members["header"]["cluster_id"]
+        self.names += [(str(number), "<cluster>"), (f"{number:x}", "<cluster>")]
         for member in members["members"]:
             for text in (str(member["ID"]), f"{member['ID']:x}"):
                 self.names.append((text, f"<{member['name']}>"))
@@ -131,7 +132,7 @@ class Side:
                                  for word in command],
                                 stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env={**environment, "ETCDCTL_API": "3"})
+                                env=environment)
 
     def put_leases(self, text):
         """This side's ids in the place of "&N"."""

@@ -10,43 +10,36 @@
 /* What etcd's client sends unless it is told otherwise. */
 #define REQUEST_BYTES_DEFAULT (2 * OAK_MIB)
 
-struct waiting {
-    struct ctl *c;
-    const struct ctl__method *method;
-    struct ctl__reply *reply;
-    bool done;
-};
-
-static void answered(void *user, const struct oak_client_answer *answer)
-{
-    struct waiting *w = user;
-    struct ctl__reply *reply = w->reply;
-    reply->error = answer->error;
-    reply->code = answer->code;
-    snprintf(reply->text, sizeof(reply->text), "%s", answer->message);
-    if (answer->error == 0) {
-        reply->error =
-            oak_proto_unpack(w->method->response, answer->response, &w->c->arena, &reply->response);
-        if (reply->error != 0) {
-            snprintf(reply->text, sizeof(reply->text), "the answer is no %s: %s",
-                     w->method->response->name, oak_error_text(reply->error));
-        }
-    }
-    w->done = true;
-    oak_os_loop_stop(w->c->os);
-}
-
 static uint64_t now(const struct ctl *c)
 {
     const struct oak_loop *loop = oak_os_loop_port(c->os);
     return loop->clock.mono_ns(loop->clock.user);
 }
 
-void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method *method,
-              const ProtobufCMessage *request, struct ctl__reply *reply)
+static void answered(void *user, const struct oak_client_answer *answer)
 {
-    struct waiting waiting = {.c = c, .method = method, .reply = reply};
-    uint64_t began_ns = now(c);
+    struct ctl__pending *p = user;
+    struct ctl__reply *reply = p->reply;
+    reply->error = answer->error;
+    reply->code = answer->code;
+    reply->took_ns = now(p->c) - p->began_ns;
+    snprintf(reply->text, sizeof(reply->text), "%s", answer->message);
+    if (answer->error == 0) {
+        reply->error =
+            oak_proto_unpack(p->method->response, answer->response, &p->c->arena, &reply->response);
+        if (reply->error != 0) {
+            snprintf(reply->text, sizeof(reply->text), "the answer is no %s: %s",
+                     p->method->response->name, oak_error_text(reply->error));
+        }
+    }
+    p->done = true;
+    oak_os_loop_stop(p->c->os);
+}
+
+void ctl__send(struct ctl *c, struct oak_client *client, const struct ctl__method *method,
+               const ProtobufCMessage *request, struct ctl__pending *out, struct ctl__reply *reply)
+{
+    *out = (struct ctl__pending){.c = c, .method = method, .reply = reply, .began_ns = now(c)};
     *reply = (struct ctl__reply){0};
     struct oak_buf bytes = {0};
     size_t size = protobuf_c_message_get_packed_size(request);
@@ -57,14 +50,14 @@ void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method
         reply->code = OAK_RPC_RESOURCE_EXHAUSTED;
         snprintf(reply->text, sizeof(reply->text),
                  "the request has %zu bytes, and --max-request-bytes is %" PRIu64, size, most);
+        out->done = true;
         return;
     }
     int error = oak_buf_reserve(&bytes, size);
     if (error == 0) {
         bytes.size = protobuf_c_message_pack(request, bytes.data);
-        error =
-            oak_client_ask(client, method->service, method->name, method->read,
-                           oak_buf_bytes(&bytes), c->options.command_ns, answered, &waiting, NULL);
+        error = oak_client_ask(client, method->service, method->name, method->read,
+                               oak_buf_bytes(&bytes), c->options.command_ns, answered, out, NULL);
     }
     if (bytes.size > 0) { /* there may be a password in it */
         explicit_bzero(bytes.data, bytes.size);
@@ -74,12 +67,23 @@ void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method
         reply->error = error;
         reply->code = OAK_RPC_UNKNOWN;
         snprintf(reply->text, sizeof(reply->text), "%s", oak_error_text(error));
-        return;
+        out->done = true;
     }
-    while (!waiting.done) {
-        oak_os_loop_run(c->os);
+}
+
+void ctl__wait(struct ctl__pending *pending)
+{
+    while (!pending->done) {
+        oak_os_loop_run(pending->c->os);
     }
-    reply->took_ns = now(c) - began_ns;
+}
+
+void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method *method,
+              const ProtobufCMessage *request, struct ctl__reply *reply)
+{
+    struct ctl__pending pending;
+    ctl__send(c, client, method, request, &pending, reply);
+    ctl__wait(&pending);
 }
 
 /* What to do about it, where that is known. */
@@ -133,4 +137,13 @@ const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
         return NULL;
     }
     return reply.response;
+}
+
+int ctl__ask_and_show(struct ctl *c, const struct ctl__method *method,
+                      const ProtobufCMessage *request, const struct ctl__view *view,
+                      const void *about)
+{
+    int code = CTL__FAILED;
+    const void *response = ctl__ask(c, method, request, &code);
+    return response == NULL ? code : ctl__show(c, view, response, about);
 }

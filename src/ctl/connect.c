@@ -67,8 +67,9 @@ bool ctl__password_ask(const char *prompt, char *out, size_t size, int *code)
 }
 
 /* --user name, --user name:password, --password. */
-static bool who(const struct ctl__options *o, struct ctl__link *link, int *code)
+static bool who(struct ctl *c, struct ctl__link *link, int *code)
 {
+    const struct ctl__options *o = &c->options;
     if (o->user == NULL) {
         if (o->password != NULL) {
             *code = ctl__error(CTL__BAD_ARGS, "--password is of a --user, and there is none");
@@ -85,8 +86,12 @@ static bool who(const struct ctl__options *o, struct ctl__link *link, int *code)
         return false;
     }
     memcpy(link->user, o->user, size);
-    if (password == NULL) {
-        return ctl__password_ask("Password: ", link->password, sizeof(link->password), code);
+    if (password == NULL) { /* asked once, for all links */
+        if (c->password[0] == '\0' &&
+            !ctl__password_ask("Password: ", c->password, sizeof(c->password), code)) {
+            return false;
+        }
+        password = c->password;
     }
     memcpy(link->password, password, strlen(password) + 1);
     return true;
@@ -203,7 +208,7 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
     if (good && c->options.debug) {
         debug_print(&c->options, (const char *)target.data);
     }
-    good = good && who(&c->options, link, code);
+    good = good && who(c, link, code);
     good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, code));
     good = good && client_new(c, link, (const char *)target.data, code);
     oak_buf_fini(&target);

@@ -27,6 +27,15 @@ static const struct entry verbs[] = {
     {KEYS, "lease revoke", "end a lease, and its keys", ctl__lease_revoke},
     {KEYS, "lease timetolive", "show what is left of a lease", ctl__lease_timetolive},
     {KEYS, "lease list", "list the leases", ctl__lease_list},
+#define CLUSTER "The cluster"
+    {CLUSTER, "endpoint health", "show which servers can do a write", ctl__endpoint_health},
+    {CLUSTER, "endpoint status", "show who leads, sizes and versions", ctl__endpoint_status},
+    {CLUSTER, "endpoint hashkv", "compare what the servers hold, by a hash", ctl__endpoint_hashkv},
+    {CLUSTER, "member list", "list the members", ctl__member_list},
+    {CLUSTER, "member add", "add a member", ctl__member_add},
+    {CLUSTER, "member remove", "take a member out", ctl__member_remove},
+    {CLUSTER, "member update", "change where a member is", ctl__member_update},
+    {CLUSTER, "member promote", "make a learner a member that votes", ctl__member_promote},
 #define SETTINGS "Settings"
     {SETTINGS, "context add", "give a cluster a name", ctl__context_add},
     {SETTINGS, "context use", "use it from now on", ctl__context_use},
@@ -194,6 +203,16 @@ bool ctl__begin(struct ctl *c, const struct oak_args_command *command, int argc,
            (c->in_txn || format_read(c, code));
 }
 
+bool ctl__words_are(const struct ctl *c, const struct ctl__words *words, size_t count,
+                    const char *wants, int *code)
+{
+    if (words->count != count) {
+        *code = ctl__error(CTL__BAD_ARGS, "%s wants %s; see oakum %s --help", c->command->name,
+                           wants, c->command->name);
+    }
+    return words->count == count;
+}
+
 bool ctl__hex_read(const char *text, const char *what, uint64_t *out, int *code)
 {
     char *end;
@@ -296,6 +315,7 @@ void ctl__fini(struct ctl *c)
         oak_os_loop_free(c->os);
     }
     oak_arena_fini(&c->arena);
+    explicit_bzero(c->password, sizeof(c->password));
 }
 
 int oak_ctl_main(int argc, char *const *argv, bool etcdctl)

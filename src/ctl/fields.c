@@ -7,6 +7,13 @@ void ctl__fields_id(const struct ctl *c, const char *name, uint64_t id)
     printf(c->options.hex ? "\"%s\" : %" PRIx64 "\n" : "\"%s\" : %" PRIu64 "\n", name, id);
 }
 
+void ctl__fields_text(const char *name, const char *text)
+{
+    printf("\"%s\" : ", name);
+    ctl__quoted_print(oak_bytes_str(text));
+    fputc('\n', stdout);
+}
+
 void ctl__fields_header(const struct ctl *c, const Etcdserverpb__ResponseHeader *header)
 {
     static const Etcdserverpb__ResponseHeader none = ETCDSERVERPB__RESPONSE_HEADER__INIT;

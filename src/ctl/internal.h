@@ -88,6 +88,7 @@ struct ctl {
     struct ctl__options options;
     enum ctl__format format;
     bool values_only; /* simple: without keys */
+    bool hex_ids;     /* json: --hex is for ids too: of members */
     bool in_txn;      /* the words are a line of a transaction: no options of all verbs */
     bool as_etcdctl;  /* that is the program's name: no word means more than it does there */
     const struct oak_args_command *command;
@@ -95,6 +96,8 @@ struct ctl {
     struct oak_os_loop *os;
     struct ctl__link *link; /* to all endpoints; NULL until it is needed */
     struct oak_arena arena; /* answers, and what the verb keeps until its end */
+
+    char password[OAK_CLIENT_NAME_BYTES_MAX + 1]; /* that a terminal was asked for, once */
 };
 
 struct ctl__words {
@@ -111,6 +114,9 @@ ctl__verb ctl__get, ctl__put, ctl__del, ctl__txn, ctl__compaction;
 ctl__verb ctl__watch;
 ctl__verb ctl__context_add, ctl__context_use, ctl__context_remove, ctl__context_list;
 ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease_list;
+ctl__verb ctl__endpoint_health, ctl__endpoint_status, ctl__endpoint_hashkv;
+ctl__verb ctl__member_add, ctl__member_remove, ctl__member_update, ctl__member_promote;
+ctl__verb ctl__member_list;
 
 /* Does it have verbs of two words? */
 bool ctl__is_group(const char *word);
@@ -149,6 +155,9 @@ bool ctl__id_read(const struct ctl *c, const struct ctl__words *words, const cha
 /* KEY [RANGE_END], and what --prefix and --from-key make of it. */
 bool ctl__keys_read(struct ctl *c, const struct ctl__words *words, bool prefix, bool from_key,
                     ProtobufCBinaryData *key, ProtobufCBinaryData *end, int *code);
+/* Are there so many operands? False: told, with what the verb wants. */
+bool ctl__words_are(const struct ctl *c, const struct ctl__words *words, size_t count,
+                    const char *wants, int *code);
 /* A line without its end; a terminal does not show it, and is asked. */
 bool ctl__password_ask(const char *prompt, char *out, size_t size, int *code);
 /* All of stdin, into the arena. */
@@ -187,6 +196,32 @@ const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
 /* Tell a failure, and what to do about it. Returns the exit code. */
 int ctl__reply_error(const struct ctl__reply *reply);
 
+/* A request that is under way. It stays where it is until it is done. */
+struct ctl__pending {
+    struct ctl *c;
+    const struct ctl__method *method;
+    struct ctl__reply *reply;
+    uint64_t began_ns;
+    bool done;
+};
+void ctl__send(struct ctl *c, struct oak_client *client, const struct ctl__method *method,
+               const ProtobufCMessage *request, struct ctl__pending *out, struct ctl__reply *reply);
+void ctl__wait(struct ctl__pending *pending);
+
+/* Each endpoint alone, with a client of its own; each.c. */
+struct ctl__each {
+    struct ctl__endpoints at;
+    struct ctl__link *links[CTL__ENDPOINTS_MAX];
+    struct ctl__reply replies[CTL__ENDPOINTS_MAX];
+};
+/* The endpoints that are meant, or with `cluster` those that the members tell. NULL: told, with an
+ * exit code. */
+struct ctl__each *ctl__each_new(struct ctl *c, bool cluster, int *code);
+void ctl__each_free(struct ctl__each *each);
+/* Ask all at the same time, and wait for all. */
+void ctl__each_ask(struct ctl *c, struct ctl__each *each, const struct ctl__method *method,
+                   const ProtobufCMessage *request);
+
 /* -- commands of the user's -------------------------------------------------------------------- */
 
 /* Run argv, whose output is ours, with these "NAME=value" in its environment too. False: told. */
@@ -218,6 +253,10 @@ struct ctl__view {
 
 int ctl__show(struct ctl *c, const struct ctl__view *view, const ProtobufCMessage *message,
               const void *about);
+/* ctl__ask, and ctl__show of what was answered. Returns the exit code. */
+int ctl__ask_and_show(struct ctl *c, const struct ctl__method *method,
+                      const ProtobufCMessage *request, const struct ctl__view *view,
+                      const void *about);
 
 /* json.c: as Go's encoding/json writes etcd's messages. With `hex`, ids are hexadecimal texts. */
 int ctl__json_message(struct oak_buf *out, const ProtobufCMessage *message, bool hex);
@@ -228,7 +267,13 @@ int ctl__json_name(struct oak_buf *out, const char *name);
 int ctl__json_header(struct oak_buf *out, const Etcdserverpb__ResponseHeader *header);
 void ctl__json_print(const struct oak_buf *text, int error);
 
-/* text.c: Go's %q; \x6b\x65\x79; and keys with their values, a line each. */
+/* text.c: texts as Go's fmt has them, and sizes as etcdctl's tables do. In the arena; "" without
+ * memory for them. */
+const char *ctl__printf(struct ctl *c, const char *format, ...) OAK_PRINTF(2, 3);
+const char *ctl__duration(struct ctl *c, uint64_t ns);   /* 1.5s, 823.4µs */
+const char *ctl__byte_size(struct ctl *c, int64_t size); /* 20 kB */
+const char *ctl__joined(struct ctl *c, char *const *items, size_t count, const char *between);
+/* Go's %q; \x6b\x65\x79; and keys with their values, a line each. */
 void ctl__quoted_print(struct oak_bytes text);
 void ctl__quoted_write(FILE *out, struct oak_bytes text);
 void ctl__bytes_print(const struct ctl *c, struct oak_bytes bytes);
@@ -242,9 +287,14 @@ void ctl__fields_id(const struct ctl *c, const char *name, uint64_t id);
 /* "Name" : 17, or as 16 hexadecimal digits. */
 void ctl__fields_lease(const struct ctl *c, const char *name, int64_t id);
 
+/* "Name" : "text", quoted. */
+void ctl__fields_text(const char *name, const char *text);
+
 /* table.c: a frame around columns. Cells are rows × columns texts; titles become capitals. */
 void ctl__table_print(const char *const *titles, size_t columns, const char *const *cells,
                       size_t rows);
+/* The same cells in the format "simple": a line for each row. */
+void ctl__rows_print(size_t columns, const char *const *cells, size_t rows);
 
 /* kv.c, for transactions: a request by the words of put, get and del, in the arena. */
 bool ctl__put_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__PutRequest *out,

@@ -23,7 +23,7 @@ int ctl__show(struct ctl *c, const struct ctl__view *view, const ProtobufCMessag
     case CTL__JSON:
         if (view->json == NULL) {
             struct oak_buf text = {0};
-            int error = ctl__json_message(&text, message, c->options.hex);
+            int error = ctl__json_message(&text, message, c->hex_ids && c->options.hex);
             ctl__json_print(&text, error);
             oak_buf_fini(&text);
             return error == 0 ? CTL__OK : CTL__FAILED;

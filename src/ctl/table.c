@@ -68,3 +68,10 @@ void ctl__table_print(const char *const *titles, size_t columns, const char *con
     }
     rule_print(widths, columns);
 }
+
+void ctl__rows_print(size_t columns, const char *const *cells, size_t rows)
+{
+    for (size_t i = 0; i < rows * columns; i++) {
+        printf("%s%s", cells[i], i % columns == columns - 1 ? "\n" : ", ");
+    }
+}
