@@ -21,7 +21,7 @@ F ?=
 SEED ?=
 SECONDS ?=
 
-.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan cover fmt fmt-check tidy \
+.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan valgrind cover fmt fmt-check tidy \
         interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
         random soak \
         bench bench-raft bench-rpc bench-leases bench-watch \
@@ -69,6 +69,11 @@ tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in te
 	@tools/deps.sh run test dev
 	@tools/peers.sh
 	@T='$(T)' tools/sanitize.sh tsan
+
+valgrind: deps-test ## the C client's tests and examples under valgrind
+	@tools/deps.sh run test dev
+	@tools/build.sh $(BUILD) oak_tests
+	@tools/valgrind.sh $(BUILD)
 
 interop-go: deps-test ## our gRPC library against grpc-go's interop client and server (needs Go)
 	@tools/go-peers.sh

@@ -32,6 +32,10 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATIENCE_S = 60
 
 
+# What programs of the C client run under: `make valgrind`.
+UNDER = os.environ.get("OAK_UNDER", "").split()
+
+
 def oakum_path():
     """The program under test: $OAKUM_BIN, or bin/oakum."""
     return os.path.abspath(os.environ.get("OAKUM_BIN") or os.path.join(TOP, "bin", "oakum"))

@@ -20,8 +20,8 @@ class Probe:
     good = "OK OK "
 
     def __init__(self, endpoints, *who):
-        self.process = subprocess.Popen([os.path.join(TOOLS, self.program), ",".join(endpoints),
-                                         *who], text=True,
+        self.process = subprocess.Popen([*harness.UNDER, os.path.join(TOOLS, self.program),
+                                         ",".join(endpoints), *who], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=harness.die_with_parent)
         self.lines = 0

@@ -326,6 +326,12 @@ def example(name, prefix, build):
     return build
 
 
+def start(*command):
+    """A program of the client's, that talks and is talked to."""
+    return subprocess.Popen([*harness.UNDER, *command], text=True, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent)
+
+
 @pytest.fixture(scope="module")
 def echo(prefix, tmp_path_factory):
     return example("rpc-echo", prefix, tmp_path_factory.mktemp("echo"))
@@ -345,8 +351,7 @@ def test_a_program_follows_a_key_over_the_end_of_a_member(kv_watch, start_cluste
     assert etcdctl_bin
     cluster = start_cluster(size=3)
     cluster.etcdctl("put", "greeting", "hello")
-    with subprocess.Popen([kv_watch, ",".join(cluster.endpoints), "greeting"], text=True,
-                          stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent) as program:
+    with start(kv_watch, ",".join(cluster.endpoints), "greeting") as program:
         assert program.stdout.readline() == "is hello\n"
         cluster.etcdctl("put", "greeting", "again")
         assert program.stdout.readline() == "now again\n"
@@ -360,6 +365,76 @@ def test_a_program_follows_a_key_over_the_end_of_a_member(kv_watch, start_cluste
         assert program.stdout.readline() == "deleted \n"
         program.terminate()
         assert program.wait(harness.PATIENCE_S) == 0
+
+
+@pytest.fixture(scope="module")
+def kv_lock(prefix, tmp_path_factory):
+    return example("kv-lock", prefix, tmp_path_factory.mktemp("lock")) / "kv-lock"
+
+
+@pytest.fixture(scope="module")
+def leader(prefix, tmp_path_factory):
+    return example("leader", prefix, tmp_path_factory.mktemp("leader")) / "leader"
+
+
+def test_programs_that_count_under_a_lock_lose_nothing(kv_lock, start_cluster, etcdctl_bin):
+    assert etcdctl_bin
+    cluster = start_cluster(size=3)
+    counting = [start(kv_lock, ",".join(cluster.endpoints), "hits") for _ in range(8)]
+    printed = [program.communicate(timeout=harness.PATIENCE_S)[0] for program in counting]
+    assert all(program.returncode == 0 for program in counting)
+    assert sorted(map(int, printed)) == list(range(1, 9))
+    assert cluster.etcdctl("get", "hits", "--print-value-only").strip() == "8"
+    assert cluster.etcdctl("get", "kv-lock/", "--prefix", "--keys-only").strip() == ""
+
+
+def test_candidates_take_turns_also_when_one_is_gone_without_a_word(leader, start_cluster):
+    cluster = start_cluster(size=3)
+
+    def stand(name):
+        return start(leader, ",".join(cluster.endpoints), "crown", name)
+
+    def says(program, *lines):
+        """These are the next lines, in whatever order."""
+        assert sorted(program.stdout.readline() for _ in lines) == sorted(lines)
+
+    with stand("ada") as ada:
+        says(ada, "leader: \n", "leader: ada\n", "elected\n")
+        with stand("grace") as grace:
+            says(grace, "leader: ada\n")
+            harness.until(lambda: cluster.etcdctl("get", "crown/", "--prefix", "--keys-only")
+                          .count("crown/") == 2, "both stand")
+            ada.kill()
+            says(grace, "leader: grace\n", "elected\n")
+            grace.stdin.write("\n")
+            grace.stdin.flush()
+            assert "resigned\n" in grace.stdout.read()
+            assert grace.wait(harness.PATIENCE_S) == 0
+
+
+def test_the_guide_of_the_client_names_what_there_is():
+    with open(os.path.join(harness.TOP, "docs", "guide", "c-client.md"), encoding="utf-8") as f:
+        guide = f.read()
+    known = set().union(*(library.declared() for library in LIBRARIES))
+    for header in ("client.h", "sync.h", "common.h"):
+        with open(os.path.join(INCLUDE, header), encoding="utf-8") as f:
+            inline = r"^(?:OAK_MUST_USE )?static inline [^{;]*?\b(oak_\w+)\("
+            known |= set(re.findall(inline, f.read(), re.M))
+    assert not set(re.findall(r"\boak_\w+(?=\()", guide)) - known
+
+
+def test_the_program_of_the_client_s_guide_says_hello(prefix, tmp_path, start_cluster):
+    with open(os.path.join(harness.TOP, "docs", "guide", "c-client.md"), encoding="utf-8") as f:
+        program = re.search(r"^```c\n(.*?)^```$", f.read(), re.M | re.S)[1]
+    here = "127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379"
+    assert here in program
+    endpoints = ",".join(start_cluster(size=1).endpoints)
+    (tmp_path / "hello.c").write_text(program.replace(here, endpoints))
+    flags = run("pkg-config", "--cflags", "--libs", "oakum-client",
+                env={"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}).split()
+    run("cc", "-Wall", "-Wextra", "-Werror", "-o", "hello", "hello.c", *flags, cwd=tmp_path)
+    assert run(*harness.UNDER, str(tmp_path / "hello"),
+               env={"LD_LIBRARY_PATH": str(prefix / "lib")}) == "hello\n"
 
 
 def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):

@@ -15,8 +15,8 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config python3-minimal protobuf-co
 test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
       python3-pytest-xdist python3-grpcio python3-protobuf etcd-client nghttp2-client openssl
       iproute2 curl git zsh fish)
-# Sanitizers, fuzzers (with services that import protobuf's own files) and the formatter.
-dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev)
+# Sanitizers, valgrind, fuzzers (with services that import protobuf's own files), the formatter.
+dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev valgrind)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.
 bench=(libraft-dev)
 
