@@ -309,9 +309,9 @@ static int search(struct rocks *r, struct oak_bytes key, int64_t rev, struct sto
     size_t size = 0;
     const char *at = rocksdb_iter_valid(it) ? rocksdb_iter_key(it, &size) : NULL;
     if (at == NULL) {
-        char *said = NULL;
-        rocksdb_iter_get_error(it, &said);
-        error = said == NULL ? OAK_ENOENT : rocks__failed(r->base.log, "read", said);
+        bool many; /* of a key, what is removed is the oldest: nothing of it is left behind that */
+        error = rocks__iter_error(it, r->base.log, "read", &many);
+        error = error == 0 ? OAK_ENOENT : error;
     } else if (size != r->key.size || memcmp(at, r->key.data, prefix) != 0) {
         error = OAK_ENOENT;
     } else {
@@ -386,6 +386,7 @@ static void rocks_close(struct oak_store *s)
     oak_buf_fini(&r->value);
     oak_buf_fini(&r->got);
     oak_buf_fini(&r->scrubbed);
+    rocks__thin_fini(&r->thin);
     free(r->dir);
     free(r);
 }

@@ -7,6 +7,7 @@
  *   rocks_cache.c    newest versions in memory
  *   rocks_scan.c     walking keys in order
  *   rocks_changes.c  changes by revision, reclaim
+ *   rocks_thin.c     what reclaim leaves behind is made less
  *   rocks_move.c     flush, snapshot, restore
  *   rocks_scrub.c    reading all files again
  */
@@ -107,6 +108,9 @@ bool rocks__cache_get(struct rocks_cache *c, struct oak_bytes key, struct store_
 OAK_STATIC_ASSERT(ROCKS_MEMTABLES_MAX >= 3,
                   "a flush beside one that has just begun makes no writer wait");
 
+/* Entries of what was removed, over which RocksDB walks in one step before a seek is cheaper. */
+#define ROCKS_SKIP_MAX 32
+
 /* -- the engine -------------------------------------------------------------------------------- */
 
 /* A database in options.dir. It outlives its time as the current one while a snapshot reads it. */
@@ -115,6 +119,15 @@ struct rocks_db {
     char *path;
     unsigned refs;
     bool doomed; /* its files go with the last reference */
+};
+
+/* What scans have had to wade through since something was last done about it, and where. */
+struct rocks_thin {
+    uint64_t waded;
+    uint64_t longest; /* in one scan */
+    uint64_t removed; /* by reclaim, since it was last flushed for that */
+    struct oak_buf low;
+    struct oak_buf high;
 };
 
 struct rocks {
@@ -140,10 +153,11 @@ struct rocks {
     struct oak_store_rev reclaim_at; /* changes before it have been looked at since the start */
     int64_t reclaiming_floor;        /* at this floor; -1: none yet */
     int64_t reclaimed_floor;         /* the floor up to which reclaim is through; -1: none */
-    struct oak_buf key;              /* scratch */
-    struct oak_buf value;            /* scratch */
-    struct oak_buf got;              /* bytes that the last read gave out */
-    struct oak_buf scrubbed;         /* the key up to which this pass of the scrub has come */
+    struct rocks_thin thin;
+    struct oak_buf key;      /* scratch */
+    struct oak_buf value;    /* scratch */
+    struct oak_buf got;      /* bytes that the last read gave out */
+    struct oak_buf scrubbed; /* the key up to which this pass of the scrub has come */
 };
 
 extern const struct store_ops rocks__ops;
@@ -204,6 +218,27 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 /* Put the changes records of what has gathered, up to `upto`, into the write batch. */
 OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto);
 
+/* rocks_thin.c */
+/* What a walk over keys comes over that was removed; begun and ended by the same thread. */
+struct rocks_walked {
+    rocksdb_perfcontext_t *counts;
+    uint64_t before;
+    uint64_t found; /* keys that it has given */
+};
+void rocks__walk_begin(struct rocks_walked *w);
+/* It was in [low, high). */
+void rocks__walk_end(struct rocks *r, struct rocks_walked *w, struct oak_bytes low,
+                     struct oak_bytes high);
+/* Why an iterator is not valid: 0 at the end, or because it has come over too much that was removed
+ * (*many). Else it is logged. */
+OAK_MUST_USE int rocks__iter_error(const rocksdb_iterator_t *it, const struct oak_log *log,
+                                   const char *what, bool *many);
+/* Reclaim has written down that so many are removed. */
+void rocks__thin_removed(struct rocks *r, uint64_t entries);
+/* Begin, when there is reason to, to get rid of what reclaim has left. It never waits. */
+void rocks__thin(struct rocks *r);
+void rocks__thin_fini(struct rocks_thin *t);
+
 /* rocks_scrub.c */
 int rocks__scrub_begin(struct oak_store *s, struct oak_store_scrub **out);
 void rocks__scrub_run(struct oak_store_scrub *scrub, size_t bytes);
@@ -214,6 +249,10 @@ void rocks__squeeze_run(struct oak_store_squeeze *base);
 void rocks__squeeze_free(struct oak_store_squeeze *base);
 
 /* rocks_move.c */
+/* A number that RocksDB tells under a name. */
+uint64_t rocks__property(const struct rocks_db *db, const char *name);
+/* Might a flush make its caller wait? */
+bool rocks__flush_would_wait(const struct rocks_db *db);
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out);
 void rocks__flush_run(struct oak_store_flush *f);
 void rocks__flush_free(struct oak_store_flush *f);

@@ -10,7 +10,8 @@
  * version before it, and nothing older than a tombstone is left when it goes. Changes at the floor
  *              itself are looked at again when the floor has risen. A record goes, in the same
  * batch as what it led to, when all of it is below the floor: so a restart goes on from the first
- * one that is left.
+ * one that is left. A version or a record is removed once, and only when it is there: RocksDB's
+ * SingleDelete holds that to be so.
  *
  * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ENOSPC; OAK_ECORRUPT when a change names a version that
  *              is gone.
@@ -64,7 +65,8 @@ struct record_walk {
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *it;
     struct oak_buf kind; /* what every key of a record begins with */
-    struct oak_buf low;  /* the first record that reclaim has left; the iterator refers to it */
+    struct oak_buf low;  /* the first record that reclaim has left; the iterator refers to it, */
+    struct oak_buf high; /* and to what lies behind the last */
 };
 
 static bool walk_valid(const struct record_walk *w, struct oak_bytes *key)
@@ -79,8 +81,8 @@ static bool walk_valid(const struct record_walk *w, struct oak_bytes *key)
 }
 
 /* At the record that may hold `from`: the last that begins at or before it, or the first. Without
- * the lower bound the way back would lead over the tombstones of all records that reclaim has
- * dropped. */
+ * the bounds the way back would lead over all records that reclaim has dropped, and the step behind
+ * the last one over what it has dropped of the first keys. */
 static int walk_start(struct rocks *r, struct record_walk *w, struct oak_store_rev from)
 {
     struct oak_bytes key;
@@ -90,10 +92,15 @@ static int walk_start(struct rocks *r, struct record_walk *w, struct oak_store_r
         error = rocks__changes_key(&r->group, r->reclaimed, &w->low);
     }
     if (error == 0) {
+        error = rocks__kind_key(&r->group, ROCKS_CHANGES + 1, oak_bytes(NULL, 0), &w->high);
+    }
+    if (error == 0) {
         error = rocks__changes_key(&r->group, from, &r->key);
     }
     rocksdb_readoptions_set_total_order_seek(w->options, 1);
     rocksdb_readoptions_set_iterate_lower_bound(w->options, (const char *)w->low.data, w->low.size);
+    rocksdb_readoptions_set_iterate_upper_bound(w->options, (const char *)w->high.data,
+                                                w->high.size);
     w->it = rocksdb_create_iterator(r->db->db, w->options);
     if (error != 0) {
         return error;
@@ -113,6 +120,7 @@ static int walk_end(const struct rocks *r, struct record_walk *w)
     rocksdb_readoptions_destroy(w->options);
     oak_buf_fini(&w->kind);
     oak_buf_fini(&w->low);
+    oak_buf_fini(&w->high);
     return said == NULL ? 0 : rocks__failed(r->base.log, "read changes", said);
 }
 
@@ -228,45 +236,54 @@ struct reclaim {
     bool through; /* met a change above the floor */
 };
 
-/* Delete the version before `change`, if there is one and the floor hides it. */
-static int drop_before(struct reclaim *c, const struct rocks_change *change)
+/* Remove the version that `c->versions` stands at. Each is written once and removed once, and so
+ * both disappear where they meet: in a flush, or in the first compaction of the two. */
+static void drop_version(struct reclaim *c, struct oak_bytes version)
+{
+    rocksdb_writebatch_singledelete(c->batch, (const char *)version.data, version.size);
+}
+
+/* The version that `c->versions` stands at, or empty where there is none of that key. */
+static struct oak_bytes version_here(const struct reclaim *c, int *error)
+{
+    const struct rocks *r = c->r;
+    if (!rocksdb_iter_valid(c->versions)) {
+        /* Of a key what has been removed is the oldest, and all of it lies together: to have come
+         * over much of that is to have come to the end. */
+        bool many;
+        *error = rocks__iter_error(c->versions, r->base.log, "reclaim", &many);
+        return oak_bytes(NULL, 0);
+    }
+    size_t size = 0;
+    const char *at = rocksdb_iter_key(c->versions, &size);
+    size_t prefix = r->key.size - ROCKS_REV_BYTES;
+    bool same = size == r->key.size && memcmp(at, r->key.data, prefix) == 0;
+    return same ? oak_bytes(at, size) : oak_bytes(NULL, 0);
+}
+
+/* Remove what `change` and the floor hide: its own version, when it is a tombstone below the floor,
+ * and the version before it. Either may be gone already. */
+static int reclaim_change(struct reclaim *c, const struct rocks_change *change)
 {
     struct rocks *r = c->r;
-    size_t size = 0;
+    if (change->first) {
+        return 0;
+    }
     int error = rocks__version_key(&r->group, change->key, change->rev, &r->key);
     if (error != 0) {
         return error;
     }
     rocksdb_iter_seek(c->versions, (const char *)r->key.data, r->key.size);
-    if (rocksdb_iter_valid(c->versions)) {
-        const char *at = rocksdb_iter_key(c->versions, &size);
-        if (size == r->key.size && memcmp(at, r->key.data, size) == 0) {
-            rocksdb_iter_next(c->versions);
+    struct oak_bytes at = version_here(c, &error);
+    if (at.size > 0 && memcmp(at.data, r->key.data, at.size) == 0) {
+        if (change->deleted && change->rev.main < c->floor) {
+            drop_version(c, at);
         }
+        rocksdb_iter_next(c->versions);
+        at = version_here(c, &error);
     }
-    if (rocksdb_iter_valid(c->versions)) {
-        const char *at = rocksdb_iter_key(c->versions, &size);
-        size_t prefix = r->key.size - ROCKS_REV_BYTES;
-        if (size == r->key.size && memcmp(at, r->key.data, prefix) == 0 &&
-            rocks__rev_get((const uint8_t *)at + prefix).main < c->floor) {
-            rocksdb_writebatch_delete(c->batch, at, size);
-        }
-        return 0;
-    }
-    char *said = NULL;
-    rocksdb_iter_get_error(c->versions, &said);
-    return said == NULL ? 0 : rocks__failed(r->base.log, "reclaim", said);
-}
-
-static int reclaim_change(struct reclaim *c, const struct rocks_change *change)
-{
-    struct rocks *r = c->r;
-    int error = change->first ? 0 : drop_before(c, change);
-    if (error == 0 && change->deleted && change->rev.main < c->floor) {
-        error = rocks__version_key(&r->group, change->key, change->rev, &r->key);
-        if (error == 0) {
-            rocksdb_writebatch_delete(c->batch, (const char *)r->key.data, r->key.size);
-        }
+    if (at.size > 0 && rocks__rev_get(at.data + at.size - ROCKS_REV_BYTES).main < c->floor) {
+        drop_version(c, at);
     }
     return error;
 }
@@ -299,7 +316,7 @@ static int reclaim_record(struct reclaim *c, struct oak_bytes record, struct oak
         r->reclaim_at = (struct oak_store_rev){.main = change.rev.main, .sub = change.rev.sub + 1};
     }
     if (change.rev.main < c->floor) {
-        rocksdb_writebatch_delete(c->batch, (const char *)record.data, record.size);
+        rocksdb_writebatch_singledelete(c->batch, (const char *)record.data, record.size);
         r->reclaimed = (struct oak_store_rev){.main = change.rev.main, .sub = change.rev.sub + 1};
     }
     return 0;
@@ -323,6 +340,7 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 {
     struct rocks *r = rocks__of(s);
     struct reclaim c = {.r = r, .floor = floor, .steps = steps};
+    rocks__thin(r);
     if (r->reclaimed_floor == c.floor) {
         return 0;
     }
@@ -343,7 +361,8 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
     c.versions = rocksdb_create_iterator(r->db->db, r->read_point);
     int error = reclaim_walk(&c);
     rocksdb_iter_destroy(c.versions);
-    if (error == 0 && rocksdb_writebatch_count(c.batch) > 0) {
+    uint64_t removed = (uint64_t)rocksdb_writebatch_count(c.batch);
+    if (error == 0 && removed > 0) {
         const struct rocks_state record = {
             .state = s->state, .keys = r->committed_keys, .reclaimed = r->reclaimed};
         error = rocks__write_state(r, &r->key, c.batch, &record);
@@ -361,6 +380,7 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
         r->reclaimed = reclaimed;
         return error;
     }
+    rocks__thin_removed(r, removed);
     if (!c.more) {
         r->reclaimed_floor = c.floor;
     }

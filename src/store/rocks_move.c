@@ -59,7 +59,7 @@ static int applied_in_files(const struct rocks *r, struct rocks_db *db, uint64_t
 }
 
 /* As text: not all of them are to be had as a number. */
-static uint64_t property(const struct rocks_db *db, const char *name)
+uint64_t rocks__property(const struct rocks_db *db, const char *name)
 {
     char *text = rocksdb_property_value(db->db, name);
     OAK_ASSERT(text != NULL);
@@ -71,10 +71,10 @@ static uint64_t property(const struct rocks_db *db, const char *name)
 /* RocksDB lets a flush wait that might make writers wait. When what it waits for fails for want of
  * space, that is until there is some, and the worker with it. So there is none while another is
  * under way: then that one brings it on, and the next look finds it. */
-static bool flush_would_wait(const struct rocks_db *db)
+bool rocks__flush_would_wait(const struct rocks_db *db)
 {
-    return property(db, "rocksdb.num-immutable-mem-table") > 0 ||
-           property(db, "rocksdb.num-files-at-level0") + 2 >= ROCKS_LEVEL0_SLOW;
+    return rocks__property(db, "rocksdb.num-immutable-mem-table") > 0 ||
+           rocks__property(db, "rocksdb.num-files-at-level0") + 2 >= ROCKS_LEVEL0_SLOW;
 }
 
 static int flush_db(const struct oak_log *log, struct rocks_db *db)
@@ -108,7 +108,7 @@ void rocks__flush_run(struct oak_store_flush *base)
     struct rocks_flush *f = OAK_CONTAINER_OF(base, struct rocks_flush, base);
     const struct rocks *r = rocks__of(base->store);
     base->error = rocks__ask_space(r, f->db);
-    if (base->error == 0 && !flush_would_wait(f->db)) {
+    if (base->error == 0 && !rocks__flush_would_wait(f->db)) {
         base->error = flush_db(r->base.log, f->db);
     }
     if (base->error == OAK_ENOSPC) {

@@ -136,6 +136,7 @@ int rocks__options(struct rocks *r, const struct oak_store_options *options)
     set_table(r, memory);
     set_options(r, memory);
     rocksdb_readoptions_set_prefix_same_as_start(r->read_point, 1);
+    rocksdb_readoptions_set_max_skippable_internal_keys(r->read_point, ROCKS_SKIP_MAX);
     rocksdb_readoptions_set_total_order_seek(r->read_order, 1);
     rocksdb_readoptions_set_read_tier(r->read_files, READ_TIER_PERSISTED);
     rocksdb_writeoptions_disable_WAL(r->write, 1);

@@ -9,6 +9,11 @@
  * the one. Downwards we come from the oldest: walk up while the versions are old enough, and keep
  * the last. Where a key has many versions, both ways give up walking and seek.
  *
+ * What reclaim has removed is still there for RocksDB, which walks over it inside one step. Of a
+ * key it is the oldest: upwards, a step that comes over too much of it ends, and we seek behind the
+ * key. What has no key before it that is alive, and all of it downwards, has to be waded through:
+ * how much that was is noted, so that it gets thinned (rocks_thin.c).
+ *
  * Can fail     OAK_ENOMEM, OAK_EIO, OAK_ECORRUPT.
  * Invariants   the iterator rests on the version given out until the next call (upwards).
  * Thread       the owner's.
@@ -24,6 +29,9 @@ struct rocks_scan {
     struct oak_store_scan base;
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *it;
+    rocksdb_iterator_t *wade; /* upwards, when it was needed: as `it`, but it goes on and on */
+    struct rocks_walked walked;
+    bool many;          /* the iterator has given up: too much that was removed lies here */
     struct oak_buf low; /* encoded bounds; the iterator refers to them */
     struct oak_buf high;
     struct oak_buf prefix;  /* encoded key of `item` */
@@ -45,18 +53,24 @@ static struct rocks *scan_rocks(const struct rocks_scan *scan)
     return rocks__of(scan->base.store);
 }
 
-/* The iterator's key, or empty at the end (or on an error, which *error then says). */
-static struct oak_bytes here(const struct rocks_scan *scan, int *error)
+/* The key of an iterator, or empty at the end, when it gives up (*many), or on an error, which
+ * *error then says. */
+static struct oak_bytes key_at(const struct rocks_scan *scan, const rocksdb_iterator_t *it,
+                               bool *many, int *error)
 {
-    if (rocksdb_iter_valid(scan->it)) {
+    *many = false;
+    if (rocksdb_iter_valid(it)) {
         size_t size = 0;
-        const char *key = rocksdb_iter_key(scan->it, &size);
+        const char *key = rocksdb_iter_key(it, &size);
         return oak_bytes(key, size);
     }
-    char *said = NULL;
-    rocksdb_iter_get_error(scan->it, &said);
-    *error = said == NULL ? 0 : rocks__failed(scan_rocks(scan)->base.log, "scan", said);
+    *error = rocks__iter_error(it, scan_rocks(scan)->base.log, "scan", many);
     return oak_bytes(NULL, 0);
+}
+
+static struct oak_bytes here(struct rocks_scan *scan, int *error)
+{
+    return key_at(scan, scan->it, &scan->many, error);
 }
 
 static bool same_key(const struct rocks_scan *scan, struct oak_bytes at)
@@ -90,6 +104,39 @@ static void seek_version(struct rocks_scan *scan)
 
 /* -- upwards ----------------------------------------------------------------------------------- */
 
+/* To the first version at or behind `target`. */
+static int seek_up(struct rocks_scan *scan, const uint8_t *target, size_t size)
+{
+    int error = 0;
+    rocksdb_iter_seek(scan->it, (const char *)target, size);
+    (void)here(scan, &error);
+    if (error != 0 || !scan->many) {
+        return error;
+    }
+    if (scan->wade == NULL) {
+        rocksdb_readoptions_set_max_skippable_internal_keys(scan->options, 0);
+        scan->wade = rocksdb_create_iterator(scan_rocks(scan)->db->db, scan->options);
+    }
+    rocksdb_iter_seek(scan->wade, (const char *)target, size);
+    bool many;
+    struct oak_bytes at = key_at(scan, scan->wade, &many, &error);
+    if (error == 0 && at.size > 0) {
+        rocksdb_iter_seek(scan->it, (const char *)at.data, at.size);
+    }
+    return error; /* at the end `it` stays where it gave up, which is nowhere */
+}
+
+/* To what lies behind all versions of the present key, wherever the iterator is. */
+static int seek_behind(struct rocks_scan *scan)
+{
+    /* The prefix ends with 00 00, and no key's does with 00 01. */
+    uint8_t *end = &scan->prefix.data[scan->prefix.size - 1];
+    *end = 1;
+    int error = seek_up(scan, scan->prefix.data, scan->prefix.size);
+    *end = 0;
+    return error;
+}
+
 /* Past all versions of the present key. */
 static int leave_key(struct rocks_scan *scan)
 {
@@ -97,21 +144,18 @@ static int leave_key(struct rocks_scan *scan)
     for (int steps = 0; steps < SCAN_WALK_MAX; steps++) {
         rocksdb_iter_next(scan->it);
         struct oak_bytes at = here(scan, &error);
+        if (scan->many) {
+            break;
+        }
         if (error != 0 || at.size == 0 || !same_key(scan, at)) {
             return error;
         }
     }
-    /* The prefix ends with 00 00, and no key's does with 00 01: that is behind all of its versions.
-     */
-    uint8_t *end = &scan->prefix.data[scan->prefix.size - 1];
-    *end = 1;
-    rocksdb_iter_seek(scan->it, (const char *)scan->prefix.data, scan->prefix.size);
-    *end = 0;
-    return 0;
+    return seek_behind(scan);
 }
 
 /* The iterator stands on the newest version of a key that was entered: go to the one to be seen.
- * *found is false when the key has none that old. */
+ * *found is false when the key has none that old: then the iterator stands behind it. */
 static int settle_version(struct rocks_scan *scan, struct oak_store_rev rev, bool *found)
 {
     int error = 0;
@@ -123,6 +167,10 @@ static int settle_version(struct rocks_scan *scan, struct oak_store_rev rev, boo
             seek_version(scan);
         }
         struct oak_bytes at = here(scan, &error);
+        if (scan->many) {
+            *found = false; /* what follows has been removed, and all that is older with it */
+            return seek_behind(scan);
+        }
         if (error != 0 || at.size == 0 || !same_key(scan, at)) {
             *found = false;
             return error;
@@ -295,6 +343,7 @@ int rocks__scan_next(struct oak_store_scan *base, struct oak_store_kv *out)
         }
         if (order > 0) {
             scan->ready = false;
+            scan->walked.found++;
             *out = scan->item.kv;
             return 0;
         }
@@ -344,6 +393,9 @@ int rocks__scan_open(struct oak_store *s, const struct oak_store_range *range, i
                                                 scan->low.size);
     rocksdb_readoptions_set_iterate_upper_bound(scan->options, (const char *)scan->high.data,
                                                 scan->high.size);
+    rocksdb_readoptions_set_max_skippable_internal_keys(scan->options,
+                                                        descend ? 0 : ROCKS_SKIP_MAX);
+    rocks__walk_begin(&scan->walked);
     scan->it = rocksdb_create_iterator(r->db->db, scan->options);
     if (oak_bytes_cmp(oak_buf_bytes(&scan->low), oak_buf_bytes(&scan->high)) >= 0) {
         scan->done = true;
@@ -351,7 +403,7 @@ int rocks__scan_open(struct oak_store *s, const struct oak_store_range *range, i
         return 0;
     }
     if (!descend) {
-        rocksdb_iter_seek(scan->it, (const char *)scan->low.data, scan->low.size);
+        error = seek_up(scan, scan->low.data, scan->low.size);
         store__cursor_seek(&r->overlay.tree, &scan->open, scan->bounds.low);
     } else {
         rocksdb_iter_seek_for_prev(scan->it, (const char *)scan->high.data, scan->high.size);
@@ -361,6 +413,10 @@ int rocks__scan_open(struct oak_store *s, const struct oak_store_range *range, i
             store__cursor_seek_before(&r->overlay.tree, &scan->open, scan->bounds.high);
         }
     }
+    if (error != 0) {
+        rocks__scan_close(&scan->base);
+        return error;
+    }
     *out = &scan->base;
     return 0;
 }
@@ -369,7 +425,12 @@ void rocks__scan_close(struct oak_store_scan *base)
 {
     struct rocks_scan *scan = OAK_CONTAINER_OF(base, struct rocks_scan, base);
     if (scan->it != NULL) {
+        rocks__walk_end(scan_rocks(scan), &scan->walked, oak_buf_bytes(&scan->low),
+                        oak_buf_bytes(&scan->high));
         rocksdb_iter_destroy(scan->it);
+        if (scan->wade != NULL) {
+            rocksdb_iter_destroy(scan->wade);
+        }
         rocksdb_readoptions_destroy(scan->options);
     }
     oak_buf_fini(&scan->low);
