@@ -21,39 +21,73 @@
 
 /* -- all pairs of all buckets ------------------------------------------------------------------ */
 
+struct summing {
+    struct oak_restore_status *out;
+    int64_t compacted; /* each key has one version at the most up to there */
+    int64_t keys;
+};
+
 static void sum(struct oak_restore_status *out, struct oak_bytes bytes)
 {
     out->hash = oak_crc32c(out->hash, bytes.data, bytes.size);
 }
 
-static int pair_see(struct restore__source *s, struct oak_bytes value,
-                    struct oak_restore_status *out)
+/* A key begins with the version that the compaction has left of it, or with its first one. */
+static int version_see(struct restore__source *s, struct oak_bytes value, struct summing *sums)
 {
-    if (strcmp(s->bucket, "key") == 0) {
-        struct oak_store_rev rev;
-        if (!restore__revision_read(oak_bytes(s->key.data, OAK_MIN(s->key.size, (size_t)17)),
-                                    &rev)) {
-            return restore__source_wrong(s, "its key is no revision");
-        }
-        out->revision = rev.main;
-    } else if (strcmp(s->bucket, "meta") == 0 &&
-               oak_bytes_eq(s->key, oak_bytes_str("storageVersion"))) {
+    struct restore__version v;
+    const char *what = NULL;
+    if (restore__version_read(s->key, value, &v, &what) != 0) {
+        return restore__source_wrong(s, what);
+    }
+    bool kept = v.rev.main <= sums->compacted;
+    sums->out->revision = v.rev.main;
+    if (!v.empty && v.deleted) {
+        sums->keys -= kept ? 0 : 1;
+    } else if (!v.empty) {
+        sums->keys += kept || v.kv.version == 1 ? 1 : 0;
+    }
+    return 0;
+}
+
+static int pair_see(struct restore__source *s, struct oak_bytes value, struct summing *sums)
+{
+    struct oak_restore_status *out = sums->out;
+    if (strcmp(s->bucket, "meta") == 0 && oak_bytes_eq(s->key, oak_bytes_str("storageVersion"))) {
         size_t size = OAK_MIN(value.size, sizeof(out->version) - 1);
         memcpy(out->version, value.data, size);
         out->version[size] = '\0';
     }
     sum(out, s->key);
     sum(out, value);
-    out->total_key++;
-    return 0;
+    return strcmp(s->bucket, "key") == 0 ? version_see(s, value, sums) : 0;
+}
+
+/* How far a compaction is through. */
+static int compacted_find(struct restore__source *s, int64_t *out)
+{
+    struct oak_bytes value;
+    *out = -1;
+    int error = restore__source_bucket(s, "meta", true);
+    while (error == 0 && (error = restore__source_next(s, &value)) == 0) {
+        struct oak_store_rev rev;
+        if (oak_bytes_eq(s->key, oak_bytes_str("finishedCompactRev"))) {
+            error = restore__revision_read(value, &rev)
+                        ? 0
+                        : restore__source_wrong(s, "its value is no revision");
+            *out = error == 0 ? rev.main : *out;
+        }
+    }
+    return error == OAK_ENOENT ? 0 : error;
 }
 
 static int walk(struct restore__source *s, struct oak_restore_status *out)
 {
+    struct summing sums = {.out = out};
     struct oak_buf name = {0};
     struct oak_buf bucket = {0};
-    int error = 0;
     s->doing = "reading";
+    int error = compacted_find(s, &sums.compacted);
     while (error == 0) {
         error = oak_bolt_bucket_after(s->db, oak_buf_bytes(&name), &bucket);
         oak_buf_clear(&name);
@@ -66,7 +100,7 @@ static int walk(struct restore__source *s, struct oak_restore_status *out)
         sum(out, oak_buf_bytes(&name));
         error = restore__source_bucket(s, (const char *)bucket.data, true);
         while (error == 0 && (error = restore__source_next(s, &value)) == 0) {
-            error = pair_see(s, value, out);
+            error = pair_see(s, value, &sums);
         }
         error = error == OAK_ENOENT ? 0 : error;
     }
@@ -75,6 +109,7 @@ static int walk(struct restore__source *s, struct oak_restore_status *out)
     }
     oak_buf_fini(&name);
     oak_buf_fini(&bucket);
+    out->total_keys = (uint64_t)OAK_MAX(sums.keys, (int64_t)0);
     return error == OAK_ENOENT ? 0 : error;
 }
 
@@ -167,10 +202,11 @@ static int wrong(const struct file *f, const char *path, const char *what, struc
                     path, what);
 }
 
-static int whole(const struct file *f, const char *path, uint64_t size, bool skip,
-                 struct oak_errbuf *e)
+static int whole(const struct file *f, const char *path, uint64_t size,
+                 enum oak_restore_digest digest, struct oak_errbuf *e)
 {
     bool same = false;
+    bool skip = digest == OAK_RESTORE_DIGEST_IGNORED;
     if (size % SECTOR_BYTES != 0 && size % SECTOR_BYTES != OAK_RESTORE_DIGEST_BYTES) {
         char what[128];
         (void)snprintf(what, sizeof(what),
@@ -180,11 +216,12 @@ static int whole(const struct file *f, const char *path, uint64_t size, bool ski
         return wrong(f, path, what, e);
     }
     if (size % SECTOR_BYTES == 0) {
-        return skip ? 0
-                    : wrong(f, path,
-                            "it has no SHA-256 behind it: cut short, or copied from a data "
-                            "directory (--skip-hash-check takes it then)",
-                            e);
+        return digest != OAK_RESTORE_DIGEST_NEEDED
+                   ? 0
+                   : wrong(f, path,
+                           "it has no SHA-256 behind it: cut short, or copied from a data "
+                           "directory (--skip-hash-check takes it then)",
+                           e);
     }
     int error = skip ? 0 : digest_check(f, &same);
     if (error != 0) {
@@ -193,7 +230,7 @@ static int whole(const struct file *f, const char *path, uint64_t size, bool ski
     return skip || same ? 0 : wrong(f, path, "its content is not what its SHA-256 says", e);
 }
 
-int oak_restore_check(const struct oak_disk *disk, const char *path, bool skip_hash_check,
+int oak_restore_check(const struct oak_disk *disk, const char *path, enum oak_restore_digest digest,
                       const struct oak_restore_progress *progress, struct oak_errbuf *e)
 {
     struct file f = {.disk = disk, .progress = progress};
@@ -202,7 +239,7 @@ int oak_restore_check(const struct oak_disk *disk, const char *path, bool skip_h
     error = error != 0 ? error : disk->size(disk->user, f.file, &size);
     if (error == 0) {
         f.size = size - size % SECTOR_BYTES;
-        error = whole(&f, path, size, skip_hash_check, e);
+        error = whole(&f, path, size, digest, e);
     } else {
         (void)oak_fail(e, error, "%s: %s", path, oak_error_text(error));
     }

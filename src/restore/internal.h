@@ -3,6 +3,7 @@
 #ifndef OAK_RESTORE_INTERNAL_H
 #define OAK_RESTORE_INTERNAL_H
 
+#include "authz/authz.h"
 #include "bolt/bolt.h"
 #include "kv/kv.h"
 #include "restore/restore.h"

@@ -40,7 +40,8 @@ struct restore {
     struct oak_buf data;
     struct oak_buf key;
     struct oak_arena arena;
-    int64_t last; /* the newest revision in the file */
+    struct oak_authz *authz; /* what users and roles have to be */
+    int64_t last;            /* the newest revision in the file */
     uint64_t number;
     char base[2][1024];
 };
@@ -141,14 +142,24 @@ static int user_take(struct restore *r, struct oak_bytes value)
     ProtobufCMessage *message = NULL;
     int error = oak_proto_unpack(&authpb__user__descriptor, value, &r->arena, &message);
     const Authpb__User *user = (const Authpb__User *)message;
-    bool sound = error == 0 && oak_bytes_eq(oak_proto_bytes(user->name), r->source.key);
-    for (size_t i = 1; sound && i < user->n_roles; i++) {
-        sound = strcmp(user->roles[i - 1], user->roles[i]) < 0;
+    size_t count = error == 0 ? user->n_roles : 0;
+    struct oak_bytes *roles = oak_arena_alloc(&r->arena, (count + 1) * sizeof(*roles));
+    error = roles == NULL ? OAK_ENOMEM : error;
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        roles[i] = oak_bytes_str(user->roles[i]);
+    }
+    if (error == 0) {
+        const struct oak_authz_user loaded = {.number = r->number + 1,
+                                              .name = oak_proto_bytes(user->name),
+                                              .hash = oak_proto_bytes(user->password),
+                                              .roles = roles,
+                                              .role_count = count};
+        error = oak_authz_load_user(r->authz, &loaded);
     }
     if (error == OAK_ENOMEM) {
         return failed(r, error, "reading a user");
     }
-    if (!sound) {
+    if (error != 0 || !oak_bytes_eq(oak_proto_bytes(user->name), r->source.key)) {
         return restore__source_wrong(&r->source, "its value is not the authpb.User of that name");
     }
     const struct oak_kv_record record = {
@@ -166,6 +177,29 @@ static bool permits(const Authpb__Permission *p)
     return end.size == 0 ? key.size > 0 : open || oak_bytes_cmp(key, end) < 0;
 }
 
+static int permissions_load(struct restore *r, Authpb__Role *role)
+{
+    size_t kept = 0;
+    struct oak_authz_permission *permissions =
+        oak_arena_alloc(&r->arena, (role->n_keypermission + 1) * sizeof(*permissions));
+    for (size_t i = 0; permissions != NULL && i < role->n_keypermission; i++) {
+        Authpb__Permission *p = role->keypermission[i];
+        if (permits(p)) {
+            permissions[kept] =
+                (struct oak_authz_permission){.access = (enum oak_authz_access)p->permtype,
+                                              .key = oak_proto_bytes(p->key),
+                                              .end = oak_proto_bytes(p->range_end)};
+            role->keypermission[kept++] = p;
+        }
+    }
+    role->n_keypermission = kept;
+    const struct oak_authz_role loaded = {.number = r->number + 1,
+                                          .name = oak_proto_bytes(role->name),
+                                          .permissions = permissions,
+                                          .permission_count = kept};
+    return permissions == NULL ? OAK_ENOMEM : oak_authz_load_role(r->authz, &loaded);
+}
+
 static int role_take(struct restore *r, struct oak_bytes value)
 {
     ProtobufCMessage *message = NULL;
@@ -177,17 +211,13 @@ static int role_take(struct restore *r, struct oak_bytes value)
     if (error != 0 || !oak_bytes_eq(oak_proto_bytes(role->name), r->source.key)) {
         return restore__source_wrong(&r->source, "its value is not the authpb.Role of that name");
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < role->n_keypermission; i++) {
-        Authpb__Permission *p = role->keypermission[i];
-        if ((int)p->permtype < OAK_AUTHZ_READ || (int)p->permtype > OAK_AUTHZ_READWRITE) {
-            return restore__source_wrong(&r->source, "it has a permission of no kind");
-        }
-        if (permits(p)) {
-            role->keypermission[kept++] = p;
-        }
+    error = permissions_load(r, role);
+    if (error != 0) {
+        return error == OAK_ENOMEM
+                   ? failed(r, error, "reading a role")
+                   : restore__source_wrong(&r->source, "its permissions are none that a role can "
+                                                       "have");
     }
-    role->n_keypermission = kept;
     size_t size = protobuf_c_message_get_packed_size(message);
     oak_buf_clear(&r->key);
     error = oak_buf_reserve(&r->key, size);
@@ -447,6 +477,8 @@ int oak_restore_fill(const struct oak_restore_options *options, struct oak_resto
     int error =
         restore__source_open(&r->source, options->disk, options->path, &options->progress, e);
     error = error != 0 ? error : sorters_init(r, &scratch);
+    error =
+        error != 0 ? error : failed(r, oak_authz_new(oak_alloc_libc(), &r->authz), "reading users");
     error = error != 0 ? error : file_read(r);
     error = error != 0 ? error : revision_set(r);
     error = error != 0 ? error : store_fill(r);
@@ -455,6 +487,9 @@ int oak_restore_fill(const struct oak_restore_options *options, struct oak_resto
     oak_sorter_fini(&r->versions);
     oak_sorter_fini(&r->metas);
     restore__source_close(&r->source);
+    if (r->authz != NULL) {
+        oak_authz_free(r->authz);
+    }
     oak_arena_fini(&r->arena);
     oak_buf_fini(&r->name);
     oak_buf_fini(&r->data);

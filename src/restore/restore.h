@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* restore.h: etcd's snapshots read: what is in one, and a store that is filled from it.
  *
- *     oak_restore_file(&disk, path, skip, &file, &e)      // whole? what its SHA-256 says?
- *     oak_restore_status(&disk, path, &status, &e)        // hash, revision, keys, size
+ *     oak_restore_check(&disk, path, digest, NULL, &e)    // whole? what its SHA-256 says?
+ *     oak_restore_status(&disk, path, NULL, &status, &e)       // hash, revision, keys, size
  *     oak_restore_fill(&options, &result, &e)             // into an empty store, durably
  *
  * A file is etcd's database (`bolt`), with a SHA-256 of it behind it where `snapshot save` made it.
@@ -32,11 +32,16 @@ struct oak_restore_progress {
     void *user;
 };
 
-/* Is it whole? Its SHA-256 is read over, and must hold, unless `skip_hash_check`: then there need
- * be none. OAK_EFORMAT: neither a snapshot nor a database of that kind; OAK_ECORRUPT; OAK_ENOENT,
+enum oak_restore_digest {
+    OAK_RESTORE_DIGEST_NEEDED,
+    OAK_RESTORE_DIGEST_IF_THERE, /* it must hold then */
+    OAK_RESTORE_DIGEST_IGNORED,
+};
+/* Is it whole: has it a size that one can have, and is it what the SHA-256 behind it says?
+ * OAK_EFORMAT: neither a snapshot nor a database of that kind; OAK_ECORRUPT; OAK_ENOENT,
  * OAK_EIO, OAK_ENOMEM. */
 OAK_MUST_USE int oak_restore_check(const struct oak_disk *disk, const char *path,
-                                   bool skip_hash_check,
+                                   enum oak_restore_digest digest,
                                    const struct oak_restore_progress *progress,
                                    struct oak_errbuf *e);
 
@@ -44,7 +49,8 @@ OAK_MUST_USE int oak_restore_check(const struct oak_disk *disk, const char *path
 struct oak_restore_status {
     uint32_t hash; /* CRC-32C of all buckets: name, then keys and values */
     int64_t revision;
-    uint64_t total_key; /* pairs of all buckets */
+    /* Keys that are there at that revision; while a compaction was under way, about so many. */
+    uint64_t total_keys;
     uint64_t total_size;
     char version[32]; /* of the storage; "": from before there was one */
 };

@@ -220,7 +220,9 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {0, {"alarm", TEXT("\x0b"), TEXT("")}, "no etcdserverpb.AlarmMember"},
         {2, {"auth", TEXT("authRevision"), TEXT("12")}, "bucket \"auth\", key \"authRevision\""},
         {3, {"authRoles", TEXT("reader"), TEXT("\x0a\1x")}, "authpb.Role"},
-        {3, {"authRoles", TEXT("reader"), TEXT("\x0a\6reader\x12\2\x08\7")}, "of no kind"},
+        {3,
+         {"authRoles", TEXT("reader"), TEXT("\x0a\6reader\x12\5\x08\7\x12\1k")},
+         "none that a role can have"},
         {5, {"authUsers", TEXT("ann"), TEXT("\x0a\3bob")}, "bucket \"authUsers\", key \"ann\""},
         {5, {"authUsers", TEXT("ann"), TEXT("\x0a\3ann\x1a\1z\x1a\1y")}, "authpb.User"},
         {22, {"meta", TEXT("finishedCompactRev"), TEXT("1")}, "its value is no revision"},
@@ -250,7 +252,7 @@ static void another_programs_database_is_told_from_etcds(void **state)
     struct oak_errbuf e;
     test_disk_init(&d, 1);
     (void)test_file_write(&d.port, foreign, 1);
-    assert_int_equal(oak_restore_check(&d.port, TEST_FILE, false, NULL, &e), 0);
+    assert_int_equal(oak_restore_check(&d.port, TEST_FILE, OAK_RESTORE_DIGEST_NEEDED, NULL, &e), 0);
     assert_int_equal(oak_restore_status(&d.port, TEST_FILE, NULL, &status, &e), OAK_EFORMAT);
     assert_non_null(strstr(e.text, "no bucket \"key\""));
     test_disk_fini(&d);

@@ -398,7 +398,10 @@ static int run(struct restored *r, struct oak_server_restored *out)
     struct server *s = r->server;
     int error = config_make(r);
     if (error == 0) {
-        error = oak_restore_check(s->disk, o->file, o->skip_hash_check, &o->progress, r->e);
+        error = oak_restore_check(s->disk, o->file,
+                                  o->skip_hash_check ? OAK_RESTORE_DIGEST_IGNORED
+                                                     : OAK_RESTORE_DIGEST_NEEDED,
+                                  &o->progress, r->e);
     }
     error = error != 0 ? error : directory_take(r);
     error = error != 0 ? error : store_make(r, &out->state);
