@@ -1,13 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Coming from etcd: what a cluster that starts from its snapshot says is what that etcd said, at
 each revision that it still had; and what is no snapshot is refused, and leaves nothing behind."""
+import concurrent.futures
+import contextlib
 import json
 import os
+import random
+import shutil
+import sqlite3
+
+import grpc
+import pytest
 
 import harness
 import rpc_client
+import test_snapshot
 from test_snapshot import an_etcd  # noqa: F401  # pylint: disable=unused-import
-from test_snapshot import client_of, fill, ok, said_by, users
+from test_snapshot import client_of, fill, ok, restored, tool, users
+
+
+def said_by(client):
+    """But for what was deleted at the floor: etcd tells of that until it has got rid of it."""
+    said = test_snapshot.said_by(client)
+    said["events"] = [each for each in said["events"] if each[1] > said["floor"]]
+    assert said["events"]
+    return said
 
 
 def oakum(*arguments, code=0):
@@ -54,6 +71,12 @@ def test_import_says_what_etcd_said(start_cluster, peer, tmp_path):
     for node in cluster.nodes:
         with client_of(node) as client:
             assert said_by(client) == theirs
+    # And back.
+    back = tmp_path / "back.db"
+    told = oakum("export", back, "--endpoints", cluster.nodes[1].endpoint)
+    assert told.startswith(f"Snapshot saved at {back}\n")
+    with client_of(restored(start_cluster, peer, back).nodes[0]) as client:
+        assert said_by(client) == theirs
     assert theirs["floor"] > 1 and theirs["alarms"] and len(theirs["users"]) == 3
     with client_of(cluster.nodes[0]) as client:
         members = ok(client, "MemberList").members
@@ -174,3 +197,192 @@ def test_import_that_was_killed_begins_anew(start_cluster, node, tmp_path):
     other.start()
     other.wait_healthy()
     assert other.cluster.etcdctl("get", "k") == "k\nv"
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_status_is_etcdutls(start_cluster, peer, tmp_path):
+    etcd = etcd_of(start_cluster, peer)
+    path = tmp_path / "saved.db"
+    dice = random.Random(8)
+    with client_of(etcd.nodes[0]) as client:
+        users(client)
+        for _ in range(3):
+            for number in range(80):
+                key = b"k%d" % dice.randrange(9)
+                if dice.randrange(3):
+                    ok(client, "Put", key=key, value=b"%d" % number)
+                else:
+                    ok(client, "DeleteRange", key=key)
+            answer = ok(client, "Range", key=b"\0", range_end=b"\0", count_only=True)
+            etcd.etcdctl("snapshot", "save", str(path))
+            ours = json.loads(oakum("snapshot", "status", path, "-w", "json"))
+            theirs = json.loads(tool(peer[1], "status", str(path), "-w", "json"))
+            # 3.4 counts all pairs of the file, later ones the keys that are there.
+            assert ours.pop("totalKey") == answer.count
+            assert theirs.pop("totalKey") == answer.count or peer[1].endswith("etcdctl")
+            assert ours.pop("version") == theirs.pop("version", "")
+            assert ours == theirs
+            simple = oakum("snapshot", "status", path).split(", ")
+            assert int(simple[0], 16) == ours["hash"] and simple[1] == str(ours["revision"])
+            assert simple[2] == str(answer.count)
+            ok(client, "Compact", revision=answer.header.revision - dice.randrange(20),
+               physical=True)
+    for form, text in (("fields", '"Keys" : '), ("table", "| TOTAL KEYS |")):
+        assert text in oakum("snapshot", "status", path, "-w", form)
+
+
+@contextlib.contextmanager
+def answering(messages, code=grpc.StatusCode.OK):
+    """A server that has these bytes for whoever wants a snapshot, and ends so."""
+    def snapshot(_, context):
+        yield from messages
+        if code != grpc.StatusCode.OK:
+            context.abort(code, "it has enough")
+
+    method = grpc.method_handlers_generic_handler(
+        "etcdserverpb.Maintenance",
+        {"Snapshot": grpc.unary_stream_rpc_method_handler(snapshot)})
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=1))
+    server.add_generic_rpc_handlers((method,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def folder_in(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def test_export_gives_the_name_to_what_is_whole_alone(node, tmp_path):
+    folder = folder_in(tmp_path)
+    path = folder / "state.db"
+    path.write_bytes(b"an older one")
+    with client_of(node) as client:
+        ok(client, "Put", key=b"k", value=bytes(100000))
+        good = [each.SerializeToString() for each in client.download("Snapshot").response]
+    bad = {
+        "left to send": good[:-2],
+        "SHA-256": [*good[:-1], good[-2], good[-1]],
+        "no SHA-256": good[:-1],
+        "no SHA-256 behind 0": [],
+    }
+    for why, messages in bad.items():
+        with answering(messages) as endpoint:
+            told = harness.run("export", path, "--endpoints", endpoint)
+            assert told.returncode == 1 and why in told.stderr, (why, told)
+            assert os.listdir(folder) == ["state.db"]
+            assert path.read_bytes() == b"an older one"
+    with answering(good[:3], grpc.StatusCode.INTERNAL) as endpoint:
+        told = harness.run("export", path, "--endpoints", endpoint)
+        assert told.returncode == 1 and "it has enough" in told.stderr
+        assert path.read_bytes() == b"an older one"
+    with answering(good) as endpoint:
+        oakum("snapshot", "save", path, "--endpoints", endpoint)
+    assert os.listdir(folder) == ["state.db"]
+    oakum("snapshot", "status", path)
+    told = harness.run("export", tmp_path / "no" / "x.db", "--endpoints", node.endpoint)
+    assert told.returncode != 0 and "No such file" in told.stderr
+    told = harness.run("export", path, "--endpoints", f"{node.endpoint},{node.endpoint}0")
+    assert told.returncode != 0 and "one selected node" in told.stderr
+
+
+def test_export_is_for_who_may(node, tmp_path):
+    folder = folder_in(tmp_path)
+    path = folder / "state.db"
+    with client_of(node) as client:
+        users(client)
+        ok(client, "AuthEnable")
+    for who, why in (((), "user name is empty"), (("--user", "ann:ann's"), "permission denied"),
+                     (("--user", "root:wrong"), "invalid user ID or password")):
+        told = harness.run("export", path, "--endpoints", node.endpoint, *who)
+        assert told.returncode == 1 and why in told.stderr, told
+        assert os.listdir(folder) == []
+    oakum("export", path, "--endpoints", node.endpoint, "--user", "root:root's")
+
+
+def refused(path, folder, *more):
+    target = folder / "made"
+    done = harness.run("import", path, "--data-dir", target, *more)
+    assert done.returncode in (0, 1), done
+    if done.returncode == 0:
+        shutil.rmtree(target)
+        return None
+    assert not target.exists() and str(path) in done.stderr
+    return done.stderr
+
+
+def test_import_refuses_what_is_damaged_and_says_where(start_cluster, etcd_bin, tmp_path):
+    path, broken = tmp_path / "saved.db", tmp_path / "broken.db"
+    etcd = start_cluster(size=1, program=etcd_bin)
+    with client_of(etcd.nodes[0]) as client:
+        fill(client, 60, seed=6)
+        users(client)
+        ok(client, "Put", key=b"large", value=bytes(20000))
+    etcd.etcdctl("snapshot", "save", str(path))
+    whole = path.read_bytes()
+    pages = len(whole) // 4096
+    places = 0
+    for page in range(pages):
+        for at in (page * 4096 + 9, page * 4096 + 20):
+            broken.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1:])
+            told = refused(broken, tmp_path)
+            assert "SHA-256" in told
+            places += f"page {page} (byte {page * 4096})" in told
+        told = refused(broken, tmp_path, "--skip-hash-check")
+        assert told is None or "page" in told
+    assert places >= 2  # the rest is in what is not in use, or in a value
+    for size in (0, 1, 4095, 4096, len(whole) // 2, len(whole) // 2 // 512 * 512 + 32,
+                 len(whole) - 33, len(whole) - 32, len(whole) - 1):
+        broken.write_bytes(whole[:size])
+        assert refused(broken, tmp_path) is not None
+    assert "cut short" in refused(broken, tmp_path)
+
+
+def test_import_tells_what_is_none(tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(os.urandom(20512))
+    assert "not such a database" in refused(foreign, tmp_path)
+    assert "not such a database" in refused(foreign, tmp_path, "--skip-hash-check")
+    foreign.unlink()
+    with contextlib.closing(sqlite3.connect(foreign)) as database:
+        database.execute("CREATE TABLE t (a)")
+        database.commit()
+    assert "not such a database" in refused(foreign, tmp_path)
+    assert "not such a database" in refused(foreign, tmp_path, "--skip-hash-check")
+    assert "not found" in refused(tmp_path / "nothing", tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "no data directory of etcd" in refused(tmp_path / "empty", tmp_path)
+
+
+def peak_mib(*arguments):
+    """Of the program's memory, in its whole life."""
+    command = [harness.oakum_path(), *map(str, arguments)]
+    pid = os.posix_spawn(command[0], command, os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return usage.ru_maxrss / 1024
+
+
+@pytest.mark.skipif(os.environ.get("OAKUM_STORE") == "memory", reason="all of it is kept there")
+def test_import_takes_no_more_memory_for_more(node, tmp_path):
+    peaks = []
+    with client_of(node) as client:
+        for count in (40, 80):
+            for number in range(count):
+                request = rpc_client.METHODS["Txn"].request()
+                for n in range(100):
+                    change = request.success.add().request_put
+                    change.key, change.value = b"%d/%d" % (number, n), os.urandom(10000)
+                ok(client, "Txn", success=request.success)
+            path = tmp_path / f"{count}.db"
+            oakum("export", path, "--endpoints", node.endpoint)
+            peaks.append(peak_mib("import", path, "--data-dir", tmp_path / f"made{count}"))
+            path.unlink()
+    assert max(peaks) < 256 and peaks[1] < peaks[0] + 32

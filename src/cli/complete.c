@@ -77,6 +77,23 @@ static void word_print(const char *word, const char *summary)
     printf("%s\t%s\n", word, summary);
 }
 
+/* Some of its words are verbs of etcdctl. */
+static void snapshot_complete(int argc, char *const *argv)
+{
+    static char flag[] = OAK_ARGS_DESCRIBE;
+    char *words[] = {argv[1], flag, NULL};
+    if (argc > 2 && strcmp(argv[1], "restore") == 0) {
+        if (argv[argc - 1][0] == '-') {
+            (void)cli__snapshot_restore(2, words);
+        }
+        return;
+    }
+    if (argc == 2) {
+        word_print("restore", "make a data directory of a snapshot");
+    }
+    oak_ctl_complete(argc, argv);
+}
+
 int cli__complete(const struct cli__entry *commands, size_t command_count, int argc,
                   char *const *argv)
 {
@@ -89,6 +106,8 @@ int cli__complete(const struct cli__entry *commands, size_t command_count, int a
             char *words[] = {argv[1], flag, NULL};
             if (strcmp(argv[1], "completion") == 0) {
                 puts("bash\nzsh\nfish");
+            } else if (strcmp(argv[1], "snapshot") == 0) {
+                snapshot_complete(argc - 1, argv + 1);
             } else if (argv[argc - 1][0] == '-' && commands[i].has_flags) {
                 commands[i].run(2, words);
             }

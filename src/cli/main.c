@@ -21,7 +21,7 @@ static const struct cli__entry commands[] = {
     {"up", "start a cluster on this machine, for trying things out", cli__up, true},
     {"status", "show who leads, and how far each server is", cli__status, true},
     {"import", "make a data directory from etcd's snapshot or data directory", cli__import, true},
-    {"snapshot", "restore snapshots, etcd's too", cli__snapshot, false},
+    {"snapshot", "restore a snapshot; save and status are below", cli__snapshot, false},
     {"bench", "put load on a cluster, and measure it", cli__bench, true},
     {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos, true},
     {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main, false},

@@ -224,6 +224,35 @@ struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code)
     return link_new(c, &endpoint, 1, code);
 }
 
+/* A client has one for its calls; a stream that is not its own shows one by itself. */
+bool ctl__token(struct ctl *c, struct oak_bytes *out, int *code)
+{
+    static const struct ctl__method authenticate = {
+        "etcdserverpb.Auth", "Authenticate", &etcdserverpb__authenticate_response__descriptor,
+        true};
+    struct ctl__reply reply;
+    struct oak_client *client = ctl__client(c, code);
+    *out = oak_bytes(NULL, 0);
+    if (client == NULL) {
+        return false;
+    }
+    if (c->link->user[0] == '\0') {
+        *out = oak_bytes_str(c->options.token != NULL ? c->options.token : "");
+        return true;
+    }
+    Etcdserverpb__AuthenticateRequest request = ETCDSERVERPB__AUTHENTICATE_REQUEST__INIT;
+    request.name = c->link->user;
+    request.password = c->link->password;
+    ctl__try(c, client, &authenticate, &request.base, &reply);
+    if (reply.error == 0) {
+        *out = oak_bytes_str(((const Etcdserverpb__AuthenticateResponse *)reply.response)->token);
+    } else if (reply.error != OAK_EAUTHNOTENABLED) {
+        *code = ctl__reply_error(&reply);
+        return false;
+    }
+    return true;
+}
+
 /* etcd's names of the service in DNS. */
 static struct ctl__link *link_by_dns(struct ctl *c, int *code)
 {

@@ -36,6 +36,10 @@ static const struct entry verbs[] = {
     {CLUSTER, "member remove", "take a member out", ctl__member_remove},
     {CLUSTER, "member update", "change where a member is", ctl__member_update},
     {CLUSTER, "member promote", "make a learner a member that votes", ctl__member_promote},
+#define FILES "Snapshots"
+    {FILES, "export", "write the state into a file that etcd takes, too", ctl__export},
+    {FILES, "snapshot save", "the same", ctl__snapshot_save},
+    {FILES, "snapshot status", "show what is in such a file", ctl__snapshot_status},
 #define SETTINGS "Settings"
     {SETTINGS, "context add", "give a cluster a name", ctl__context_add},
     {SETTINGS, "context use", "use it from now on", ctl__context_use},

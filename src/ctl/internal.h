@@ -126,6 +126,8 @@ void ctl__fini(struct ctl *c);
 /* The first keys that begin with `prefix`, in the arena; 0 also when nobody answers. */
 size_t ctl__keys_find(struct ctl *c, const char *prefix, Mvccpb__KeyValue ***out);
 
+ctl__verb ctl__export, ctl__snapshot_save, ctl__snapshot_status;
+
 /* -- options ----------------------------------------------------------------------------------- */
 
 #define CTL__OPTIONS_COUNT 23
@@ -182,6 +184,8 @@ struct ctl__reply {
 
 /* The client of all endpoints; NULL: told, with an exit code. */
 struct oak_client *ctl__client(struct ctl *c, int *code);
+/* What shows who asks, in the arena; empty: nothing need be shown. False: told. */
+bool ctl__token(struct ctl *c, struct oak_bytes *out, int *code);
 /* One of this endpoint alone. Freed by ctl__unlink. */
 struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code);
 struct oak_client *ctl__link_client(struct ctl__link *link);
