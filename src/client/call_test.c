@@ -326,6 +326,28 @@ static void who_waits_for_a_token_can_be_cancelled_and_has_a_deadline(void **sta
     world_close(&w);
 }
 
+static void a_token_that_no_call_can_show_is_refused(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"T 1", "T1\n", "\x80", "T1\x7f"};
+    for (size_t i = 0; i < OAK_COUNT_OF(tokens); i++) {
+        struct world w;
+        struct told t;
+        world_open(&w, &somebody);
+        w.login_token = tokens[i];
+        get(&w, &t);
+        run(&w);
+        told_is(&t, OAK_EREMOTE);
+        asked(&w, "login:u/pw ");
+        const struct oak_client_options given = {.token = tokens[i]};
+        struct oak_client *none;
+        struct oak_errbuf e = {{0}};
+        assert_int_equal(oak_client_new(&w.loop.port, "fake:1", &given, &none, &e), OAK_EINVAL);
+        assert_non_null(strstr(e.text, "token"));
+        world_close(&w);
+    }
+}
+
 static void a_token_that_was_given_is_shown(void **state)
 {
     (void)state;
@@ -362,6 +384,7 @@ int main(void)
         cmocka_unit_test(without_auth_nobody_needs_a_token),
         cmocka_unit_test(a_login_that_is_refused_is_told_to_all_that_wait_and_tried_again),
         cmocka_unit_test(who_waits_for_a_token_can_be_cancelled_and_has_a_deadline),
+        cmocka_unit_test(a_token_that_no_call_can_show_is_refused),
         cmocka_unit_test(a_token_that_was_given_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

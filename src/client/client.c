@@ -99,6 +99,9 @@ static int who_keep(struct oak_client *client, const struct oak_client_options *
                         o->token != NULL ? "a user and a token: one of them says who it is"
                                          : "the name of the user is empty");
     }
+    if (o->token != NULL && !client__token_sound(o->token)) {
+        return oak_fail(e, OAK_EINVAL, "the token has characters that no token has");
+    }
     int error = text_keep(o->user, OAK_CLIENT_NAME_BYTES_MAX, "user's name", &client->user, e);
     if (error == 0) {
         const char *password = o->user != NULL && o->password == NULL ? "" : o->password;

@@ -89,6 +89,8 @@ uint64_t client__now(const struct oak_client *client);
 /* login.c */
 /* A text that is nobody else's business goes, if there is one. */
 void client__wipe(char **text);
+/* Can a call show it? Else no call could be made with it. */
+bool client__token_sound(const char *token);
 /* Is a token needed, and not there? */
 bool client__token_wanted(const struct oak_client *client);
 /* Wait for one. 0, or why it can't be asked for. */

@@ -26,6 +26,16 @@ void client__wipe(char **text)
     }
 }
 
+bool client__token_sound(const char *token)
+{
+    for (const char *at = token; *at != '\0'; at++) {
+        if (*at <= ' ' || *at >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void client__token_drop(struct oak_client *client, uint64_t token)
 {
     if (client->user != NULL && client->tokens == token) {
@@ -69,9 +79,11 @@ static int token_fill(struct oak_client_call *call, const ProtobufCMessage *mess
 {
     const Etcdserverpb__AuthenticateResponse *response =
         (const Etcdserverpb__AuthenticateResponse *)message;
-    bool fits = strlen(response->token) <= OAK_CLIENT_TOKEN_BYTES_MAX;
-    call->answer.response = oak_bytes_str(fits ? response->token : "");
-    return fits ? 0 : OAK_ELIMIT;
+    if (strlen(response->token) > OAK_CLIENT_TOKEN_BYTES_MAX) {
+        return OAK_ELIMIT;
+    }
+    call->answer.response = oak_bytes_str(response->token);
+    return client__token_sound(response->token) ? 0 : OAK_EREMOTE;
 }
 
 static void login_done(void *user, const struct oak_client_answer *answer)

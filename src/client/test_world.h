@@ -27,10 +27,11 @@ struct world {
     char heard[4096]; /* what the server was asked, a word each, with a space behind */
 
     /* Auth */
-    int tokens;             /* as many were given; the last is good: "T3" */
-    bool auth;              /* it is on */
-    const char *login_text; /* what a login is told, FAILED_PRECONDITION; NULL: a token */
-    bool login_hold;        /* it is answered later */
+    int tokens;              /* as many were given; the last is good: "T3" */
+    bool auth;               /* it is on */
+    const char *login_text;  /* what a login is told, FAILED_PRECONDITION; NULL: a token */
+    const char *login_token; /* what is given for one; NULL: "T3" */
+    bool login_hold;         /* it is answered later */
     struct oak_stub_call *login;
 
     /* KV: what a request is told; NULL: OK */
@@ -86,7 +87,7 @@ static inline void login_answer(struct world *w, struct oak_stub_call *call)
         return;
     }
     snprintf(token, sizeof(token), "T%d", ++w->tokens);
-    response.token = token;
+    response.token = w->login_token != NULL ? (char *)w->login_token : token;
     etcdserverpb__auth__authenticate__reply(call, &response);
 }
 

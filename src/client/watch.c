@@ -161,8 +161,10 @@ static int create_send(struct oak_client_watch *watch)
     Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
     Etcdserverpb__WatchCreateRequest__FilterType filters[2];
     create.key = (ProtobufCBinaryData){.len = watch->key_size, .data = watch->keys.data};
-    create.range_end = (ProtobufCBinaryData){.len = watch->keys.size - watch->key_size,
-                                             .data = watch->keys.data + watch->key_size};
+    if (watch->keys.size > watch->key_size) {
+        create.range_end = (ProtobufCBinaryData){.len = watch->keys.size - watch->key_size,
+                                                 .data = watch->keys.data + watch->key_size};
+    }
     create.start_revision = watch->revision;
     create.progress_notify = watch->progress;
     create.prev_kv = watch->previous;
