@@ -3,6 +3,8 @@
  *
  *     for (long n = 0; memory_begin(n); n++) { conversation(); if (!memory_end()) break; }
  *
+ * Threads may ask at once; what a thread that is exempt asks for does not count, and never fails.
+ *
  * It stands between the program and glibc's allocator, so it says nothing under sanitizers, which
  * do the same: there memory_begin is false at once. Include it in one file of a test. */
 #ifndef OAK_RPC_TEST_MEMORY_H
@@ -10,6 +12,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,7 +30,11 @@
 #define UNDER_SANITIZER 1
 #endif
 
+/* Set by a thread that is a part of the test, and not of what it tries. */
+static OAK_UNUSED _Thread_local bool memory_exempt;
+
 #if !defined(UNDER_SANITIZER)
+static atomic_flag memory_busy = ATOMIC_FLAG_INIT; /* of what follows */
 static volatile bool counting;
 static volatile long countdown;
 static volatile bool failed_one;
@@ -51,11 +58,23 @@ static bool is_ours(const void *caller)
     return (const char *)caller >= &__executable_start && (const char *)caller < &etext;
 }
 
+static void memory_enter(void)
+{
+    while (atomic_flag_test_and_set_explicit(&memory_busy, memory_order_acquire)) {
+    }
+}
+
+static void memory_leave(void)
+{
+    atomic_flag_clear_explicit(&memory_busy, memory_order_release);
+}
+
 static void block_add(void *p, const void *caller)
 {
-    if (!counting || held > 0 || p == NULL || !is_ours(caller)) {
+    if (!counting || held > 0 || memory_exempt || p == NULL || !is_ours(caller)) {
         return;
     }
+    memory_enter();
     size_t at = 0;
     while (at < live && blocks[at] != p) {
         at++;
@@ -63,28 +82,36 @@ static void block_add(void *p, const void *caller)
     OAK_ASSERT_LT(live, OAK_COUNT_OF(blocks));
     blocks[at] = p;
     live += at == live;
+    memory_leave();
 }
 
 static void block_remove(const void *p)
 {
+    if (live == 0) {
+        return;
+    }
+    memory_enter();
     for (size_t i = 0; i < live; i++) {
         if (blocks[i] == p) {
             blocks[i] = blocks[live - 1];
             live--;
-            return;
+            break;
         }
     }
+    memory_leave();
 }
 
 /* The one at which the countdown ends, and only that. */
 static bool fails(const void *caller)
 {
-    if (!counting || held > 0 || (ours_only && !is_ours(caller))) {
+    if (!counting || held > 0 || memory_exempt || (ours_only && !is_ours(caller))) {
         return false;
     }
+    memory_enter();
     bool now = countdown == 0;
     countdown--;
     failed_one = failed_one || now;
+    memory_leave();
     return now;
 }
 

@@ -20,6 +20,11 @@
 
 #define SECOND OAK_RUNTIME_SECOND_NS
 
+/* What the server's thread does first. */
+#ifndef SERVER_BEGINS
+#define SERVER_BEGINS() ((void)0)
+#endif
+
 struct server {
     struct oak_runtime *rt;
     struct oak_rpc_server *rpc;
@@ -207,6 +212,7 @@ static inline void serve_watch(void *user, struct oak_stub_call *call,
 static inline void *server_main(void *arg)
 {
     struct server *s = arg;
+    SERVER_BEGINS();
     oak_runtime_run(s->rt);
     while (s->held_count > 0) {
         oak_stub_finish(s->held[--s->held_count], OAK_RPC_UNAVAILABLE, NULL);
