@@ -44,6 +44,13 @@ DIFFERENCES = [
                "says what is wrong with them", "has the server's words", None),
     Difference("`member add --learner`", [("members-simple", "member add n2")],
                "3.4 does not say that it is a learner", "says it, as later ones", (3, 5)),
+    Difference("`role get root`", [("users-simple", "--user root:rootpw role get root")],
+               "3.4 has an empty prefix there", "no prefix, as later ones", (3, 5)),
+    Difference("passwords that are typed", [], "are asked for on stdout",
+               "are asked for on stderr, and at a terminal alone", None),
+    Difference("`--interactive=false`", [],
+               "takes the first word of stdin, and an empty password where there is none",
+               "takes the first line, and refuses where there is none", None),
     Difference("a word that has verbs, alone", [], "shows them, exit code 0",
                "shows them, exit code 128; `--help` is 0", None),
     Difference("tables", [], "from 3.7 on have frames of box drawing characters; up to 3.6 break "
@@ -69,7 +76,7 @@ OLDER = [
 ]
 
 # What older versions do not have, and the first that has it.
-SINCE = {"member list --consistency": (3, 6)}
+SINCE = {"member list --consistency": (3, 6), "auth status": (3, 5)}
 
 # Verbs that are not built.
 MISSING = ("lease keep-alive", "alarm")

@@ -10,6 +10,7 @@ import pytest
 import ctl_cases
 import harness
 from test_ctl import differs, plain, version_of
+from test_etcd_auth import FLAGS, STEPS
 from test_etcd_differential import FORMATS, Comparison
 
 BOXES = str.maketrans("┌┬┐├┼┤└┴┘─│", "+++++++++-|")
@@ -158,6 +159,51 @@ def test_ctl_admin_changes_members_as_etcdctl(pair, form):
     for line, (theirs, ours) in results:
         meant = differs(f"members-{form}", line, pair.version)
         if is_known(line, pair.version) and (theirs != ours) != meant:
+            report += [f"$ {line}", theirs, ours]
+    assert not report, "\n" + "\n".join(report)
+
+
+# Beside those that test_etcd_auth.py has: what is typed, and how words are misused.
+USER_LINES = [
+    ("user add typed", "one\none\n"), ("user add typed", "one\ntwo\n"), ("user add typed", "\n"),
+    ("user add piped --interactive=false", "pw\n"), ("user passwd piped", "new\nnew\n"),
+    ("user passwd piped", "new\nold\n"), "--user piped:new user list",
+    "user add flagged --new-user-password pw", "user add flagged2:x --new-user-password pw",
+    "user add none2 --no-password", "user get flagged2:x", "user get typed --detail",
+    "auth status", "auth status x", "auth enable x", "auth disable x",
+    "user add", "user add a b", "user delete", "user delete a b", "user get", "user list x",
+    "user passwd", "user grant-role a", "user revoke-role a", "role add", "role add a b",
+    "role delete", "role get", "role list x", "role grant-permission", "role grant-permission a",
+    "role grant-permission a read", "role grant-permission a sideways k",
+    "role grant-permission a read k --prefix --from-key",
+    "role grant-permission a read k l --prefix", "role grant-permission a read k l --from-key",
+    "role revoke-permission a", "role add spans", "role grant-permission spans READ '' --prefix",
+    "role grant-permission spans Write ''", "role grant-permission spans readwrite a b",
+    "role grant-permission spans read c --from-key", "role grant-permission spans write d --prefix",
+    "role get spans", "role revoke-permission spans a b", "role revoke-permission spans d --prefix",
+    "role revoke-permission spans c --from-key", "role revoke-permission spans '' --from-key",
+    "role get spans", "role add root2", "role list --hex", "role get spans --hex"]
+
+
+@pytest.mark.parametrize("form", ctl_cases.FORMS)
+def test_ctl_admin_has_users_and_roles_as_etcdctl(start_cluster, oakum_bin, etcdctl_bin, form):
+    both = Comparison(start_cluster(size=1, flags=FLAGS), start_cluster(size=1, flags=FLAGS),
+                      oakum_bin)
+    version = version_of(etcdctl_bin)
+    report = []
+    story = [step for step in STEPS if form in ("simple", "json") or
+             (form == "fields" and re.search(r"\b(user|role|auth) ", step[0] if isinstance(
+                 step, tuple) else step))]
+    for step in story + USER_LINES:
+        line, text = step if isinstance(step, tuple) else (step, None)
+        results = both.step(step if text is not None else line, "", 0, form, 0)
+        # etcdctl asks for passwords on stdout, and has its log on stderr.
+        results = [(code, re.sub("^(Password of|Type password of) .*\n", "", out, flags=re.M),
+                    "" if code == 0 else err) for code, out, err in results]
+        if form == "protobuf":  # ids, as bytes
+            results = [(code, "" if code == 0 else out, err) for code, out, err in results]
+        theirs, ours = plain(results, version)
+        if is_known(line, version) and (theirs != ours) != differs(f"users-{form}", line, version):
             report += [f"$ {line}", theirs, ours]
     assert not report, "\n" + "\n".join(report)
 

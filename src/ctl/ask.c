@@ -100,6 +100,7 @@ static const char *advice(const struct ctl__reply *reply)
         {OAK_EFUTUREREV, "that revision does not exist yet"},
         {OAK_EUSEREMPTY, "users are in use here: --user NAME[:PASSWORD]"},
         {OAK_EAUTHFAILED, "is the password right? --user NAME[:PASSWORD]"},
+        {OAK_EROOTUSERNOTEXIST, "oakum user add root, and then again"},
         {OAK_EPERMISSIONDENIED, "oakum user get NAME, oakum role get ROLE show what is allowed"},
         {OAK_EDEADLINE, "give it longer: --command-timeout 30s; `oakum endpoint status --cluster` "
                         "shows who leads"},
@@ -120,7 +121,9 @@ int ctl__reply_error(const struct ctl__reply *reply)
     if (hint != NULL) {
         fprintf(stderr, "  %s\n", hint);
     }
-    return CTL__FAILED;
+    /* Who is not let in has no connection, by etcdctl's exit codes. */
+    bool outside = reply->error == OAK_EAUTHFAILED || strncmp(text, "auth: ", 6) == 0;
+    return outside ? CTL__NO_CONNECTION : CTL__FAILED;
 }
 
 const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
@@ -146,4 +149,30 @@ int ctl__ask_and_show(struct ctl *c, const struct ctl__method *method,
     int code = CTL__FAILED;
     const void *response = ctl__ask(c, method, request, &code);
     return response == NULL ? code : ctl__show(c, view, response, about);
+}
+
+static void said_simple(struct ctl *c, const void *message, const void *about)
+{
+    (void)c;
+    (void)message;
+    puts(about);
+}
+
+/* All answers have a header, and have it first. */
+static void said_fields(struct ctl *c, const void *message, const void *about)
+{
+    const ProtobufCMessage *m = message;
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(m->descriptor, 1);
+    (void)about;
+    OAK_ASSERT(f != NULL && f->descriptor == &etcdserverpb__response_header__descriptor);
+    const void *header;
+    memcpy(&header, (const uint8_t *)m + f->offset, sizeof(header));
+    ctl__fields_header(c, header);
+}
+
+int ctl__ask_and_say(struct ctl *c, const struct ctl__method *method,
+                     const ProtobufCMessage *request, const char *said)
+{
+    static const struct ctl__view view = {.simple = said_simple, .fields = said_fields};
+    return ctl__ask_and_show(c, method, request, &view, said);
 }

@@ -117,6 +117,11 @@ ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease
 ctl__verb ctl__endpoint_health, ctl__endpoint_status, ctl__endpoint_hashkv;
 ctl__verb ctl__member_add, ctl__member_remove, ctl__member_update, ctl__member_promote;
 ctl__verb ctl__member_list;
+ctl__verb ctl__auth_enable, ctl__auth_disable, ctl__auth_status;
+ctl__verb ctl__user_add, ctl__user_delete, ctl__user_get, ctl__user_list, ctl__user_passwd;
+ctl__verb ctl__user_grant_role, ctl__user_revoke_role;
+ctl__verb ctl__role_add, ctl__role_delete, ctl__role_get, ctl__role_list;
+ctl__verb ctl__role_grant_permission, ctl__role_revoke_permission;
 
 /* Does it have verbs of two words? */
 bool ctl__is_group(const char *word);
@@ -261,6 +266,9 @@ int ctl__show(struct ctl *c, const struct ctl__view *view, const ProtobufCMessag
 int ctl__ask_and_show(struct ctl *c, const struct ctl__method *method,
                       const ProtobufCMessage *request, const struct ctl__view *view,
                       const void *about);
+/* The same for an answer without anything in it: what was done is said, in the format simple. */
+int ctl__ask_and_say(struct ctl *c, const struct ctl__method *method,
+                     const ProtobufCMessage *request, const char *said);
 
 /* json.c: as Go's encoding/json writes etcd's messages. With `hex`, ids are hexadecimal texts. */
 int ctl__json_message(struct oak_buf *out, const ProtobufCMessage *message, bool hex);
@@ -300,7 +308,12 @@ void ctl__table_print(const char *const *titles, size_t columns, const char *con
 /* The same cells in the format "simple": a line for each row. */
 void ctl__rows_print(size_t columns, const char *const *cells, size_t rows);
 
-/* kv.c, for transactions: a request by the words of put, get and del, in the arena. */
+/* role.c: what a role permits. */
+int ctl__role_show(struct ctl *c, const char *name);
+
+/* kv.c: the end of all that begin with `key`; a zero byte: everything behind it. */
+ProtobufCBinaryData ctl__prefix_end(struct ctl *c, struct oak_bytes key);
+/* For transactions: a request by the words of put, get and del, in the arena. */
 bool ctl__put_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__PutRequest *out,
                    int *code);
 bool ctl__get_read(struct ctl *c, int argc, char *const *argv, Etcdserverpb__RangeRequest *out,

@@ -21,10 +21,10 @@ static ProtobufCBinaryData binary(const char *text)
 
 /* -- which keys -------------------------------------------------------------------------------- */
 
-/* The end of all that begin with `key`; a zero byte: everything behind it. */
-static ProtobufCBinaryData prefix_end(struct ctl *c, const char *key)
+ProtobufCBinaryData ctl__prefix_end(struct ctl *c, struct oak_bytes key)
 {
-    struct oak_bytes end = oak_arena_dup(&c->arena, oak_bytes_str(key));
+    struct oak_bytes end = oak_arena_dup(&c->arena, key);
+    OAK_ASSERT_EQ(end.size, key.size); /* without memory, it would be the end of everything */
     uint8_t *bytes = (uint8_t *)(uintptr_t)end.data;
     while (end.size > 0 && bytes[end.size - 1] == 0xff) {
         end.size--;
@@ -61,7 +61,7 @@ bool ctl__keys_read(struct ctl *c, const struct ctl__words *words, bool prefix, 
     *key =
         (prefix || from_key) && text[0] == '\0' ? oak_proto_binary(oak_bytes("", 1)) : binary(text);
     *end = open                ? oak_proto_binary(oak_bytes("", 1))
-           : prefix            ? prefix_end(c, text)
+           : prefix            ? ctl__prefix_end(c, oak_bytes_str(text))
            : words->count == 2 ? binary(words->at[1])
                                : binary("");
     return true;
