@@ -202,3 +202,47 @@ def test_c_client_sync_speaks_tls_by_files(start_cluster, server, tmp_path):
                       stranger.key)
     harness.until(lambda: other.ask("get k 500").startswith("EUNREACHABLE "), "it is not let in")
     other.close()
+
+
+def test_c_client_sync_users_and_roles_are_made_by_it(start_cluster, server):
+    cluster = start_cluster(size=1, program=server, flags=["--bcrypt-cost", "4"])
+    probe = SyncProbe(cluster.endpoints)
+
+    def admin(line):
+        probe.ok(f"admin {line}")
+        return probe.hear(line.split()[0]).split()[2:-1]
+
+    assert probe.ask("admin user-add").startswith("EINVAL ")  # a name that is not there
+    probe.hear("user-add")
+    for line in ("user-add root pw", "role-add - - root", "user-grant root - root",
+                 "user-add ada pw", "user-add grace", "role-add - - reader", "role-add - - more",
+                 "role-grant - - reader 0 a/*", "role-grant - - reader 2 one",
+                 "user-grant ada - reader", "user-grant ada - more"):
+        assert admin(line) == []
+    assert sorted(admin("user-list")) == ["ada", "grace", "root"]
+    assert sorted(admin("role-list")) == ["more", "reader", "root"]
+    assert sorted(admin("user-get ada")) == ["more", "reader"]
+    assert sorted(admin("role-get - - reader")) == ["0:a/-a0", "2:one-"]
+    admin("role-revoke - - reader 0 one")
+    assert admin("role-get - - reader") == ["0:a/-a0"]
+    admin("user-revoke ada - more")
+    admin("role-delete - - more")
+    admin("user-password ada better")
+    assert admin("user-get ada") == ["reader"]
+    probe.ok("put a/1 v")
+    admin("enable")
+    probe.close()
+    ada = SyncProbe(cluster.endpoints, "ada", "better")
+    assert " a/1=v " in ada.ok("get a/1")
+    assert ada.ask("put a/1 w").startswith("EPERMISSIONDENIED ")
+    ada.close()
+    old = SyncProbe(cluster.endpoints, "ada", "pw")
+    assert old.ask("get a/1").startswith("EAUTHFAILED ")
+    old.close()
+    probe = SyncProbe(cluster.endpoints, "root", "pw")
+    assert probe.ask("admin user-delete nobody").startswith("EUSERNOTFOUND ")
+    probe.hear("user-delete")
+    admin("user-delete grace")
+    assert sorted(admin("user-list")) == ["ada", "root"]
+    admin("disable")
+    probe.close()

@@ -114,6 +114,19 @@ struct oak_client_result {
     size_t result_count;
 };
 
+enum oak_client_right {
+    OAK_CLIENT_READ,
+    OAK_CLIENT_WRITE,
+    OAK_CLIENT_READWRITE,
+};
+
+/* What a role may do with some keys. */
+struct oak_client_permission {
+    enum oak_client_right right;
+    struct oak_bytes key;
+    struct oak_bytes end; /* empty: that key alone; one zero byte: it, and all behind it */
+};
+
 struct oak_client_answer {
     /* 0, or an OAK_E code: that of the server's text, where it has one of etcd's (OAK_ECOMPACTED),
      * else by its status: OAK_EUNREACHABLE for UNAVAILABLE, OAK_EREMOTE for what says no more. */
@@ -128,7 +141,13 @@ struct oak_client_answer {
     int64_t granted_s;            /* oak_client_time_to_live(): what it had at first */
     const struct oak_bytes *keys; /* oak_client_time_to_live(): those that go with it */
     size_t key_count;
-    struct oak_bytes response; /* the message, encoded */
+    struct oak_bytes response; /* oak_client_ask(): the message, encoded */
+    /* oak_client_administer(): */
+    const struct oak_bytes *names; /* users, or roles */
+    size_t name_count;
+    const struct oak_client_permission *permissions;
+    size_t permission_count;
+    bool enabled;
 };
 
 typedef void oak_client_done(void *user, const struct oak_client_answer *answer);
@@ -315,6 +334,45 @@ OAK_API OAK_MUST_USE int oak_client_ask(struct oak_client *client, const char *s
                                         const char *method, bool read, struct oak_bytes request,
                                         uint64_t timeout_ns, oak_client_done *done, void *user,
                                         struct oak_client_call **out);
+
+/* -- users and roles --------------------------------------------------------------------------- */
+
+/* What is done; behind it, what it needs of struct oak_client_admin, and what its answer has. */
+enum oak_client_verb {
+    OAK_CLIENT_AUTH_ENABLE,
+    OAK_CLIENT_AUTH_DISABLE,
+    OAK_CLIENT_AUTH_STATUS,   /* enabled */
+    OAK_CLIENT_USER_ADD,      /* user, password (NULL: it is known by a certificate alone) */
+    OAK_CLIENT_USER_DELETE,   /* user */
+    OAK_CLIENT_USER_PASSWORD, /* user, password: another one */
+    OAK_CLIENT_USER_GRANT,    /* user, role */
+    OAK_CLIENT_USER_REVOKE,   /* user, role */
+    OAK_CLIENT_USER_GET,      /* user: names of its roles */
+    OAK_CLIENT_USER_LIST,     /* names */
+    OAK_CLIENT_ROLE_ADD,      /* role */
+    OAK_CLIENT_ROLE_DELETE,   /* role */
+    OAK_CLIENT_ROLE_GRANT,    /* role, right, and the keys */
+    OAK_CLIENT_ROLE_REVOKE,   /* role, and the keys */
+    OAK_CLIENT_ROLE_GET,      /* role: permissions */
+    OAK_CLIENT_ROLE_LIST,     /* names */
+};
+
+struct oak_client_admin {
+    enum oak_client_verb verb;
+    const char *user;
+    const char *password;
+    const char *role;
+    enum oak_client_right right;
+    struct oak_bytes key;
+    enum oak_client_span span;
+    struct oak_bytes end;
+};
+
+/* OAK_EINVAL (a name that is needed is not there), and as oak_client_do(). */
+OAK_API OAK_MUST_USE int oak_client_administer(struct oak_client *client,
+                                               const struct oak_client_admin *admin,
+                                               uint64_t timeout_ns, oak_client_done *done,
+                                               void *user, struct oak_client_call **out);
 
 /* -- watches ----------------------------------------------------------------------------------- */
 

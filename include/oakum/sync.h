@@ -115,6 +115,9 @@ OAK_MUST_USE static inline int oak_sync_txn(struct oak_sync *sync,
 /* As in client.h, each. */
 OAK_API OAK_MUST_USE int oak_sync_compact(struct oak_sync *sync, int64_t revision, bool physical,
                                           uint64_t timeout_ns, struct oak_client_answer **out);
+OAK_API OAK_MUST_USE int oak_sync_administer(struct oak_sync *sync,
+                                             const struct oak_client_admin *admin,
+                                             uint64_t timeout_ns, struct oak_client_answer **out);
 OAK_API OAK_MUST_USE int oak_sync_ask(struct oak_sync *sync, const char *service,
                                       const char *method, bool read, struct oak_bytes request,
                                       uint64_t timeout_ns, struct oak_client_answer **out);

@@ -15,7 +15,7 @@
 
 #define SECOND   ((uint64_t)1000000000)
 #define KEPT_MAX 64
-#define METHODS  11
+#define METHODS  13
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -129,6 +129,8 @@ static void serve(struct world *w, struct oak_bytes input)
         {"etcdserverpb.Lease", "LeaseKeepAlive", true},
         {"etcdserverpb.Watch", "Watch", true},
         {"etcdserverpb.Auth", "Authenticate", false},
+        {"etcdserverpb.Auth", "UserList", false},
+        {"etcdserverpb.Auth", "RoleGet", false},
     };
     for (unsigned i = 0; i < METHODS; i++) {
         struct served *s = &w->served[i];
@@ -176,6 +178,13 @@ static void touch_answer(struct world *w, const struct oak_client_answer *a)
     touch(w, a->response);
     for (size_t i = 0; i < a->key_count; i++) {
         touch(w, a->keys[i]);
+    }
+    for (size_t i = 0; i < a->name_count; i++) {
+        touch(w, a->names[i]);
+    }
+    for (size_t i = 0; i < a->permission_count; i++) {
+        touch(w, a->permissions[i].key);
+        touch(w, a->permissions[i].end);
     }
 }
 
@@ -297,6 +306,11 @@ static void calls_begin(struct world *w)
     w->begun += oak_client_grant(w->client, 9, 0, 0, done, w, NULL) == 0;
     w->begun += oak_client_time_to_live(w->client, 9, true, 0, done, w, NULL) == 0;
     w->begun += oak_client_leader(w->client, oak_bytes_str("line"), 0, done, w, NULL) == 0;
+    const struct oak_client_admin admins[] = {{.verb = OAK_CLIENT_USER_LIST},
+                                              {.verb = OAK_CLIENT_ROLE_GET, .role = "r"}};
+    for (size_t i = 0; i < OAK_COUNT_OF(admins); i++) {
+        w->begun += oak_client_administer(w->client, &admins[i], 0, done, w, NULL) == 0;
+    }
     w->begun += oak_client_ask(w->client, "etcdserverpb.KV", "Range", true, oak_bytes(NULL, 0), 0,
                                done, w, NULL) == 0;
 }

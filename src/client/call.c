@@ -32,7 +32,7 @@ static void call_free(struct oak_client_call *call)
     if (oak_list_linked(&call->waiter.link)) {
         oak_list_remove(&call->waiter.link);
     }
-    if (call->login) { /* a password */
+    if (call->method.secret) {
         explicit_bzero(call->request.data, call->request.size);
     }
     oak_buf_fini(&call->request);

@@ -20,7 +20,8 @@
 struct client_method {
     const char *service;
     const char *name;
-    bool read; /* may be made twice */
+    bool read;   /* may be made twice */
+    bool secret; /* its request is wiped */
     /* What its response is; NULL: it is kept as bytes. */
     const ProtobufCMessageDescriptor *response;
     /* Take more of it than its header into the answer; may be NULL. 0 or an OAK_E code. */

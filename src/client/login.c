@@ -112,6 +112,7 @@ static int login(struct oak_client *client)
         .method = {.service = "etcdserverpb.Auth",
                    .name = "Authenticate",
                    .read = true, /* a token more does no harm */
+                   .secret = true,
                    .response = &etcdserverpb__authenticate_response__descriptor,
                    .fill = token_fill},
         .request = &request.base,

@@ -78,6 +78,11 @@ static void operations(struct world *w, struct tally *t)
     t->begun += oak_client_do(w->client, &put, 0, done, t, NULL) == 0;
     t->begun += oak_client_ask(w->client, "etcdserverpb.KV", "Range", true, oak_bytes("\n\1k", 3),
                                0, done, t, NULL) == 0;
+    const struct oak_client_admin admin = {.verb = OAK_CLIENT_ROLE_GRANT,
+                                           .role = "r",
+                                           .key = oak_bytes_str("k"),
+                                           .span = OAK_CLIENT_PREFIX};
+    t->begun += oak_client_administer(w->client, &admin, 0, done, t, NULL) == 0; /* not served */
 }
 
 static void server_tells(struct world *w)

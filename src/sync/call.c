@@ -13,6 +13,7 @@
 struct call {
     struct sync_call call;
     const struct oak_client_op *op;
+    const struct oak_client_admin *admin;
     const char *service;
     const char *method;
     struct oak_bytes bytes; /* a request, or a name */
@@ -80,6 +81,20 @@ int oak_sync_compact(struct oak_sync *sync, int64_t revision, bool physical, uin
     struct call call = {.call = {.begin = begin_compact, .timeout_ns = timeout_ns, .out = out},
                         .number = revision,
                         .flag = physical};
+    return sync__call(sync, &call.call);
+}
+
+static int begin_administer(struct sync_call *call, struct oak_client *client)
+{
+    const struct call *c = OAK_CONTAINER_OF(call, struct call, call);
+    return oak_client_administer(client, c->admin, call->timeout_ns, sync__answered, call, NULL);
+}
+
+int oak_sync_administer(struct oak_sync *sync, const struct oak_client_admin *admin,
+                        uint64_t timeout_ns, struct oak_client_answer **out)
+{
+    struct call call = {.call = {.begin = begin_administer, .timeout_ns = timeout_ns, .out = out},
+                        .admin = admin};
     return sync__call(sync, &call.call);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sync_probe.c ENDPOINTS [CA CERT KEY]: sync.h, driven by lines on stdin, each in a thread of its
- * own; what comes of it goes to stdout, a line each. test_c_client.py has the other end.
+/* sync_probe.c ENDPOINTS [CA CERT KEY | USER PASSWORD]: sync.h, driven by lines on stdin, each in a
+ * thread of its own; what comes of it goes to stdout, a line each. test_c_client_sync.py has the
+ * other end.
  *
  *     put KEY VALUE [LEASE]    get KEY [MS]    del KEY    compact REVISION    count KEY TIMES
  *     grant TTL                revoke LEASE          left LEASE          leader LINE
+ *     admin VERB USER PASSWORD ROLE RIGHT KEY    ("-": none; a KEY ending in "*" is a prefix)
  *     keep NAME LEASE TTL      leave NAME
  *     watch NAME KEY REVISION  take NAME             unwatch NAME
  *     lock NAME LINE TTL [MS]  campaign NAME LINE VALUE TTL   proclaim NAME VALUE   end NAME
@@ -206,6 +208,49 @@ static int add_up(const struct line *line)
     return error;
 }
 
+static const char *given(const struct line *line, size_t i)
+{
+    return line->words[i] == NULL || strcmp(line->words[i], "-") == 0 ? NULL : line->words[i];
+}
+
+static int administer(const struct line *line, struct oak_client_answer **a)
+{
+    static const char *const verbs[] = {
+        [OAK_CLIENT_AUTH_ENABLE] = "enable",      [OAK_CLIENT_AUTH_DISABLE] = "disable",
+        [OAK_CLIENT_AUTH_STATUS] = "status",      [OAK_CLIENT_USER_ADD] = "user-add",
+        [OAK_CLIENT_USER_DELETE] = "user-delete", [OAK_CLIENT_USER_PASSWORD] = "user-password",
+        [OAK_CLIENT_USER_GRANT] = "user-grant",   [OAK_CLIENT_USER_REVOKE] = "user-revoke",
+        [OAK_CLIENT_USER_GET] = "user-get",       [OAK_CLIENT_USER_LIST] = "user-list",
+        [OAK_CLIENT_ROLE_ADD] = "role-add",       [OAK_CLIENT_ROLE_DELETE] = "role-delete",
+        [OAK_CLIENT_ROLE_GRANT] = "role-grant",   [OAK_CLIENT_ROLE_REVOKE] = "role-revoke",
+        [OAK_CLIENT_ROLE_GET] = "role-get",       [OAK_CLIENT_ROLE_LIST] = "role-list",
+    };
+    struct oak_client_admin admin = {.user = given(line, 2),
+                                     .password = given(line, 3),
+                                     .role = given(line, 4),
+                                     .right = (enum oak_client_right)number(line, 5, 10),
+                                     .key = word(line, 6)};
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        admin.verb = strcmp(verbs[i], text(line, 1)) == 0 ? (enum oak_client_verb)i : admin.verb;
+    }
+    if (admin.key.size > 0 && admin.key.data[admin.key.size - 1] == '*') {
+        admin.key.size--;
+        admin.span = OAK_CLIENT_PREFIX;
+    }
+    int error = oak_sync_administer(cluster, &admin, 0, a);
+    printf("admin %s", text(line, 1));
+    for (size_t i = 0; *a != NULL && i < (*a)->name_count; i++) {
+        printf(" %.*s", (int)(*a)->names[i].size, (const char *)(*a)->names[i].data);
+    }
+    for (size_t i = 0; *a != NULL && i < (*a)->permission_count; i++) {
+        const struct oak_client_permission *p = &(*a)->permissions[i];
+        printf(" %d:%.*s-%.*s", (int)p->right, (int)p->key.size, (const char *)p->key.data,
+               (int)p->end.size, p->end.size > 0 ? (const char *)p->end.data : "");
+    }
+    printf(" %d\n", *a != NULL && (*a)->enabled);
+    return error;
+}
+
 static bool call(const struct line *line)
 {
     struct oak_client_answer *a = NULL;
@@ -230,6 +275,8 @@ static bool call(const struct line *line)
         error = oak_sync_revoke(cluster, number(line, 1, 16), 0, &a);
     } else if (is(line, "left")) {
         error = oak_sync_time_to_live(cluster, number(line, 1, 16), true, 0, &a);
+    } else if (is(line, "admin")) {
+        error = administer(line, &a);
     } else if (is(line, "leader")) {
         error = oak_sync_leader(cluster, word(line, 1), 0, &a);
     } else if (is(line, "proclaim")) {
@@ -319,16 +366,19 @@ static void cut(struct line *line)
 int main(int argc, char **argv)
 {
     static struct line *lines[LINES_MAX];
-    struct oak_errbuf e = {"usage: probe ENDPOINTS [CA CERT KEY]"};
+    struct oak_errbuf e = {"usage: probe ENDPOINTS [CA CERT KEY | USER PASSWORD]"};
     struct oak_sync_options options = {.watch_bytes = 4096};
     size_t count = 0;
     if (argc == 5) {
         options.ca_file = argv[2];
         options.cert_file = argv[3];
         options.key_file = argv[4];
+    } else if (argc == 4) {
+        options.client.user = argv[2];
+        options.client.password = argv[3];
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if ((argc != 2 && argc != 5) || oak_sync_open(argv[1], &options, &cluster, &e) != 0) {
+    if (argc < 2 || argc == 3 || argc > 5 || oak_sync_open(argv[1], &options, &cluster, &e) != 0) {
         return fprintf(stderr, "%s\n", e.text), 1;
     }
     while (count < LINES_MAX && (lines[count] = calloc(1, sizeof(struct line))) != NULL &&
