@@ -23,7 +23,7 @@ SECONDS ?=
 
 .PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan valgrind cover fmt fmt-check tidy \
         interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
-        random soak \
+        random soak mirror \
         bench bench-raft bench-rpc bench-leases bench-watch \
         bench-client-leases deps deps-test fresh clean install
 
@@ -115,6 +115,10 @@ random: deps-test ## REQUESTS=1000000 random ones, the same to etcd and to us; S
 soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and their memory flat
 	@tools/build.sh $(BUILD) grpc_soak
 	@$(BUILD)/bin/grpc_soak --seconds=$(TIME)
+
+mirror: deps-test ## oakum mirror follows a live etcd for TIME=60 seconds while all are killed
+	@tools/build.sh $(BUILD)
+	@MIRROR_SECONDS=$(TIME) T=mirror_follows tools/test.sh $(BUILD)
 
 cover: deps-test ## lines of raft, wal and snap that tests and simulation run; fails under 95 %
 	@tools/cover.sh

@@ -57,6 +57,9 @@ static const struct entry verbs[] = {
     {USERS, "role list", "list the roles", ctl__role_list},
     {USERS, "role grant-permission", "let a role read or write keys", ctl__role_grant_permission},
     {USERS, "role revoke-permission", "take that back", ctl__role_revoke_permission},
+#define MOVING "Moving from etcd, and back"
+    {MOVING, "mirror", "keep the keys of one cluster at another, until you switch", ctl__mirror},
+    {MOVING, "make-mirror", "put the keys of a cluster into another one", ctl__make_mirror},
 #define SETTINGS "Settings"
     {SETTINGS, "context add", "give a cluster a name", ctl__context_add},
     {SETTINGS, "context use", "use it from now on", ctl__context_use},
