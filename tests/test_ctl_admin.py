@@ -2,6 +2,8 @@
 """The verbs about the cluster itself, by etcdctl and by `oakum`: what is read is asked of the same
 servers by both, and is the same text; what changes the cluster is done on a cluster each, as in
 test_ctl.py, whose table of differences this goes by."""
+import os
+import pty
 import re
 import subprocess
 
@@ -208,8 +210,125 @@ def test_ctl_admin_has_users_and_roles_as_etcdctl(start_cluster, oakum_bin, etcd
     assert not report, "\n" + "\n".join(report)
 
 
+# "&1" is the member that there is.
+MAINTAIN = ["alarm list", "alarm list --hex", "alarm disarm", "alarm list", "alarm list x",
+            "alarm disarm x", "defrag", "defrag --cluster",
+            "move-leader &1", "move-leader 123", "move-leader x", "move-leader", "move-leader 1 2",
+            "downgrade validate 3.5", "downgrade validate 3.5.0", "downgrade validate 3.4",
+            "downgrade validate x", "downgrade validate", "downgrade validate 3.5 x",
+            "downgrade enable 3.9", "downgrade enable", "downgrade enable ''", "downgrade cancel",
+            "downgrade cancel", "check perf --load tiny", "check datascale --load tiny"]
+
+
+@pytest.mark.parametrize("form", ctl_cases.FORMS)
+def test_ctl_admin_maintains_as_etcdctl(pair, form):
+    report = []
+    for side in pair.sides:
+        side.leases = sorted(member_ids(side))[:1]
+        alarm = b'{"action":"ACTIVATE","memberID":"1","alarm":"NOSPACE"}'
+        status, _, _ = side.cluster.nodes[0].http("POST", "/v3/maintenance/alarm", alarm)
+        assert status == 200
+    for line in MAINTAIN:
+        results = []
+        for code, out, err in pair.step(line, "", 0, form, 0):
+            out = re.sub(r"\. took [\d.]+[µmn]?s", "", out)
+            out = re.sub("memberID:1 +alarm:NOSPACE *", "memberID:1 alarm:NOSPACE", out)
+            out = "" if form == "protobuf" and code == 0 else out  # ids
+            results.append((code, out, err))
+        theirs, ours = plain(results, pair.version)
+        meant = differs(f"maintain-{form}", line, pair.version)
+        if is_known(line, pair.version) and (theirs != ours) != meant:
+            report += [f"$ {line}", theirs, ours]
+    assert not report, "\n" + "\n".join(report)
+
+
+def test_ctl_admin_moves_the_leader(three, oakum_bin):
+    """From whoever leads to each of the others, by whichever endpoints there are."""
+    def leader():
+        (found,) = {each["Status"]["leader"] for each in three.etcdctl_json("endpoint", "status")}
+        return found
+
+    members = [member["ID"] for member in three.etcdctl_json("member", "list")["members"]]
+    for member in members:
+        before = harness.until(leader, "one that all know to lead")
+        code, out, err = run(oakum_bin, three, f"move-leader {member:x}", "simple")
+        assert (code, out, err) == (
+            0, f"Leadership transferred from {before:x} to {member:x}\n", "")
+        harness.until(lambda to=member: leader() == to, "it leads")
+    ids = {each["Status"]["header"]["member_id"]: each["Endpoint"]
+           for each in three.etcdctl_json("endpoint", "status")}
+    others = [endpoint for member, endpoint in ids.items() if member != leader()]
+    code, out, err = run(oakum_bin, three, f"move-leader {members[0]:x}", "simple", others)
+    assert (code, out) == (128, "") and err.startswith("Error: none of the endpoints leads\n")
+
+
+def test_ctl_admin_checks_a_cluster(node, oakum_bin, etcdctl_bin):
+    """Times say nothing here: that it puts, judges, and leaves nothing behind."""
+    cluster = node.cluster
+    line = "check perf --duration 1s --auto-compact --auto-defrag"
+    code, out, err = run(oakum_bin, cluster, line, "simple")
+    assert err == "" and re.fullmatch(
+        r"Compacting with revision (\d+)\nCompacted with revision \1\n"
+        rf'Defragmenting "{node.endpoint}"\nDefragmented "{node.endpoint}"\n'
+        r"(PASS: Throughput is|FAIL: Throughput too low:) \d+ writes/s\n"
+        r"(PASS: Slowest request took|Slowest request took too long:) \d+\.\d{6}s\n"
+        r"(PASS: Stddev is|Stddev too high:) \d+\.\d{6}s\n(PASS|FAIL)\n", out)
+    assert code == (0 if out.endswith("\nPASS\n") else 1)
+    begun = int(re.search(r"revision (\d+)", out)[1])
+    assert begun > 10
+    code, out, err = run(oakum_bin, cluster, "check datascale", "simple")
+    assert (code, err) == (0, "") and re.fullmatch(
+        r"Start data scale check for work load \[10000 key-value pairs, 1024 bytes per key-value, "
+        r"50 concurrent clients\]\.\n"
+        r"PASS: Approximate system memory used : -?\d+\.\d\d MB\.\n", out)
+    assert cluster.etcdctl_json("get", "--prefix", "")["header"]["revision"] == begun + 10001
+    assert "kvs" not in cluster.etcdctl_json("get", "--prefix", "")
+    for verb in ("perf", "datascale"):
+        cluster.etcdctl("put", f"/etcdctl-check-{verb}/mine", "1")
+        for program in (etcdctl_bin, oakum_bin):
+            assert run(program, cluster, f"check {verb}", "simple")[0] == 3
+        assert cluster.etcdctl("get", f"/etcdctl-check-{verb}/mine", "--print-value-only") == "1"
+
+
+def test_ctl_admin_asks_for_passwords_twice_and_shows_none(node, oakum_bin):
+    """At a terminal: whose echo is off while a password is typed, and on again afterwards."""
+    def type_in(answers):
+        ours, theirs = pty.openpty()
+        command = [oakum_bin, "--endpoints", node.endpoint, "user", "add", "ann"]
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            seen = b""
+            for prompt, answer in answers:
+                while not seen.endswith(prompt):
+                    seen += os.read(ours, 1)
+                os.write(ours, answer)
+            code = process.wait(timeout=60)
+        os.set_blocking(ours, False)
+        seen += os.read(ours, 65536)
+        for each in (ours, theirs):
+            os.close(each)
+        return code, seen
+
+    first, second = b"Password of ann: ", b"Type password of ann again for confirmation: "
+    code, seen = type_in([(first, b"secret\n"), (second, b"other\n")])
+    assert code == 128 and b"given passwords are different" in seen and b"secret" not in seen
+    code, seen = type_in([(first, b"secret\n"), (second, b"secret\n")])
+    assert code == 0 and b"User ann created" in seen and b"secret" not in seen
+    assert node.cluster.etcdctl("user", "list") == "ann"
+
+
+def test_ctl_admin_tells_the_version_of_etcdctl_under_its_name(oakum_bin, node, tmp_path):
+    link = tmp_path / "etcdctl"
+    link.symlink_to(oakum_bin)
+    done = subprocess.run([link, "version"], capture_output=True, text=True, timeout=60, check=True)
+    (etcd,) = re.findall(r"^etcdctl version: (3\.\d+\.\d+)\nAPI version: 3\.\d+\n"
+                         r"Oakum version: \S+\n$", done.stdout)
+    assert f'"etcdserver":"{etcd}"'.encode() in node.http("GET", "/version")[2]
+    assert f"API version: {etcd.rpartition('.')[0]}\n" in done.stdout
+
+
 def test_ctl_admin_difference_rows_are_used():
     names = {name for each in ctl_cases.DIFFERENCES for name, _ in each.lines}
-    forms = {f"{what}-{form}" for what in ("reads", "members", "users")
+    forms = {f"{what}-{form}" for what in ("reads", "members", "users", "maintain")
              for form in ctl_cases.FORMS}
-    assert {name for name in names if name.startswith(("reads-", "members-", "users-"))} <= forms
+    ours = {name for name in names if re.match("(reads|members|users|maintain)-", name)}
+    assert ours and ours <= forms

@@ -89,6 +89,16 @@ static int version(int argc, char *const *argv)
     return CLI__EXIT_OK;
 }
 
+/* What scripts read of etcdctl: the version whose API is spoken. */
+static int etcdctl_version(void)
+{
+    const char *etcd = oak_server_etcd_version();
+    int minor = (int)(strrchr(etcd, '.') - etcd);
+    printf("etcdctl version: %s\nAPI version: %.*s\nOakum version: " OAK_VERSION "\n", etcd, minor,
+           etcd);
+    return CLI__EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
@@ -100,6 +110,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, "etcd") == 0 || argc < 2) {
         return oak_server_main(argc, argv);
+    }
+    if (etcdctl && strcmp(argv[1], "version") == 0) {
+        return etcdctl_version();
     }
     const struct cli__entry *entry = find(argv[1]);
     if (entry != NULL) {

@@ -119,13 +119,16 @@ static bool wants_tls(const struct ctl__options *o, const char *const *endpoints
     return wanted;
 }
 
-static bool encrypt(struct ctl *c, struct ctl__link *link, int *code)
+/* `protocol` NULL: gRPC's. */
+static bool encrypt(struct ctl *c, struct ctl__link *link, const char *protocol, int *code)
 {
     const struct ctl__options *o = &c->options;
     struct oak_tls_options options = {
         .role = OAK_TLS_CLIENT,
         .insecure_skip_verify = o->insecure_skip_verify,
         .report = tls_report,
+        .protocols = protocol != NULL ? &protocol : NULL,
+        .protocol_count = protocol != NULL ? 1 : 0,
     };
     options.material.certificate.file = o->cert;
     options.material.key.file = o->key;
@@ -209,7 +212,7 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
         debug_print(&c->options, (const char *)target.data);
     }
     good = good && who(c, link, code);
-    good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, code));
+    good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, NULL, code));
     good = good && client_new(c, link, (const char *)target.data, code);
     oak_buf_fini(&target);
     if (!good) {
@@ -270,20 +273,46 @@ static struct ctl__link *link_by_dns(struct ctl *c, int *code)
     return ctl__link_to(c, target, code);
 }
 
+struct ctl__link *ctl__link_new(struct ctl *c, int *code)
+{
+    struct ctl__endpoints all;
+    const char *list[CTL__ENDPOINTS_MAX];
+    if (c->options.discovery_srv != NULL) {
+        return link_by_dns(c, code);
+    }
+    if (!ctl__options_endpoints(&c->options, &all, code)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        list[i] = all.items[i];
+    }
+    return link_new(c, list, all.count, code);
+}
+
 struct oak_client *ctl__client(struct ctl *c, int *code)
 {
-    if (c->link == NULL && c->options.discovery_srv != NULL) {
-        c->link = link_by_dns(c, code);
-    } else if (c->link == NULL) {
-        struct ctl__endpoints all;
-        const char *list[CTL__ENDPOINTS_MAX];
-        if (!ctl__options_endpoints(&c->options, &all, code)) {
-            return NULL;
-        }
-        for (size_t i = 0; i < all.count; i++) {
-            list[i] = all.items[i];
-        }
-        c->link = link_new(c, list, all.count, code);
+    if (c->link == NULL) {
+        c->link = ctl__link_new(c, code);
     }
     return c->link == NULL ? NULL : c->link->client;
+}
+
+struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, int *code)
+{
+    struct ctl__link *link = calloc(1, sizeof(*link));
+    if (link == NULL || (c->os == NULL && oak_os_loop_new(&c->os) != 0)) {
+        *code = ctl__error(CTL__FAILED, "%s", oak_error_text(OAK_ENOMEM));
+        free(link);
+        return NULL;
+    }
+    if (wants_tls(&c->options, &endpoint, 1) && !encrypt(c, link, "http/1.1", code)) {
+        ctl__unlink(link);
+        return NULL;
+    }
+    return link;
+}
+
+const struct oak_net *ctl__link_net(struct ctl *c, struct ctl__link *link)
+{
+    return link->net != NULL ? oak_tls_net_port(link->net) : &oak_os_loop_port(c->os)->net;
 }

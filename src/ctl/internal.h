@@ -117,6 +117,9 @@ ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease
 ctl__verb ctl__endpoint_health, ctl__endpoint_status, ctl__endpoint_hashkv;
 ctl__verb ctl__member_add, ctl__member_remove, ctl__member_update, ctl__member_promote;
 ctl__verb ctl__member_list;
+ctl__verb ctl__alarm_list, ctl__alarm_disarm, ctl__defrag, ctl__move_leader;
+ctl__verb ctl__downgrade_validate, ctl__downgrade_enable, ctl__downgrade_cancel;
+ctl__verb ctl__check_perf, ctl__check_datascale;
 ctl__verb ctl__auth_enable, ctl__auth_disable, ctl__auth_status;
 ctl__verb ctl__user_add, ctl__user_delete, ctl__user_get, ctl__user_list, ctl__user_passwd;
 ctl__verb ctl__user_grant_role, ctl__user_revoke_role;
@@ -193,7 +196,12 @@ struct oak_client *ctl__client(struct ctl *c, int *code);
 bool ctl__token(struct ctl *c, struct oak_bytes *out, int *code);
 /* One of this endpoint alone. Freed by ctl__unlink. */
 struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code);
+/* One of all endpoints, beside the one that all verbs have. */
+struct ctl__link *ctl__link_new(struct ctl *c, int *code);
 struct oak_client *ctl__link_client(struct ctl__link *link);
+/* One without a client: the network to speak HTTP/1 with this endpoint. */
+struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, int *code);
+const struct oak_net *ctl__link_net(struct ctl *c, struct ctl__link *link);
 void ctl__unlink(struct ctl__link *link);
 
 /* Ask, and wait. What came of it is in `reply`; nothing is told. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_help.c: the flags as text for people: help, usage, version. */
 #include "server/config_internal.h"
+#include "server/server.h"
 
 #ifndef OAK_VERSION
 #error "OAK_VERSION comes from the build"
@@ -33,6 +34,11 @@ const char *oak_config_version(void)
            "Git SHA: oakum-" OAK_VERSION "\n"
            "Go Version: none (C17)\n"
            "Go OS/Arch: linux/" ARCH "\n";
+}
+
+const char *oak_server_etcd_version(void)
+{
+    return OAK_CONFIG_ETCD_VERSION;
 }
 
 static int row_print(const struct config__row *row, struct oak_buf *out)

@@ -12,6 +12,8 @@
 /* Parse the command line (argv[0] is the program), serve until SIGINT or SIGTERM, and return the
  * exit code: 0 after an orderly stop, 1 on a failure that was reported, 2 on bad usage. */
 int oak_server_main(int argc, char **argv);
+/* The version of etcd whose API it serves, as it tells it to clients: "3.6.14". */
+const char *oak_server_etcd_version(void);
 
 /* The data directory of a member of a new cluster, from etcd's snapshot. NULL: as the server's flag
  * of that name is when it is not given. */
