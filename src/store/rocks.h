@@ -5,7 +5,8 @@
  *   rocks_open.c     options, the directory, which database in it is the current one
  *   rocks_code.c     keys and values as bytes
  *   rocks_cache.c    newest versions in memory
- *   rocks_scan.c     walking keys in order
+ *   rocks_walk.c     walking the database's keys in order; rocks_down.c: downwards
+ *   rocks_scan.c     the same with the open batch
  *   rocks_changes.c  changes by revision, reclaim
  *   rocks_thin.c     what reclaim leaves behind is made less
  *   rocks_move.c     flush, snapshot, restore
@@ -219,16 +220,16 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 OAK_MUST_USE int rocks__changes_write(struct rocks *r, struct oak_store_rev upto);
 
 /* rocks_thin.c */
-/* What a walk over keys comes over that was removed; begun and ended by the same thread. */
-struct rocks_walked {
+/* How many removed versions are come over, from start to end by the same thread. */
+struct rocks_meter {
     rocksdb_perfcontext_t *counts;
     uint64_t before;
-    uint64_t found; /* keys that it has given */
 };
-void rocks__walk_begin(struct rocks_walked *w);
-/* It was in [low, high). */
-void rocks__walk_end(struct rocks *r, struct rocks_walked *w, struct oak_bytes low,
-                     struct oak_bytes high);
+void rocks__meter_start(struct rocks_meter *m);
+uint64_t rocks__meter_end(struct rocks_meter *m);
+/* A scan of [low, high) has come over so many on its way to so many keys. */
+void rocks__waded(struct rocks *r, uint64_t walked, uint64_t keys, struct oak_bytes low,
+                  struct oak_bytes high);
 /* Why an iterator is not valid: 0 at the end, or because it has come over too much that was removed
  * (*many). Else it is logged. */
 OAK_MUST_USE int rocks__iter_error(const rocksdb_iterator_t *it, const struct oak_log *log,
@@ -236,7 +237,7 @@ OAK_MUST_USE int rocks__iter_error(const rocksdb_iterator_t *it, const struct oa
 /* Reclaim has written down that so many are removed. */
 void rocks__thin_removed(struct rocks *r, uint64_t entries);
 /* Begin, when there is reason to, to get rid of what reclaim has left. It never waits. */
-void rocks__thin(struct rocks *r);
+OAK_MUST_USE int rocks__thin(struct rocks *r);
 void rocks__thin_fini(struct rocks_thin *t);
 
 /* rocks_scrub.c */

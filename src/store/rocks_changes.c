@@ -340,9 +340,9 @@ int rocks__reclaim(struct oak_store *s, int64_t floor, size_t steps, bool *more)
 {
     struct rocks *r = rocks__of(s);
     struct reclaim c = {.r = r, .floor = floor, .steps = steps};
-    rocks__thin(r);
-    if (r->reclaimed_floor == c.floor) {
-        return 0;
+    int thinned = rocks__thin(r);
+    if (thinned != 0 || r->reclaimed_floor == c.floor) {
+        return thinned;
     }
     int written = rocks__write_out(r);
     if (written != 0) {

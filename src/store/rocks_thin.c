@@ -8,12 +8,13 @@
  *
  *     1  in memory there is much that was removed: it is flushed, and what was both written and
  *        removed there is gone
- *     2  else it is in files: those that the scans went through are named as worth merging
+ *     2  else it is in files: those that the scans went through are named as worth merging, and
+ *        where nothing comes of it, since they are the first few, one more is made
  *
  * So scans pay for what was removed at most so often. What reclaim removes costs nothing more than
  * before where no scan goes. And never is more than so much of it in memory, whoever scans.
  *
- * Can fail     nothing: it is tried again when it has cost as much once more.
+ * Can fail     as a commit does; a flush that fails is tried again when it has cost as much more.
  * Invariants   the owner never waits: no flush is begun that would.
  * Thread       the owner's.
  */
@@ -34,10 +35,10 @@ static uint64_t walked_now(rocksdb_perfcontext_t *counts)
     return rocksdb_perfcontext_metric(counts, rocksdb_internal_delete_skipped_count);
 }
 
-void rocks__walk_begin(struct rocks_walked *w)
+void rocks__meter_start(struct rocks_meter *m)
 {
-    *w = (struct rocks_walked){.counts = rocksdb_perfcontext_create()};
-    w->before = walked_now(w->counts);
+    *m = (struct rocks_meter){.counts = rocksdb_perfcontext_create()};
+    m->before = walked_now(m->counts);
 }
 
 static void note_edge(struct rocks_thin *t, struct oak_buf *edge, struct oak_bytes place)
@@ -60,13 +61,18 @@ static void note_place(struct rocks_thin *t, struct oak_bytes low, struct oak_by
     }
 }
 
-void rocks__walk_end(struct rocks *r, struct rocks_walked *w, struct oak_bytes low,
-                     struct oak_bytes high)
+uint64_t rocks__meter_end(struct rocks_meter *m)
 {
-    uint64_t walked = walked_now(w->counts) - w->before;
-    rocksdb_perfcontext_destroy(w->counts);
+    uint64_t walked = walked_now(m->counts) - m->before;
+    rocksdb_perfcontext_destroy(m->counts);
+    return walked;
+}
+
+void rocks__waded(struct rocks *r, uint64_t walked, uint64_t keys, struct oak_bytes low,
+                  struct oak_bytes high)
+{
     /* A few for each key are no more than what a seek would have cost instead. */
-    uint64_t fair = (w->found + 1) * ROCKS_SKIP_MAX;
+    uint64_t fair = (keys + 1) * ROCKS_SKIP_MAX;
     if (walked > fair) {
         r->thin.waded += walked - fair;
         r->thin.longest = OAK_MAX(r->thin.longest, walked - fair);
@@ -111,7 +117,30 @@ static bool at_work(const struct rocks *r)
            rocks__property(r->db, "rocksdb.compaction-pending") > 0;
 }
 
-static void merge_start(struct rocks *r)
+/* Level 0 is merged when it has some files more: the state once more, and a flush, is one. */
+static int flush_state(struct rocks *r)
+{
+    char *said = NULL;
+    const struct rocks_state state = {
+        .state = r->base.state, .keys = r->committed_keys, .reclaimed = r->reclaimed};
+    int error = rocks__write_out(r);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    if (error == 0) {
+        error = rocks__write_state(r, &r->key, batch, &state);
+    }
+    if (error == 0) {
+        rocks__point_drop(r);
+        rocksdb_write(r->db->db, r->write, batch, &said);
+        error = said == NULL ? 0 : rocks__failed(r->base.log, "write the state", said);
+    }
+    rocksdb_writebatch_destroy(batch);
+    if (error == 0) {
+        flush_start(r);
+    }
+    return error;
+}
+
+static int merge_start(struct rocks *r)
 {
     struct rocks_thin *t = &r->thin;
     bool known = t->low.size > 0 && t->high.size > 0;
@@ -121,9 +150,7 @@ static void merge_start(struct rocks *r)
     rocksdb_free(said);
     oak_buf_clear(&t->low);
     oak_buf_clear(&t->high);
-    if (!at_work(r)) {
-        flush_start(r); /* the few first files are merged when they are one more */
-    }
+    return at_work(r) ? 0 : flush_state(r);
 }
 
 void rocks__thin_removed(struct rocks *r, uint64_t entries)
@@ -142,13 +169,14 @@ static bool enough(const struct rocks *r)
     return waded >= WADED_MIN + OAK_MIN(files, (uint64_t)FILE_BYTES_MAX) / FILE_BYTES_PER_WADED;
 }
 
-void rocks__thin(struct rocks *r)
+int rocks__thin(struct rocks *r)
 {
     struct rocks_thin *t = &r->thin;
     bool waded = enough(r);
     if (!waded && t->removed < MEMORY_MAX) {
-        return;
+        return 0;
     }
+    int error = 0;
     /* RocksDB flushes when it likes to, too. */
     uint64_t in_memory = rocks__property(r->db, "rocksdb.num-entries-active-mem-table");
     t->removed = OAK_MIN(t->removed, in_memory);
@@ -156,11 +184,12 @@ void rocks__thin(struct rocks *r)
         flush_start(r);
         t->removed = 0;
     } else if (waded && t->longest > t->removed && !at_work(r)) {
-        merge_start(r);
+        error = merge_start(r);
     }
     if (waded) {
         t->waded = t->longest = 0;
     }
+    return error;
 }
 
 void rocks__thin_fini(struct rocks_thin *t)
