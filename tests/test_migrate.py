@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import sqlite3
+import threading
 
 import grpc
 import pytest
@@ -30,6 +31,7 @@ def said_by(client):
 def oakum(*arguments, code=0):
     done = harness.run(*arguments)
     assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stderr == "" or code != 0
     return done.stdout if code == 0 else done.stderr
 
 
@@ -183,16 +185,20 @@ def test_import_that_was_killed_begins_anew(start_cluster, node, tmp_path):
     path = tmp_path / "saved.db"
     node.cluster.etcdctl("put", "k", "v")
     node.cluster.etcdctl("snapshot", "save", str(path))
-    other = start_cluster(size=1, start=False).nodes[0]
-    oakum("import", path, "--data-dir", other.data_dir, *cluster_of(other))
+    other = start_cluster(size=1, start=False, flags=["--wal-dir", str(tmp_path / "log")]).nodes[0]
+    flags = ["--data-dir", other.data_dir, *cluster_of(other), "--wal-dir"]
+    oakum("import", path, *flags, tmp_path / "log")
     # As a kill leaves it: the mark, and no identity yet.
     os.remove(os.path.join(other.data_dir, "identity"))
     with open(os.path.join(other.data_dir, "restoring"), "wb"):
         pass
+    # Nobody's files are taken for what that has left.
+    assert "not empty" in oakum("import", path, *flags, node.data_dir, code=1)
+    assert os.path.exists(os.path.join(node.data_dir, "identity"))
     other.start()
     other.wait()
     assert "interrupted" in other.log_text()
-    done = harness.run("import", path, "--data-dir", other.data_dir, *cluster_of(other))
+    done = harness.run("import", path, *flags, tmp_path / "log")
     assert done.returncode == 0 and "begins again" in done.stderr
     other.start()
     other.wait_healthy()
@@ -361,13 +367,27 @@ def test_import_tells_what_is_none(tmp_path):
     assert "no data directory of etcd" in refused(tmp_path / "empty", tmp_path)
 
 
-def peak_mib(*arguments):
-    """Of the program's memory, in its whole life."""
+def on_a_terminal(*arguments):
+    """What it shows there, and the peak of its memory in MiB."""
+    master, slave = os.openpty()
+    shown = bytearray()
+
+    def drain():
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(master, 4096):
+                shown.extend(part)
+
     command = [harness.oakum_path(), *map(str, arguments)]
-    pid = os.posix_spawn(command[0], command, os.environ)
+    pid = os.posix_spawn(command[0], command, {**os.environ, "TERM": "xterm"},
+                         file_actions=[(os.POSIX_SPAWN_DUP2, slave, 2)])
+    os.close(slave)
+    reader = threading.Thread(target=drain)
+    reader.start()
     _, status, usage = os.wait4(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return usage.ru_maxrss / 1024
+    reader.join()
+    os.close(master)
+    assert os.waitstatus_to_exitcode(status) == 0, shown
+    return shown.decode(), usage.ru_maxrss / 1024
 
 
 @pytest.mark.skipif(os.environ.get("OAKUM_STORE") == "memory", reason="all of it is kept there")
@@ -383,6 +403,8 @@ def test_import_takes_no_more_memory_for_more(node, tmp_path):
                 ok(client, "Txn", success=request.success)
             path = tmp_path / f"{count}.db"
             oakum("export", path, "--endpoints", node.endpoint)
-            peaks.append(peak_mib("import", path, "--data-dir", tmp_path / f"made{count}"))
+            shown, peak = on_a_terminal("import", path, "--data-dir", tmp_path / f"made{count}")
+            assert all(f"\r{what} " in shown for what in ("checking", "reading", "writing"))
+            peaks.append(peak)
             path.unlink()
     assert max(peaks) < 256 and peaks[1] < peaks[0] + 32

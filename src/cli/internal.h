@@ -151,11 +151,12 @@ const char *cli__size_text(uint64_t bytes, char *out);
 struct cli__progress {
     bool shown;
     bool drawn;
+    const char *what; /* that is drawn */
     uint64_t drawn_ns;
     struct oak_clock clock;
 };
 void cli__progress_init(struct cli__progress *p);
-/* `user` is it: as struct oak_restore_progress wants it. */
+/* `user` is it: as struct oak_restore_progress wants it. `what` is kept. */
 void cli__progress_tell(void *user, const char *what, uint64_t done, uint64_t total);
 /* The line goes. */
 void cli__progress_end(struct cli__progress *p);

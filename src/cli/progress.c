@@ -30,7 +30,8 @@ void cli__progress_tell(void *user, const char *what, uint64_t done, uint64_t to
         return;
     }
     uint64_t now = p->clock.mono_ns(p->clock.user);
-    if (p->drawn && now - p->drawn_ns < EVERY_NS && done < total) {
+    bool goes_on = p->drawn && strcmp(p->what, what) == 0 && done < total;
+    if (goes_on && now - p->drawn_ns < EVERY_NS) {
         return;
     }
     char bar[BAR_CELLS + 1];
@@ -43,6 +44,7 @@ void cli__progress_tell(void *user, const char *what, uint64_t done, uint64_t to
             total == 0 ? 0.0 : 100.0 * (double)done / (double)total, cli__size_text(done, size));
     fflush(stderr);
     p->drawn = true;
+    p->what = what;
     p->drawn_ns = now;
 }
 

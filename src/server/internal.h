@@ -97,6 +97,9 @@ OAK_MUST_USE int server__directory_make(const struct oak_disk *disk, const char 
 OAK_MUST_USE int server__restored_check(const struct server *s, struct oak_errbuf *e);
 /* waldir.c: where the log is, from a member's birth on; NULL in *out: in the data directory. */
 int server__wal_dir(const struct server *s, const char **out, struct oak_errbuf *e);
+/* What the file <data>/wal-dir says, "" when there is none. */
+OAK_MUST_USE int server__wal_dir_told(const struct oak_disk *disk, const char *path, char *out,
+                                      size_t size);
 /* mend.c: the store, opened; a damaged one is set aside when there are peers to fill a new one. */
 int server__store_open(struct server *s, struct oak_errbuf *e);
 /* Damage was found in it: the next start sets it aside. */

@@ -37,8 +37,9 @@ struct restored {
     struct server *server; /* of which only the configuration, disk, lock and store are used */
     struct oak_config_cluster cluster;
     struct oak_errbuf *e;
-    bool made;   /* the directory */
-    bool marked; /* what is in it is ours */
+    bool made;     /* the directory */
+    bool marked;   /* what is in it is ours */
+    bool log_ours; /* and so is what is in --wal-dir */
 };
 
 static int path_make(const struct restored *r, const char *name, char *out)
@@ -133,7 +134,7 @@ static int swept(const struct restored *r, bool mark_too)
     const struct server *s = r->server;
     const struct oak_disk *disk = s->disk;
     char path[PATH_BYTES_MAX];
-    int error = s->config.wal_dir[0] != '\0' ? emptied(disk, s->config.wal_dir, false) : 0;
+    int error = r->log_ours ? emptied(disk, s->config.wal_dir, false) : 0;
     for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(folders); i++) {
         error = path_make(r, folders[i], path);
         error = error != 0 ? error : emptied(disk, path, true);
@@ -176,6 +177,26 @@ static int empty_check(const struct restored *r, const char *dir)
     return error == OAK_ENOENT ? 0 : failed(r, error, dir);
 }
 
+/* --wal-dir has nothing in it, or what the restore has left there that was interrupted. */
+static int wal_dir_take(struct restored *r)
+{
+    const char *dir = r->server->config.wal_dir;
+    char path[PATH_BYTES_MAX];
+    char told[PATH_BYTES_MAX];
+    if (dir[0] == '\0') {
+        return 0;
+    }
+    int error = path_make(r, "wal-dir", path);
+    error = error != 0
+                ? error
+                : failed(r, server__wal_dir_told(r->server->disk, path, told, sizeof(told)), path);
+    if (error == 0 && strcmp(told, dir) != 0) {
+        error = empty_check(r, dir);
+    }
+    r->log_ours = error == 0;
+    return error;
+}
+
 static int mark_put(struct restored *r)
 {
     const struct oak_disk *disk = r->server->disk;
@@ -207,12 +228,8 @@ static int directory_take(struct restored *r)
     r->made = names_list(s->disk, s->config.data_dir, &names) == OAK_ENOENT;
     oak_buf_fini(&names.text);
     bool again = there(s->disk, mark);
-    if (!again) {
-        error = empty_check(r, s->config.data_dir);
-        if (error == 0 && s->config.wal_dir[0] != '\0') {
-            error = empty_check(r, s->config.wal_dir);
-        }
-    }
+    error = again ? 0 : empty_check(r, s->config.data_dir);
+    error = error != 0 ? error : wal_dir_take(r);
     error = error != 0 ? error : server__directory_make(s->disk, s->config.data_dir, r->e);
     error = error != 0 ? error : oak_os_lock_dir(s->config.data_dir, &s->lock, r->e);
     if (error == 0 && again) {

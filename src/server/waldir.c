@@ -11,8 +11,7 @@
 
 #define PATH_BYTES_MAX 4096
 
-/* What the file says, "" when there is none. */
-static int told_read(const struct oak_disk *disk, const char *path, char *out, size_t size)
+int server__wal_dir_told(const struct oak_disk *disk, const char *path, char *out, size_t size)
 {
     struct oak_file *file = NULL;
     size_t got = 0;
@@ -59,7 +58,7 @@ int server__wal_dir(const struct server *s, const char **out, struct oak_errbuf 
     bool inside = false;
     int size = snprintf(path, sizeof(path), "%s/wal-dir", dir);
     int error = size < PATH_BYTES_MAX && strlen(wanted) < PATH_BYTES_MAX ? 0 : OAK_EINVAL;
-    error = error != 0 ? error : told_read(disk, path, told, sizeof(told));
+    error = error != 0 ? error : server__wal_dir_told(disk, path, told, sizeof(told));
     error = error != 0 ? error : disk->list(disk->user, dir, seen, &inside);
     if (error == 0 && told[0] == '\0' && !inside && wanted[0] != '\0') {
         error = told_write(disk, dir, path, wanted);
