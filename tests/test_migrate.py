@@ -308,7 +308,7 @@ def test_export_is_for_who_may(node, tmp_path):
     for who, why in (((), "user name is empty"), (("--user", "ann:ann's"), "permission denied"),
                      (("--user", "root:wrong"), "invalid user ID or password")):
         told = harness.run("export", path, "--endpoints", node.endpoint, *who)
-        assert told.returncode == 1 and why in told.stderr, told
+        assert told.returncode != 0 and why in told.stderr, told
         assert os.listdir(folder) == []
     oakum("export", path, "--endpoints", node.endpoint, "--user", "root:root's")
 
