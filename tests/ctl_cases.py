@@ -27,6 +27,17 @@ DIFFERENCES = [
     Difference("members of a transaction's responses in JSON", [],
                "up to 3.4 `ResponsePut` and so on", "`response_put` and so on, as later ones",
                (3, 5)),
+    Difference("the end of `lock`'s command", [], "up to 3.4 exit code 1 when it failed",
+               "its exit code, as later ones; 128 and the number for a signal", None),
+    Difference("a lock that is lost", [], "its command goes on",
+               "told, and the command is stopped", None),
+    Difference("a signal to `lock` with a command", [], "is not for the command",
+               "goes to the command; the lock is held until it has ended", None),
+    Difference("names of locks and elections", [], "may be empty, or end with a slash",
+               "may not", None),
+    Difference("`watch` when no server is there", [], "waits", "ends after `--command-timeout`, "
+               "exit code 2", None),
+    Difference("`make-mirror` when a side is away", [], "ends", "goes on when it is back", None),
     Difference("formats that a verb does not have", [],
                "refuses them when it has done what it was told",
                "the same, but protobuf is there for leases", None),
@@ -97,9 +108,6 @@ SINCE = {
     # It has the URL of a member in the place of a host's name, which Oakum takes for no request.
     "defrag --cluster": (3, 5),
 }
-
-# Verbs that are not built.
-MISSING = ("lease keep-alive",)
 
 # As in etcdctl_cases.py.
 CASES = []

@@ -25,6 +25,7 @@ static const struct entry verbs[] = {
     {KEYS, "compaction", "forget what was before a revision", ctl__compaction},
     {KEYS, "lease grant", "make a lease: keys that end with it", ctl__lease_grant},
     {KEYS, "lease revoke", "end a lease, and its keys", ctl__lease_revoke},
+    {KEYS, "lease keep-alive", "keep a lease alive", ctl__lease_keep_alive},
     {KEYS, "lease timetolive", "show what is left of a lease", ctl__lease_timetolive},
     {KEYS, "lease list", "list the leases", ctl__lease_list},
 #define CLUSTER "The cluster"
@@ -66,6 +67,9 @@ static const struct entry verbs[] = {
     {USERS, "role list", "list the roles", ctl__role_list},
     {USERS, "role grant-permission", "let a role read or write keys", ctl__role_grant_permission},
     {USERS, "role revoke-permission", "take that back", ctl__role_revoke_permission},
+#define TURNS "Locks and elections"
+    {TURNS, "lock", "hold a lock while a command runs", ctl__lock},
+    {TURNS, "elect", "lead an election, or see who does", ctl__elect},
 #define MOVING "Moving from etcd, and back"
     {MOVING, "mirror", "keep the keys of one cluster at another, until you switch", ctl__mirror},
     {MOVING, "make-mirror", "put the keys of a cluster into another one", ctl__make_mirror},

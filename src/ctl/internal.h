@@ -111,7 +111,7 @@ struct ctl__words {
 /* Each gets the words from its own name's last word on. */
 typedef int ctl__verb(struct ctl *c, int argc, char *const *argv);
 ctl__verb ctl__get, ctl__put, ctl__del, ctl__txn, ctl__compaction;
-ctl__verb ctl__watch, ctl__mirror, ctl__make_mirror;
+ctl__verb ctl__lease_keep_alive, ctl__lock, ctl__elect, ctl__watch, ctl__mirror, ctl__make_mirror;
 ctl__verb ctl__context_add, ctl__context_use, ctl__context_remove, ctl__context_list;
 ctl__verb ctl__lease_grant, ctl__lease_revoke, ctl__lease_timetolive, ctl__lease_list;
 ctl__verb ctl__endpoint_health, ctl__endpoint_status, ctl__endpoint_hashkv;

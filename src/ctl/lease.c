@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lease.c: lease grant, revoke, timetolive, list. In JSON they are as etcd's Go client has them:
- * the header's members among the others. */
+/* lease.c: lease grant, revoke, timetolive, list, keep-alive. In JSON they are as etcd's Go client
+ * has them: the header's members among the others. */
 #include "ctl/internal.h"
 
 #include <stdlib.h>
@@ -297,4 +297,142 @@ int ctl__lease_list(struct ctl *c, int argc, char *const *argv)
     }
     const void *response = ctl__ask(c, &leases_method, &request.base, &code);
     return response == NULL ? code : ctl__show(c, &view, response, NULL);
+}
+
+/* -- keep-alive -------------------------------------------------------------------------------- */
+
+struct keeping {
+    struct ctl *c;
+    int64_t id;
+    bool once;
+    bool done;
+    int code;
+};
+
+static void kept_simple(struct ctl *c, const void *message, const void *about)
+{
+    const Etcdserverpb__LeaseKeepAliveResponse *r = message;
+    (void)c;
+    (void)about;
+    printf("lease %016" PRIx64 " keepalived with TTL(%" PRId64 ")\n", r->id, r->ttl);
+}
+
+static void kept_json(struct ctl *c, const void *message, const void *about)
+{
+    const Etcdserverpb__LeaseKeepAliveResponse *r = message;
+    struct oak_buf out = {0};
+    (void)c;
+    (void)about;
+    int error = ctl__json_header(&out, r->header);
+    error = error != 0 ? error : number_put(&out, "ID", r->id);
+    error = error != 0 ? error : number_put(&out, "TTL", r->ttl);
+    error = error != 0 ? error : oak_buf_append(&out, "}", 1);
+    ctl__json_print(&out, error);
+    oak_buf_fini(&out);
+}
+
+static void kept_fields(struct ctl *c, const void *message, const void *about)
+{
+    const Etcdserverpb__LeaseKeepAliveResponse *r = message;
+    (void)about;
+    ctl__fields_header(c, r->header);
+    ctl__fields_lease(c, "ID", r->id);
+    printf("\"TTL\" : %" PRId64 "\n", r->ttl);
+}
+
+static void keeping_end(struct keeping *k, int code)
+{
+    k->code = code;
+    k->done = true;
+    oak_os_loop_stop(k->c->os);
+}
+
+static void lease_kept(void *user, struct oak_client_lease *lease, int64_t ttl_s)
+{
+    static const struct ctl__view view = {kept_simple, kept_json, kept_fields, NULL};
+    struct keeping *k = user;
+    struct oak_client_header h = oak_client_lease_header(lease);
+    Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
+    Etcdserverpb__LeaseKeepAliveResponse r = ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+    if (k->done) {
+        return;
+    }
+    header.cluster_id = h.cluster_id;
+    header.member_id = h.member_id;
+    header.revision = h.revision;
+    header.raft_term = h.raft_term;
+    r.header = &header;
+    r.id = k->id;
+    r.ttl = ttl_s;
+    int code = ctl__show(k->c, &view, &r.base, NULL);
+    code = fflush(stdout) == 0 ? code : ctl__error(CTL__IO, "cannot write to stdout");
+    if (k->once || code != CTL__OK) {
+        keeping_end(k, code);
+    }
+}
+
+static void lease_lost(void *user, struct oak_client_lease *lease, int error)
+{
+    struct keeping *k = user;
+    (void)lease;
+    if (error == OAK_ELEASENOTFOUND && !k->once) {
+        if (k->c->format == CTL__SIMPLE) {
+            printf("lease %016" PRIx64 " expired or revoked.\n", k->id);
+        }
+        keeping_end(k, CTL__OK);
+    } else if (error == OAK_EDEADLINE) {
+        keeping_end(k, ctl__error(CTL__NO_CONNECTION,
+                                  "nothing was heard of lease %016" PRIx64
+                                  " for its time: it may have ended",
+                                  k->id));
+    } else {
+        keeping_end(k, ctl__error(CTL__NO_CONNECTION, "%s", oak_error_text(error)));
+    }
+}
+
+static int keep_alive_run(struct ctl *c, int64_t id, bool once)
+{
+    static const struct oak_client_lease_callbacks callbacks = {.kept = lease_kept,
+                                                                .lost = lease_lost};
+    struct keeping k = {.c = c, .id = id, .once = once};
+    struct oak_client_lease *lease;
+    struct oak_client *client = ctl__client(c, &k.code);
+    if (client == NULL) {
+        return k.code;
+    }
+    /* What it has is not known: so long we wait for the first answer. */
+    int64_t patience_s = (int64_t)(c->options.command_ns / UINT64_C(1000000000));
+    int error = oak_client_keep(client, id, OAK_MAX(patience_s, 1), &callbacks, &k, &lease);
+    if (error != 0) {
+        return ctl__error(CTL__BAD_ARGS, "%s", oak_error_text(error));
+    }
+    while (!k.done) {
+        oak_os_loop_run(c->os);
+    }
+    return k.code;
+}
+
+int ctl__lease_keep_alive(struct ctl *c, int argc, char *const *argv)
+{
+    bool once = false;
+    const struct oak_args_flag flags[] = {
+        {"once", '\0', OAK_ARGS_BOOL, &once, 0, 0, NULL, "one time, and end"},
+    };
+    const struct oak_args_command command = {
+        .name = "lease keep-alive",
+        .summary = "Keep a lease alive until it ends or you do.",
+        .operands = "ID",
+        .operands_max = CTL__OPERANDS_MAX,
+        .flags = flags,
+        .flag_count = OAK_COUNT_OF(flags),
+        .more = "Example:\n  oakum lease keep-alive 694d5765fc71500b\n",
+    };
+    struct ctl__words words;
+    uint64_t id;
+    int code;
+    if (!ctl__begin(c, &command, argc, argv, &words, &code) ||
+        !ctl__id_read(c, &words, "lease", &id, &code)) {
+        return code;
+    }
+    return keep_alive_run(c, (int64_t)id, once);
 }
