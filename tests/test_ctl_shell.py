@@ -3,9 +3,13 @@
 what to do, words before and behind the verb."""
 import json
 import os
+import pty
+import select
 import shutil
 import stat
 import subprocess
+import termios
+import time
 
 import pytest
 
@@ -186,3 +190,110 @@ def test_ctl_debug_tells_what_the_flags_came_to(home, served):
                       "--dial-timeout", "1500ms")
     assert f"endpoints={served.endpoint}\n" in err and "dial-timeout=1.500s" in err
     assert "secret" not in err
+
+
+# -- the shell ------------------------------------------------------------------------------------
+
+class Terminal:
+    """`oakum repl` at a terminal. The prompt is drawn again while a line is typed: wait for what a
+    command says, then for the prompt."""
+
+    def __init__(self, *words):
+        self.primary, secondary = pty.openpty()
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(
+            [harness.oakum_path(), "repl", *words], stdin=secondary, stdout=secondary,
+            stderr=secondary, start_new_session=True, env={**os.environ, "TERM": "dumb"},
+            preexec_fn=self.own)  # pylint: disable=subprocess-popen-preexec-fn
+        os.close(secondary)
+        self.seen = ""
+
+    @staticmethod
+    def own():
+        """Make the terminal the controlling one, so that Ctrl-C is a signal."""
+        harness.die_with_parent()
+        os.close(os.open(os.ttyname(0), os.O_RDWR))
+
+    def type(self, text):
+        os.write(self.primary, text.encode())
+
+    def look(self):
+        """What it shows by now."""
+        if select.select([self.primary], [], [], 0.1)[0]:
+            self.seen += os.read(self.primary, 65536).decode(errors="replace")
+
+    def until(self, text):
+        """Wait for this text; what came since the last one."""
+        deadline = time.monotonic() + harness.PATIENCE_S
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"waited for {text!r}; there was {self.seen!r}"
+            self.look()
+        before, self.seen = self.seen.split(text, 1)
+        return before
+
+    def prompt(self):
+        """Wait until it asks, and takes keys one by one."""
+        self.until("oakum> ")
+        harness.until(lambda: not termios.tcgetattr(self.primary)[3] & termios.ICANON,
+                      "a terminal that is edited")
+
+    def end(self):
+        self.type("\x04")
+        code = self.process.wait(timeout=20)
+        os.close(self.primary)
+        return code
+
+
+def test_ctl_repl_completes_keys_and_goes_on_after_ctrl_c(home, served):
+    shell = Terminal("--endpoints", served.endpoint)
+    shell.prompt()
+    shell.type("get fruit/a\t\n")
+    shell.until("fruit/apple\r\n1\r\n")
+    shell.prompt()
+    shell.type("watch fruit/x\n")
+    while "PUT" not in shell.seen:  # it tells what comes once it has begun
+        assert oakum("put", "fruit/x", "1", "--endpoints", served.endpoint)[0] == 0
+        shell.look()
+    shell.type("\x03")
+    shell.until("^C")
+    shell.prompt()
+    shell.type("no such line\x03")
+    shell.until("^C")
+    shell.prompt()
+    shell.type("put long \\\n")
+    shell.until("... ")
+    shell.type("\"two lines\"\n")
+    shell.until("OK")
+    shell.prompt()
+    shell.type("txn\n")
+    shell.until("if> ")
+    shell.type('val("long") = "two lines"\n\n')
+    shell.until("then> ")
+    shell.type("put done yes\nget done\n\n")
+    shell.until("else> ")
+    shell.type("\n")
+    shell.until("SUCCESS")
+    shell.until("done\r\nyes")
+    shell.prompt()
+    shell.type("get --user ann:secret\n")
+    shell.until("Error: ")
+    shell.prompt()
+    assert shell.end() == 0
+    history = (home / ".local" / "state" / "oakum" / "history").read_text()
+    assert "fruit/apple" in history and "secret" not in history
+    assert stat.S_IMODE(os.stat(home / ".local/state/oakum/history").st_mode) == 0o600
+
+
+def test_ctl_repl_runs_a_script(home, served):
+    assert home is not None
+    lines = ('put script/a "one two"\n# a comment\n\ntxn\nmod("script/a") > "0"\n\nput script/b 2\n'
+             '\n\nget --prefix script/\n')
+    code, out, err = oakum("repl", "--endpoints", served.endpoint, text=lines)
+    assert (code, err) == (0, "")
+    assert out == "OK\nSUCCESS\n\nOK\nscript/a\none two\nscript/b\n2\n"
+    code, out, err = oakum("repl", "--endpoints", served.endpoint,
+                           text='get "a\nget a --rev 99999\n')
+    assert code == 1 and "no end" in err and "future revision" in err
+    code, out, err = oakum("repl", "--endpoints", served.endpoint, text="txn\n\nput a 1\n")
+    assert code == 1 and "nothing was sent" in err
+    assert oakum("repl", "--nosuch")[0] == 2

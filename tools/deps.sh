@@ -7,7 +7,7 @@ set -euo pipefail
 # What building and running needs. docs/decisions/0001-build.md says why each is there.
 run=(gcc libc6-dev make cmake ninja-build pkg-config python3-minimal protobuf-compiler
      protobuf-c-compiler libuv1-dev libnghttp2-dev zlib1g-dev libprotobuf-c-dev librocksdb-dev
-     libhttp-parser-dev libjansson-dev libyaml-dev libssl-dev libcrypt-dev)
+     libedit-dev libhttp-parser-dev libjansson-dev libyaml-dev libssl-dev libcrypt-dev)
 # What the tests drive: etcd's client, an HTTP/2 client, a TLS client and server, network
 # namespaces; protobuf's own .proto files, for services that import them; a C++ compiler for the
 # libraries' headers, gRPC's C++ library to talk to, and its Python library to ask with; shells that

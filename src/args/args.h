@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* args.h: flags of the program's commands, and their help.
+/* args.h: words of a command line: flags of the program's commands and their help, lines cut into
+ * words.
  *
  * Words are --name value, --name=value, -n value, -n=value, -nvalue; flags and operands in any
  * order; behind "--" everything is an operand, or what `rest` wants. The server's own flags are
@@ -85,5 +86,15 @@ void oak_args_flags_print(const struct oak_args_flag *flags, size_t count);
 
 /* "1m30s" in nanoseconds. OAK_EINVAL. */
 OAK_MUST_USE int oak_args_duration_read(const char *text, uint64_t *out);
+
+/* Cut a line that a person types into words, which live in the arena: parted by spaces; "double
+ * quotes" hold escapes as Go has them, 'single quotes' everything as it is. A NUL byte can't be in
+ * a word. OAK_EFORMAT (a quote without its end, an escape that is none), OAK_ELIMIT (more than
+ * `max`), OAK_ENOMEM. */
+OAK_MUST_USE int oak_args_split(const char *line, struct oak_arena *arena, char **words, size_t max,
+                                size_t *count);
+/* Read "a\x00b" at *at, its quotes included, to *out, which has room for as much; both stand behind
+ * it then, *out behind a NUL. OAK_EFORMAT. */
+OAK_MUST_USE int oak_args_quoted(const char **at, char **out);
 
 #endif

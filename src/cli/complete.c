@@ -94,23 +94,32 @@ static void snapshot_complete(int argc, char *const *argv)
     oak_ctl_complete(argc, argv);
 }
 
+/* Words of one of our own commands, from its name on. */
+static void words_print(const struct cli__entry *entry, int argc, char *const *argv)
+{
+    static char flag[] = OAK_ARGS_DESCRIBE;
+    char *words[] = {argv[0], flag, NULL};
+    if (strcmp(argv[0], "completion") == 0) {
+        puts("bash\nzsh\nfish");
+    } else if (strcmp(argv[0], "snapshot") == 0) {
+        snapshot_complete(argc, argv);
+    } else if (argv[argc - 1][0] == '-' && entry->has_flags) {
+        entry->run(2, words);
+    }
+}
+
 int cli__complete(const struct cli__entry *commands, size_t command_count, int argc,
                   char *const *argv)
 {
-    static char flag[] = OAK_ARGS_DESCRIBE;
-    bool first = argc <= 2 || (argc == 3 && strcmp(argv[1], "help") == 0);
+    int at = oak_ctl_options_skip(argc, argv, 1);
+    bool help = at + 2 == argc && strcmp(argv[at], "help") == 0;
+    bool value = argc > 2 && at >= argc && strchr(argv[argc - 2], '=') == NULL;
+    bool first = help || (at + 1 >= argc && !value);
     for (size_t i = 0; i < command_count; i++) {
         if (first) {
             word_print(commands[i].name, commands[i].summary);
-        } else if (strcmp(argv[1], commands[i].name) == 0) {
-            char *words[] = {argv[1], flag, NULL};
-            if (strcmp(argv[1], "completion") == 0) {
-                puts("bash\nzsh\nfish");
-            } else if (strcmp(argv[1], "snapshot") == 0) {
-                snapshot_complete(argc - 1, argv + 1);
-            } else if (argv[argc - 1][0] == '-' && commands[i].has_flags) {
-                commands[i].run(2, words);
-            }
+        } else if (at < argc && strcmp(argv[at], commands[i].name) == 0) {
+            words_print(&commands[i], argc - at, argv + at);
             return CLI__EXIT_OK;
         }
     }

@@ -48,6 +48,7 @@ int cli__chaos(int argc, char *const *argv);
 int cli__snapshot(int argc, char *const *argv);
 int cli__snapshot_restore(int argc, char *const *argv);
 int cli__import(int argc, char *const *argv);
+int cli__repl(int argc, char *const *argv);
 int cli__completion(int argc, char *const *argv);
 /* What the last word could become: "word", a tab, what it means, a line each. */
 int cli__complete(const struct cli__entry *commands, size_t command_count, int argc,

@@ -26,6 +26,7 @@ static const struct cli__entry commands[] = {
     {"chaos", "break a cluster of real processes on purpose, and judge it", cli__chaos, true},
     {"sim", "run a whole cluster on one thread, with faults, and check it", oak_sim_main, false},
     {"zoo", "see the simulator catch deliberate bugs, or list them", oak_zoo_main, false},
+    {"repl", "a shell of these commands, with history and completion", cli__repl, true},
     {"completion", "complete commands and keys in a shell", cli__completion, true},
     {"version", "print the version", version, false},
     {"help", "this text, or the help of a command", help, false},

@@ -125,8 +125,7 @@ bool oak_ctl_is_verb(const char *word)
     return ctl__is_group(word) || find(word, NULL, &used) != NULL;
 }
 
-/* Where the verb is behind flags that all verbs have; 0: there is none. */
-static int verb_at(int argc, char *const *argv, int begin)
+int oak_ctl_options_skip(int argc, char *const *argv, int begin)
 {
     struct ctl__options o;
     struct oak_args_flag flags[CTL__OPTIONS_COUNT];
@@ -135,13 +134,20 @@ static int verb_at(int argc, char *const *argv, int begin)
     while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
         const struct oak_args_flag *f = oak_args_find(flags, CTL__OPTIONS_COUNT, argv[at]);
         if (f == NULL) {
-            return 0;
+            return at;
         }
         bool has_value = strchr(argv[at], '=') != NULL || f->kind == OAK_ARGS_BOOL ||
                          (argv[at][1] == f->letter && argv[at][2] != '\0');
         at += has_value ? 1 : 2;
     }
-    return at < argc && oak_ctl_is_verb(argv[at]) ? at : 0;
+    return OAK_MIN(at, argc);
+}
+
+/* Where the verb is behind flags that all verbs have; -1: there is none. */
+static int verb_at(int argc, char *const *argv, int begin)
+{
+    int at = oak_ctl_options_skip(argc, argv, begin);
+    return at < argc && oak_ctl_is_verb(argv[at]) ? at : -1;
 }
 
 bool oak_ctl_is_meant(int argc, char *const *argv)
@@ -331,6 +337,20 @@ static const char *context_flag(int argc, char *const *argv)
     return found;
 }
 
+bool oak_ctl_options_parse(const struct oak_args_command *command, int argc, char *const *argv,
+                           int *code)
+{
+    struct ctl__options o = {0};
+    struct oak_args_flag common[CTL__OPTIONS_COUNT];
+    struct oak_args_command whole = *command;
+    size_t count;
+    char *const *rest;
+    ctl__options_flags(&o, common);
+    whole.common = common;
+    whole.common_count = CTL__OPTIONS_COUNT;
+    return oak_args_parse(&whole, argc, argv, NULL, &count, &rest, code);
+}
+
 void oak_ctl_options_help(void)
 {
     struct ctl__options o;
@@ -360,7 +380,7 @@ int oak_ctl_main(int argc, char *const *argv, bool etcdctl)
     struct ctl c = {.as_etcdctl = etcdctl};
     int code = CTL__BAD_ARGS;
     int at = verb_at(argc, argv, 0);
-    if (at == 0 && (argc == 0 || !oak_ctl_is_verb(argv[0]))) {
+    if (at < 0) {
         return ctl__error(CTL__FAILED, "there is no such verb; see oakum help");
     }
     ctl__init(&c);

@@ -6,7 +6,7 @@
 #ifndef OAK_CTL_H
 #define OAK_CTL_H
 
-#include "base/base.h"
+#include "args/args.h"
 
 /* Does this word begin a verb: "get", "lease"? */
 bool oak_ctl_is_verb(const char *word);
@@ -23,6 +23,13 @@ void oak_ctl_words_each(const char *first, void (*each)(const char *word, const 
 void oak_ctl_complete(int argc, char *const *argv);
 /* A line for each verb, by group. */
 void oak_ctl_help(void);
+/* Read words as oak_args_parse() does, for a command without operands that takes the flags all
+ * verbs have, to hand them on. False: it ends with *code. */
+bool oak_ctl_options_parse(const struct oak_args_command *command, int argc, char *const *argv,
+                           int *code);
+/* Where the first word is that is neither such a flag nor its value, from `begin` on; argc: there
+ * is none. */
+int oak_ctl_options_skip(int argc, char *const *argv, int begin);
 /* The flags that all verbs have. */
 void oak_ctl_options_help(void);
 

@@ -11,7 +11,6 @@
  * Can fail     a line that is no compare or no request: told with the line; nothing is sent.
  */
 #include "ctl/internal.h"
-#include "ctl/words.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -146,7 +145,7 @@ static Etcdserverpb__Compare *compare_read(struct ctl *c, char *line, int *code)
     char relation[3] = "";
     const char *at = open == NULL ? line : open + 1;
     const char *key = texts;
-    bool good = open != NULL && oak_words_quoted(&at, &texts) == 0;
+    bool good = open != NULL && oak_args_quoted(&at, &texts) == 0;
     const char *value = texts;
     at += good ? strspn(at, " ") : 0;
     good = good && *at++ == ')';
@@ -156,7 +155,7 @@ static Etcdserverpb__Compare *compare_read(struct ctl *c, char *line, int *code)
     if (good) {
         memcpy(relation, at, size);
         at += size + strspn(at + size, " ");
-        good = oak_words_quoted(&at, &texts) == 0 && *at == '\0';
+        good = oak_args_quoted(&at, &texts) == 0 && *at == '\0';
     }
     if (open != NULL) {
         *open = '\0';
@@ -183,7 +182,7 @@ static Etcdserverpb__RequestOp *request_read(struct ctl *c, char *line, int *cod
     size_t count = 0;
     Etcdserverpb__RequestOp *out = oak_arena_alloc(&c->arena, sizeof(*out));
     int error =
-        out == NULL ? OAK_ENOMEM : oak_words_split(line, &c->arena, words, WORDS_MAX, &count);
+        out == NULL ? OAK_ENOMEM : oak_args_split(line, &c->arena, words, WORDS_MAX, &count);
     const char *verb = error == 0 && count > 0 ? words[0] : "";
     bool good = false;
     if (out != NULL) {

@@ -10,7 +10,6 @@
  * Invariants   each change is shown once, in order; the command runs once for each.
  */
 #include "ctl/internal.h"
-#include "ctl/words.h"
 
 #include <stdlib.h>
 
@@ -479,7 +478,7 @@ static void line_read(void *user, const char *text)
     words = oak_arena_zalloc(&w->c->arena, (CTL__OPERANDS_MAX + 1) * sizeof(*words));
     int error = words == NULL
                     ? OAK_ENOMEM
-                    : oak_words_split(text, &w->c->arena, words, CTL__OPERANDS_MAX, &count);
+                    : oak_args_split(text, &w->c->arena, words, CTL__OPERANDS_MAX, &count);
     if (error != 0 || count == 0) {
         fprintf(stderr, "Invalid command: %s (watch and progress supported)\n", text);
     } else if (strcmp(words[0], "progress") == 0) {

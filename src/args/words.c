@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* words.c: a line as words: of a transaction, of a watch, of the shell.
  *
- * Words are parted by spaces; "double quotes" hold escapes as Go has them (\n, \x6b, \u00e9),
- * 'single quotes' everything as it is.
+ * Can fail     a quote without its end, an escape that is none, too many words, no memory.
  */
-#include "ctl/words.h"
+#include "args/args.h"
 
 static int hex_digit(char c)
 {
@@ -71,7 +70,7 @@ static bool escape_read(const char **at, char **out)
     return true;
 }
 
-int oak_words_quoted(const char **at, char **out)
+int oak_args_quoted(const char **at, char **out)
 {
     if (**at != '"') {
         return OAK_EFORMAT;
@@ -101,7 +100,7 @@ static bool is_space(char c)
 static int word_read(const char **at, char **out)
 {
     if (**at == '"') {
-        return oak_words_quoted(at, out);
+        return oak_args_quoted(at, out);
     }
     bool single = **at == '\'';
     *at += single;
@@ -116,8 +115,8 @@ static int word_read(const char **at, char **out)
     return 0;
 }
 
-int oak_words_split(const char *line, struct oak_arena *arena, char **words, size_t max,
-                    size_t *count)
+int oak_args_split(const char *line, struct oak_arena *arena, char **words, size_t max,
+                   size_t *count)
 {
     /* No word is longer than its text. */
     char *out = oak_arena_alloc(arena, 2 * strlen(line) + 2);
