@@ -166,11 +166,12 @@ def test_c_client_sync_candidates_are_elected_observed_and_heard(probes):
     one.ok("proclaim me uno")
     assert two.hear("o") == "leads o uno"
     two.tell("campaign you race second 60")
+    harness.until(lambda: " count=2 " in two.ok("get race/ 0 prefix"), "both in line")
     assert "=uno " in two.ok("leader race")
     one.ok("end me")
     assert one.hear("me") == "lost me ECLOSED"
     heard = {two.told.get(timeout=harness.PATIENCE_S) for _ in range(2)}
-    assert "leads o second" in heard
+    assert "leads o second" in heard and any(line.startswith("held you ") for line in heard)
     two.ok("unobserve o")
     assert two.hear("o") == "ended o ECLOSED 0"
 

@@ -3,7 +3,7 @@
  * thread of its own; what comes of it goes to stdout, a line each. test_c_client_sync.py has the
  * other end.
  *
- *     put KEY VALUE [LEASE]    get KEY [MS]    del KEY    compact REVISION    count KEY TIMES
+ *     put KEY VALUE [LEASE]    get KEY [MS [prefix]]    del KEY    compact REVISION    count KEY TIMES
  *     grant TTL                revoke LEASE          left LEASE          leader LINE
  *     admin VERB USER PASSWORD ROLE RIGHT KEY    ("-": none; a KEY ending in "*" is a prefix)
  *     keep NAME LEASE TTL      leave NAME
@@ -260,7 +260,9 @@ static bool call(const struct line *line)
         op.lease = number(line, 3, 16);
         error = oak_sync_do(cluster, &op, 0, &a);
     } else if (is(line, "get")) {
-        error = oak_sync_get(cluster, word(line, 1), (uint64_t)number(line, 2, 10) * 1000000, &a);
+        struct oak_client_op op = oak_client_get(word(line, 1));
+        op.span = line->words[3] != NULL ? OAK_CLIENT_PREFIX : OAK_CLIENT_ONE;
+        error = oak_sync_do(cluster, &op, (uint64_t)number(line, 2, 10) * 1000000, &a);
     } else if (is(line, "del")) {
         struct oak_client_op op = oak_client_delete(word(line, 1));
         op.span = OAK_CLIENT_PREFIX;
