@@ -146,7 +146,8 @@ OAK_API OAK_MUST_USE int oak_sync_watch(struct oak_sync *sync,
 OAK_API OAK_MUST_USE int oak_sync_watch_next(struct oak_sync_watch *watch, uint64_t timeout_ns,
                                              struct oak_client_changes **out);
 /* Behind OAK_ECOMPACTED, the oldest revision that can be had: what is there as of that one is to be
- * read, and watched from the next one on. Else 0. */
+ * read, and watched from the next one on. Else 0; but not behind OAK_ECLOSED, when it may be freed
+ * already. */
 OAK_API int64_t oak_sync_watch_compacted(struct oak_sync_watch *watch);
 /* NULL is fine. */
 OAK_API void oak_sync_watch_free(struct oak_sync_watch *watch);

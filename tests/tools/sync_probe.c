@@ -3,7 +3,8 @@
  * thread of its own; what comes of it goes to stdout, a line each. test_c_client_sync.py has the
  * other end.
  *
- *     put KEY VALUE [LEASE]    get KEY [MS [prefix]]    del KEY    compact REVISION    count KEY TIMES
+ *     put KEY VALUE [LEASE]    get KEY [MS [prefix]]    del KEY    count KEY TIMES
+ *     compact REVISION
  *     grant TTL                revoke LEASE          left LEASE          leader LINE
  *     admin VERB USER PASSWORD ROLE RIGHT KEY    ("-": none; a KEY ending in "*" is a prefix)
  *     keep NAME LEASE TTL      leave NAME
@@ -67,6 +68,13 @@ static struct thing *thing_of(const char *name)
         exit(1);
     }
     return found;
+}
+
+/* What this thread has done to things is seen by those whose lines come later. */
+static void things_share(void)
+{
+    pthread_mutex_lock(&lock);
+    pthread_mutex_unlock(&lock);
 }
 
 /* -- words ------------------------------------------------------------------------------------- */
@@ -133,8 +141,9 @@ static void *take(void *arg)
         say_changes(t, changes);
         oak_client_changes_free(changes);
     }
+    /* Of one that was closed there may be nothing left to ask. */
     printf("ended %s %s %" PRId64 "\n", t->name, name_of(error),
-           oak_sync_watch_compacted(t->watch));
+           error == OAK_ECOMPACTED ? oak_sync_watch_compacted(t->watch) : 0);
     return NULL;
 }
 
@@ -317,13 +326,14 @@ static int begin(const struct line *line)
         error = oak_sync_campaign(cluster, word(line, 2), word(line, 3), number(line, 4, 10),
                                   OAK_SYNC_FOREVER, &t->turn);
     }
+    if (error == 0) {
+        wait_for(t, mourn);
+        things_share();
+    }
     if (error == 0 && t->turn != NULL) {
         const struct oak_bytes key = oak_sync_turn_key(t->turn);
         printf("held %s %" PRId64 " %.*s\n", t->name, oak_sync_turn_revision(t->turn),
                (int)key.size, (const char *)key.data);
-    }
-    if (error == 0) {
-        wait_for(t, mourn);
     }
     return error;
 }
@@ -346,12 +356,15 @@ static int end(const struct line *line)
 static void *obey(void *arg)
 {
     const struct line *line = arg;
+    things_share();
     if (call(line)) {
         return NULL;
     }
     bool over =
         is(line, "end") || is(line, "unwatch") || is(line, "leave") || is(line, "unobserve");
-    answer(line, over ? end(line) : begin(line), NULL);
+    int error = over ? end(line) : begin(line);
+    things_share();
+    answer(line, error, NULL);
     return NULL;
 }
 
