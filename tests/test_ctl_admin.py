@@ -2,10 +2,14 @@
 """The verbs about the cluster itself, by etcdctl and by `oakum`: what is read is asked of the same
 servers by both, and is the same text; what changes the cluster is done on a cluster each, as in
 test_ctl.py, whose table of differences this goes by."""
+import contextlib
+import fcntl
 import os
 import pty
 import re
+import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -292,18 +296,25 @@ def test_ctl_admin_checks_a_cluster(node, oakum_bin, etcdctl_bin):
 
 def test_ctl_admin_asks_for_passwords_twice_and_shows_none(node, oakum_bin):
     """At a terminal: whose echo is off while a password is typed, and on again afterwards."""
+    def its_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     def type_in(answers):
         ours, theirs = pty.openpty()
         command = [oakum_bin, "--endpoints", node.endpoint, "user", "add", "ann"]
-        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        # pylint: disable=subprocess-popen-preexec-fn
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs,
+                              start_new_session=True, preexec_fn=its_terminal) as process:
             seen = b""
             for prompt, answer in answers:
                 while not seen.endswith(prompt):
                     seen += os.read(ours, 1)
                 os.write(ours, answer)
             code = process.wait(timeout=60)
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO
         os.set_blocking(ours, False)
-        seen += os.read(ours, 65536)
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(ours, 65536)
         for each in (ours, theirs):
             os.close(each)
         return code, seen
@@ -311,6 +322,8 @@ def test_ctl_admin_asks_for_passwords_twice_and_shows_none(node, oakum_bin):
     first, second = b"Password of ann: ", b"Type password of ann again for confirmation: "
     code, seen = type_in([(first, b"secret\n"), (second, b"other\n")])
     assert code == 128 and b"given passwords are different" in seen and b"secret" not in seen
+    code, seen = type_in([(first, b"\x03")])
+    assert code == -signal.SIGINT
     code, seen = type_in([(first, b"secret\n"), (second, b"secret\n")])
     assert code == 0 and b"User ann created" in seen and b"secret" not in seen
     assert node.cluster.etcdctl("user", "list") == "ann"

@@ -113,10 +113,15 @@ static const char *advice(const struct ctl__reply *reply)
     return NULL;
 }
 
+const char *ctl__reply_text(const struct ctl__reply *reply)
+{
+    return reply->text[0] != '\0' ? reply->text : oak_error_text(reply->error);
+}
+
 int ctl__reply_error(const struct ctl__reply *reply)
 {
     const char *hint = advice(reply);
-    const char *text = reply->text[0] != '\0' ? reply->text : oak_error_text(reply->error);
+    const char *text = ctl__reply_text(reply);
     ctl__error(0, "%s", text);
     if (hint != NULL) {
         fprintf(stderr, "  %s\n", hint);

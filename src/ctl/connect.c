@@ -9,6 +9,7 @@
 #include "ctl/internal.h"
 #include "oakum/tls.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -42,28 +43,55 @@ void ctl__unlink(struct ctl__link *link)
 
 /* -- who --------------------------------------------------------------------------------------- */
 
+/* What the terminal was like: it is so again when a signal ends us while it shows nothing. */
+static struct termios terminal_before;
+
+static void terminal_restore(int number)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+    raise(number); /* which ends us, once this has returned */
+}
+
+/* A line of the terminal, which does not show it. */
+static bool hidden_line(const char *prompt, char *out, size_t size)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct sigaction restore = {.sa_handler = terminal_restore,
+                                      .sa_flags = (int)SA_RESETHAND};
+    struct sigaction others[OAK_COUNT_OF(ends)];
+    struct termios quiet = terminal_before;
+    for (size_t i = 0; i < OAK_COUNT_OF(ends); i++) {
+        sigaction(ends[i], &restore, &others[i]);
+    }
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    fprintf(stderr, "%s", prompt);
+    fflush(stderr);
+    bool got = fgets(out, (int)size, stdin) != NULL;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    fputc('\n', stderr);
+    for (size_t i = 0; i < OAK_COUNT_OF(ends); i++) {
+        sigaction(ends[i], &others[i], NULL);
+    }
+    return got;
+}
+
 bool ctl__password_ask(const char *prompt, char *out, size_t size, int *code)
 {
-    struct termios before;
-    bool hide = tcgetattr(STDIN_FILENO, &before) == 0;
-    if (hide) {
-        struct termios quiet = before;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-        fprintf(stderr, "%s", prompt);
-        fflush(stderr);
+    bool terminal = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
+    bool got = terminal ? hidden_line(prompt, out, size) : fgets(out, (int)size, stdin) != NULL;
+    if (!got) {
+        *code = ctl__error(CTL__BAD_ARGS, "there is no password: stdin has ended");
+        return false;
     }
-    bool got = fgets(out, (int)size, stdin) != NULL;
-    if (hide) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        fputc('\n', stderr);
+    size_t length = strcspn(out, "\r\n");
+    if (out[length] == '\0' && length + 1 == size) {
+        *code = ctl__error(CTL__BAD_ARGS, "a password has at most %zu bytes", size - 2);
+        explicit_bzero(out, size);
+        return false;
     }
-    if (got) {
-        out[strcspn(out, "\r\n")] = '\0';
-        return true;
-    }
-    *code = ctl__error(CTL__BAD_ARGS, "there is no password: stdin has ended");
-    return false;
+    out[length] = '\0';
+    return true;
 }
 
 /* --user name, --user name:password, --password. */
@@ -210,6 +238,7 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
     }
     if (good && c->options.debug) {
         debug_print(&c->options, (const char *)target.data);
+        c->options.debug = false; /* once, whoever else is asked */
     }
     good = good && who(c, link, code);
     good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, NULL, code));

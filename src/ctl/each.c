@@ -72,10 +72,14 @@ void ctl__each_ask(struct ctl *c, struct ctl__each *each, const struct ctl__meth
 {
     struct ctl__pending pending[CTL__ENDPOINTS_MAX];
     for (size_t i = 0; i < each->at.count; i++) {
-        ctl__send(c, ctl__link_client(each->links[i]), method, request, &pending[i],
-                  &each->replies[i]);
+        if (!each->left_out[i]) {
+            ctl__send(c, ctl__link_client(each->links[i]), method, request, &pending[i],
+                      &each->replies[i]);
+        }
     }
     for (size_t i = 0; i < each->at.count; i++) {
-        ctl__wait(&pending[i]);
+        if (!each->left_out[i]) {
+            ctl__wait(&pending[i]);
+        }
     }
 }

@@ -148,8 +148,9 @@ static void health_ask(struct ctl *c, struct ctl__each *each, struct table *out)
         out->rows[i] = (struct row){
             .endpoint = each->at.items[i],
             .took = ctl__duration(c, reply->took_ns),
-            .error = answered ? NULL : ctl__printf(c, "%s", reply->text),
+            .error = answered ? NULL : ctl__printf(c, "%s", ctl__reply_text(reply)),
         };
+        each->left_out[i] = !answered;
     }
     ctl__each_ask(c, each, &alarm_method, &alarms.base);
     for (size_t i = 0; i < out->count; i++) {
@@ -345,7 +346,7 @@ static int each_show(struct ctl *c, bool cluster, const struct ctl__method *meth
         const struct ctl__reply *reply = &each->replies[i];
         if (reply->error != 0) {
             fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, each->at.items[i],
-                    reply->text);
+                    ctl__reply_text(reply));
             continue;
         }
         table.rows[table.count++] = (struct row){

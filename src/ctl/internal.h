@@ -210,6 +210,8 @@ void ctl__try(struct ctl *c, struct oak_client *client, const struct ctl__method
 /* The same of all endpoints; a failure is told. Gives the response, or NULL and an exit code. */
 const void *ctl__ask(struct ctl *c, const struct ctl__method *method,
                      const ProtobufCMessage *request, int *code);
+/* Why it failed. */
+const char *ctl__reply_text(const struct ctl__reply *reply);
 /* Tell a failure, and what to do about it. Returns the exit code. */
 int ctl__reply_error(const struct ctl__reply *reply);
 
@@ -230,6 +232,7 @@ struct ctl__each {
     struct ctl__endpoints at;
     struct ctl__link *links[CTL__ENDPOINTS_MAX];
     struct ctl__reply replies[CTL__ENDPOINTS_MAX];
+    bool left_out[CTL__ENDPOINTS_MAX]; /* is not asked, and keeps its reply */
 };
 /* The endpoints that are meant, or with `cluster` those that the members tell. NULL: told, with an
  * exit code. */

@@ -149,7 +149,7 @@ int ctl__defrag(struct ctl *c, int argc, char *const *argv)
             printf("Finished defragmenting etcd member[%s]. took %s\n", each->at.items[i], took);
         } else {
             fprintf(stderr, "Failed to defragment etcd member[%s]. took %s. (%s)\n",
-                    each->at.items[i], took, reply.text);
+                    each->at.items[i], took, ctl__reply_text(&reply));
             code = CTL__FAILED;
         }
     }
