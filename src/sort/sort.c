@@ -11,7 +11,8 @@
  * Happy path   what fits in the block never goes to disk.
  * Can fail     the disk; memory; a run that is not read as it was written.
  * Invariants   a run's pairs rise. An input that is read to its end is removed at once. Memory: the
- *              block, or the buffers of those that are merged, and the largest pair.
+ *              block, or the buffers of those that are merged: each has 64 KiB and a pair, and there
+ *              are fewer where pairs are large.
  * Thread       one at a time.
  */
 #include "sort/sort.h"
@@ -113,6 +114,14 @@ static int run_open(const struct oak_disk *disk, const char *base, uint64_t numb
 static size_t run_count(const struct oak_sorter *s)
 {
     return s->runs.size / sizeof(struct run);
+}
+
+/* Runs that are read at a time. Each holds a pair of its own, so that there are fewer where pairs
+ * are large: twice the block is what they may take together. */
+static size_t fan_of(const struct oak_sorter *s)
+{
+    size_t by_size = s->largest == 0 ? s->fan : 2 * s->room / s->largest;
+    return OAK_MAX(OAK_MIN(s->fan, by_size), (size_t)2);
 }
 
 static int output_open(struct oak_sorter *s)
@@ -233,6 +242,7 @@ int oak_sorter_add(struct oak_sorter *s, const struct oak_sorter_pair *pair)
     OAK_ASSERT(s->block != NULL);
     OAK_ASSERT_GT(pair->key.size, 0);
     size_t size = pair_bytes(pair);
+    s->largest = OAK_MAX(s->largest, size);
     if (size + sizeof(void *) > s->room - s->used - s->count * sizeof(void *)) {
         int error = spill(s);
         if (error != 0) {
@@ -424,10 +434,11 @@ int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *more)
 {
     int error = 0;
     size_t done = 0;
-    while (error == 0 && done < bytes && (s->narrowing || run_count(s) > s->fan)) {
+    const size_t fan = fan_of(s);
+    while (error == 0 && done < bytes && (s->narrowing || run_count(s) > fan)) {
         if (!s->narrowing) {
             /* No more than it takes, the last time. */
-            error = merge_open(s, OAK_MIN(s->fan, run_count(s) - s->fan + 1));
+            error = merge_open(s, OAK_MIN(fan, run_count(s) - fan + 1));
             error = error != 0 ? error : output_open(s);
             s->narrowing = true;
             continue;
@@ -443,7 +454,7 @@ int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *more)
             error = output_close(s);
         }
     }
-    *more = s->narrowing || run_count(s) > s->fan;
+    *more = s->narrowing || run_count(s) > fan;
     return error;
 }
 

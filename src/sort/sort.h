@@ -48,6 +48,7 @@ struct oak_sorter {
     const char *base; /* of the names of its files; borrowed */
     size_t room;
     size_t fan;
+    size_t largest; /* pair so far */
     uint8_t *block; /* pairs from the front, pointers to them from the back; NULL: sealed, and all
                        is in runs */
     size_t used;
