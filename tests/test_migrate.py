@@ -351,6 +351,14 @@ def test_import_refuses_what_is_damaged_and_says_where(start_cluster, etcd_bin, 
     assert "cut short" in refused(broken, tmp_path)
 
 
+def test_snapshot_has_help_for_each_of_its_words():
+    whole = oakum("help", "snapshot")
+    for word in ("save", "status", "restore"):
+        assert f"  {word} " in whole
+        for words in (("help", "snapshot", word), ("snapshot", word, "--help")):
+            assert f"oakum snapshot {word} FILE" in oakum(*words)
+
+
 def test_import_tells_what_is_none(tmp_path):
     foreign = tmp_path / "foreign"
     foreign.write_bytes(os.urandom(20512))

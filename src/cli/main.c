@@ -75,11 +75,11 @@ static int help(int argc, char *const *argv)
     }
     static char flag[] = "--help";
     char *words[] = {argv[1], argc > 2 ? argv[2] : flag, flag, NULL};
-    if (oak_ctl_is_verb(argv[1])) {
+    const struct cli__entry *entry = find(argv[1]);
+    if (entry == NULL && oak_ctl_is_verb(argv[1])) {
         return oak_ctl_main(3, words, false);
     }
-    const struct cli__entry *entry = find(argv[1]);
-    return entry == NULL ? unknown(argv[1]) : entry->run(2, words);
+    return entry == NULL ? unknown(argv[1]) : entry->run(3, words);
 }
 
 static int version(int argc, char *const *argv)
