@@ -11,8 +11,8 @@
  * Happy path   what fits in the block never goes to disk.
  * Can fail     the disk; memory; a run that is not read as it was written.
  * Invariants   a run's pairs rise. An input that is read to its end is removed at once. Memory: the
- *              block, or the buffers of those that are merged: each has 64 KiB and a pair, and there
- *              are fewer where pairs are large.
+ *              block, or the buffers of those that are merged: each has 64 KiB and a pair, and
+ *              there are fewer where pairs are large.
  * Thread       one at a time.
  */
 #include "sort/sort.h"
