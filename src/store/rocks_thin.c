@@ -20,15 +20,17 @@
  */
 #include "store/rocks.h"
 
-/* What scans may have waded through before something is done: some two milliseconds of the owner's;
- * and more of it where the files to be merged with are large, up to those of a level that takes in
- * the first one's: then some 40 ms, against half a second of another core's. */
+/* What scans may have waded through before something is done: some four milliseconds of the owner.
+ * More where there are large files to be merged: 64 MiB are 60 ms, against half a second of another
+ * core. A flush leads to no more than that of them: what takes in the files of level 0. */
 #define WADED_MIN            16384
 #define FILE_BYTES_PER_WADED 256
-#define FILE_BYTES_MAX       (64 * OAK_MIB)
+#define FILE_BYTES_FLUSH     (64 * OAK_MIB)
 /* So much that was removed is worth a flush, when scans wade through it; and in any case. */
 #define MEMORY_WORTH 4096
 #define MEMORY_MAX   65536
+/* With so many files in level 0 merging is behind, and one more helps nobody. */
+#define LEVEL0_BUSY 8
 
 static uint64_t walked_now(rocksdb_perfcontext_t *counts)
 {
@@ -98,7 +100,8 @@ int rocks__iter_error(const rocksdb_iterator_t *it, const struct oak_log *log, c
 
 static void flush_start(struct rocks *r)
 {
-    if (rocks__flush_would_wait(r->db)) {
+    if (rocks__flush_would_wait(r->db) ||
+        rocks__property(r->db, "rocksdb.num-files-at-level0") >= LEVEL0_BUSY) {
         return;
     }
     char *said = NULL;
@@ -166,7 +169,25 @@ static bool enough(const struct rocks *r)
         return false;
     }
     uint64_t files = rocks__property(r->db, "rocksdb.total-sst-files-size");
-    return waded >= WADED_MIN + OAK_MIN(files, (uint64_t)FILE_BYTES_MAX) / FILE_BYTES_PER_WADED;
+    return waded >= WADED_MIN + OAK_MIN(files, (uint64_t)FILE_BYTES_FLUSH) / FILE_BYTES_PER_WADED;
+}
+
+/* Enough for the files of those ranges to be merged? They may be all that there are. */
+static bool enough_to_merge(const struct rocks *r)
+{
+    const struct rocks_thin *t = &r->thin;
+    const char *const low = (const char *)t->low.data;
+    const char *const high = (const char *)t->high.data;
+    char *said = NULL;
+    uint64_t bytes = 0;
+    if (t->low.size > 0 && t->high.size > 0) {
+        rocksdb_approximate_sizes(r->db->db, 1, &low, &t->low.size, &high, &t->high.size, &bytes,
+                                  &said);
+        rocksdb_free(said);
+    } else {
+        bytes = rocks__property(r->db, "rocksdb.total-sst-files-size");
+    }
+    return t->waded >= WADED_MIN + bytes / FILE_BYTES_PER_WADED;
 }
 
 int rocks__thin(struct rocks *r)
@@ -184,6 +205,9 @@ int rocks__thin(struct rocks *r)
         flush_start(r);
         t->removed = 0;
     } else if (waded && t->longest > t->removed && !at_work(r)) {
+        if (!enough_to_merge(r)) {
+            return 0; /* it goes on being counted */
+        }
         error = merge_start(r);
     }
     if (waded) {
