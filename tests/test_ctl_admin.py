@@ -8,11 +8,13 @@ import os
 import pty
 import re
 import signal
+import ssl
 import subprocess
 import termios
 
 import pytest
 
+import certs
 import ctl_cases
 import harness
 from test_ctl import differs, plain, version_of
@@ -292,6 +294,29 @@ def test_ctl_admin_checks_a_cluster(node, oakum_bin, etcdctl_bin):
         for program in (etcdctl_bin, oakum_bin):
             assert run(program, cluster, f"check {verb}", "simple")[0] == 3
         assert cluster.etcdctl("get", f"/etcdctl-check-{verb}/mine", "--print-value-only") == "1"
+
+
+def test_ctl_admin_speaks_tls_with_each_server(start_cluster, oakum_bin, tmp_path):
+    """By gRPC with every member, and by HTTP/1 for the memory of one."""
+    authority = certs.Authority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    flags = ["--cert-file", server.crt, "--key-file", server.key,
+             "--trusted-ca-file", authority.crt, "--client-cert-auth"]
+    tls = ssl.create_default_context(cafile=authority.crt)
+    tls.load_cert_chain(client.crt, client.key)
+    mine = ["--cacert", authority.crt, "--cert", client.crt, "--key", client.key]
+    cluster = start_cluster(size=1, flags=flags, schemes=("https", "http"), http_tls=tls,
+                            ctl_flags=mine)
+    url = f"https://{cluster.endpoints[0]}"
+    for line in ("endpoint health", "endpoint health --cluster", "defrag --cluster"):
+        code, out, err = run(oakum_bin, cluster, " ".join([line, *mine]), "simple", [url])
+        assert (code, err) == (0, "") and url in out
+    code, out, err = run(oakum_bin, cluster, " ".join(["check datascale", *mine]), "simple", [url])
+    assert (code, err) == (0, "") and "PASS: Approximate system memory used : " in out
+    code, _, err = run(oakum_bin, cluster, "endpoint status --cacert " + authority.crt, "simple",
+                       [url])
+    assert code == 1 and "certificate required" in err
+    assert f"Failed to get the status of endpoint {url} (" in err
 
 
 def test_ctl_admin_asks_for_passwords_twice_and_shows_none(node, oakum_bin):
