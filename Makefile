@@ -94,6 +94,7 @@ etcd-now: deps-test ## requests and etcdctl as make test, beside a current etcd 
 	@tools/go-etcd.sh
 	@tools/build.sh $(BUILD) oak_tests
 	@OAKUM_ETCD=$(CURDIR)/build/peers/etcd-now/etcd T=rpc_differential tools/test.sh $(BUILD)
+	@OAKUM_ETCDCTL=$(CURDIR)/build/peers/etcd-now/etcdctl T=test_ctl tools/test.sh $(BUILD)
 	@T=test_snapshot tools/test.sh $(BUILD)
 	@OAKUM_ETCDCTL=$(CURDIR)/build/peers/etcd-now/etcdctl T=test_ctl tools/test.sh $(BUILD)
 	@T=test_migrate tools/test.sh $(BUILD)

@@ -89,5 +89,22 @@ function(oak_finish)
   set_target_properties(oakum PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
   install(TARGETS oakum RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES ${PROJECT_SOURCE_DIR}/man/oakum.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  # What the program says of itself: the page of its verbs, and completion for three shells.
+  set(said ${PROJECT_BINARY_DIR}/said)
+  set(oakum ${PROJECT_BINARY_DIR}/bin/oakum)
+  install(CODE "
+    file(MAKE_DIRECTORY ${said})
+    foreach(each bash zsh fish)
+      execute_process(COMMAND ${oakum} completion \${each} OUTPUT_FILE ${said}/\${each}
+                      COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()
+    execute_process(COMMAND python3 -B ${PROJECT_SOURCE_DIR}/tools/verbs.py ${oakum}
+                    OUTPUT_FILE ${said}/oakum-ctl.1 COMMAND_ERROR_IS_FATAL ANY)")
+  install(FILES ${said}/oakum-ctl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${said}/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+          RENAME oakum)
+  install(FILES ${said}/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _oakum)
+  install(FILES ${said}/fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+          RENAME oakum.fish)
 endfunction()
 cmake_language(DEFER DIRECTORY ${PROJECT_SOURCE_DIR} CALL oak_finish)

@@ -10,11 +10,12 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config python3-minimal protobuf-co
      libedit-dev libhttp-parser-dev libjansson-dev libyaml-dev libssl-dev libcrypt-dev)
 # What the tests drive: etcd's client, an HTTP/2 client, a TLS client and server, network
 # namespaces; protobuf's own .proto files, for services that import them; a C++ compiler for the
-# libraries' headers, gRPC's C++ library to talk to, and its Python library to ask with; shells that
-# complete words. etcd itself is not installed but unpacked beside the build: see peers.sh.
+# libraries' headers, gRPC's C++ library to talk to, and its Python library to ask with; shells
+# that complete words; a reader of manual pages. etcd itself is not installed but unpacked beside
+# the build: see peers.sh.
 test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
       python3-pytest-xdist python3-grpcio python3-protobuf etcd-client nghttp2-client openssl
-      iproute2 curl git zsh fish)
+      iproute2 curl git zsh fish man-db)
 # Sanitizers, valgrind, fuzzers (with services that import protobuf's own files), the formatter.
 dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev valgrind)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.

@@ -73,13 +73,14 @@ static void hints_print(const struct cli__cluster *c)
     char endpoints[CLI__NODES_MAX * 32];
     endpoints_text(c, endpoints, sizeof(endpoints));
     printf("\nTry:\n"
-           "  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=%s\n"
-           "  etcdctl put greeting hello && etcdctl get greeting\n"
+           "  export ETCDCTL_ENDPOINTS=%s    # of oakum's verbs, and of etcdctl's\n"
+           "  oakum put greeting hello && oakum get greeting\n"
+           "  oakum endpoint status --cluster -w table\n"
+           "  oakum repl                      # a shell, with completion\n"
            "  curl -s %s/health\n"
-           "  oakum status --endpoints %s\n"
            "  kill -9 %d    # one member may fail; the others go on\n"
            "\nCtrl-C stops all.%s\n",
-           endpoints, c->nodes[0].endpoint, endpoints, c->nodes[0].pid,
+           endpoints, c->nodes[0].endpoint, c->nodes[0].pid,
            c->temporary ? " The data is then removed (--keep, --data-dir: not)." : "");
     fflush(stdout);
 }
