@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -356,9 +357,11 @@ def test_mirror_puts_a_prefix_in_the_place_of_another(pair):
 def test_mirror_finish_brings_leases(pair):
     source, destination, mirror = pair
     lease = source.etcdctl("lease", "grant", "3600").split()[1]
+    client = rpc_client.Client(source.endpoints[0])
     for number in range(150):
-        source.etcdctl("put", f"{mirror.prefix}{number:03}", "1", *(["--lease", lease]
-                                                                    if number > 10 else []))
+        client.call("Put", f"key: '{mirror.prefix}{number:03}' value: '1' "
+                           f"lease: {int(lease, 16) if number > 10 else 0}")
+    client.close()
     mirror.start()
     mirror.process.wait_for(b'"event":"follow"')
     assert mirror.end(signal.SIGINT) == 0
@@ -415,6 +418,58 @@ def test_mirror_knows_its_source(pair):
     code, events = mirror.run("--once")
     assert code == 0
     assert "back" in [each["event"] for each in events]
+
+
+def test_mirror_sees_that_its_source_goes_back(start_cluster, oakum_bin, verb, tmp_path):
+    source, destination = start_cluster(size=1), start_cluster(size=1)
+    node = source.nodes[0]
+    source.etcdctl("put", "a", "1")
+    node.stop()
+    shutil.copytree(node.data_dir, tmp_path / "backup")
+    node.start()
+    node.wait_healthy()
+    for number in range(5):
+        source.etcdctl("put", f"lost{number}", "1")
+    mirror = Mirror(verb, oakum_bin, source, destination)
+    mirror.start()
+    mirror.process.wait_for(b'"event":"follow"')
+    node.stop()
+    shutil.rmtree(node.data_dir)
+    shutil.copytree(tmp_path / "backup", node.data_dir)
+    node.start()
+    node.wait_healthy()
+    source.etcdctl("put", "b", "2")
+    mirror.process.wait_for(b'"event":"back"')
+    harness.until(lambda: everything(destination.endpoints[0]) == {b"a": b"1", b"b": b"2"},
+                  "the destination went back too")
+    assert mirror.end(signal.SIGINT) == 0
+
+
+def test_mirror_stops_when_a_side_hangs(start_cluster, oakum_bin, verb):
+    source, destination = start_cluster(size=1), start_cluster(size=1)
+    mirror = Mirror(verb, oakum_bin, source, destination)
+    source.etcdctl("put", "a", "1")
+    mirror.start()
+    mirror.process.wait_for(b'"event":"follow"')
+    destination.nodes[0].pause()
+    source.etcdctl("put", "b", "1")
+    mirror.end(signal.SIGINT)
+    destination.nodes[0].resume()
+    assert mirror.events()[-1]["event"] == "stopped"
+    assert mirror.run("--finish")[0] == 0
+    assert everything(source.endpoints[0]) == everything(destination.endpoints[0])
+
+
+def test_mirror_does_not_mirror_itself(sides, oakum_bin, verb):
+    source, _ = sides
+    for flags in ([], ["--dest-prefix", "within/"], ["--prefix", "within/", "--no-dest-prefix"]):
+        mirror = Mirror(verb, oakum_bin, source, source, *flags)
+        assert mirror.run("--overwrite")[0] == 1
+        assert b"are one cluster" in mirror.process.err
+    mirror = Mirror(verb, oakum_bin, source, source, "--prefix", "one/", "--dest-prefix", "two/")
+    source.etcdctl("put", "one/a", "1")
+    assert mirror.run("--once")[0] == 0
+    assert source.etcdctl("get", "two/a") == "two/a\n1"
 
 
 @pytest.mark.parametrize("flags,most", [(["--each-revision"], 40), ([], 10)])

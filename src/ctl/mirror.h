@@ -56,6 +56,7 @@ struct mirror {
     bool deletes;               /* what the source does not have goes */
     bool joins;                 /* revisions may share a transaction when there are many */
     uint64_t run;
+    uint64_t to_cluster;
     struct mirror_state state;
     struct mirror_batch batch;
     size_t ops_max; /* of a transaction, the state's included */
@@ -63,6 +64,9 @@ struct mirror {
     bool stop;  /* a signal came */
     bool begun; /* the state is ours */
     struct oak_timer timer;
+    struct oak_timer hurry;       /* behind a signal: nobody waits for an answer any more */
+    struct oak_client_call *call; /* NULL: none is under way */
+    bool hurried;                 /* one was given up: it may have been done */
     char why[512];
 
     /* for who looks on */
@@ -132,7 +136,9 @@ struct mirror_found {
 OAK_MUST_USE int mirror__copy(struct mirror *m, struct mirror_found *found);
 /* Compare the destination with the source as of the state, and change nothing. */
 OAK_MUST_USE int mirror__compare(struct mirror *m, struct mirror_found *found);
-/* How far the source is, and its cluster. */
+/* How far the source is: one key is asked for. */
+OAK_MUST_USE int mirror__source_revision(struct mirror *m, int64_t *revision);
+/* The same, its cluster, and how many keys there are. */
 OAK_MUST_USE int mirror__look(struct mirror *m, int64_t *revision, uint64_t *cluster);
 /* Are there keys that count at the destination? */
 OAK_MUST_USE int mirror__is_empty(struct mirror *m, bool *empty);

@@ -228,6 +228,21 @@ static int walk_all(struct walk *w, int64_t from, int64_t to, struct oak_bytes a
 
 /* -- the door ---------------------------------------------------------------------------------- */
 
+int mirror__source_revision(struct mirror *m, int64_t *revision)
+{
+    bool all = m->prefix.size == 0;
+    struct oak_client_op get = oak_client_get(all ? oak_bytes("", 1) : m->prefix);
+    struct oak_client_answer *answer = NULL;
+    get.count_only = true;
+    int error = mirror__do(m, m->from, &get, &answer);
+    if (error == 0) {
+        *revision = answer->header.revision;
+        m->source_revision = *revision;
+    }
+    oak_client_answer_free(answer);
+    return error;
+}
+
 int mirror__look(struct mirror *m, int64_t *revision, uint64_t *cluster)
 {
     struct oak_client_op get = oak_client_get(m->prefix);

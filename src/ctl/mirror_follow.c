@@ -19,6 +19,8 @@
 #define QUEUE_BYTES_LOW (8 * OAK_MIB)
 /* How long the state may stay behind what is known, when nothing changes. */
 #define WAIT_NS UINT64_C(500000000)
+/* How often the source is asked how far it is, when nothing comes. */
+#define LOOK_NS UINT64_C(2000000000)
 
 /* What was told at once, kept. */
 struct piece {
@@ -35,6 +37,7 @@ struct follower {
     size_t bytes;
     bool paused;
     int64_t whole; /* all of the revisions up to here was heard */
+    uint64_t looked_ns;
     uint64_t skip; /* changes of the first revision that are at the destination */
     int error;
 };
@@ -272,6 +275,22 @@ static int queue_apply(struct follower *f, bool *any)
     return error == OAK_EREQUESTTOOLARGE ? 0 : error;
 }
 
+/* A source that was restored has a revision before ours, and nothing of it would come. That it does
+ * not answer is no news: the watch goes on by itself. */
+static int source_look(struct follower *f)
+{
+    struct mirror *m = f->m;
+    int64_t revision = 0;
+    if (m->stop || mirror__now(m) - f->looked_ns < LOOK_NS) {
+        return 0;
+    }
+    int error = mirror__source_revision(m, &revision);
+    f->looked_ns = mirror__now(m);
+    return error == 0 && revision < m->state.revision
+               ? mirror__fail(m, OAK_EAGAIN, "the source is at revision %" PRId64, revision)
+               : 0;
+}
+
 /* Nothing is to be done: up to where nothing has changed is kept in the state too. */
 static int idle(struct follower *f)
 {
@@ -285,7 +304,7 @@ static int idle(struct follower *f)
         return mirror__apply(m, &next);
     }
     mirror__wait(m, WAIT_NS);
-    return 0;
+    return source_look(f);
 }
 
 /* -- the door ---------------------------------------------------------------------------------- */

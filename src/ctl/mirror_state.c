@@ -252,6 +252,7 @@ static int state_fetch(struct mirror *m, struct mirror_state *s)
     struct oak_buf prefix = {0};
     const struct oak_client_op get = oak_client_get(oak_bytes_str(m->key));
     int error = mirror__do(m, m->to, &get, &answer);
+    m->to_cluster = error == 0 ? answer->header.cluster_id : 0;
     if (error == 0 && answer->result.kv_count > 0) {
         const struct oak_client_kv *kv = answer->result.kvs;
         error = mirror__state_read(kv->value, s, &prefix);
@@ -286,12 +287,29 @@ static int first_check(struct mirror *m)
     return error;
 }
 
+static bool begins_with(struct oak_bytes text, struct oak_bytes with)
+{
+    return text.size >= with.size && oak_bytes_eq(oak_bytes(text.data, with.size), with);
+}
+
+/* A mirror that sees what it puts goes on for ever. */
+static int echo_check(struct mirror *m, uint64_t cluster)
+{
+    bool within = begins_with(m->prefix, m->to_prefix) || begins_with(m->to_prefix, m->prefix);
+    return cluster != m->to_cluster || !within
+               ? 0
+               : mirror__fail(m, OAK_EINVAL,
+                              "source and destination are one cluster, and the one "
+                              "prefix is within the other");
+}
+
 /* Does what the state says fit to the source that is there? */
 static int source_check(struct mirror *m, struct mirror_state *s)
 {
     int64_t revision = 0;
     uint64_t cluster = 0;
     int error = mirror__look(m, &revision, &cluster);
+    error = error != 0 ? error : echo_check(m, cluster);
     if (error != 0) {
         return error;
     }
@@ -333,10 +351,10 @@ int mirror__claim(struct mirror *m)
                              s.version == 0 ? "the state is gone from the destination"
                                             : "another mirror writes to this destination now");
     }
+    error = error != 0 ? error : source_check(m, &s);
     if (error == 0 && s.version == 0) {
         error = first_check(m);
     }
-    error = error != 0 ? error : source_check(m, &s);
     s.run = m->run;
     mirror__batch_clear(m);
     m->state.version = s.version;
