@@ -84,14 +84,14 @@ def asked(program, *words):
 
 
 def groups(program):
-    """[(title, [verb ...])] of the overall help, without the commands of oakum's own."""
+    """[(title, [verb ...])]"""
     found = []
-    for line in asked(program, "help").splitlines():
-        if line.endswith(":") and not line.startswith(" "):
+    for line in asked(program, "help", "verbs").splitlines():
+        if not line.startswith(" "):
             found.append((line[:-1], []))
-        elif line.startswith("  ") and found:
+        else:
             found[-1][1].append(line[2:24].strip())
-    return [(title, verbs) for title, verbs in found if title not in ("Usage", "Servers")]
+    return found
 
 
 def section(text):

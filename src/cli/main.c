@@ -58,9 +58,12 @@ static int help_whole(void)
         "  oakum COMMAND [flags]    oakum COMMAND --help tells more, with examples\n\n"
         "Servers:\n");
     for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
-        printf("  %-22s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
     }
     oak_ctl_help();
+    puts(
+        "\noakum help COMMAND has flags and examples, oakum help verbs a line for each verb, oakum "
+        "help\noptions the flags that all verbs have: --endpoints, --output, --user ...");
     return CLI__EXIT_OK;
 }
 
@@ -68,6 +71,10 @@ static int help(int argc, char *const *argv)
 {
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "version") == 0) {
         return help_whole();
+    }
+    if (strcmp(argv[1], "verbs") == 0) {
+        oak_ctl_verbs_help();
+        return CLI__EXIT_OK;
     }
     if (strcmp(argv[1], "options") == 0) {
         oak_ctl_options_help();

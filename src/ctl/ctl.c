@@ -186,7 +186,7 @@ static void group_print(const char *first)
     }
 }
 
-void oak_ctl_help(void)
+void oak_ctl_verbs_help(void)
 {
     const char *group = "";
     for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
@@ -196,6 +196,31 @@ void oak_ctl_help(void)
         }
         printf("  %-22s %s\n", verbs[i].words, verbs[i].summary);
     }
+}
+
+void oak_ctl_help(void)
+{
+    const char *group = "";
+    const char *before = "";
+    for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
+        const char *words = verbs[i].words;
+        size_t size = strcspn(words, " ");
+        bool more = words[size] == ' ' && strncmp(before, words, size + 1) == 0;
+        if (strcmp(group, verbs[i].group) != 0) {
+            printf("%s%s:\n", group[0] == '\0' ? "" : "\n", verbs[i].group);
+            group = verbs[i].group;
+        } else if (!more) {
+            fputc('\n', stdout);
+        }
+        if (words[size] == '\0') {
+            printf("  %-12s %s", words, verbs[i].summary);
+        } else {
+            printf(more ? ", %.*s%s" : "  %-12.*s %s", more ? 0 : (int)size, words,
+                   words + size + 1);
+        }
+        before = words;
+    }
+    fputc('\n', stdout);
 }
 
 /* -- one verb from beginning to end ------------------------------------------------------------ */

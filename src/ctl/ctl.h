@@ -21,8 +21,9 @@ void oak_ctl_words_each(const char *first, void (*each)(const char *word, const 
 /* What the last of these words of a verb could become, a line each: "word", a tab, what it means.
  * Everything that fits a place is told; who asks leaves out what does not begin right. */
 void oak_ctl_complete(int argc, char *const *argv);
-/* A line for each verb, by group. */
+/* The verbs by group, those that have their first word in common on a line; or each on its own. */
 void oak_ctl_help(void);
+void oak_ctl_verbs_help(void);
 /* Read words as oak_args_parse() does, for a command without operands that takes the flags all
  * verbs have, to hand them on. False: it ends with *code. */
 bool oak_ctl_options_parse(const struct oak_args_command *command, int argc, char *const *argv,

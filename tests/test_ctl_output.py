@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `--output json` has, command by command: docs/reference/output.md is written from what a
+cluster really answers, by `python3 tests/test_ctl_output.py --write`; scripts may rely on it."""
+import json
+import os
+import sys
+import tempfile
+
+import pytest
+
+import harness
+
+PAGE = os.path.join(harness.TOP, "docs", "reference", "output.md")
+
+HEAD = """# JSON for scripts
+
+What commands print with `--output json` (`-o json`, `-w json`): JSON of these shapes. The names,
+the nesting and the types stay; members may be added. Written from a running cluster by
+`python3 tests/test_ctl_output.py --write`, and checked by `make test T=ctl_output`; do not edit it
+here.
+
+- Verbs of etcdctl print what etcdctl prints: the API's messages, a line each, with numbers as
+  numbers, keys and values in base64, and **without** members that are zero, false or empty: a
+  script reads those as such.
+- An error is told on stderr, and by the exit code; stdout is empty then.
+"""
+
+# Words of each command; @ is a lease that was granted, ^ the id of a member.
+KEYS = [
+    ("get k", "get", "one key or a range"),
+    ("put k w --prev-kv", "put", "`prev_kv` with `--prev-kv`"),
+    ("del k --prev-kv", "del", "`prev_kvs` with `--prev-kv`"),
+    ("txn", "txn", "a member of `Response` for each request: `response_range`, `response_put` or "
+            "`response_delete_range`"),
+    ("lease grant 600", "lease grant", ""),
+    ("lease timetolive @ --keys", "lease timetolive",
+     "times in seconds; `keys` is null without any"),
+    ("lease list", "lease list", ""),
+    ("lease keep-alive --once @", "lease keep-alive", "one for each answer"),
+    ("lease revoke @", "lease revoke", ""),
+]
+CLUSTER = [
+    ("member list", "member list", "ids in decimal; with `--hex` in hexadecimal"),
+    ("endpoint health", "endpoint health", "one for each endpoint; `error` when it is not healthy"),
+    ("endpoint status", "endpoint status", "one for each endpoint"),
+    ("endpoint hashkv", "endpoint hashkv", "one for each endpoint"),
+    ("status", "status", "one for each endpoint, or `{endpoint, failure}`"),
+    ("context list", "context list", "the file of contexts"),
+]
+USERS = [
+    ("user add ann:pw", "user add", ""),
+    ("role add reader", "role add", ""),
+    ("role grant-permission reader read a b", "role grant-permission", ""),
+    ("user grant-role ann reader", "user grant-role", ""),
+    ("user get ann", "user get", ""),
+    ("user list", "user list", ""),
+    ("role get reader", "role get", "`key` and `range_end` in base64; `permType` 0 read, 1 write, "
+                                    "2 both"),
+    ("role list", "role list", ""),
+]
+TXN = 'val("k") = "v"\n\nget k\nput l v --prev-kv\ndel m --prev-kv\n\n\n'
+
+
+def shape(value):
+    """A value's names and types."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return "true or false" if isinstance(value, bool) else \
+        "number" if isinstance(value, (int, float)) else "null" if value is None else "text"
+
+
+def shapes(node, home):
+    """[(heading, words, shape)] as this member answers."""
+    env = {"HOME": home, "OAKUM_CONTEXTS": os.path.join(home, "contexts.json")}
+    found, lease = [], ""
+
+    def ask(line, text=None):
+        words = line.replace("@", lease).split()
+        done = harness.run(*words, "--endpoints", node.endpoint, "--output", "json", env=env,
+                           text=text)
+        assert done.returncode == 0, (line, done.stderr)
+        return json.loads(done.stdout)
+
+    harness.run("context", "add", "here", "--endpoints", "10.0.0.1:2379", env=env)
+    for group in (KEYS, CLUSTER, USERS):
+        for line, name, what in group:
+            if name == "del" or (name == "get" and group is KEYS):
+                ask("put k v")
+            if name == "txn":
+                for key in "klm":
+                    ask(f"put {key} v")
+            if name == "lease timetolive":
+                ask("put held v --lease @")
+            answer = ask(line, TXN if name == "txn" else None)
+            if name == "lease grant":
+                lease = f"{answer['ID']:x}"
+            found.append((name, what, shape(answer)))
+    return found
+
+
+def page_text(found):
+    lines = [HEAD]
+    for name, what, answer in found:
+        lines += [f"## {name}", ""] + ([what[0].upper() + what[1:] + "." if what[0] != "`"
+                                        else what + ".", ""] if what else [])
+        lines += ["```", json.dumps(answer, indent=2), "```", ""]
+    return "\n".join(lines)
+
+
+@pytest.fixture(name="home")
+def own_home(tmp_path):
+    return str(tmp_path)
+
+
+def test_ctl_output_page_says_what_json_has(node, home):
+    with open(PAGE, encoding="utf-8") as page:
+        assert page.read() == page_text(shapes(node, home)), \
+            "run python3 tests/test_ctl_output.py --write"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: test_ctl_output.py --write")
+    with tempfile.TemporaryDirectory() as folder:
+        with harness.Cluster(harness.oakum_path(), os.path.join(folder, "c"), 1) as cluster:
+            cluster.start()
+            with open(PAGE, "w", encoding="utf-8") as out_file:
+                out_file.write(page_text(shapes(cluster.nodes[0], folder)))
