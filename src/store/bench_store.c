@@ -16,7 +16,14 @@
 
 #include "store/test_help.h"
 
-enum { BATCH = 50, SCAN_KEYS = 1000, POOL = 1 << 22 };
+enum {
+    BATCH = 50,
+    SCAN_KEYS = 1000,
+    POOL = 1 << 22,
+    FEW_KEYS = 10,
+    FEW_PUTS = 200000,
+    FEW_SCANS = 100
+};
 
 struct bench {
     struct test_store t;
@@ -177,6 +184,15 @@ static bool count_change(void *arg, struct oak_store_rev rev, bool deleted,
     return ++*count < 100000;
 }
 
+static void reclaim_all(struct bench *b)
+{
+    bool more = true;
+    commit(b, b->main);
+    while (more) {
+        must(oak_store_reclaim(b->t.s, 1000, &more));
+    }
+}
+
 static void housekeeping(struct bench *b)
 {
     struct stamp from = now();
@@ -185,11 +201,7 @@ static void housekeeping(struct bench *b)
     report(b, "change read back", from, (double)count);
 
     from = now();
-    commit(b, b->main);
-    bool more = true;
-    while (more) {
-        must(oak_store_reclaim(b->t.s, 1000, &more));
-    }
+    reclaim_all(b);
     report(b, "change reclaimed", from, (double)(b->main - 1));
 
     from = now();
@@ -218,6 +230,39 @@ static void housekeeping(struct bench *b)
            (double)stats.memory_bytes / 1048576, (unsigned long long)stats.keys);
 }
 
+static void scan_few(struct bench *b, const char *what, bool descend)
+{
+    struct stamp from = now();
+    for (int i = 0; i < FEW_SCANS; i++) {
+        char low[32];
+        char high[32];
+        struct oak_store_scan *scan;
+        struct oak_store_kv kv;
+        const struct oak_store_range range = {.from = key_of(0, low), .to = key_of(FEW_KEYS, high)};
+        must(oak_store_scan_open(b->t.s, &range, 0, false, descend, &scan));
+        for (int n = 0; n < FEW_KEYS; n++) {
+            must(oak_store_scan_next(scan, &kv));
+        }
+        oak_store_scan_close(scan);
+    }
+    report(b, what, from, FEW_SCANS);
+}
+
+/* Ten keys with much history, nearly all of which is compacted as it goes. */
+static void few(struct bench *b)
+{
+    struct stamp from = now();
+    for (uint64_t i = 0; i < FEW_PUTS; i++) {
+        put_one(b, oak_prng_below(&b->prng, FEW_KEYS));
+        if (i % SCAN_KEYS == SCAN_KEYS - 1) {
+            reclaim_all(b);
+        }
+    }
+    report(b, "put of one of 10 keys, reclaimed", from, FEW_PUTS);
+    scan_few(b, "scan of 10 keys, much reclaimed", false);
+    scan_few(b, "scan of 10 keys, downwards", true);
+}
+
 static void run(struct bench *b, const struct test_engine *engine)
 {
     test_store_init_sized(&b->t, engine, b->memory);
@@ -238,6 +283,7 @@ static void run(struct bench *b, const struct test_engine *engine)
     scan_random(b, "scan of 1000 keys", false, 1000);
     scan_random(b, "scan of 1000 keys, downwards", true, 1000);
     housekeeping(b);
+    few(b);
     test_store_fini(&b->t);
 }
 
