@@ -29,6 +29,8 @@ DIFFERENCES = [
                (3, 5)),
     Difference("the end of `lock`'s command", [], "up to 3.4 exit code 1 when it failed",
                "its exit code, as later ones; 128 and the number for a signal", None),
+    Difference("JSON of `watch`", [], "up to 3.6 without `CancelReason`, `[]` for no events",
+               "as later ones have it", None),
     Difference("a lock that is lost", [], "its command goes on",
                "told, and the command is stopped", None),
     Difference("a signal to `lock` with a command", [], "is not for the command",

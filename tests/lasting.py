@@ -21,7 +21,7 @@ class Verb:
     def __init__(self, program, endpoints, *words, text=None, env=None):
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(("ETCD_", "ETCDCTL_"))}
-        environment.update(ETCDCTL_API="3", ETCDCTL_ENDPOINTS=",".join(endpoints), **(env or {}))
+        environment.update(ETCDCTL_ENDPOINTS=",".join(endpoints), **(env or {}))
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
         self.process = subprocess.Popen(
             [program, *words], env=environment, preexec_fn=harness.die_with_parent,

@@ -75,16 +75,20 @@ static void watch_json(struct ctl *c, const void *message, const void *about)
     (void)about;
     int error = oak_buf_printf(&out, "{\"Header\":");
     error = error != 0 ? error : ctl__json_message(&out, &r->header->base, c->options.hex);
-    error = error != 0 ? error : oak_buf_printf(&out, ",\"Events\":[");
+    error = error != 0 ? error : ctl__json_name(&out, "Events");
+    error = error != 0 ? error : oak_buf_printf(&out, r->n_events > 0 ? "[" : "null");
     for (size_t i = 0; i < r->n_events && error == 0; i++) {
         error = i > 0 ? oak_buf_append(&out, ",", 1) : 0;
         error = error != 0 ? error : ctl__json_message(&out, &r->events[i]->base, c->options.hex);
     }
     error = error != 0 ? error
                        : oak_buf_printf(&out,
-                                        "],\"CompactRevision\":%" PRId64
-                                        ",\"Canceled\":%s,\"Created\":false}",
-                                        r->compact_revision, r->canceled ? "true" : "false");
+                                        "%s,\"CompactRevision\":%" PRId64
+                                        ",\"Canceled\":%s,\"Created\":false,\"CancelReason\":",
+                                        r->n_events > 0 ? "]" : "", r->compact_revision,
+                                        r->canceled ? "true" : "false");
+    error = error != 0 ? error : ctl__json_text(&out, oak_bytes_str(r->cancel_reason));
+    error = error != 0 ? error : oak_buf_append(&out, "}", 1);
     ctl__json_print(&out, error);
     oak_buf_fini(&out);
 }
@@ -289,6 +293,9 @@ static void watch_ended(void *user, struct oak_client_watch *watch, int error, c
     fprintf(stderr, "watch was canceled (%s)\n", why);
     response.canceled = true;
     response.compact_revision = compacted;
+    if (compacted == 0) {
+        response.cancel_reason = (char *)(uintptr_t)message; /* it is read alone */
+    }
     if (changes_show(w, &response, NULL, 0) && w->lines == NULL) {
         finish(w, ctl__error(CTL__INTERRUPTED, "watch is canceled by the server"));
     }
@@ -471,7 +478,7 @@ static void line_read(void *user, const char *text)
         return;
     }
     if (text == NULL) {
-        finish(w, ctl__error(CTL__BAD_INPUT, "Error reading watch request line: EOF"));
+        finish(w, ctl__error(CTL__BAD_INPUT, "error reading watch request line: EOF"));
         return;
     }
     w->line = text;
