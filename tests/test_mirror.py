@@ -445,6 +445,24 @@ def test_mirror_sees_that_its_source_goes_back(start_cluster, oakum_bin, verb, t
     assert mirror.end(signal.SIGINT) == 0
 
 
+def test_mirror_asks_each_side_as_its_user(sides, start_cluster, oakum_bin, verb):
+    source, destination = sides[0], start_cluster(size=1)
+    for line in ("user add root:secret", "user grant-role root root", "role add some",
+                 "role grant-permission some readwrite --prefix=true users/", "user add some:other",
+                 "user grant-role some some", "auth enable"):
+        destination.etcdctl(*line.split())
+    source.etcdctl("put", "users/a", "1")
+    mirror = Mirror(verb, oakum_bin, source, destination, "--prefix", "users/")
+    assert mirror.run("--once")[0] == 1
+    assert b"user name is empty" in mirror.process.err
+    assert mirror.run("--once", "--dest-user", "some:other")[0] == 1
+    assert b"the destination: etcdserver: permission denied" in mirror.process.err
+    destination.etcdctl("--user", "root:secret", "role", "grant-permission", "some", "readwrite",
+                        "--prefix=true", STATE)
+    assert mirror.run("--finish", "--dest-user", "some", "--dest-password", "other")[0] == 0
+    assert destination.etcdctl("--user", "root:secret", "get", "users/a") == "users/a\n1"
+
+
 def test_mirror_stops_when_a_side_hangs(start_cluster, oakum_bin, verb):
     source, destination = start_cluster(size=1), start_cluster(size=1)
     mirror = Mirror(verb, oakum_bin, source, destination)

@@ -10,10 +10,11 @@
  */
 #include "ctl/mirror.h"
 
-/* Bytes of a page, roughly, and its first and largest number of keys. */
-#define PAGE_BYTES    (4 * OAK_MIB)
+/* Bytes of a page, roughly, and its first and largest number of keys. Large ones: etcd counts all
+ * that is left of the range for each page. */
+#define PAGE_BYTES    (8 * OAK_MIB)
 #define PAGE_KEYS     INT64_C(32)
-#define PAGE_KEYS_MAX INT64_C(2048)
+#define PAGE_KEYS_MAX INT64_C(32768)
 
 /* Where a walk is on one side. */
 struct cursor {
