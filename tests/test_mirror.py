@@ -12,11 +12,13 @@ import random
 import re
 import shutil
 import signal
+import ssl
 import threading
 import time
 
 import pytest
 
+import certs
 import harness
 import rpc_client
 from lasting import verbs  # pylint: disable=unused-import
@@ -461,6 +463,25 @@ def test_mirror_asks_each_side_as_its_user(sides, start_cluster, oakum_bin, verb
                         "--prefix=true", STATE)
     assert mirror.run("--finish", "--dest-user", "some", "--dest-password", "other")[0] == 0
     assert destination.etcdctl("--user", "root:secret", "get", "users/a") == "users/a\n1"
+
+
+def test_mirror_speaks_tls_with_the_destination(sides, start_cluster, oakum_bin, verb, tmp_path):
+    authority = certs.Authority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    tls = ssl.create_default_context(cafile=authority.crt)
+    tls.load_cert_chain(client.crt, client.key)
+    source = sides[0]
+    destination = start_cluster(
+        size=1, schemes=("https", "http"), http_tls=tls,
+        flags=["--cert-file", server.crt, "--key-file", server.key,
+               "--trusted-ca-file", authority.crt, "--client-cert-auth"],
+        ctl_flags=["--cacert", authority.crt, "--cert", client.crt, "--key", client.key])
+    source.etcdctl("put", "tls/a", "1")
+    mirror = Mirror(verb, oakum_bin, source, destination, "--prefix", "tls/")
+    mirror.words[-1] = destination.ctl_endpoint(mirror.words[-1])
+    mine = ["--dest-cert", client.crt, "--dest-key", client.key, "--dest-cacert", authority.crt]
+    assert mirror.run("--finish", *mine)[0] == 0
+    assert destination.etcdctl("get", "tls/a") == "tls/a\n1"
 
 
 def test_mirror_stops_when_a_side_hangs(start_cluster, oakum_bin, verb):

@@ -14,6 +14,7 @@ static void kept(void *user, struct oak_client_lease *lease, int64_t ttl_s)
     struct lease *l = user;
     assert_ptr_equal(lease, l->lease);
     assert_int_equal(ttl_s, 9);
+    assert_int_equal(oak_client_lease_header(lease).revision, 71);
     l->kept++;
 }
 
@@ -36,6 +37,9 @@ static void keep(struct world *w, int64_t id, struct lease *l)
 static void say(struct world *w, int64_t id, int64_t ttl_s)
 {
     Etcdserverpb__LeaseKeepAliveResponse r = ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+    Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
+    header.revision = 71;
+    r.header = &header;
     r.id = id;
     r.ttl = ttl_s;
     assert_non_null(w->keep);

@@ -72,6 +72,7 @@ static void say(struct world *w, Etcdserverpb__WatchResponse *r, int64_t revisio
 {
     Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
     header.revision = revision;
+    header.cluster_id = 17;
     r->header = &header;
     assert_int_equal(etcdserverpb__watch__watch__reply(w->watch, r), 0);
     run(w);
@@ -177,6 +178,8 @@ static void a_watch_goes_on_behind_what_it_was_told(void **state)
     told(&h, "<30 ");
     say_progress(&s.w, -1, 33);
     told(&h, "<33 ");
+    assert_int_equal(oak_client_watcher_header(s.watcher).revision, 33);
+    assert_int_equal(oak_client_watcher_header(s.watcher).cluster_id, 17);
     cut(&s.w);
     pass(&s.w, SECOND);
     asked(&s.w, "stream: create:1@34 ");
