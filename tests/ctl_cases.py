@@ -12,8 +12,8 @@ READ = [f"reads-{form}" for form in FORMS if form != "protobuf"]
 
 DIFFERENCES = [
     Difference("an empty word in a transaction", [("txn-empty-key", "txn")],
-               "3.4 drops it: `put '' 1` puts the key `1`", "takes it as it is, as later ones",
-               (3, 5)),
+               "up to 3.6 takes `''` for `'`: `put '' 1` puts that key",
+               "takes it as it is, as later ones: nobody named that key", (3, 7)),
     Difference("a command that is none", [("unknown-command", "gte a")],
                "exit code 1", "exit code 2, but 1 under the name `etcdctl`", None),
     Difference("`put KEY -`", [], "puts a dash", "puts what stdin has, but a dash under the name "
@@ -46,10 +46,17 @@ DIFFERENCES = [
     Difference("`endpoint status`, `endpoint hashkv`",
                [(read, f"endpoint {verb}") for read in READ for verb in ("status", "hashkv")],
                "up to 3.5 with fewer columns", "the columns of 3.6", (3, 6)),
-    Difference("`member list -w json --hex`", [("reads-json", "member list --hex"),
-                                              ("members-json", "member list --hex")],
+    Difference("`endpoint status -w fields`", [],
+               "up to 3.6 has `RaftTerm` twice for an endpoint, with the same value",
+               "once, as later ones: who looks for a name finds one value", None),
+    Difference("`member list -w json --hex`", [("reads-json", "member list --hex")],
                "3.4 has decimal ids there", "hexadecimal ones, in every answer about members, as "
                "later ones", (3, 5)),
+    Difference("`member list -w json --hex` with a learner",
+               [("members-json", "member list --hex")],
+               "3.6 does not say that it is a learner, and has members for what is empty",
+               "says it, and leaves out what is empty, as without `--hex` and as later ones",
+               (3, 7)),
     Difference("`member list -w fields --hex`", [("reads-fields", "member list --hex")],
                "3.4 has decimal ids", "hexadecimal ones, as later ones", (3, 5)),
     Difference("`member add` with addresses that are none",
@@ -100,6 +107,8 @@ OLDER = [
     (r'"Response(Range|Put|Txn)":', lambda m: f'"response_{m[1].lower()}":', (3, 5)),
     ('"ResponseDeleteRange":', '"response_delete_range":', (3, 5)),
     ('"Revision" : 0\n', "", (3, 5)),
+    # The second of an endpoint's status, if it is the same.
+    (r'("RaftTerm" : \d+\n)((?:.+\n)*?"RaftIndex" : \d+\n)\1', r"\1\2", (3, 7)),
 ]
 
 # What older versions do not have, and the first that has it.
