@@ -98,6 +98,19 @@ def test_defragmentation_answers_and_nothing_is_lost(pair):
         assert cluster.etcdctl("get", "defrag", "--print-value-only") == "kept"
 
 
+def test_endpoints_may_be_written_as_urls(cluster):
+    """etcdctl 3.4 names such an endpoint in :authority as it is, when it asks it by itself."""
+    urls = [node.client_url for node in cluster.nodes]
+    assert all("://" in url for url in urls)
+    for words in (["endpoint", "status"], ["endpoint", "hashkv"], ["endpoint", "health"],
+                  ["endpoint", "status", "--cluster"], ["defrag"], ["alarm", "list"]):
+        cluster.etcdctl(*words, endpoints=urls)  # fails unless all answer
+    leader = cluster.leader()
+    target = next(node for node in cluster.nodes if node is not leader)
+    number = cluster.status()[target]["header"]["member_id"]
+    cluster.etcdctl("move-leader", f"{number:x}", endpoints=urls)
+
+
 @pytest.mark.needs_rocks
 def test_a_quota_refuses_what_takes_space_until_the_alarm_is_cleared(start_cluster, request):
     for program in ("oakum", "etcd"):

@@ -90,6 +90,9 @@ static int session_new(struct oak_rpc_conn *conn)
         nghttp2_option_set_max_continuations(option, RPC_CONTINUATIONS_MAX);
         /* Ours is in abuse.c: it knows resets of finished calls, and the clock it is given. */
         nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
+        if (conn->server != NULL) { /* messaging.c looks at what clients send */
+            nghttp2_option_set_no_http_messaging(option, 1);
+        }
         nghttp2_mem memory = rpc__memory(conn);
         rc = conn->server != NULL
                  ? nghttp2_session_server_new3(&conn->session, callbacks, conn, option, &memory)

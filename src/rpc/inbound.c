@@ -185,10 +185,20 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     rpc__call_charge(call, name_size + value_size + 32);
     if (conn->server == NULL) {
         answer_header(call, oak_bytes(name, name_size), oak_bytes(value, value_size));
-    } else if (!call->headers_received) {
+    } else if (rpc__messaging_header(call, oak_bytes(name, name_size),
+                                     oak_bytes(value, value_size)) &&
+               !call->headers_received) {
         request_header(call, oak_bytes(name, name_size), oak_bytes(value, value_size));
     }
     return 0;
+}
+
+/* RFC 9113, 8.1.1. */
+static void malformed(struct oak_rpc_call *call)
+{
+    call->malformed = true;
+    call->deaf = true;
+    rpc__call_reset(call, NGHTTP2_PROTOCOL_ERROR);
 }
 
 static void on_headers_complete(struct oak_rpc_conn *conn, struct oak_rpc_call *call, bool last)
@@ -201,7 +211,15 @@ static void on_headers_complete(struct oak_rpc_conn *conn, struct oak_rpc_call *
         rpc__client_headers(call, last);
     } else if (!call->headers_received) {
         call->headers_received = true;
-        rpc__server_dispatch(call);
+        /* Of headers that are too many, not all were looked at; they are refused. */
+        bool too_many = call->header_bytes > conn->options.header_bytes_max;
+        if (too_many || (rpc__messaging_request(call) && (!last || rpc__messaging_end(call)))) {
+            rpc__server_dispatch(call);
+        } else {
+            malformed(call);
+        }
+    } else if (call->malformed || !last) { /* what comes behind DATA are trailers */
+        malformed(call);
     }
 }
 
@@ -244,7 +262,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         conn->going = true;
         goaway_read(conn, &frame->goaway);
     }
-    if (last && call != NULL) {
+    if (last && call != NULL && conn->server != NULL && !rpc__messaging_end(call)) {
+        malformed(call);
+    } else if (last && call != NULL) {
         call->remote_closed = true;
         rpc__frame_end(call);
         bool over = conn->server == NULL &&
@@ -274,7 +294,9 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     rpc__conn_received(conn, size);
     rpc__bandwidth_data(conn, size);
     struct oak_rpc_call *call = call_of(session, stream_id);
-    if (call != NULL) {
+    if (call != NULL && conn->server != NULL && !rpc__messaging_data(call, size)) {
+        malformed(call);
+    } else if (call != NULL) {
         rpc__frame_data(call, oak_bytes(data, size), (flags & NGHTTP2_FLAG_END_STREAM) != 0);
     }
     return conn->broken != 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;

@@ -166,8 +166,13 @@ struct oak_rpc_call {
     bool refused : 1;     /* client: the server did not look at it */
     bool was_reset : 1;   /* RST_STREAM is in nghttp2's hands */
     bool stream_gone : 1; /* client: nghttp2 closed it, and paused messages wait */
+    bool malformed : 1;   /* server: it is no request of HTTP/2 (messaging.c), */
+    bool star : 1;        /* server: its path is "*", */
+    bool has_length : 1;  /* server: it has a content-length, */
 
-    uint8_t prefix[5]; /* of the message that is coming */
+    uint8_t http_seen;    /* server: and these headers, */
+    uint64_t length_left; /* of which so much has not come */
+    uint8_t prefix[5];    /* of the message that is coming */
     uint8_t prefix_used;
     uint32_t need;     /* its length, once the prefix is whole */
     uint32_t messages; /* received */
@@ -329,6 +334,14 @@ struct rpc_strict {
     int32_t closed[RPC_STRICT_CLOSED]; /* 0: none */
     struct rpc_skipped skipped[RPC_STRICT_SKIPPED];
 };
+
+/* A header of a request, or of its trailers. True: it may be used. */
+bool rpc__messaging_header(struct oak_rpc_call *call, struct oak_bytes name,
+                           struct oak_bytes value);
+/* False: the request as a whole is malformed; so much DATA may not come; it may not end here. */
+bool rpc__messaging_request(const struct oak_rpc_call *call);
+bool rpc__messaging_data(struct oak_rpc_call *call, size_t size);
+bool rpc__messaging_end(const struct oak_rpc_call *call);
 
 /* A client opened a stream; one closed on which the client had said its last word. */
 void rpc__strict_opened(struct oak_rpc_conn *conn, int32_t stream_id);

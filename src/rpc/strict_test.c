@@ -385,26 +385,47 @@ static void oversized_frames_end_the_connection(void **state)
 }
 
 /* A request of these fields and no more. */
+#define AUTHORITY         \
+    {                     \
+        ":authority", "a" \
+    }
+
 static void malformed_requests_are_reset(void **state)
 {
     (void)state;
     static const struct {
         const char *rule;
-        struct field fields[6];
+        struct field fields[7];
     } cases[] = {
-        {"8.2.1", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"X-TEST", "ok"}}},
-        {"8.3", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":test", "ok"}}},
-        {"8.3", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":status", "200"}}},
-        {"8.3", {{":method", "GET"}, {":scheme", "http"}, {"x-test", "ok"}, {":path", "/"}}},
-        {"8.2.2", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"connection", "k"}}},
-        {"8.2.2", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"te", "deflate"}}},
-        {"8.3.1", {{":method", "GET"}, {":scheme", "http"}, {":path", ""}}},
-        {"8.3.1", {{":scheme", "http"}, {":path", "/"}}},
-        {"8.3.1", {{":method", "GET"}, {":path", "/"}}},
-        {"8.3.1", {{":method", "GET"}, {":scheme", "http"}}},
-        {"8.3.1", {{":method", "GET"}, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}}},
-        {"8.3.1", {{":method", "GET"}, {":scheme", "http"}, {":scheme", "h"}, {":path", "/"}}},
-        {"8.3.1", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":path", "/"}}},
+        {"8.2.1",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"X-TEST", "ok"}}},
+        {"8.3",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":test", "ok"}}},
+        {"8.3",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":status", "200"}}},
+        {"8.3",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {"x-test", "ok"}, {":path", "/"}}},
+        {"8.2.2",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"connection", "k"}}},
+        {"8.2.2",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"te", "deflate"}}},
+        {"8.3.1", {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", ""}}},
+        {"8.3.1", {AUTHORITY, {":scheme", "http"}, {":path", "/"}}},
+        {"8.3.1", {AUTHORITY, {":method", "GET"}, {":path", "/"}}},
+        {"8.3.1", {AUTHORITY, {":method", "GET"}, {":scheme", "http"}}},
+        {"8.3.1",
+         {AUTHORITY, {":method", "GET"}, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}}},
+        {"8.3.1",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":scheme", "h"}, {":path", "/"}}},
+        {"8.3.1",
+         {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":path", "/"}}},
+        {"8.3.1", {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "*"}}},
+        {"8.3.1", {AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "a"}}},
+        {"8.3.1", {AUTHORITY, AUTHORITY, {":method", "GET"}, {":scheme", "http"}, {":path", "/"}}},
+        {"8.3.1", {{":authority", "a b"}, {":method", "GET"}, {":scheme", "h"}, {":path", "/"}}},
+        {"8.3.1", {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"no", "authority"}}},
+        {"8.3", {AUTHORITY, {":method", ""}, {":scheme", "http"}, {":path", "/"}}},
+        {"8.5", {AUTHORITY, {":method", "CONNECT"}, {":scheme", "http"}, {":path", "/"}}},
     };
     for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
         struct attack a;
@@ -418,6 +439,41 @@ static void malformed_requests_are_reset(void **state)
         frame(&a, HEADERS, END_STREAM | END_HEADERS, 1, bytes, size);
         outcome_check(&a, cases[i].rule, cases[i].fields[count - 1].name, STREAM,
                       NGHTTP2_PROTOCOL_ERROR);
+        attack_close(&a);
+    }
+}
+
+/* What clients of etcd up to 3.4 call each endpoint by itself with, and others. */
+static void an_authority_may_be_what_has_no_spaces(void **state)
+{
+    (void)state;
+    static const struct field fields[][5] = {
+        {{":authority", "http://10.0.0.1:2379"},
+         {":method", "POST"},
+         {":scheme", "http"},
+         {":path", "/t.Echo/Bidi"}},
+        {{":authority", "unix:///run/etcd.sock"},
+         {":method", "POST"},
+         {":scheme", "http"},
+         {":path", "/t.Echo/Bidi"}},
+        {{":method", "POST"}, {":scheme", "http"}, {":path", "/t.Echo/Bidi"}, {"host", "a"}},
+        /* a regular header with a byte that is none is left out */
+        {{":authority", "a"},
+         {":method", "POST"},
+         {":scheme", "http"},
+         {":path", "/t.Echo/Bidi"},
+         {"x", "a\x01"}},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(fields); i++) {
+        struct attack a;
+        uint8_t bytes[512];
+        attack_open(&a, NULL);
+        size_t count = fields[i][4].name == NULL ? 4 : 5;
+        size_t size = block(&a, fields[i], count, bytes, sizeof(bytes));
+        frame(&a, HEADERS, END_STREAM | END_HEADERS, 1, bytes, size);
+        assert_int_equal(strike(&a), 0);
+        assert_int_equal(last_code(&a, RST_STREAM), -1);
+        assert_true(answered(&a, "415"));
         attack_close(&a);
     }
 }
@@ -484,6 +540,7 @@ int main(void)
         cmocka_unit_test(forbidden_frames_end_what_the_rfc_says),
         cmocka_unit_test(oversized_frames_end_the_connection),
         cmocka_unit_test(malformed_requests_are_reset),
+        cmocka_unit_test(an_authority_may_be_what_has_no_spaces),
         cmocka_unit_test(a_length_that_lies_resets_the_stream),
         cmocka_unit_test(streams_long_gone_are_not_an_error),
         cmocka_unit_test(a_stream_that_the_server_closed_may_get_more),
