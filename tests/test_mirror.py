@@ -377,7 +377,12 @@ def test_mirror_finish_brings_leases(pair):
 
 def test_mirror_does_not_finish_while_the_source_changes(pair):
     source, _, mirror = pair
-    source.etcdctl("put", mirror.prefix + "a", "1")
+    # So much to compare that the one who writes has a turn meanwhile.
+    client = rpc_client.Client(source.endpoints[0])
+    for part in range(30):
+        client.call("Txn", "".join(f"success {{ request_put {{ key: '{mirror.prefix}{part}/{number}"
+                                   f"' value: '{'v' * 1000}' }} }}" for number in range(100)))
+    client.close()
     mirror.start()
     mirror.process.wait_for(b'"event":"follow"')
     assert mirror.end(signal.SIGINT) == 0
