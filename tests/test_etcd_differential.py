@@ -156,7 +156,7 @@ class Side:
         if "lease grant" in words:
             self.note_lease(text)
         for number, lease in enumerate(self.leases, 1):
-            for name in (f"{lease:016x}", str(lease)):
+            for name in (f"{lease:016x}", f"{lease:x}", str(lease)):
                 text = text.replace(name, f"<lease {number}>")
         if "timetolive" in words:  # etcd tells the keys in any order
             text = re.sub(r"\[([^\]]*)\]", lambda m: str(sorted(re.split("[ ,]", m[1]))), text)
