@@ -131,7 +131,7 @@ class Side:
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("ETCDCTL_")}
         command = [self.program, "--endpoints", ",".join(endpoints),
-                   "--command-timeout", "20s", *words]
+                   "--command-timeout", "20s", "--dial-timeout", "20s", *words]
         # pylint: disable=consider-using-with
         return subprocess.Popen([os.fsencode(word) if isinstance(word, str) else word
                                  for word in command],
