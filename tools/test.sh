@@ -6,6 +6,7 @@
 # out, and DRIVEN is an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
+# WORKERS says how many files of pytest run at one time.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,9 +38,9 @@ if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/d
         exit 1
     fi
     driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
-    # They wait more than they compute: as many files at one time as there are jobs.
+    # They wait more than they compute: one file more at a time than there are jobs.
     if "$python" -c 'import xdist' 2>/dev/null; then
-        driven+=(-n "${JOBS:-2}" --dist loadfile)
+        driven+=(-n "${WORKERS:-$((${JOBS:-2} + 1))}" --dist loadfile)
     fi
     words=$(tr -c 'A-Za-z0-9_/.:\n-' ' ' <<<"$filter" | xargs)
     words=${words// / and }
