@@ -253,14 +253,18 @@ static int settle(struct mirror *m, bool *equal)
         uint64_t cluster;
         uint64_t before = m->changes;
         int error = go(m, true);
+        /* Changes of other keys than ours move the revision too: none of ours has come from before
+         * the last look at both sides until now. */
+        if (error == 0 && !m->stop && *equal && m->changes == before) {
+            return 0;
+        }
         error = error != 0 || m->stop ? error : verify(m, equal);
         error = error != 0 || m->stop ? error : mirror__look(m, &revision, &cluster);
         if (error != 0 || m->stop) {
             *equal = false;
             return error;
         }
-        /* Changes of other keys than ours move the revision too. */
-        if (*equal && (revision == m->state.revision || (pass > 0 && m->changes == before))) {
+        if (*equal && revision == m->state.revision) {
             return 0;
         }
     }
