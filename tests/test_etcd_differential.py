@@ -56,11 +56,6 @@ DIFFERENCES = [
                "answers it once all of them have"),
     Difference("compact-with-auth", None, "", "3.4: lets any user compact the history",
                "needs the role root for it, as etcd does now"),
-    Difference("members-by-etcdctl-3.4", ["endpoint status --cluster"], "PROTOCOL_ERROR",
-               "takes a URL in the place of a host's name in `:authority`, which etcdctl 3.4 has "
-               "there with `--cluster` of `endpoint status`, `endpoint hashkv` and `defrag`",
-               "resets such a stream (RFC 9113, 8.3.1): name the members by `--endpoints`, or take "
-               "a later etcdctl, or `oakum endpoint status --cluster`"),
     Difference("role-root", None, "", "3.4: RoleGet of root has no permissions",
                "RoleGet of root has all keys, read and write, as in later versions"),
     Difference("tokens-without-an-end", None, "", "takes a web token that has no `exp`",
