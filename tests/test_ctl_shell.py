@@ -165,7 +165,9 @@ def test_ctl_errors_say_what_to_do(home, served):
             ([*where, "get", "a", "--nosuch"], 128, "oakum get --help"),
             ([*where, "put", "a", "x" * 3000, "--max-request-bytes", "1000"], 1,
              "--max-request-bytes is 1000"),
-            (["gett", "a"], 2, "oakum help")):
+            ([*where, "get", "a", "--limits", "1"], 128, "is --limit meant?"),
+            (["gett", "a"], 2, "is get meant?"), (["staus"], 2, "is status meant?"),
+            (["xyzzy"], 2, "oakum help")):
         done = oakum(*words)
         assert done[0] == code and told in done[2] and done[1] == "", words
 

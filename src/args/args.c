@@ -185,6 +185,26 @@ const struct oak_args_flag *oak_args_find(const struct oak_args_flag *flags, siz
     return NULL;
 }
 
+/* There is no such flag. */
+static void unknown_flag(const struct oak_args_command *c, const char *word)
+{
+    char name[64];
+    struct oak_args_nearest nearest;
+    size_t dashes = word[1] == '-' ? 2 : 1;
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + dashes, "="), word + dashes);
+    oak_args_nearest_begin(&nearest, name);
+    for (size_t i = 0; i < c->flag_count; i++) {
+        oak_args_nearest_try(&nearest, c->flags[i].name);
+    }
+    for (size_t i = 0; i < c->common_count; i++) {
+        oak_args_nearest_try(&nearest, c->common[i].name);
+    }
+    bool near = nearest.found != NULL;
+    oak_args_complain(c, 0, "there is no flag %.*s%s%s%s; see oakum %s --help",
+                      (int)OAK_MIN(strcspn(word, "="), (size_t)64), word, near ? " (is --" : "",
+                      near ? nearest.found : "", near ? " meant?)" : "", c->name);
+}
+
 /* The flag at argv[*at]. */
 static bool flag_read(const struct oak_args_command *c, int argc, char *const *argv, int *at)
 {
@@ -197,8 +217,7 @@ static bool flag_read(const struct oak_args_command *c, int argc, char *const *a
     }
     *at += 1;
     if (f == NULL) {
-        oak_args_complain(c, 0, "there is no flag %.*s; see oakum %s --help",
-                          (int)OAK_MIN(size, 64), word, c->name);
+        unknown_flag(c, word);
         return false;
     }
     bool glued = word[1] == f->letter && size > 2 && strncmp(f->name, word + 1, size - 1) != 0;

@@ -87,6 +87,15 @@ void oak_args_flags_print(const struct oak_args_flag *flags, size_t count);
 /* "1m30s" in nanoseconds. OAK_EINVAL. */
 OAK_MUST_USE int oak_args_duration_read(const char *text, uint64_t *out);
 
+/* Which of some words was meant by one that is none of them. */
+struct oak_args_nearest {
+    const char *word;
+    const char *found; /* NULL: none is near */
+    size_t distance;
+};
+void oak_args_nearest_begin(struct oak_args_nearest *n, const char *word);
+void oak_args_nearest_try(struct oak_args_nearest *n, const char *candidate);
+
 /* Cut a line that a person types into words, which live in the arena: parted by spaces; "double
  * quotes" hold escapes as Go has them, 'single quotes' everything as it is. A NUL byte can't be in
  * a word. OAK_EFORMAT (a quote without its end, an escape that is none), OAK_ELIMIT (more than

@@ -63,11 +63,43 @@ static void what_is_no_word_is_refused(void **state)
     oak_arena_fini(&arena);
 }
 
+static void the_nearest_word_is_found(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"get", "put", "del", "endpoint", "member", "snapshot"};
+    static const struct {
+        const char *typed;
+        const char *meant;
+    } cases[] = {{"gett", "get"},
+                 {"gte", NULL},
+                 {"pt", NULL},
+                 {"putt", "put"},
+                 {"endpiont", "endpoint"},
+                 {"members", "member"},
+                 {"snapshto", "snapshot"},
+                 {"quite something else", NULL},
+                 {"", NULL}};
+    for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
+        struct oak_args_nearest n;
+        oak_args_nearest_begin(&n, cases[i].typed);
+        for (size_t k = 0; k < OAK_COUNT_OF(words); k++) {
+            oak_args_nearest_try(&n, words[k]);
+        }
+        if (cases[i].meant == NULL) {
+            assert_null(n.found);
+        } else {
+            assert_non_null(n.found);
+            assert_string_equal(n.found, cases[i].meant);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_parted_by_spaces_and_held_by_quotes),
         cmocka_unit_test(escapes_are_those_of_go),
+        cmocka_unit_test(the_nearest_word_is_found),
         cmocka_unit_test(what_is_no_word_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,9 +42,30 @@ static const struct cli__entry *find(const char *name)
     return NULL;
 }
 
+static struct oak_args_nearest meant; /* by a command that is none: words come one by one */
+
+static void verb_try(const char *word, const char *summary)
+{
+    (void)summary;
+    static char kept[64]; /* the word is gone when this returns */
+    const char *before = meant.found;
+    oak_args_nearest_try(&meant, word);
+    if (meant.found != before) {
+        snprintf(kept, sizeof(kept), "%s", word);
+        meant.found = kept;
+    }
+}
+
 static int unknown(const char *name)
 {
-    fprintf(stderr, "oakum: there is no command \"%.64s\"; see oakum help\n", name);
+    oak_args_nearest_begin(&meant, name);
+    for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
+        oak_args_nearest_try(&meant, commands[i].name);
+    }
+    oak_ctl_words_each(NULL, verb_try);
+    bool near = meant.found != NULL;
+    fprintf(stderr, "oakum: there is no command \"%.64s\"%s%s%s; see oakum help\n", name,
+            near ? " (is " : "", near ? meant.found : "", near ? " meant?)" : "");
     return CLI__EXIT_MISUSED;
 }
 
