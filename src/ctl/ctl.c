@@ -214,9 +214,10 @@ void oak_ctl_help(void)
         }
         if (words[size] == '\0') {
             printf("  %-12s %s", words, verbs[i].summary);
+        } else if (more) {
+            printf(", %s", words + size + 1);
         } else {
-            printf(more ? ", %.*s%s" : "  %-12.*s %s", more ? 0 : (int)size, words,
-                   words + size + 1);
+            printf("  %-12.*s %s", (int)size, words, words + size + 1);
         }
         before = words;
     }
@@ -317,6 +318,18 @@ bool ctl__stdin_read(struct ctl *c, struct oak_bytes *out, int *code)
     return good;
 }
 
+/* "lease", and no word behind it that makes it a verb: tell those there are. */
+static int second_word_missing(const char *first, const char *second)
+{
+    if (second == NULL || second[0] == '-') {
+        fprintf(stderr, "oakum %s wants one more word:\n", first);
+    } else {
+        fprintf(stderr, "oakum %s: there is no \"%.64s\"; there are:\n", first, second);
+    }
+    group_print(first);
+    return second != NULL && strcmp(second, "--help") == 0 ? CTL__OK : CTL__BAD_ARGS;
+}
+
 /* What stood before the verb goes behind it: flags are read in one go. */
 static int run(struct ctl *c, int argc, char *const *argv, int at)
 {
@@ -324,13 +337,7 @@ static int run(struct ctl *c, int argc, char *const *argv, int at)
     int used = 0;
     const struct entry *entry = find(argv[at], second, &used);
     if (entry == NULL) {
-        bool flag = second == NULL || second[0] == '-';
-        fprintf(stderr,
-                flag ? "oakum %s wants one more word%s%.0s:\n"
-                     : "oakum %s: there is no \"%s%.64s\"; there are:\n",
-                argv[at], "", flag ? "" : second);
-        group_print(argv[at]);
-        return flag && second != NULL && strcmp(second, "--help") == 0 ? CTL__OK : CTL__BAD_ARGS;
+        return second_word_missing(argv[at], second);
     }
     char **words = calloc((size_t)argc + 1, sizeof(*words));
     if (words == NULL) {
