@@ -187,6 +187,9 @@ def test_ctl_help_has_an_example_for_each_verb():
         assert code == 0 and "Example" in text and f"oakum {verb.split()[0]}" in text, verb
         assert oakum(*verb.split(), "--help")[1] == text
     assert "--endpoints" in oakum("help", "options")[1]
+    for words in (["lease", "--help"], ["help", "lease"]):
+        code, out, err = oakum(*words)
+        assert (code, err) == (0, "") and "oakum lease grant" in out
 
 
 def test_ctl_debug_tells_what_the_flags_came_to(home, served):

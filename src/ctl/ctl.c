@@ -176,12 +176,12 @@ void oak_ctl_words_each(const char *first, void (*each)(const char *word, const 
     }
 }
 
-static void group_print(const char *first)
+static void group_print(FILE *out, const char *first)
 {
     for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
         size_t size = strlen(first);
         if (strncmp(verbs[i].words, first, size) == 0 && verbs[i].words[size] == ' ') {
-            fprintf(stderr, "  oakum %-22s %s\n", verbs[i].words, verbs[i].summary);
+            fprintf(out, "  oakum %-22s %s\n", verbs[i].words, verbs[i].summary);
         }
     }
 }
@@ -321,13 +321,18 @@ bool ctl__stdin_read(struct ctl *c, struct oak_bytes *out, int *code)
 /* "lease", and no word behind it that makes it a verb: tell those there are. */
 static int second_word_missing(const char *first, const char *second)
 {
+    if (second != NULL && (strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0)) {
+        printf("Usage:\n  oakum %s COMMAND [flags]\n\nCommands:\n", first);
+        group_print(stdout, first);
+        return CTL__OK;
+    }
     if (second == NULL || second[0] == '-') {
         fprintf(stderr, "oakum %s wants one more word:\n", first);
     } else {
         fprintf(stderr, "oakum %s: there is no \"%.64s\"; there are:\n", first, second);
     }
-    group_print(first);
-    return second != NULL && strcmp(second, "--help") == 0 ? CTL__OK : CTL__BAD_ARGS;
+    group_print(stderr, first);
+    return CTL__BAD_ARGS;
 }
 
 /* What stood before the verb goes behind it: flags are read in one go. */
