@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* In a thread of its own: until the observer is freed. */
+/* In a thread of its own: until the observer is closed. */
 static void *say_who_leads(void *observer)
 {
     struct oak_client_changes *leader;
@@ -45,8 +45,9 @@ int main(int argc, char **argv)
     if (error == 0 && pthread_create(&thread, NULL, say_who_leads, observer) == 0) {
         error = lead(cluster, argv[2], argv[3]);
         printf("%s\n", error == 0 ? "resigned" : oak_error_text(error));
-        oak_sync_observer_free(observer);
+        oak_sync_observer_close(observer);
         pthread_join(thread, NULL);
+        oak_sync_observer_free(observer);
     }
     oak_sync_free(cluster);
     return error != 0;

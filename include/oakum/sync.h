@@ -30,6 +30,8 @@
  *
  * Threads: any, at once, for everything. Whoever waits in a watch, a lease, a turn or an observer
  * that is freed returns with OAK_ECLOSED before it is gone; nobody begins to use it from there on.
+ * So a thread that asks again and again is ended by ..._close(), behind which all that it asks is
+ * answered by OAK_ECLOSED; it is joined, and then the thing is freed.
  * The child of fork() has nothing of it.
  */
 #ifndef OAKUM_SYNC_H
@@ -149,6 +151,8 @@ OAK_API OAK_MUST_USE int oak_sync_watch_next(struct oak_sync_watch *watch, uint6
  * read, and watched from the next one on. Else 0; but not behind OAK_ECLOSED, when it may be freed
  * already. */
 OAK_API int64_t oak_sync_watch_compacted(struct oak_sync_watch *watch);
+/* Nobody waits for its changes any more, now and later: OAK_ECLOSED; what is queued is dropped. */
+OAK_API void oak_sync_watch_close(struct oak_sync_watch *watch);
 /* NULL is fine. */
 OAK_API void oak_sync_watch_free(struct oak_sync_watch *watch);
 
@@ -162,6 +166,8 @@ OAK_API OAK_MUST_USE int oak_sync_keep(struct oak_sync *sync, int64_t id, int64_
                                        struct oak_sync_lease **out);
 /* 0: it was not lost within this time. Else why it was: what rested on it must be left alone. */
 OAK_API int oak_sync_lease_lost(struct oak_sync_lease *lease, uint64_t timeout_ns);
+/* Nobody waits for its loss any more, now and later: OAK_ECLOSED. It is kept alive all the same. */
+OAK_API void oak_sync_lease_close(struct oak_sync_lease *lease);
 /* Leave it to its time. NULL is fine. */
 OAK_API void oak_sync_lease_free(struct oak_sync_lease *lease);
 
@@ -188,6 +194,8 @@ OAK_API struct oak_bytes oak_sync_turn_key(const struct oak_sync_turn *turn);
 /* Of an election: say something else. OAK_ENOTELECTED: it is lost. */
 OAK_API OAK_MUST_USE int oak_sync_proclaim(struct oak_sync_turn *turn, struct oak_bytes value,
                                            uint64_t timeout_ns, struct oak_client_answer **out);
+/* Nobody waits for its loss any more, now and later: OAK_ECLOSED. It is held all the same. */
+OAK_API void oak_sync_turn_close(struct oak_sync_turn *turn);
 /* Release the lock, resign; the turn is freed in each case. 0: it was held until now, and the next
  * one has its turn. Else what it was lost for, or why its release is not sure: it goes with its
  * lease. NULL is fine. */
@@ -204,6 +212,8 @@ OAK_API OAK_MUST_USE int oak_sync_observe(struct oak_sync *sync, struct oak_byte
 OAK_API OAK_MUST_USE int oak_sync_observer_next(struct oak_sync_observer *observer,
                                                 uint64_t timeout_ns,
                                                 struct oak_client_changes **out);
+/* Nobody waits for it any more, now and later: OAK_ECLOSED. */
+OAK_API void oak_sync_observer_close(struct oak_sync_observer *observer);
 /* NULL is fine. */
 OAK_API void oak_sync_observer_free(struct oak_sync_observer *observer);
 

@@ -27,10 +27,11 @@ struct read {
 static void parse_with(struct read *r, bool rest, const char *line)
 {
     static char words[512];
-    char *argv[32] = {words};
+    static char *argv[32]; /* what is left of it is looked at when this has returned */
     int argc = 1;
     *r = (struct read){0};
     snprintf(words, sizeof(words), "%s", line);
+    argv[0] = words;
     for (char *at = words; *at != '\0';) {
         argv[argc++] = at;
         at += strcspn(at, " ");
@@ -38,6 +39,7 @@ static void parse_with(struct read *r, bool rest, const char *line)
             *at++ = '\0';
         }
     }
+    argv[argc] = NULL;
     const struct oak_args_flag flags[] = {
         {"yes", 'y', OAK_ARGS_BOOL, &r->yes, 0, 0, NULL, "a bool"},
         {"number", 'n', OAK_ARGS_NUMBER, &r->number, 1, 10, "N", "a number"},

@@ -278,8 +278,9 @@ bool cli__edit_begin(int flag_count, char *const *flags)
     if (edit.history != NULL) {
         el_set(edit.line, EL_HIST, history, edit.history);
     }
-    el_set(edit.line, EL_ADDFN, "oakum-complete", "complete a word", complete);
-    el_set(edit.line, EL_ADDFN, "oakum-cancel", "drop the line", cancel);
+    /* By the wide door: the other one keeps copies of these texts, and frees them never. */
+    el_wset(edit.line, EL_ADDFN, L"oakum-complete", L"complete a word", complete);
+    el_wset(edit.line, EL_ADDFN, L"oakum-cancel", L"drop the line", cancel);
     el_set(edit.line, EL_BIND, "^I", "oakum-complete", NULL);
     el_set(edit.line, EL_BIND, "^C", "oakum-cancel", NULL);
     el_set(edit.line, EL_BIND, "^R", "em-inc-search-prev", NULL);

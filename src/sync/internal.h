@@ -65,6 +65,7 @@ struct sync_handle {
     pthread_cond_t told; /* something of it has changed */
     /* Under the lock */
     int error;       /* it has ended, by this */
+    bool closing;    /* who waits in it, or comes to, is told OAK_ECLOSED */
     unsigned inside; /* threads of the program that wait in it */
 };
 
@@ -132,8 +133,12 @@ void sync__handle_begin(struct sync_handle *handle);
 /* On the program's thread: it lives there no more, and who was inside has left: what remains of it
  * is the caller's to free. */
 void sync__handle_fini(struct sync_handle *handle);
+/* Waits of it end with OAK_ECLOSED, and so do later ones; it is all there until it is freed. */
+void sync__handle_close(struct sync_handle *handle);
 /* On the loop: it has ended, unless it had. */
 void sync__handle_end(struct sync_handle *handle, int error);
+/* How it has ended; 0: it has not. */
+int sync__handle_error(struct sync_handle *handle);
 /* Take the lock, to wait in it; and leave it with the lock. */
 void sync__handle_enter(struct sync_handle *handle);
 void sync__handle_leave(struct sync_handle *handle);

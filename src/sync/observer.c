@@ -100,14 +100,22 @@ int oak_sync_observer_next(struct oak_sync_observer *o, uint64_t timeout_ns,
     const struct timespec until = sync__until(timeout_ns);
     sync__handle_enter(&o->handle);
     bool in_time = timeout_ns > 0;
-    while (o->latest == NULL && o->handle.error == 0 && in_time) {
+    while (o->latest == NULL && o->handle.error == 0 && !o->handle.closing && in_time) {
         in_time = sync__handle_wait(&o->handle, &until);
     }
-    int error = o->latest != NULL ? 0 : o->handle.error != 0 ? o->handle.error : OAK_EDEADLINE;
-    *out = o->latest;
-    o->latest = NULL;
+    int error = o->handle.closing      ? OAK_ECLOSED
+                : o->latest != NULL    ? 0
+                : o->handle.error != 0 ? o->handle.error
+                                       : OAK_EDEADLINE;
+    *out = error == 0 ? o->latest : NULL;
+    o->latest = error == 0 ? NULL : o->latest;
     sync__handle_leave(&o->handle);
     return error;
+}
+
+void oak_sync_observer_close(struct oak_sync_observer *o)
+{
+    sync__handle_close(&o->handle);
 }
 
 void oak_sync_observer_free(struct oak_sync_observer *o)

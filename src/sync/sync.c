@@ -182,6 +182,22 @@ void sync__handle_fini(struct sync_handle *handle)
     sync__unref(sync);
 }
 
+void sync__handle_close(struct sync_handle *handle)
+{
+    pthread_mutex_lock(&handle->sync->lock);
+    handle->closing = true;
+    pthread_cond_broadcast(&handle->told);
+    pthread_mutex_unlock(&handle->sync->lock);
+}
+
+int sync__handle_error(struct sync_handle *handle)
+{
+    pthread_mutex_lock(&handle->sync->lock);
+    int error = handle->error;
+    pthread_mutex_unlock(&handle->sync->lock);
+    return error;
+}
+
 void sync__handle_enter(struct sync_handle *handle)
 {
     pthread_mutex_lock(&handle->sync->lock);
@@ -207,10 +223,10 @@ int sync__handle_lost(struct sync_handle *handle, uint64_t timeout_ns)
     const struct timespec until = sync__until(timeout_ns);
     sync__handle_enter(handle);
     bool in_time = timeout_ns > 0;
-    while (handle->error == 0 && in_time) {
+    while (handle->error == 0 && !handle->closing && in_time) {
         in_time = sync__handle_wait(handle, &until);
     }
-    int error = handle->error;
+    int error = handle->error == 0 && handle->closing ? OAK_ECLOSED : handle->error;
     sync__handle_leave(handle);
     return error;
 }

@@ -275,6 +275,53 @@ static void an_object_that_is_freed_lets_go_who_waits_in_it(void **state)
     server_close(&s);
 }
 
+static void an_object_that_is_closed_tells_all_who_ask_until_it_is_freed(void **state)
+{
+    (void)state;
+    struct server s;
+    struct worker w[5];
+    struct oak_sync_watch *watch;
+    struct oak_sync_turn *turn;
+    struct oak_sync_lease *lease;
+    struct oak_sync_observer *observer;
+    const struct oak_client_watch_options options = {.key = oak_bytes_str("k")};
+    server_open(&s);
+    struct oak_sync *sync = cluster_open(&s, 0);
+    came_to(oak_sync_watch(sync, &options, 0, &watch), 0);
+    came_to(oak_sync_lock(sync, oak_bytes_str("door"), 0, 0, &turn), 0);
+    came_to(oak_sync_keep(sync, 5, 60, &lease), 0);
+    came_to(oak_sync_observe(sync, oak_bytes_str("line"), &observer), 0);
+    begin(&w[0], sync, watch, next_change);
+    begin(&w[1], sync, watch, next_change);
+    begin(&w[2], sync, turn, turn_lost);
+    begin(&w[3], sync, lease, lease_lost);
+    begin(&w[4], sync, observer, next_leader);
+    inside(&watch->handle, 2);
+    inside(&turn->handle, 1);
+    inside(&lease->handle, 1);
+    inside(&observer->handle, 1);
+    oak_sync_watch_close(watch);
+    oak_sync_turn_close(turn);
+    oak_sync_lease_close(lease);
+    oak_sync_observer_close(observer);
+    for (size_t i = 0; i < OAK_COUNT_OF(w); i++) {
+        ended(&w[i], OAK_ECLOSED);
+    }
+    struct oak_client_changes *changes;
+    came_to(oak_sync_watch_next(watch, 0, &changes), OAK_ECLOSED);
+    assert_null(changes);
+    came_to(oak_sync_observer_next(observer, OAK_SYNC_FOREVER, &changes), OAK_ECLOSED);
+    assert_null(changes);
+    came_to(oak_sync_turn_lost(turn, OAK_SYNC_FOREVER), OAK_ECLOSED);
+    came_to(oak_sync_lease_lost(lease, 0), OAK_ECLOSED);
+    came_to(oak_sync_turn_end(turn, 0), 0); /* it was held until now */
+    oak_sync_watch_free(watch);
+    oak_sync_lease_free(lease);
+    oak_sync_observer_free(observer);
+    oak_sync_free(sync);
+    server_close(&s);
+}
+
 /* -- watches ----------------------------------------------------------------------------------- */
 
 /* Whoever does not take is not told more than its queue holds, and later all, in order. */
@@ -423,6 +470,7 @@ int main(void)
         cmocka_unit_test(closing_wakes_all_that_are_inside),
         cmocka_unit_test(freeing_waits_for_nobody_and_nobody_waits_for_it),
         cmocka_unit_test(an_object_that_is_freed_lets_go_who_waits_in_it),
+        cmocka_unit_test(an_object_that_is_closed_tells_all_who_ask_until_it_is_freed),
         cmocka_unit_test(a_queue_that_is_full_holds_back_its_own_watch),
         cmocka_unit_test(a_watch_ends_behind_its_last_changes),
         cmocka_unit_test(a_lock_is_held_and_its_loss_is_told),

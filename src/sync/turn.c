@@ -75,6 +75,11 @@ int oak_sync_lease_lost(struct oak_sync_lease *l, uint64_t timeout_ns)
     return sync__handle_lost(&l->handle, timeout_ns);
 }
 
+void oak_sync_lease_close(struct oak_sync_lease *l)
+{
+    sync__handle_close(&l->handle);
+}
+
 void oak_sync_lease_free(struct oak_sync_lease *l)
 {
     if (l != NULL) {
@@ -277,13 +282,18 @@ static int end_begin(struct sync_call *call, struct oak_client *client)
                : oak_client_session_end(session, call->timeout_ns, sync__answered, call, NULL);
 }
 
+void oak_sync_turn_close(struct oak_sync_turn *t)
+{
+    sync__handle_close(&t->handle);
+}
+
 int oak_sync_turn_end(struct oak_sync_turn *t, uint64_t timeout_ns)
 {
     if (t == NULL) {
         return 0;
     }
     struct held_job job = {.call = {.begin = end_begin, .timeout_ns = timeout_ns}, .turn = t};
-    int lost = sync__handle_lost(&t->handle, 0);
+    int lost = sync__handle_error(&t->handle);
     int error = sync__call(t->handle.sync, &job.call);
     turn_free(t);
     return lost != 0 ? lost : error;

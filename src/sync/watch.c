@@ -207,11 +207,13 @@ int oak_sync_watch_next(struct oak_sync_watch *w, uint64_t timeout_ns,
     *out = NULL;
     sync__handle_enter(&w->handle);
     bool in_time = timeout_ns > 0;
-    while (oak_list_empty(&w->queue) && w->handle.error == 0 && in_time) {
+    while (oak_list_empty(&w->queue) && w->handle.error == 0 && !w->handle.closing && in_time) {
         in_time = sync__handle_wait(&w->handle, &until);
     }
-    int error = w->handle.error != 0 ? w->handle.error : OAK_EDEADLINE;
-    if (!oak_list_empty(&w->queue)) {
+    int error = w->handle.closing      ? OAK_ECLOSED
+                : w->handle.error != 0 ? w->handle.error
+                                       : OAK_EDEADLINE;
+    if (!w->handle.closing && !oak_list_empty(&w->queue)) {
         *out = queue_take(w);
         error = 0;
     }
@@ -225,6 +227,11 @@ int64_t oak_sync_watch_compacted(struct oak_sync_watch *w)
     int64_t compacted = w->compacted;
     pthread_mutex_unlock(&w->handle.sync->lock);
     return compacted;
+}
+
+void oak_sync_watch_close(struct oak_sync_watch *w)
+{
+    sync__handle_close(&w->handle);
 }
 
 void oak_sync_watch_free(struct oak_sync_watch *w)

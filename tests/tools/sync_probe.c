@@ -338,14 +338,32 @@ static int begin(const struct line *line)
     return error;
 }
 
+/* So that the thread that waits for it ends. */
+static void close_all(struct thing *t)
+{
+    if (t->turn != NULL) {
+        oak_sync_turn_close(t->turn);
+    }
+    if (t->watch != NULL) {
+        oak_sync_watch_close(t->watch);
+    }
+    if (t->lease != NULL) {
+        oak_sync_lease_close(t->lease);
+    }
+    if (t->observer != NULL) {
+        oak_sync_observer_close(t->observer);
+    }
+}
+
 static int end(const struct line *line)
 {
     struct thing *t = thing_of(text(line, 1));
+    close_all(t);
+    wait_no_more(t);
     int error = oak_sync_turn_end(t->turn, 0);
     oak_sync_watch_free(t->watch);
     oak_sync_lease_free(t->lease);
     oak_sync_observer_free(t->observer);
-    wait_no_more(t);
     t->turn = NULL;
     t->watch = NULL;
     t->lease = NULL;
