@@ -59,6 +59,9 @@ function(oak_test room source)
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)
   endif()
+  if(OAK_SANITIZE) # ten times slower, and beside other tests: what hangs is ended all the same
+    math(EXPR T_TIMEOUT "${T_TIMEOUT} * 2")
+  endif()
   set_tests_properties(${room}/${short} PROPERTIES TIMEOUT ${T_TIMEOUT})
 endfunction()
 
