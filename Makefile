@@ -96,7 +96,6 @@ etcd-now: deps-test ## requests and etcdctl as make test, beside a current etcd 
 	@OAKUM_ETCD=$(CURDIR)/build/peers/etcd-now/etcd T=rpc_differential tools/test.sh $(BUILD)
 	@OAKUM_ETCDCTL=$(CURDIR)/build/peers/etcd-now/etcdctl T=test_ctl tools/test.sh $(BUILD)
 	@T=test_snapshot tools/test.sh $(BUILD)
-	@OAKUM_ETCDCTL=$(CURDIR)/build/peers/etcd-now/etcdctl T=test_ctl tools/test.sh $(BUILD)
 	@T=test_migrate tools/test.sh $(BUILD)
 
 clients-go: deps-test ## etcd's Go client against three members (needs Go)
