@@ -238,8 +238,7 @@ int ctl__get(struct ctl *c, int argc, char *const *argv)
     if (!ctl__get_read(c, argc, argv, &request, &code)) {
         return code;
     }
-    const void *response = ctl__ask(c, &range_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &ctl__get_view, response, &request);
+    return ctl__ask_and_show(c, &range_method, &request.base, &ctl__get_view, &request);
 }
 
 /* -- put --------------------------------------------------------------------------------------- */
@@ -353,8 +352,7 @@ int ctl__put(struct ctl *c, int argc, char *const *argv)
     if (!ctl__put_read(c, argc, argv, &request, &code)) {
         return code;
     }
-    const void *response = ctl__ask(c, &put_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &ctl__put_view, response, NULL);
+    return ctl__ask_and_show(c, &put_method, &request.base, &ctl__put_view, NULL);
 }
 
 /* -- del --------------------------------------------------------------------------------------- */
@@ -425,8 +423,7 @@ int ctl__del(struct ctl *c, int argc, char *const *argv)
     if (!ctl__del_read(c, argc, argv, &request, &code)) {
         return code;
     }
-    const void *response = ctl__ask(c, &delete_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &ctl__del_view, response, NULL);
+    return ctl__ask_and_show(c, &delete_method, &request.base, &ctl__del_view, NULL);
 }
 
 /* -- compaction -------------------------------------------------------------------------------- */

@@ -42,15 +42,22 @@ static void grant_simple(struct ctl *c, const void *message, const void *about)
     printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s)\n", r->id, r->ttl);
 }
 
+/* What a grant and a keepalive have in common; the caller ends it. */
+static int lease_put(struct oak_buf *out, const Etcdserverpb__ResponseHeader *header, int64_t id,
+                     int64_t ttl)
+{
+    int error = ctl__json_header(out, header);
+    error = error != 0 ? error : number_put(out, "ID", id);
+    return error != 0 ? error : number_put(out, "TTL", ttl);
+}
+
 static void grant_json(struct ctl *c, const void *message, const void *about)
 {
     const Etcdserverpb__LeaseGrantResponse *r = message;
     struct oak_buf out = {0};
     (void)c;
     (void)about;
-    int error = ctl__json_header(&out, r->header);
-    error = error != 0 ? error : number_put(&out, "ID", r->id);
-    error = error != 0 ? error : number_put(&out, "TTL", r->ttl);
+    int error = lease_put(&out, r->header, r->id, r->ttl);
     error = error != 0 ? error : ctl__json_name(&out, "Error");
     error = error != 0 ? error : ctl__json_text(&out, oak_bytes_str(r->error));
     error = error != 0 ? error : oak_buf_append(&out, "}", 1);
@@ -91,8 +98,7 @@ int ctl__lease_grant(struct ctl *c, int argc, char *const *argv)
     if (words.count != 1 || end == words.at[0] || *end != '\0') {
         return ctl__error(CTL__BAD_ARGS, "lease grant wants a time in seconds, such as 60");
     }
-    const void *response = ctl__ask(c, &grant_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &view, response, NULL);
+    return ctl__ask_and_show(c, &grant_method, &request.base, &view, NULL);
 }
 
 /* -- revoke ------------------------------------------------------------------------------------ */
@@ -139,8 +145,7 @@ int ctl__lease_revoke(struct ctl *c, int argc, char *const *argv)
         return code;
     }
     request.id = (int64_t)id;
-    const void *response = ctl__ask(c, &revoke_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &view, response, &request.id);
+    return ctl__ask_and_show(c, &revoke_method, &request.base, &view, &request.id);
 }
 
 /* -- timetolive -------------------------------------------------------------------------------- */
@@ -236,8 +241,7 @@ int ctl__lease_timetolive(struct ctl *c, int argc, char *const *argv)
     }
     request.id = (int64_t)id;
     request.keys = keys;
-    const void *response = ctl__ask(c, &time_to_live_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &view, response, &keys);
+    return ctl__ask_and_show(c, &time_to_live_method, &request.base, &view, &keys);
 }
 
 /* -- list -------------------------------------------------------------------------------------- */
@@ -295,8 +299,7 @@ int ctl__lease_list(struct ctl *c, int argc, char *const *argv)
     if (!ctl__begin(c, &command, argc, argv, &words, &code)) {
         return code;
     }
-    const void *response = ctl__ask(c, &leases_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &view, response, NULL);
+    return ctl__ask_and_show(c, &leases_method, &request.base, &view, NULL);
 }
 
 /* -- keep-alive -------------------------------------------------------------------------------- */
@@ -323,9 +326,7 @@ static void kept_json(struct ctl *c, const void *message, const void *about)
     struct oak_buf out = {0};
     (void)c;
     (void)about;
-    int error = ctl__json_header(&out, r->header);
-    error = error != 0 ? error : number_put(&out, "ID", r->id);
-    error = error != 0 ? error : number_put(&out, "TTL", r->ttl);
+    int error = lease_put(&out, r->header, r->id, r->ttl);
     error = error != 0 ? error : oak_buf_append(&out, "}", 1);
     ctl__json_print(&out, error);
     oak_buf_fini(&out);

@@ -349,6 +349,5 @@ int ctl__txn(struct ctl *c, int argc, char *const *argv)
     if (!read) {
         return code;
     }
-    const void *response = ctl__ask(c, &txn_method, &request.base, &code);
-    return response == NULL ? code : ctl__show(c, &view, response, NULL);
+    return ctl__ask_and_show(c, &txn_method, &request.base, &view, NULL);
 }
