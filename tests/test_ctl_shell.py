@@ -166,6 +166,8 @@ def test_ctl_errors_say_what_to_do(home, served):
             ([*where, "put", "a", "x" * 3000, "--max-request-bytes", "1000"], 1,
              "--max-request-bytes is 1000"),
             ([*where, "get", "a", "--limits", "1"], 128, "is --limit meant?"),
+            (["get", "a", "--discovery-srv", "no.such", "--insecure-discovery=false"], 128,
+             "by TLS alone"),
             (["gett", "a"], 2, "is get meant?"), (["staus"], 2, "is status meant?"),
             (["xyzzy"], 2, "oakum help")):
         done = oakum(*words)

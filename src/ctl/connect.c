@@ -291,6 +291,12 @@ static struct ctl__link *link_by_dns(struct ctl *c, int *code)
     const struct ctl__options *o = &c->options;
     bool encrypted = wants_tls(o, (const char *const[]){""}, 1);
     char target[512];
+    if (!encrypted && !o->insecure_discovery) {
+        *code = ctl__error(CTL__BAD_ARGS, "--insecure-discovery=false takes servers of a domain by "
+                                          "TLS alone: say so by --cacert, --cert and --key, or "
+                                          "--insecure-transport=false");
+        return NULL;
+    }
     const char *dash = o->discovery_srv_name != NULL ? "-" : "";
     const char *name = o->discovery_srv_name != NULL ? o->discovery_srv_name : "";
     int size = snprintf(target, sizeof(target), "srv:_etcd-client%s%s%s._tcp.%s",
