@@ -72,8 +72,9 @@ int cli__completion(int argc, char *const *argv)
     return oak_args_complain(&command, CLI__EXIT_MISUSED, "it is bash, zsh or fish");
 }
 
-static void word_print(const char *word, const char *summary)
+static void word_print(void *user, const char *word, const char *summary)
 {
+    (void)user;
     printf("%s\t%s\n", word, summary);
 }
 
@@ -89,7 +90,7 @@ static void snapshot_complete(int argc, char *const *argv)
         return;
     }
     if (argc == 2) {
-        word_print("restore", "make a data directory of a snapshot");
+        word_print(NULL, "restore", "make a data directory of a snapshot");
     }
     oak_ctl_complete(argc, argv);
 }
@@ -117,14 +118,14 @@ int cli__complete(const struct cli__entry *commands, size_t command_count, int a
     bool first = help || (at + 1 >= argc && !value);
     for (size_t i = 0; i < command_count; i++) {
         if (first) {
-            word_print(commands[i].name, commands[i].summary);
+            word_print(NULL, commands[i].name, commands[i].summary);
         } else if (at < argc && strcmp(argv[at], commands[i].name) == 0) {
             words_print(&commands[i], argc - at, argv + at);
             return CLI__EXIT_OK;
         }
     }
     if (first) {
-        oak_ctl_words_each(NULL, word_print);
+        oak_ctl_words_each(NULL, word_print, NULL);
     } else {
         oak_ctl_complete(argc - 1, argv + 1);
     }

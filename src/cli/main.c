@@ -42,30 +42,34 @@ static const struct cli__entry *find(const char *name)
     return NULL;
 }
 
-static struct oak_args_nearest meant; /* by a command that is none: words come one by one */
+struct meant {
+    struct oak_args_nearest nearest;
+    char word[64]; /* a verb is gone when it was told */
+};
 
-static void verb_try(const char *word, const char *summary)
+static void verb_try(void *user, const char *word, const char *summary)
 {
+    struct meant *meant = user;
+    const char *before = meant->nearest.found;
     (void)summary;
-    static char kept[64]; /* the word is gone when this returns */
-    const char *before = meant.found;
-    oak_args_nearest_try(&meant, word);
-    if (meant.found != before) {
-        snprintf(kept, sizeof(kept), "%s", word);
-        meant.found = kept;
+    oak_args_nearest_try(&meant->nearest, word);
+    if (meant->nearest.found != before) {
+        snprintf(meant->word, sizeof(meant->word), "%s", word);
+        meant->nearest.found = meant->word;
     }
 }
 
 static int unknown(const char *name)
 {
-    oak_args_nearest_begin(&meant, name);
+    struct meant meant;
+    oak_args_nearest_begin(&meant.nearest, name);
     for (size_t i = 0; i < OAK_COUNT_OF(commands); i++) {
-        oak_args_nearest_try(&meant, commands[i].name);
+        oak_args_nearest_try(&meant.nearest, commands[i].name);
     }
-    oak_ctl_words_each(NULL, verb_try);
-    bool near = meant.found != NULL;
+    oak_ctl_words_each(NULL, verb_try, &meant);
+    bool near = meant.nearest.found != NULL;
     fprintf(stderr, "oakum: there is no command \"%.64s\"%s%s%s; see oakum help\n", name,
-            near ? " (is " : "", near ? meant.found : "", near ? " meant?)" : "");
+            near ? " (is " : "", near ? meant.nearest.found : "", near ? " meant?)" : "");
     return CLI__EXIT_MISUSED;
 }
 

@@ -15,15 +15,16 @@
 static const struct ctl__method range_method = {"etcdserverpb.KV", "Range",
                                                 &etcdserverpb__range_response__descriptor, true};
 
-static void word_print(const char *word, const char *summary)
+static void word_print(void *user, const char *word, const char *summary)
 {
+    (void)user;
     printf("%s\t%s\n", word, summary);
 }
 
 static void name_print(void *user, const char *name)
 {
     (void)user;
-    word_print(name, "a context");
+    word_print(NULL, name, "a context");
 }
 
 /* Flags whose values are a few words. True: that was one. */
@@ -50,7 +51,7 @@ static bool values_print(const char *flag)
             continue;
         }
         for (size_t k = 0; known[i].values[k] != NULL; k++) {
-            word_print(known[i].values[k], "");
+            word_print(NULL, known[i].values[k], "");
         }
         return true;
     }
@@ -163,7 +164,7 @@ void oak_ctl_complete(int argc, char *const *argv)
         return;
     }
     if (is_pair && at + 2 >= argc) {
-        oak_ctl_words_each(argv[at], word_print);
+        oak_ctl_words_each(argv[at], word_print, NULL);
         return;
     }
     if (current[0] == '-') {

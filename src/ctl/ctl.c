@@ -155,7 +155,8 @@ bool oak_ctl_is_meant(int argc, char *const *argv)
     return verb_at(argc, argv, 1) > 0;
 }
 
-void oak_ctl_words_each(const char *first, void (*each)(const char *word, const char *summary))
+void oak_ctl_words_each(const char *first,
+                        void (*each)(void *user, const char *word, const char *summary), void *user)
 {
     const char *before = "";
     for (size_t i = 0; i < OAK_COUNT_OF(verbs); i++) {
@@ -164,13 +165,13 @@ void oak_ctl_words_each(const char *first, void (*each)(const char *word, const 
         bool pair = verbs[i].words[size] == ' ';
         if (first != NULL) {
             if (pair && strlen(first) == size && strncmp(first, verbs[i].words, size) == 0) {
-                each(verbs[i].words + size + 1, verbs[i].summary);
+                each(user, verbs[i].words + size + 1, verbs[i].summary);
             }
             continue;
         }
         snprintf(word, sizeof(word), "%.*s", (int)size, verbs[i].words);
         if (strncmp(before, word, size) != 0 || before[size] != ' ') {
-            each(word, pair ? verbs[i].group : verbs[i].summary);
+            each(user, word, pair ? verbs[i].group : verbs[i].summary);
         }
         before = verbs[i].words;
     }

@@ -16,8 +16,11 @@ bool oak_ctl_is_meant(int argc, char *const *argv);
 /* Run a verb; `argv` is as a shell has it, without the program: flags may come before the verb. As
  * `etcdctl`, no word means more than it does there. Returns the exit code. */
 int oak_ctl_main(int argc, char *const *argv, bool etcdctl);
-/* The first words of the verbs, or (`first` not NULL) the second ones behind it. */
-void oak_ctl_words_each(const char *first, void (*each)(const char *word, const char *summary));
+/* The first words of the verbs, or (`first` not NULL) the second ones behind it; static memory but
+ * for the first ones, which are gone when `each` returns. */
+void oak_ctl_words_each(const char *first,
+                        void (*each)(void *user, const char *word, const char *summary),
+                        void *user);
 /* What the last of these words of a verb could become, a line each: "word", a tab, what it means.
  * Everything that fits a place is told; who asks leaves out what does not begin right. */
 void oak_ctl_complete(int argc, char *const *argv);
