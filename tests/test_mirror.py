@@ -468,6 +468,15 @@ def test_mirror_asks_each_side_as_its_user(sides, start_cluster, oakum_bin, verb
                         "--prefix=true", STATE)
     assert mirror.run("--finish", "--dest-user", "some", "--dest-password", "other")[0] == 0
     assert destination.etcdctl("--user", "root:secret", "get", "users/a") == "users/a\n1"
+    # and back: the keys and their leases are read by who may read nothing behind the prefix
+    user = ("--user", "some:other")
+    lease = destination.etcdctl(*user, "lease", "grant", "3600").split()[1]
+    destination.etcdctl(*user, "put", "users/b", "2", "--lease", lease)
+    back = Mirror(verb, oakum_bin, destination, source, "--prefix", "users/", *user,
+                  "--dest-prefix", "back/")
+    assert back.run("--finish", "--leases")[0] == 0, back.process.err
+    assert source.etcdctl_json("lease", "timetolive", lease, "--keys")["granted-ttl"] == 3600
+    assert source.etcdctl("get", "back/", "--prefix") == "back/a\n1\nback/b\n2"
 
 
 def test_mirror_speaks_tls_with_the_destination(sides, start_cluster, oakum_bin, verb, tmp_path):

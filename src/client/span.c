@@ -8,28 +8,6 @@ static uint8_t zero[1];
 
 static const ProtobufCBinaryData one_zero = {.len = 1, .data = zero};
 
-/* The first key that does not begin with `prefix`: its last byte below 255, one higher. All of
- * them 255: there is none. */
-static int prefix_end(struct oak_arena *arena, struct oak_bytes prefix, ProtobufCBinaryData *end)
-{
-    size_t size = prefix.size;
-    while (size > 0 && prefix.data[size - 1] == 0xff) {
-        size--;
-    }
-    if (size == 0) {
-        *end = one_zero;
-        return 0;
-    }
-    uint8_t *copy = oak_arena_alloc(arena, size);
-    if (copy == NULL) {
-        return OAK_ENOMEM;
-    }
-    memcpy(copy, prefix.data, size);
-    copy[size - 1]++;
-    *end = (ProtobufCBinaryData){.len = size, .data = copy};
-    return 0;
-}
-
 int client__span(struct oak_arena *arena, const struct client_keys *keys, ProtobufCBinaryData *key,
                  ProtobufCBinaryData *end)
 {
@@ -40,7 +18,7 @@ int client__span(struct oak_arena *arena, const struct client_keys *keys, Protob
     case OAK_CLIENT_ONE:
         return 0;
     case OAK_CLIENT_PREFIX:
-        return prefix_end(arena, keys->key, end);
+        return oak_proto_prefix_end(arena, keys->key, end);
     case OAK_CLIENT_FROM:
         *end = one_zero;
         return 0;

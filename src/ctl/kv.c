@@ -23,17 +23,10 @@ static ProtobufCBinaryData binary(const char *text)
 
 ProtobufCBinaryData ctl__prefix_end(struct ctl *c, struct oak_bytes key)
 {
-    struct oak_bytes end = oak_arena_dup(&c->arena, key);
-    OAK_ASSERT_EQ(end.size, key.size); /* without memory, it would be the end of everything */
-    uint8_t *bytes = (uint8_t *)(uintptr_t)end.data;
-    while (end.size > 0 && bytes[end.size - 1] == 0xff) {
-        end.size--;
-    }
-    if (end.size == 0) {
-        return oak_proto_binary(oak_bytes("", 1));
-    }
-    bytes[end.size - 1]++;
-    return oak_proto_binary(end);
+    ProtobufCBinaryData end;
+    int error = oak_proto_prefix_end(&c->arena, key, &end);
+    OAK_ASSERT_EQ(error, 0); /* no memory for a key: there is nothing left to try */
+    return end;
 }
 
 bool ctl__keys_read(struct ctl *c, const struct ctl__words *words, bool prefix, bool from_key,

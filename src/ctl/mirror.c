@@ -417,6 +417,8 @@ static bool prefixes_read(struct mirror *m, const struct mirror_flags *f, int *c
     bool same = f->dest_prefix == NULL || f->dest_prefix[0] == '\0';
     m->prefix = oak_bytes_str(f->prefix);
     m->to_prefix = oak_bytes_str(f->no_dest_prefix ? "" : same ? f->prefix : f->dest_prefix);
+    m->prefix_end = oak_proto_bytes(ctl__prefix_end(m->c, m->prefix));
+    m->to_prefix_end = oak_proto_bytes(ctl__prefix_end(m->c, m->to_prefix));
     return true;
 }
 

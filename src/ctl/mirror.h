@@ -49,12 +49,14 @@ struct mirror {
     struct ctl__link *to_link;
     struct oak_client *from;
     struct oak_client *to;
-    struct oak_bytes prefix;    /* at the source */
-    struct oak_bytes to_prefix; /* at the destination */
-    char *key;                  /* that has the state; NULL: it is kept in memory alone */
-    bool overwrite;             /* the destination may have keys that go */
-    bool deletes;               /* what the source does not have goes */
-    bool joins;                 /* revisions may share a transaction when there are many */
+    struct oak_bytes prefix;     /* at the source */
+    struct oak_bytes prefix_end; /* of the keys that begin with it */
+    struct oak_bytes to_prefix;  /* at the destination */
+    struct oak_bytes to_prefix_end;
+    char *key;      /* that has the state; NULL: it is kept in memory alone */
+    bool overwrite; /* the destination may have keys that go */
+    bool deletes;   /* what the source does not have goes */
+    bool joins;     /* revisions may share a transaction when there are many */
     uint64_t run;
     uint64_t to_cluster;
     struct mirror_state state;

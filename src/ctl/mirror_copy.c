@@ -21,9 +21,9 @@ struct cursor {
     struct mirror *m;
     struct oak_client *client;
     struct oak_bytes prefix;
-    struct oak_buf end;  /* of the prefix; empty: there is none */
-    struct oak_buf next; /* the first key of the next page */
-    int64_t revision;    /* 0: what is there */
+    struct oak_bytes end; /* of the prefix */
+    struct oak_buf next;  /* the first key of the next page */
+    int64_t revision;     /* 0: what is there */
     int64_t limit;
     struct oak_client_answer *page;
     size_t at;
@@ -32,19 +32,6 @@ struct cursor {
     bool done;
 };
 
-static int prefix_end(struct oak_bytes prefix, struct oak_buf *out)
-{
-    size_t size = prefix.size;
-    while (size > 0 && prefix.data[size - 1] == 0xff) {
-        size--;
-    }
-    int error = oak_buf_append(out, prefix.data, size);
-    if (error == 0 && size > 0) {
-        out->data[size - 1]++;
-    }
-    return error;
-}
-
 /* Before the first key behind `after`, or of all. */
 static int cursor_begin(struct cursor *c, struct mirror *m, bool from, int64_t revision,
                         struct oak_bytes after)
@@ -52,10 +39,10 @@ static int cursor_begin(struct cursor *c, struct mirror *m, bool from, int64_t r
     *c = (struct cursor){.m = m,
                          .client = from ? m->from : m->to,
                          .prefix = from ? m->prefix : m->to_prefix,
+                         .end = from ? m->prefix_end : m->to_prefix_end,
                          .revision = revision,
                          .limit = PAGE_KEYS};
-    int error = prefix_end(c->prefix, &c->end);
-    error = error != 0 ? error : oak_buf_append(&c->next, c->prefix.data, c->prefix.size);
+    int error = oak_buf_append(&c->next, c->prefix.data, c->prefix.size);
     error = error != 0 ? error : oak_buf_append(&c->next, after.data, after.size);
     if (error == 0 && (after.size > 0 || c->next.size == 0)) {
         error = oak_buf_append(&c->next, "", 1); /* the next key there can be */
@@ -66,15 +53,14 @@ static int cursor_begin(struct cursor *c, struct mirror *m, bool from, int64_t r
 static void cursor_end(struct cursor *c)
 {
     oak_client_answer_free(c->page);
-    oak_buf_fini(&c->end);
     oak_buf_fini(&c->next);
 }
 
 static int page_fetch(struct cursor *c)
 {
     struct oak_client_op get = oak_client_get(oak_buf_bytes(&c->next));
-    get.span = c->end.size > 0 ? OAK_CLIENT_UNTIL : OAK_CLIENT_FROM;
-    get.end = oak_buf_bytes(&c->end);
+    get.span = OAK_CLIENT_UNTIL;
+    get.end = c->end;
     get.revision = c->revision;
     get.limit = c->limit;
     get.keys_only = c->keys_only;

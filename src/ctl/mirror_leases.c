@@ -138,7 +138,8 @@ int mirror__leases(struct mirror *m, uint64_t *count)
     while (error == 0 && more) {
         struct oak_client_answer *page = NULL;
         struct oak_client_op get = oak_client_get(oak_buf_bytes(&next));
-        get.span = OAK_CLIENT_FROM;
+        get.span = OAK_CLIENT_UNTIL;
+        get.end = m->prefix_end;
         get.revision = m->state.revision;
         get.keys_only = true;
         get.limit = PAGE_KEYS;
@@ -146,10 +147,7 @@ int mirror__leases(struct mirror *m, uint64_t *count)
         more = error == 0 && page->result.more;
         for (size_t i = 0; error == 0 && i < page->result.kv_count; i++) {
             struct oak_bytes key = page->result.kvs[i].key;
-            bool inside = key.size >= m->prefix.size &&
-                          oak_bytes_eq(oak_bytes(key.data, m->prefix.size), m->prefix);
-            more = more && inside;
-            error = inside ? key_give(&l, &page->result.kvs[i]) : 0;
+            error = key_give(&l, &page->result.kvs[i]);
             next.size = 0;
             error = error != 0 ? error : oak_buf_append(&next, key.data, key.size);
         }

@@ -332,22 +332,6 @@ static int64_t limit_read(struct oak_bytes text)
     return text.size > 0 && value >= 1 && value <= LIMIT_MAX ? value : -1;
 }
 
-/* The first key that does not begin with `prefix`: its last byte that is not ff, raised by one; one
- * zero byte (every key) when there is none. */
-static struct oak_bytes prefix_end(struct oak_bytes prefix, struct oak_arena *arena)
-{
-    struct oak_bytes end = oak_arena_dup(arena, prefix);
-    while (end.size > 0 && end.data[end.size - 1] == 0xff) {
-        end.size--;
-    }
-    if (end.size == 0) {
-        return oak_bytes("\0", 1);
-    }
-    uint8_t *last = (uint8_t *)(uintptr_t)&end.data[end.size - 1];
-    *last = (uint8_t)(*last + 1);
-    return end;
-}
-
 static void list_handle(void *user, struct oak_http_request *http)
 {
     struct gateway_call *call = call_new(user, http);
@@ -374,7 +358,11 @@ static void list_handle(void *user, struct oak_http_request *http)
         first = from;
     }
     call->range.key = oak_proto_binary(first);
-    call->range.range_end = oak_proto_binary(prefix_end(prefix, &call->arena));
+    int error = oak_proto_prefix_end(&call->arena, prefix, &call->range.range_end);
+    if (error != 0) {
+        fail(call, error);
+        return;
+    }
     read_go(call);
 }
 

@@ -317,6 +317,55 @@ static void a_value_of_a_whole_request_decodes_under_the_ceiling(void **state)
     free(put.value.data);
 }
 
+static void the_end_of_a_prefix_is_the_first_key_behind_all_that_begin_with_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prefix;
+        size_t size;
+        const char *end;
+        size_t end_size;
+    } cases[] = {
+        {"users/", 6, "users0", 6},
+        {"a", 1, "b", 1},
+        {"a\xfe", 2, "a\xff", 2},
+        {"\x7f", 1, "\x80", 1},
+        {"a\x00", 2, "a\x01", 2},
+        {"\x00", 1, "\x01", 1},
+        {"a\xff", 2, "b", 1}, /* "a\xff\xff" is among them, and "b" is behind */
+        {"a\xff\xff\xff", 4, "b", 1},
+        {"a\xff"
+         "b",
+         3,
+         "a\xff"
+         "c",
+         3},
+        {"a\xfe\xff", 3, "a\xff", 2},
+        {"\xff", 1, "\x00", 1}, /* nothing is behind: the API's end of everything */
+        {"\xff\xff\xff", 3, "\x00", 1},
+        {"", 0, "\x00", 1},
+    };
+    for (size_t i = 0; i < OAK_COUNT_OF(cases); i++) {
+        struct oak_bytes prefix = oak_bytes(cases[i].prefix, cases[i].size);
+        struct oak_bytes wanted = oak_bytes(cases[i].end, cases[i].end_size);
+        ProtobufCBinaryData end;
+        assert_int_equal(oak_proto_prefix_end(&arena, prefix, &end), 0);
+        assert_true(oak_bytes_eq(oak_proto_bytes(end), wanted));
+    }
+}
+
+static void the_end_of_a_prefix_without_memory_is_no_end_of_other_keys(void **state)
+{
+    (void)state;
+    struct oak_arena small;
+    ProtobufCBinaryData end;
+    oak_arena_init(&small, 64, 64);
+    assert_non_null(oak_arena_alloc(&small, 64));
+    assert_int_equal(oak_proto_prefix_end(&small, oak_bytes_str("users/"), &end), OAK_ENOMEM);
+    assert_int_equal(oak_proto_prefix_end(&small, oak_bytes_str("\xff"), &end), 0); /* needs none */
+    oak_arena_fini(&small);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -336,6 +385,8 @@ int main(void)
         T(depth_goes_down_again_between_siblings),
         T(a_message_over_the_ceiling_is_a_limit_and_not_a_format_error),
         T(a_value_of_a_whole_request_decodes_under_the_ceiling),
+        T(the_end_of_a_prefix_is_the_first_key_behind_all_that_begin_with_it),
+        T(the_end_of_a_prefix_without_memory_is_no_end_of_other_keys),
     };
     return cmocka_run_group_tests_name("proto", tests, NULL, NULL);
 }
