@@ -168,6 +168,10 @@ def test_ctl_errors_say_what_to_do(home, served):
             ([*where, "get", "a", "--limits", "1"], 128, "is --limit meant?"),
             (["get", "a", "--discovery-srv", "no.such", "--insecure-discovery=false"], 128,
              "by TLS alone"),
+            *(([*verb.split(), "--discovery-srv", "no.such", "--insecure-discovery=false"], 128,
+               "by TLS alone")
+              for verb in ("endpoint status", "defrag", "move-leader 1", "snapshot save no.such",
+                           "check datascale")),
             (["gett", "a"], 2, "is get meant?"), (["staus"], 2, "is status meant?"),
             (["xyzzy"], 2, "oakum help")):
         done = oakum(*words)

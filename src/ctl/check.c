@@ -248,12 +248,12 @@ int ctl__check_datascale(struct ctl *c, int argc, char *const *argv)
     double after;
     int code;
     if (!ctl__begin(c, &command, argc, argv, &words, &code) ||
-        !ctl__options_endpoints(&c->options, &at, &code)) {
+        !ctl__endpoints_read(c, &at, &code)) {
         return code;
     }
     const struct size *size = size_find(f.load, &code);
     c->options.command_ns = OAK_MAX(c->options.command_ns, CLEANUP_NS);
-    if (size == NULL || !is_free(c, &f, &code) || !ctl__memory_of(c, at.items[0], &before, &code)) {
+    if (size == NULL || !is_free(c, &f, &code) || !ctl__memory_of(c, &at, &before, &code)) {
         return code;
     }
     struct ctl__load load = {
@@ -266,7 +266,7 @@ int ctl__check_datascale(struct ctl *c, int argc, char *const *argv)
     printf("Start data scale check for work load [%" PRIu64 " key-value pairs, 1024 bytes per "
            "key-value, %zu concurrent clients].\n",
            size->total, size->clients);
-    bool ran = ctl__load_run(c, &load, &code) && ctl__memory_of(c, at.items[0], &after, &code);
+    bool ran = ctl__load_run(c, &load, &code) && ctl__memory_of(c, &at, &after, &code);
     bool cleaned = clean(c, &f, &code);
     if (!ran || !cleaned) {
         return code;

@@ -133,8 +133,7 @@ static void tls_report(void *user, const char *peer, int error, const char *text
     fprintf(stderr, "%s: %s: %s\n", error == 0 ? "Warning" : "TLS", peer, text);
 }
 
-/* Is TLS meant? An endpoint without a scheme goes by the flags. */
-static bool wants_tls(const struct ctl__options *o, const char *const *endpoints, size_t count)
+bool ctl__wants_tls(const struct ctl__options *o, const char *const *endpoints, size_t count)
 {
     bool flags = o->cert != NULL || o->key != NULL || o->cacert != NULL ||
                  o->insecure_skip_verify || !o->insecure_transport;
@@ -148,12 +147,14 @@ static bool wants_tls(const struct ctl__options *o, const char *const *endpoints
 }
 
 /* `protocol` NULL: gRPC's. */
-static bool encrypt(struct ctl *c, struct ctl__link *link, const char *protocol, int *code)
+static bool encrypt(struct ctl *c, struct ctl__link *link, const char *protocol,
+                    const char *server_name, int *code)
 {
     const struct ctl__options *o = &c->options;
     struct oak_tls_options options = {
         .role = OAK_TLS_CLIENT,
         .insecure_skip_verify = o->insecure_skip_verify,
+        .server_name = server_name,
         .report = tls_report,
         .protocols = protocol != NULL ? &protocol : NULL,
         .protocol_count = protocol != NULL ? 1 : 0,
@@ -221,7 +222,7 @@ static void debug_print(const struct ctl__options *o, const char *target)
 }
 
 static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, size_t count,
-                                  int *code)
+                                  const char *server_name, int *code)
 {
     struct oak_buf target = {0};
     struct ctl__link *link = calloc(1, sizeof(*link));
@@ -241,7 +242,8 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
         c->options.debug = false; /* once, whoever else is asked */
     }
     good = good && who(c, link, code);
-    good = good && (!wants_tls(&c->options, endpoints, count) || encrypt(c, link, NULL, code));
+    good = good && (!ctl__wants_tls(&c->options, endpoints, count) ||
+                    encrypt(c, link, NULL, server_name, code));
     good = good && client_new(c, link, (const char *)target.data, code);
     oak_buf_fini(&target);
     if (!good) {
@@ -251,9 +253,10 @@ static struct ctl__link *link_new(struct ctl *c, const char *const *endpoints, s
     return link;
 }
 
-struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code)
+struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, const char *server_name,
+                               int *code)
 {
-    return link_new(c, &endpoint, 1, code);
+    return link_new(c, &endpoint, 1, server_name, code);
 }
 
 /* A client has one for its calls; a stream that is not its own shows one by itself. */
@@ -285,27 +288,13 @@ bool ctl__token(struct ctl *c, struct oak_bytes *out, int *code)
     return true;
 }
 
-/* etcd's names of the service in DNS. */
+/* By the domain's SRV records, which the client looks up again when it loses all of them. */
 static struct ctl__link *link_by_dns(struct ctl *c, int *code)
 {
-    const struct ctl__options *o = &c->options;
-    bool encrypted = wants_tls(o, (const char *const[]){""}, 1);
-    char target[512];
-    if (!encrypted && !o->insecure_discovery) {
-        *code = ctl__error(CTL__BAD_ARGS, "--insecure-discovery=false takes servers of a domain by "
-                                          "TLS alone: say so by --cacert, --cert and --key, or "
-                                          "--insecure-transport=false");
-        return NULL;
-    }
-    const char *dash = o->discovery_srv_name != NULL ? "-" : "";
-    const char *name = o->discovery_srv_name != NULL ? o->discovery_srv_name : "";
-    int size = snprintf(target, sizeof(target), "srv:_etcd-client%s%s%s._tcp.%s",
-                        encrypted ? "-ssl" : "", dash, name, o->discovery_srv);
-    if (size < 0 || (size_t)size >= sizeof(target)) {
-        *code = ctl__error(CTL__BAD_ARGS, "--discovery-srv: the name is too long");
-        return NULL;
-    }
-    return ctl__link_to(c, target, code);
+    char target[CTL__SRV_BYTES_MAX];
+    return ctl__srv_name(&c->options, target, sizeof(target), code)
+               ? ctl__link_to(c, target, NULL, code)
+               : NULL;
 }
 
 struct ctl__link *ctl__link_new(struct ctl *c, int *code)
@@ -315,13 +304,13 @@ struct ctl__link *ctl__link_new(struct ctl *c, int *code)
     if (c->options.discovery_srv != NULL) {
         return link_by_dns(c, code);
     }
-    if (!ctl__options_endpoints(&c->options, &all, code)) {
+    if (!ctl__endpoints_read(c, &all, code)) {
         return NULL;
     }
     for (size_t i = 0; i < all.count; i++) {
         list[i] = all.items[i];
     }
-    return link_new(c, list, all.count, code);
+    return link_new(c, list, all.count, NULL, code);
 }
 
 struct oak_client *ctl__client(struct ctl *c, int *code)
@@ -332,7 +321,8 @@ struct oak_client *ctl__client(struct ctl *c, int *code)
     return c->link == NULL ? NULL : c->link->client;
 }
 
-struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, int *code)
+struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, const char *server_name,
+                                 int *code)
 {
     struct ctl__link *link = calloc(1, sizeof(*link));
     if (link == NULL || (c->os == NULL && oak_os_loop_new(&c->os) != 0)) {
@@ -340,7 +330,8 @@ struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, int *code)
         free(link);
         return NULL;
     }
-    if (wants_tls(&c->options, &endpoint, 1) && !encrypt(c, link, "http/1.1", code)) {
+    if (ctl__wants_tls(&c->options, &endpoint, 1) &&
+        !encrypt(c, link, "http/1.1", server_name, code)) {
         ctl__unlink(link);
         return NULL;
     }

@@ -46,10 +46,9 @@ struct ctl__each *ctl__each_new(struct ctl *c, bool cluster, int *code)
         *code = ctl__error(CTL__FAILED, "%s", oak_error_text(OAK_ENOMEM));
         return NULL;
     }
-    bool good = cluster ? of_cluster(c, &each->at, code)
-                        : ctl__options_endpoints(&c->options, &each->at, code);
+    bool good = cluster ? of_cluster(c, &each->at, code) : ctl__endpoints_read(c, &each->at, code);
     for (size_t i = 0; good && i < each->at.count; i++) {
-        each->links[i] = ctl__link_to(c, each->at.items[i], code);
+        each->links[i] = ctl__link_to(c, each->at.items[i], each->at.server_name, code);
         good = each->links[i] != NULL;
     }
     if (!good) {

@@ -80,6 +80,7 @@ struct ctl__options {
 struct ctl__endpoints {
     char items[CTL__ENDPOINTS_MAX][CTL__ENDPOINT_BYTES_MAX]; /* as they were given */
     size_t count;
+    const char *server_name; /* by TLS, all prove to be this; NULL: each to be its host */
 };
 
 struct ctl__link; /* connect.c: a client of some endpoints, and what it needs */
@@ -148,8 +149,12 @@ bool ctl__options_begin(struct ctl *c, const char *context, int *code);
 bool ctl__contexts_apply(struct ctl *c, const char *flag, int *code);
 /* The names there are. */
 void ctl__contexts_each(void (*each)(void *user, const char *name), void *user);
-/* The endpoints that are meant. */
-bool ctl__options_endpoints(const struct ctl__options *o, struct ctl__endpoints *out, int *code);
+/* where.c: the servers that are meant, one by one; the records of a domain are looked up. */
+bool ctl__endpoints_read(struct ctl *c, struct ctl__endpoints *out, int *code);
+/* "srv:_etcd-client._tcp.DOMAIN": the servers of --discovery-srv, as a client looks them up, and
+ * again when it loses them. */
+#define CTL__SRV_BYTES_MAX 512
+bool ctl__srv_name(const struct ctl__options *o, char *out, size_t size, int *code);
 
 /* Read the words of a verb, and what all verbs have. False: it ends with *code. */
 bool ctl__begin(struct ctl *c, const struct oak_args_command *command, int argc, char *const *argv,
@@ -194,13 +199,18 @@ struct ctl__reply {
 struct oak_client *ctl__client(struct ctl *c, int *code);
 /* What shows who asks, in the arena; empty: nothing need be shown. False: told. */
 bool ctl__token(struct ctl *c, struct oak_bytes *out, int *code);
-/* One of this endpoint alone. Freed by ctl__unlink. */
-struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, int *code);
+/* Is TLS meant? An endpoint without a scheme goes by the flags. */
+bool ctl__wants_tls(const struct ctl__options *o, const char *const *endpoints, size_t count);
+/* One of this endpoint alone; by TLS it proves to be `server_name` (NULL: its host). Freed by
+ * ctl__unlink. */
+struct ctl__link *ctl__link_to(struct ctl *c, const char *endpoint, const char *server_name,
+                               int *code);
 /* One of all endpoints, beside the one that all verbs have. */
 struct ctl__link *ctl__link_new(struct ctl *c, int *code);
 struct oak_client *ctl__link_client(struct ctl__link *link);
 /* One without a client: the network to speak HTTP/1 with this endpoint. */
-struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, int *code);
+struct ctl__link *ctl__link_http(struct ctl *c, const char *endpoint, const char *server_name,
+                                 int *code);
 const struct oak_net *ctl__link_net(struct ctl *c, struct ctl__link *link);
 void ctl__unlink(struct ctl__link *link);
 

@@ -37,6 +37,6 @@ struct ctl__load {
 bool ctl__load_run(struct ctl *c, struct ctl__load *load, int *code);
 
 /* memory.c: what a server says of its process, by /metrics. False: told. */
-bool ctl__memory_of(struct ctl *c, const char *endpoint, double *out, int *code);
+bool ctl__memory_of(struct ctl *c, const struct ctl__endpoints *at, double *out, int *code);
 
 #endif

@@ -121,9 +121,10 @@ static int get(struct getting *g, const struct oak_net *net)
     return g->error != 0 ? g->error : oak_buf_append(&g->bytes, "", 1);
 }
 
-bool ctl__memory_of(struct ctl *c, const char *endpoint, double *out, int *code)
+bool ctl__memory_of(struct ctl *c, const struct ctl__endpoints *at, double *out, int *code)
 {
-    struct ctl__link *link = ctl__link_http(c, endpoint, code);
+    const char *endpoint = at->items[0];
+    struct ctl__link *link = ctl__link_http(c, endpoint, at->server_name, code);
     if (link == NULL) {
         return false;
     }

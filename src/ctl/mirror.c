@@ -401,7 +401,7 @@ static bool connect_to(struct mirror *m, const struct mirror_flags *f, int *code
     m->c->options.cacert = f->to.cacert;
     m->c->options.insecure_transport = f->to.insecure_transport;
     m->c->options.insecure_skip_verify = f->to.insecure_skip_verify;
-    m->to_link = ctl__link_to(m->c, f->to_endpoints, code);
+    m->to_link = ctl__link_to(m->c, f->to_endpoints, NULL, code);
     m->c->options = ours;
     m->to = m->to_link != NULL ? ctl__link_client(m->to_link) : NULL;
     return m->to != NULL;

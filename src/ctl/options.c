@@ -103,39 +103,3 @@ bool ctl__options_begin(struct ctl *c, const char *context, int *code)
     }
     return true;
 }
-
-static bool endpoints_add(struct ctl__endpoints *out, const char *text, int *code)
-{
-    while (*text != '\0') {
-        size_t size = strcspn(text, ",");
-        if (out->count == CTL__ENDPOINTS_MAX || size >= CTL__ENDPOINT_BYTES_MAX) {
-            *code = ctl__error(CTL__BAD_ARGS,
-                               "--endpoints: more than %d, or one of more than %zu "
-                               "bytes",
-                               CTL__ENDPOINTS_MAX, CTL__ENDPOINT_BYTES_MAX - 1);
-            return false;
-        }
-        if (size > 0) {
-            memcpy(out->items[out->count], text, size);
-            out->items[out->count++][size] = '\0';
-        }
-        text += size + (text[size] == ',');
-    }
-    return true;
-}
-
-bool ctl__options_endpoints(const struct ctl__options *o, struct ctl__endpoints *out, int *code)
-{
-    out->count = 0;
-    for (size_t i = 0; i < o->endpoints.count; i++) {
-        if (!endpoints_add(out, o->endpoints.items[i], code)) {
-            return false;
-        }
-    }
-    const char *environs = getenv("ETCDCTL_ENDPOINTS");
-    if (out->count == 0 && environs != NULL && !endpoints_add(out, environs, code)) {
-        return false;
-    }
-    const char *last = o->context_endpoints != NULL ? o->context_endpoints : "127.0.0.1:2379";
-    return out->count > 0 || endpoints_add(out, last, code);
-}

@@ -215,7 +215,7 @@ static int save(struct ctl *c, const char *path)
     struct saving s = {.c = c, .path = path, .shows = isatty(STDERR_FILENO) == 1};
     struct ctl__endpoints all;
     int code = CTL__BAD_ARGS;
-    if (!ctl__options_endpoints(&c->options, &all, &code)) {
+    if (!ctl__endpoints_read(c, &all, &code)) {
         return code;
     }
     if (all.count != 1) {

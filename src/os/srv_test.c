@@ -1,71 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* srv_test.c: SRV records: answers by bytes, their order, and a look-up of a server of our own. */
 #include "os/ends_fixture.h"
-#include "os/internal.h"
+#include "os/srv_fixture.h"
+
+#define SERVICE "_grpc._tcp.example.org"
 
 /* -- answers ----------------------------------------------------------------------------------- */
-
-struct answer {
-    uint8_t bytes[4096];
-    size_t size;
-};
-
-static void put(struct answer *a, const void *bytes, size_t size)
-{
-    assert_true(a->size + size <= sizeof(a->bytes));
-    memcpy(a->bytes + a->size, bytes, size);
-    a->size += size;
-}
-
-static void put16(struct answer *a, unsigned value)
-{
-    const uint8_t bytes[] = {(uint8_t)(value >> 8), (uint8_t)value};
-    put(a, bytes, 2);
-}
-
-static void put_name(struct answer *a, const char *name)
-{
-    while (*name != '\0') {
-        size_t size = strcspn(name, ".");
-        uint8_t length = (uint8_t)size;
-        put(a, &length, 1);
-        put(a, name, size);
-        name += size + (name[size] == '.');
-    }
-    put(a, "", 1);
-}
-
-/* The head of an answer to one question, and the question. */
-static void begin(struct answer *a, unsigned records)
-{
-    *a = (struct answer){0};
-    put16(a, 7);
-    put16(a, 0x8180);
-    put16(a, 1);
-    put16(a, records);
-    put16(a, 0);
-    put16(a, 0);
-    put_name(a, "_grpc._tcp.example.org");
-    put16(a, ns_t_srv);
-    put16(a, ns_c_in);
-}
-
-static void record(struct answer *a, unsigned priority, unsigned weight, unsigned port,
-                   const char *host)
-{
-    put16(a, 0xc00c); /* the question's name */
-    put16(a, ns_t_srv);
-    put16(a, ns_c_in);
-    put16(a, 0);
-    put16(a, 60);
-    size_t length_at = a->size;
-    put16(a, 0);
-    put16(a, priority);
-    put16(a, weight);
-    put16(a, port);
-    put_name(a, host);
-    a->bytes[length_at + 1] = (uint8_t)(a->size - length_at - 2);
-}
 
 static void records_are_read_and_other_types_passed_over(void **state)
 {
@@ -73,7 +13,7 @@ static void records_are_read_and_other_types_passed_over(void **state)
     struct answer a;
     struct os_srv out[8];
     size_t count = 99;
-    begin(&a, 4);
+    begin(&a, SERVICE, 4);
     record(&a, 10, 5, 2379, "one.example.org");
     record(&a, 0, 0, 1, "two.example.org");
     record(&a, 20, 0, 443, ""); /* not offered */
@@ -97,7 +37,7 @@ static void damaged_answers_are_refused_or_read_within_bounds(void **state)
     struct answer a;
     struct os_srv out[8];
     size_t count;
-    begin(&a, 2);
+    begin(&a, SERVICE, 2);
     record(&a, 10, 5, 2379, "one.example.org");
     record(&a, 10, 5, 2380, "two.example.org");
     for (size_t size = 0; size < a.size; size++) {
@@ -144,44 +84,6 @@ static void the_lowest_priority_is_first_and_weights_are_shares(void **state)
 
 /* -- a look-up --------------------------------------------------------------------------------- */
 
-struct server {
-    int fd;
-    struct answer answer;
-    pthread_t thread;
-};
-
-/* One question, answered with its number. */
-static void *serve(void *arg)
-{
-    struct server *s = arg;
-    uint8_t question[512];
-    struct sockaddr_in from;
-    socklen_t size = sizeof(from);
-    ssize_t got = recvfrom(s->fd, question, sizeof(question), 0, (struct sockaddr *)&from, &size);
-    if (got > 2) {
-        memcpy(s->answer.bytes, question, 2);
-        (void)!sendto(s->fd, s->answer.bytes, s->answer.size, 0, (struct sockaddr *)&from, size);
-    }
-    return NULL;
-}
-
-static struct sockaddr_in server_start(struct server *s)
-{
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(name);
-    s->fd = socket(AF_INET, SOCK_DGRAM, 0);
-    assert_int_equal(bind(s->fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&name, &size), 0);
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-    return name;
-}
-
-static void server_stop(struct server *s)
-{
-    pthread_join(s->thread, NULL);
-    close(s->fd);
-}
-
 struct told {
     struct oak_os_loop *loop;
     int calls;
@@ -209,8 +111,7 @@ static struct told look_up(const struct answer *answer)
     assert_int_equal(oak_os_loop_new(&t.loop), 0);
     os__resolve_server(t.loop, &name);
     const struct oak_net *net = &oak_os_loop_port(t.loop)->net;
-    assert_int_equal(
-        net->resolve(net->user, "srv:_grpc._tcp.example.org", 30 * SECOND, told_it, &t), 0);
+    assert_int_equal(net->resolve(net->user, "srv:" SERVICE, 30 * SECOND, told_it, &t), 0);
     oak_os_loop_run(t.loop);
     assert_int_equal(t.calls, 1);
     oak_os_loop_free(t.loop);
@@ -222,7 +123,7 @@ static void a_service_has_the_addresses_of_its_servers(void **state)
 {
     (void)state;
     struct answer a;
-    begin(&a, 3);
+    begin(&a, SERVICE, 3);
     record(&a, 2, 0, 2380, "127.0.0.2");
     record(&a, 1, 0, 2379, "127.0.0.1");
     record(&a, 3, 0, 2379, "127.0.0.1"); /* again */
@@ -235,10 +136,10 @@ static void a_service_that_is_not_offered_has_none(void **state)
 {
     (void)state;
     struct answer a;
-    begin(&a, 1);
+    begin(&a, SERVICE, 1);
     record(&a, 0, 0, 0, "");
     assert_int_equal(look_up(&a).error, OAK_EUNRESOLVED);
-    begin(&a, 0);
+    begin(&a, SERVICE, 0);
     assert_int_equal(look_up(&a).error, OAK_EUNRESOLVED);
 }
 
