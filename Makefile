@@ -120,7 +120,7 @@ soak: deps-test ## our gRPC client and server at work for TIME=60 seconds, and t
 
 mirror: deps-test ## oakum mirror follows a live etcd for TIME=60 seconds while all are killed
 	@tools/build.sh $(BUILD)
-	@MIRROR_SECONDS=$(TIME) T=mirror_follows tools/test.sh $(BUILD)
+	@MIRROR_SECONDS=$(TIME) LIMIT=$$(($(TIME) + 300)) T=mirror_follows tools/test.sh $(BUILD)
 
 cover: deps-test ## lines of raft, wal and snap that tests and simulation run; fails under 95 %
 	@tools/cover.sh

@@ -13,7 +13,6 @@ Nothing waits for a time to pass: `until` asks again until a deadline. Members l
 however it ends.
 """
 import contextlib
-import ctypes
 import fcntl
 import http.client
 import json
@@ -116,9 +115,16 @@ def free_ports(count):
     return [PORTS.take() for _ in range(count)]
 
 
-def die_with_parent():
-    """In the child, before exec: SIGKILL when the test run is gone (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+# Before a command: SIGKILL for it when the test run is gone; and a terminal of its own on stdin.
+# By programs that exec, not by preexec_fn: that runs Python in a fork of a process with threads, and
+# gRPC's handlers of fork(2) wait for its threads, now and then for ever.
+MORTAL = ("setpriv", "--pdeathsig", "KILL")
+TERMINAL = (*MORTAL, "setsid", "--ctty")
+
+
+def child(command, **options):
+    """Start a program that ends with the test run; the options are those of subprocess.Popen."""
+    return subprocess.Popen([*MORTAL, *map(str, command)], **options)
 
 
 def http_request(endpoint, method, path, body=None, headers=None, timeout=10, tls=None):
@@ -177,10 +183,9 @@ class Node:
                        if not key.startswith(("ETCD_", "ETCDCTL_"))}
         environment.update(self.cluster.env)
         with open(self.log_path, "ab") as log:
-            # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env=environment, start_new_session=True,
-                                            preexec_fn=die_with_parent)
+            # pylint: disable=consider-using-with
+            self.process = child(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=log, env=environment, start_new_session=True)
 
     def signal(self, number):
         """Send a signal to the process and all that it started."""

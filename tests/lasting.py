@@ -22,9 +22,9 @@ class Verb:
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(("ETCD_", "ETCDCTL_"))}
         environment.update(ETCDCTL_ENDPOINTS=",".join(endpoints), **(env or {}))
-        # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-        self.process = subprocess.Popen(
-            [program, *words], env=environment, preexec_fn=harness.die_with_parent,
+        # pylint: disable=consider-using-with
+        self.process = harness.child(
+            [program, *words], env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL)
         self.out, self.err = bytearray(), bytearray()
@@ -57,7 +57,8 @@ class Verb:
             with contextlib.suppress(queue.Empty):
                 self.pieces.get(timeout=1)
             return bytes(getattr(self, where)).count(text) >= count
-        harness.until(there, f"{text!r} of {self.process.args[1:]}; it has printed "
+        words = self.process.args[len(harness.MORTAL) + 1:]
+        harness.until(there, f"{text!r} of {words}; it has printed "
                       f"{bytes(self.out)!r}, {bytes(self.err)!r}")
 
     def signal(self, number):

@@ -20,10 +20,9 @@ class Probe:
     good = "OK OK "
 
     def __init__(self, endpoints, *who):
-        self.process = subprocess.Popen([*harness.UNDER, os.path.join(TOOLS, self.program),
-                                         ",".join(endpoints), *who], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        preexec_fn=harness.die_with_parent)
+        self.process = harness.child([*harness.UNDER, os.path.join(TOOLS, self.program),
+                                      ",".join(endpoints), *who], text=True,
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.lines = 0
         self.answers = {}
         self.told = queue.Queue()
@@ -317,10 +316,10 @@ def test_c_client_elections_are_observed_and_leaders_speak(cluster, probe):
 def test_c_client_etcdctl_and_a_turn_exclude_each_other(cluster, probe, etcdctl_bin, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    ctl = subprocess.Popen(
+    ctl = harness.child(
         [etcdctl_bin, "--endpoints", cluster.endpoints[0], "lock", "door", "--", "sh", "-c",
          f"echo held; cat {gate}"], env={**os.environ, "ETCDCTL_API": "3"}, text=True,
-        stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent)
+        stdout=subprocess.PIPE)
     assert ctl.stdout.readline() == "held\n"
     probe.tell("session s 60")
     probe.hear("s")

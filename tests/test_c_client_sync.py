@@ -154,10 +154,10 @@ def test_c_client_sync_etcdctl_and_a_lock_exclude_each_other(cluster, etcdctl_bi
     probe = SyncProbe(cluster.endpoints)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    ctl = subprocess.Popen(
+    ctl = harness.child(
         [etcdctl_bin, "--endpoints", cluster.endpoints[0], "lock", "door", "--", "sh", "-c",
          f"echo held; cat {gate}"], env={**os.environ, "ETCDCTL_API": "3"}, text=True,
-        stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent)
+        stdout=subprocess.PIPE)
     assert ctl.stdout.readline() == "held\n"
     assert probe.ask("lock early door 60 300").startswith("EDEADLINE ")
     probe.tell("lock mine door 60")

@@ -41,10 +41,9 @@ class Tool:
     """A tool at work beside the test; its stdout is one line of JSON."""
 
     def __init__(self, name, *arguments):
-        # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-        self.process = subprocess.Popen([tool(name), *map(str, arguments)], text=True,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        preexec_fn=harness.die_with_parent)
+        # pylint: disable=consider-using-with
+        self.process = harness.child([tool(name), *map(str, arguments)], text=True,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
     def __enter__(self):
         return self

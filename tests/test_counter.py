@@ -91,10 +91,9 @@ class Members:
 
     def start(self, m):
         views = [str(self.network.view[m, to]) for to in range(3)]
-        self.running[m] = subprocess.Popen(
+        self.running[m] = harness.child(
             [self.program, str(m + 1), str(self.folder / str(m)), *views], bufsize=0,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            preexec_fn=harness.die_with_parent)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def line(self, m):
         out = self.running[m].stdout

@@ -3,7 +3,6 @@
 servers by both, and is the same text; what changes the cluster is done on a cluster each, as in
 test_ctl.py, whose table of differences this goes by."""
 import contextlib
-import fcntl
 import os
 import pty
 import re
@@ -324,15 +323,10 @@ def test_ctl_admin_speaks_tls_with_each_server(start_cluster, oakum_bin, tmp_pat
 
 def test_ctl_admin_asks_for_passwords_twice_and_shows_none(node, oakum_bin):
     """At a terminal: whose echo is off while a password is typed, and on again afterwards."""
-    def its_terminal():
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
     def type_in(answers):
         ours, theirs = pty.openpty()
-        command = [oakum_bin, "--endpoints", node.endpoint, "user", "add", "ann"]
-        # pylint: disable=subprocess-popen-preexec-fn
-        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs,
-                              start_new_session=True, preexec_fn=its_terminal) as process:
+        command = [*harness.TERMINAL, oakum_bin, "--endpoints", node.endpoint, "user", "add", "ann"]
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
             seen = b""
             for prompt, answer in answers:
                 while not seen.endswith(prompt):

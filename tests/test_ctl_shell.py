@@ -210,23 +210,16 @@ def test_ctl_debug_tells_what_the_flags_came_to(home, served):
 
 class Terminal:
     """`oakum repl` at a terminal. The prompt is drawn again while a line is typed: wait for what a
-    command says, then for the prompt."""
+    command says, then for the prompt. Ctrl-C is a signal there."""
 
     def __init__(self, *words):
         self.primary, secondary = pty.openpty()
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(
-            [harness.oakum_path(), "repl", *words], stdin=secondary, stdout=secondary,
-            stderr=secondary, start_new_session=True, env={**os.environ, "TERM": "dumb"},
-            preexec_fn=self.own)  # pylint: disable=subprocess-popen-preexec-fn
+            [*harness.TERMINAL, harness.oakum_path(), "repl", *words], stdin=secondary,
+            stdout=secondary, stderr=secondary, env={**os.environ, "TERM": "dumb"})
         os.close(secondary)
         self.seen = ""
-
-    @staticmethod
-    def own():
-        """Make the terminal the controlling one, so that Ctrl-C is a signal."""
-        harness.die_with_parent()
-        os.close(os.open(os.ttyname(0), os.O_RDWR))
 
     def type(self, text):
         os.write(self.primary, text.encode())

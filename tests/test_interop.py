@@ -115,9 +115,8 @@ class Server:
         self.log = folder / f"{kind}.log"
         env = dict(os.environ, GRPC_GO_LOG_SEVERITY_LEVEL="info")
         with open(self.log, "wb") as out:
-            self.process = subprocess.Popen([program(kind, "server"), "--port=0", *flags],
-                                            stdout=out, stderr=out, env=env,
-                                            preexec_fn=harness.die_with_parent)
+            self.process = harness.child([program(kind, "server"), "--port=0", *flags],
+                                         stdout=out, stderr=out, env=env)
         self.port = harness.until(self.find_port, f"{kind}'s server tells its port")
 
     def find_port(self):

@@ -25,10 +25,10 @@ class Bench:
     """`oakum bench put` on all members, until it is stopped."""
 
     def __init__(self, cluster, policy):
-        self.process = subprocess.Popen(
+        self.process = harness.child(
             [cluster.program, "bench", "put", "--policy", policy, "--clients", "4", "--conns", "2",
              "--duration", "600", "--output", "json", "--endpoints", ",".join(cluster.endpoints)],
-            text=True, stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent)
+            text=True, stdout=subprocess.PIPE)
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)

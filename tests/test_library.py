@@ -328,8 +328,8 @@ def example(name, prefix, build):
 
 def start(*command):
     """A program of the client's, that talks and is talked to."""
-    return subprocess.Popen([*harness.UNDER, *command], text=True, stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent)
+    return harness.child([*harness.UNDER, *command], text=True, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
@@ -449,8 +449,8 @@ def test_the_program_of_the_client_s_guide_says_hello(prefix, tmp_path, start_cl
 
 def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):
     path = tmp_path / "socket"
-    with subprocess.Popen([echo / "echo-server", f"unix:{path}"], text=True, stdout=subprocess.PIPE,
-                          preexec_fn=harness.die_with_parent) as server:
+    with harness.child([echo / "echo-server", f"unix:{path}"], text=True,
+                       stdout=subprocess.PIPE) as server:
         harness.until(path.exists, "the server listens")
         for text in ("hello", "", "x" * 100000):
             assert run(str(echo / "echo-client"), f"unix:{path}", text) == f"{text}\nOK\n"
@@ -462,8 +462,8 @@ def test_a_client_and_a_server_speak_to_each_other(echo, tmp_path):
 
 
 def test_the_guide_s_program_greets_by_calls_and_by_a_stream(greeter):
-    with subprocess.Popen([greeter / "greeter-server", "127.0.0.1:0"], text=True,
-                          stdout=subprocess.PIPE, preexec_fn=harness.die_with_parent) as server:
+    with harness.child([greeter / "greeter-server", "127.0.0.1:0"], text=True,
+                       stdout=subprocess.PIPE) as server:
         address = server.stdout.readline().removeprefix("serving on ").strip()
         client = str(greeter / "greeter-client")
         assert run(client, address, "Ada") == "Hello, Ada!\n"

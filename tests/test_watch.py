@@ -86,10 +86,9 @@ def test_watch_by_etcdctl(start_cluster, etcdctl_bin):
         cluster.etcdctl("put", f"k{i}", f"v{i}")
     cluster.etcdctl("put", "k1", "w1")
     cluster.etcdctl("del", "k0")
-    watch = subprocess.Popen([etcdctl_bin, "--endpoints", cluster.nodes[0].endpoint, "watch",
-                              "--prefix", "--prev-kv", "--rev", "2", "k"],
-                             stdout=subprocess.PIPE, text=True,
-                             preexec_fn=harness.die_with_parent)
+    watch = harness.child([etcdctl_bin, "--endpoints", cluster.nodes[0].endpoint, "watch",
+                           "--prefix", "--prev-kv", "--rev", "2", "k"],
+                          stdout=subprocess.PIPE, text=True)
     try:
         lines = [watch.stdout.readline().rstrip("\n") for _ in range(19)]
     finally:

@@ -51,9 +51,8 @@ def turn(load, program, folder, workload):
         cluster.start()
         node = cluster.nodes[0]
         before = resident_mib(node.pid)
-        with subprocess.Popen([load, node.endpoint, *map(str, workload[1:])],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                              preexec_fn=harness.die_with_parent) as process:
+        with harness.child([load, node.endpoint, *map(str, workload[1:])],
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             json.loads(process.stdout.readline())
             memory = resident_mib(node.pid)
             cpu = cpu_seconds(node.pid)

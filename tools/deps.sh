@@ -14,8 +14,8 @@ run=(gcc libc6-dev make cmake ninja-build pkg-config python3-minimal protobuf-co
 # that complete words; a reader of manual pages. etcd itself is not installed but unpacked beside
 # the build: see peers.sh.
 test=(libcmocka-dev libprotobuf-dev g++ libgrpc++-dev protobuf-compiler-grpc python3 python3-pytest
-      python3-pytest-xdist python3-grpcio python3-protobuf etcd-client nghttp2-client openssl
-      iproute2 curl git zsh fish man-db)
+      python3-pytest-xdist python3-pytest-timeout python3-grpcio python3-protobuf etcd-client
+      nghttp2-client openssl util-linux iproute2 curl git zsh fish man-db)
 # Sanitizers, valgrind, fuzzers (with services that import protobuf's own files), the formatter.
 dev=(clang libclang-rt-14-dev llvm clang-format libprotobuf-dev valgrind)
 # What the Raft core is measured beside (make bench-raft); nothing of ours is linked with it.

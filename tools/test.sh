@@ -6,7 +6,8 @@
 # out, and DRIVEN is an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
-# WORKERS says how many files of pytest run at one time.
+# WORKERS says how many files of pytest run at one time; what takes a test of them longer than LIMIT
+# seconds hangs: where all its threads stand is printed, and it has failed.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,6 +39,9 @@ if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/d
         exit 1
     fi
     driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
+    if "$python" -c 'import pytest_timeout' 2>/dev/null; then
+        driven+=(--timeout "${LIMIT:-300}" --timeout-method thread)
+    fi
     # They wait more than they compute: one file more at a time than there are jobs.
     if "$python" -c 'import xdist' 2>/dev/null; then
         driven+=(-n "${WORKERS:-$((${JOBS:-2} + 1))}" --dist loadfile)
