@@ -20,9 +20,9 @@ endfunction()
 
 # oak_test(wal record_test.c USES sim LIBS Foreign::lib) makes the CTest test "wal/record" from a
 # cmocka program. Tests are built by the targets oak_tests and oak_tests_wal, not by default;
-# without cmocka the first fails, so that tests never vanish in silence. ONE_THREAD is a promise, and
-# held: the test cannot start a thread (tests/one_thread.c). The thread sanitizer has nothing to find
-# there and does without it.
+# without cmocka the first fails, so that tests never vanish in silence. ONE_THREAD is a promise,
+# and held: the test cannot start a thread (tests/one_thread.c). The thread sanitizer has nothing
+# to find there and does without it.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
 if(CMOCKA_FOUND)

@@ -116,8 +116,8 @@ def free_ports(count):
 
 
 # Before a command: SIGKILL for it when the test run is gone; and a terminal of its own on stdin.
-# By programs that exec, not by preexec_fn: that runs Python in a fork of a process with threads, and
-# gRPC's handlers of fork(2) wait for its threads, now and then for ever.
+# By programs that exec, not by preexec_fn: that runs Python in a fork of a process with threads,
+# and gRPC's handlers of fork(2) wait for its threads, now and then for ever.
 MORTAL = ("setpriv", "--pdeathsig", "KILL")
 TERMINAL = (*MORTAL, "setsid", "--ctty")
 

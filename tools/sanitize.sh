@@ -5,10 +5,10 @@
 # Reports of programs that the tests start are gathered in files too, so that a report in a process
 # whose exit nobody looks at still fails the run. The thread sanitizer runs the memory engine
 # (OAKUM_STORE=memory): RocksDB is not instrumented, and its threads would be reported for it. Of
-# the unit tests it leaves out those that have one thread (ONE_THREAD, cmake/rooms.cmake), and kv/twin,
-# which holds the state machine against RocksDB. Both
-# leave out the tests of our tools, in which nothing of the program runs, and those of the installed
-# library, which is made in release builds alone, and of the C client those beside etcd.
+# the unit tests it leaves out those that have one thread (ONE_THREAD, cmake/rooms.cmake), and
+# kv/twin, which holds the state machine against RocksDB. Both leave out the tests of our tools, in
+# which nothing of the program runs, and those of the installed library, which is made in release
+# builds alone, and of the C client those beside etcd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
