@@ -99,6 +99,10 @@ DIFFERENCES = [
                "that refuses connections fails at once", None),
     Difference("`endpoint status`, `endpoint hashkv`", [], "ask one after another",
                "ask all at the same time", None),
+    Difference("`--discovery-srv`", [],
+               "asks for both services of a domain, `etcd-client-ssl` and `etcd-client`, and shows "
+               "endpoints by the names of hosts",
+               "asks for the one that the flags of TLS call for, and shows addresses", None),
 ]
 
 # What older versions of etcdctl print otherwise, as later ones have it: a pattern, what stands in
