@@ -6,8 +6,9 @@
 # out, and DRIVEN is an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
-# WORKERS says how many files of pytest run at one time; what takes a test of them longer than LIMIT
-# seconds hangs: where all its threads stand is printed, and it has failed.
+# WORKERS says how many files of pytest run at one time. A test of them that takes more than LIMIT
+# seconds (300) hangs: it has failed, and the others go on. By a signal: to end the worker instead
+# makes pytest-xdist begin the same test again and again.
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,7 +41,7 @@ if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/d
     fi
     driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
     if "$python" -c 'import pytest_timeout' 2>/dev/null; then
-        driven+=(--timeout "${LIMIT:-300}" --timeout-method thread)
+        driven+=(--timeout "${LIMIT:-300}" --timeout-method signal)
     fi
     # They wait more than they compute: one file more at a time than there are jobs.
     if "$python" -c 'import xdist' 2>/dev/null; then
