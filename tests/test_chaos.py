@@ -235,7 +235,8 @@ def snapshot_files(node, ending):
 
 def test_a_member_catches_up_by_a_snapshot_under_load_and_killed_within_it(start_cluster,
                                                                            tmp_path):
-    cluster = start_cluster(flags=["--snapshot-catchup-entries=100"])
+    cluster = start_cluster(flags=["--snapshot-catchup-entries=100",
+                                   "--experimental-log-away-time=1ms"])
     first = Acks(tmp_path / "first")
     with load(cluster, first, 24000, clients=64, value_bytes=1024) as loader:
         loader.result()
@@ -276,6 +277,7 @@ def test_a_member_catches_up_by_a_snapshot_under_load_and_killed_within_it(start
 def test_a_snapshot_goes_on_after_each_kill_of_its_receiver(start_cluster, tmp_path, capsys):
     # Slow enough to be killed in: the state takes some six seconds.
     cluster = start_cluster(flags=["--snapshot-catchup-entries=100",
+                                   "--experimental-log-away-time=5s",
                                    "--experimental-snapshot-send-rate=6000000"])
     first = Acks(tmp_path / "first")
     with load(cluster, first, 32000, clients=64, value_bytes=1024) as loader:
@@ -297,6 +299,8 @@ def test_a_snapshot_goes_on_after_each_kill_of_its_receiver(start_cluster, tmp_p
     with load(cluster, acks, 0, clients=4, rate=500, value_bytes=64, first=1000000) as loader:
         lagging.kill()
         acks.wait_for(len(acks.read()) + 1000, loader)
+        harness.until(lambda: leader.metrics()["oakum_raft_log_bytes"] < 50000,
+                      "a log that is not kept for the one that is away")
         for size in (6 << 20, 12 << 20, 18 << 20, 24 << 20):
             lagging.start()
             quick_until(lambda: any(s > size for s in snapshot_files(lagging, ".part")),

@@ -359,9 +359,10 @@ struct oak_raft_peer_status {
     uint64_t match; /* known to be durable there */
     uint64_t next;  /* the next entry to send */
     bool learner;
-    bool leaving; /* has a vote in the outgoing half only */
-    bool active;  /* heard from within the last election time-out */
-    bool ready;   /* a learner that has caught up: it may be made a voter */
+    bool leaving;       /* has a vote in the outgoing half only */
+    bool active;        /* heard from within the last election time-out */
+    uint64_t silent_ms; /* since it was heard last, or since this member leads */
+    bool ready;         /* a learner that has caught up: it may be made a voter */
     uint8_t priority;
     bool doubtful; /* it said last that it is in doubt: it has no vote to give */
     enum { OAK_RAFT_PEER_PROBE, OAK_RAFT_PEER_REPLICATE, OAK_RAFT_PEER_SNAPSHOT } state;

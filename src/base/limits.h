@@ -61,12 +61,15 @@
  */
 #define OAK_LOG_TAIL_BYTES_MAX   (16 * OAK_MIB)
 #define OAK_LOG_TAIL_ENTRIES_MAX 20000
-/* Log that a leader keeps beyond that tail for a member that is there and catching up, or is being
- * sent a snapshot: without it, under load, the log behind the snapshot is gone when the snapshot
- * has arrived, and the next one begins. Four tails: a snapshot of 1 GB takes 10 s on a 1 Gbit/s
- * link, in which 6 MB/s of writes come. Past it, the member gets another snapshot. */
+/* Log that a leader keeps beyond that tail for a follower that is there and catching up, has been
+ * silent for less than OAK_LOG_AWAY_MS (--experimental-log-away-time), or is being sent a snapshot:
+ * without it, under load, the log behind the snapshot is gone when the snapshot has arrived, and
+ * the next one begins. Four tails: a snapshot of 1 GB takes 10 s on a 1 Gbit/s link, in which
+ * 6 MB/s of writes come. Past it, the member gets another snapshot. */
 #define OAK_LOG_HELD_BYTES_MAX   (4 * OAK_LOG_TAIL_BYTES_MAX)
 #define OAK_LOG_HELD_ENTRIES_MAX 500000
+/* A restart, or a disk that hangs, is over by then, mostly: the log costs less than a snapshot. */
+#define OAK_LOG_AWAY_MS 10000
 /* What clients may propose at the least while a follower catches up, bytes a second: a hundred and
  * more small puts. And what a command counts beside its bytes, as it does in the log. */
 #define OAK_PACE_BYTES_MIN   (32 * OAK_KIB)

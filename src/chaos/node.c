@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define ENV_MAX    4096
-#define ARGS_MAX   24   /* ours, and the end */
+#define ARGS_MAX   26   /* ours, and the end */
 #define TAIL_BYTES 4096 /* of a log: some twenty lines */
 
 extern char **environ;
@@ -145,8 +145,8 @@ static int spawn(struct chaos__node *n, struct oak_errbuf *e)
         "--initial-advertise-peer-urls", advertised, "--initial-cluster",
         (const char *)members.data, "--initial-cluster-token", "oakum-chaos",
         /* Short, so that who was away needs a snapshot. */
-        "--snapshot-catchup-entries", "200", "--log-format", "console",
-        "--experimental-fault-control", n->page};
+        "--snapshot-catchup-entries", "200", "--experimental-log-away-time", "1ms", "--log-format",
+        "console", "--experimental-fault-control", n->page};
     size_t count = ARGS_MAX - 1;
     for (char *const *at = c->options->extra; at != NULL && *at != NULL; at++) {
         OAK_ASSERT_LT(count + 1, OAK_COUNT_OF(argv));

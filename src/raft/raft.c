@@ -344,6 +344,7 @@ size_t oak_raft_peers(const struct oak_raft *r, struct oak_raft_peer_status *row
             .learner = p->learner,
             .leaving = p->halves == RAFT__OUTGOING,
             .active = raft__peer_active(r, p),
+            .silent_ms = r->now_ms - p->heard_ms,
             .ready = raft__catchup_ready(r, p),
             .priority = p->priority,
             .doubtful = p->doubtful,

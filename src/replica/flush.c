@@ -97,11 +97,11 @@ void replica__flush_check(struct oak_replica *r)
     r->options.worker.post(r->options.worker.user, &f->go);
 }
 
-/* Up to where the log may go without a member that is there losing what it needs next. */
+/* Up to where the log may go without a follower that is waited for losing what it needs next. */
 static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_status *status)
 {
     struct oak_raft_peer_status peers[OAK_PEERS_MAX];
-    uint64_t held = UINT64_MAX;
+    uint64_t held = HELD_NOTHING;
     bool over = status->log_bytes > r->options.log_held_bytes ||
                 status->last - status->first > r->options.log_held_entries;
     if (over && !OAK_BUG(log_held_for_ever)) {
@@ -109,17 +109,12 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
     }
     size_t count = oak_raft_peers(r->raft, peers, OAK_COUNT_OF(peers));
     for (size_t i = 0; i < count; i++) {
-        const struct oak_raft_peer_status *p = &peers[i];
-        uint64_t sent = replica__snapshot_index(r, p->id);
-        uint64_t has = held_above(p, sent);
-        /* A member that is away is not waited for, but for what has been begun with it. */
-        if (p->id == r->options.id || (!p->active && sent == 0)) {
-            continue;
-        }
-        /* What is gone already is no reason to keep the rest. */
-        if (has + 1 >= status->first) {
-            held = OAK_MIN(held, has);
-        }
+        const struct held_view view = {
+            .first = status->first,
+            .snapshot = replica__snapshot_index(r, peers[i].id),
+            .away_ms = r->options.log_away_ms,
+        };
+        held = OAK_MIN(held, held_for(&peers[i], &view));
     }
     return held;
 }

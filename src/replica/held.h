@@ -5,18 +5,35 @@
 
 #include "oakum/raft.h"
 
-/* The last index that this follower won't be sent any more, as far as the leader knows. `snapshot`:
- * the index of the one that is on its way to it; 0: none is.
+#define HELD_NOTHING UINT64_MAX
+
+struct held_view {
+    uint64_t first;    /* of the leader's log */
+    uint64_t snapshot; /* the index of the one that is on its way to this follower; 0: none is */
+    uint64_t away_ms;  /* a follower that is silent for so long is not waited for */
+};
+
+/* The log may go up to here without this follower losing what it needs next; HELD_NOTHING: it has
+ * no say.
  *
  * A probe looks above what is known to match, and falls back to it when it is refused: with frames
- * that overtake each other it goes to and fro all the time. So what matters is the match, once
- * there is one; before, all that is known is where the leader means to look. */
-static inline uint64_t held_above(const struct oak_raft_peer_status *p, uint64_t snapshot)
+ * that overtake each other it goes to and fro all the time. So what matters is the match, while the
+ * log reaches it. Before there is one, and behind a snapshot whose acknowledgement has not come
+ * yet, all that is known is where the leader means to look. */
+static inline uint64_t held_for(const struct oak_raft_peer_status *p, const struct held_view *v)
 {
-    if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
-        return snapshot;
+    /* For what has been begun with it, it is waited for however long it is away (transfer.c). */
+    if (!p->active && p->silent_ms >= v->away_ms && v->snapshot == 0) {
+        return HELD_NOTHING;
     }
-    return p->state == OAK_RAFT_PEER_PROBE && p->match == 0 ? p->next - 1 : p->match;
+    uint64_t at = p->match;
+    if (p->state == OAK_RAFT_PEER_SNAPSHOT) {
+        at = v->snapshot;
+    } else if (p->state == OAK_RAFT_PEER_PROBE && (at == 0 || at + 1 < v->first)) {
+        at = p->next - 1;
+    }
+    /* What is gone already is no reason to keep the rest. */
+    return at + 1 >= v->first ? at : HELD_NOTHING;
 }
 
 #endif

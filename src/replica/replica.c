@@ -120,6 +120,7 @@ static void defaults_fill(struct oak_replica_options *o)
         o->snapshot_send_rate != 0 ? o->snapshot_send_rate : OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX;
     o->note_ms = o->note_ms != 0 ? o->note_ms : OAK_NOTE_MS;
     o->log_tail_entries = o->log_tail_entries != 0 ? o->log_tail_entries : OAK_LOG_TAIL_ENTRIES_MAX;
+    o->log_away_ms = o->log_away_ms != 0 ? o->log_away_ms : OAK_LOG_AWAY_MS;
     o->log_tail_bytes = o->log_tail_bytes != 0 ? o->log_tail_bytes : OAK_LOG_TAIL_BYTES_MAX;
     o->log_held_bytes = o->log_held_bytes != 0 ? o->log_held_bytes : OAK_LOG_HELD_BYTES_MAX;
     o->uncommitted_bytes =

@@ -86,6 +86,9 @@ struct oak_replica_options {
     size_t log_held_entries;  /* kept for one that catches up; 0:
                                          OAK_LOG_HELD_ENTRIES_MAX */
     size_t log_tail_entries;  /* kept for slow followers; 0: OAK_LOG_TAIL_ENTRIES_MAX */
+    /* The log is kept for a follower that is silent for less, or for less than an election
+     * time-out; 0: OAK_LOG_AWAY_MS. */
+    uint64_t log_away_ms;
     /* Bytes of the log, 0 each for the limit of that name: kept for slow followers; kept for one
      * that catches up; proposed and not committed; sent to one follower and not acknowledged; in a
      * follower's memory, at least what is held and twice what may be uncommitted. */

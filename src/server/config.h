@@ -137,6 +137,7 @@ struct oak_config {
     uint64_t election_timeout_ms;
     uint64_t snapshot_send_rate;       /* bytes in a second of all snapshots sent; 0: no limit */
     uint64_t snapshot_catchup_entries; /* entries kept behind a snapshot for slow followers */
+    uint64_t log_away_ns;              /* the log is kept for a member that is silent for less */
     uint64_t scrub_rate;               /* bytes of the log in a second; 0: none */
     uint64_t scrub_interval_ms;        /* from the end of a pass to the next */
     uint64_t max_request_bytes;

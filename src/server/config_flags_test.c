@@ -19,6 +19,7 @@ static void without_anything_the_defaults_are_etcds(void **state)
     assert_int_equal(a.c.heartbeat_interval_ms, 100);
     assert_int_equal(a.c.election_timeout_ms, 1000);
     assert_int_equal(a.c.snapshot_catchup_entries, 5000);
+    assert_int_equal(a.c.log_away_ns, OAK_LOG_AWAY_MS * 1000000ull);
     assert_int_equal(a.c.snapshot_send_rate, OAK_SNAPSHOT_SEND_BYTES_A_SECOND_MAX);
     assert_int_equal(a.c.scrub_rate, OAK_SCRUB_BYTES_A_SECOND);
     assert_int_equal(a.c.scrub_interval_ms, OAK_SCRUB_REST_MS);

@@ -80,6 +80,9 @@ static const struct config__row rows[] = {
     LIVE("snapshot-catchup-entries", INT, snapshot_catchup_entries, "5000", MEMBER,
          "entries kept behind a snapshot, for followers that lag",
          .alias = "experimental-snapshot-catchup-entries", .max = INT32_MAX),
+    LIVE("experimental-log-away-time", DURATION, log_away_ns, "10s", MEMBER,
+         "how long the log is kept for a member that is silent; one that is back later may need a "
+         "snapshot"),
     LIVE("experimental-snapshot-send-rate", INT, snapshot_send_rate, "67108864", MEMBER,
          "bytes a second of all snapshots that this member sends to others; 0: no limit",
          .max = INT64_MAX),

@@ -156,6 +156,7 @@ static int replica_make(struct server *s, struct oak_errbuf *e)
         .txn_ops_max = (uint32_t)s->config.max_txn_ops,
         .request_bytes_max = s->config.max_request_bytes,
         .log_tail_entries = s->config.snapshot_catchup_entries,
+        .log_away_ms = OAK_MAX(s->config.log_away_ns / 1000000, (uint64_t)1),
         .keeps_leadership = !s->config.leader_handover,
         .waits_for_nobody = !s->config.pushback,
         .snapshot_send_rate = s->config.snapshot_send_rate != 0 ? s->config.snapshot_send_rate

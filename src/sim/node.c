@@ -274,6 +274,7 @@ static int replica_open(struct member *m, struct oak_errbuf *e)
         .note_ms = s->plan.note_ms,
         .lease_checkpoint_ns = s->plan.lease_checkpoint_ms * SIM_MS,
         .log_held_entries = s->plan.limits.held_entries,
+        .log_away_ms = s->plan.limits.away_ms,
         .log_tail_bytes = s->plan.limits.tail_bytes,
         .log_held_bytes = s->plan.limits.held_bytes,
         .uncommitted_bytes = s->plan.limits.uncommitted_bytes,

@@ -92,6 +92,7 @@ struct plan_limits sim__limits_usual(void)
         .uncommitted_bytes = OAK_UNCOMMITTED_BYTES_MAX,
         .inflight_bytes = OAK_INFLIGHT_BYTES_MAX,
         .log_bytes = OAK_LOG_BYTES_MAX,
+        .away_ms = OAK_LOG_AWAY_MS,
     };
 }
 
@@ -112,7 +113,10 @@ static void limits_draw(struct sim *s)
     struct plan_limits *l = &plan->limits;
     oak_prng_init(&p, s->options->seed ^ 0x6c696d697473ull);
     *l = sim__limits_usual();
-    if (oak_prng_chance(&p, 1, 2)) {
+    bool usual = oak_prng_chance(&p, 1, 2);
+    /* Mostly none, or those who were away would hardly ever need a snapshot. */
+    l->away_ms = oak_prng_chance(&p, 1, 3) ? oak_prng_between(&p, 1, OAK_LOG_AWAY_MS) : 1;
+    if (usual) {
         return;
     }
     l->held_entries = oak_prng_between(&p, 4000, 20000);

@@ -303,6 +303,8 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
     struct sim *s = calloc(1, sizeof(*s));
     assert_true(sc != NULL && s != NULL);
     sc->s = s;
+    struct plan_limits limits = sim__limits_usual();
+    limits.away_ms = 1; /* who is away needs a snapshot */
     sc->options = (struct oak_sim_options){.seed = seed, .alloc = oak_alloc_libc()};
     *s = (struct sim){.options = &sc->options, .report = &sc->report, .settling = true};
     s->plan = (struct plan){
@@ -311,7 +313,7 @@ static struct scene *scene_new(uint64_t seed, uint64_t rate)
         .flush_bytes = 4 * OAK_KIB,
         .tail_entries = 6,
         .segment_bytes = 64 * OAK_KIB,
-        .limits = sim__limits_usual(),
+        .limits = limits,
         .transfer = {.chunk_bytes = 256, .window_chunks = 4, .sync_chunks = 2, .rate = rate},
     };
     s->members.born = SCENE_NODES;

@@ -265,6 +265,52 @@ static void a_long_way_is_filled_by_the_window(void **state)
     scene_end(sc);
 }
 
+/* All start anew, with a log that is kept for whoever is silent for less than 10 s. */
+static void logs_are_kept_for_a_while(struct scene *sc)
+{
+    scene_join(sc);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    sc->s->plan.limits.away_ms = 10000;
+    for (int i = 0; i < SCENE_NODES; i++) {
+        sim__node_crash(&sc->s->nodes[i]);
+    }
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    sc->leader = scene_leader(sc);
+    sc->victim = (sc->leader + 1) % SCENE_NODES;
+    scene_puts(sc, sc->leader, 1);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+}
+
+/* What is missing is far more than the tail, and the silence longer than an election time-out. */
+static void a_member_that_was_away_for_a_while_gets_the_log(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(14, 0);
+    logs_are_kept_for_a_while(sc);
+    scene_cut(sc, sc->victim, true);
+    scene_run(sc, 2500);
+    scene_puts(sc, sc->leader, SCENE_ENTRIES);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    assert_int_equal(scene_status(sc, sc->victim).snapshots_received, 0);
+    assert_int_equal(scene_status(sc, scene_leader(sc)).snapshot_sends, 0);
+    scene_end(sc);
+}
+
+static void a_member_that_was_away_for_long_gets_a_snapshot(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(15, 0);
+    logs_are_kept_for_a_while(sc);
+    scene_cut(sc, sc->victim, true);
+    scene_run(sc, 11000);
+    scene_puts(sc, sc->leader, SCENE_ENTRIES);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 60000, scene_status(sc, sc->victim).snapshots_received == 1);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    scene_end(sc);
+}
+
 static void sendings_keep_to_their_rate(void **state)
 {
     (void)state;
@@ -297,6 +343,8 @@ int main(void)
         cmocka_unit_test(late_frames_of_an_earlier_transfer_change_nothing),
         cmocka_unit_test(a_long_way_is_filled_by_the_window),
         cmocka_unit_test(sendings_keep_to_their_rate),
+        cmocka_unit_test(a_member_that_was_away_for_a_while_gets_the_log),
+        cmocka_unit_test(a_member_that_was_away_for_long_gets_a_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
