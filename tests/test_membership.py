@@ -4,6 +4,7 @@
 import contextlib
 import re
 import threading
+import time
 
 import pytest
 
@@ -147,6 +148,18 @@ def test_a_cluster_grows_from_one_and_shrinks_to_one(start_cluster):
     refused(cluster, "etcdserver: re-configuration failed due to not enough started members",
             "member", "remove", member_ids(cluster)[last])
     cluster.etcdctl("put", "k", "v")
+
+
+def test_a_member_that_starts_long_after_it_was_added_gets_its_vote_without_a_write(start_cluster):
+    cluster = start_cluster(size=1)
+    first = cluster.nodes[0]
+    new = cluster.newcomer("n2")
+    takes(cluster, "member", "add", new.name, "--peer-urls", new.peer_url,
+          endpoints=[first.endpoint])
+    time.sleep(2.5)  # more than an election time-out: it has not caught up in time so far
+    new.start()
+    new.wait_healthy()
+    harness.until(lambda: voters_made(cluster), "its vote")
 
 
 def test_a_removed_member_stops_and_does_not_come_back(cluster):

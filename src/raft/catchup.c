@@ -5,8 +5,9 @@
  * the round begins; what arrives meanwhile is the next round's. Each is shorter than the one
  * before, as long as the learner is faster than the clients. When a round took less than an
  * election time-out, the rest is no more than that either: with this voter the group waits no
- * longer than for an election. A learner that has nothing to catch up with is in no round; one that
- * lags again, or is silent, is not ready, whatever it once was.
+ * longer than for an election. A learner that has all there is is in no round, and needs none: it
+ * may have come long after it was added, to a group in which nothing happens. One that lags again,
+ * or is silent, is not ready, whatever it once was.
  *
  * Can fail     nothing.
  * Thread       the core's.
@@ -18,6 +19,7 @@ static void round_begin(const struct oak_raft *r, struct raft__peer *p)
     uint64_t last = raft__log_last(&r->log);
     p->catchup.end = p->match < last ? last : 0;
     p->catchup.since_ms = r->now_ms;
+    p->catchup.done = p->catchup.done || p->catchup.end == 0;
 }
 
 void raft__catchup_start(const struct oak_raft *r, struct raft__peer *p)
