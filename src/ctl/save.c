@@ -261,7 +261,8 @@ static int run(struct ctl *c, const struct oak_args_command *command, int argc, 
 #define MORE                                                                                      \
     "The keys with their history since the last compaction, leases, users and roles, as of one\n" \
     "revision, whatever is written meanwhile. etcd's tools and `oakum import` take the file.\n"   \
-    "It gets its name once it is whole, checked and on the disk; until then it is FILE.part.\n\n"
+    "It gets its name once it is whole, checked and on the disk; until then it is FILE.part.\n"   \
+    "What is interrupted begins anew: the API has no way to ask for the rest of a snapshot.\n\n"
 
 int ctl__snapshot_save(struct ctl *c, int argc, char *const *argv)
 {
