@@ -201,7 +201,7 @@ struct members {
 struct plan_limits {
     size_t held_entries;
     size_t tail_bytes, held_bytes, uncommitted_bytes, inflight_bytes, log_bytes;
-    uint64_t away_ms;
+    uint64_t away_ms; /* silence of a follower for which the log is kept */
 };
 
 /* What the seed has drawn for this run. */
