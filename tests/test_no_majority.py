@@ -10,6 +10,7 @@ PATIENT_S = 300  # a test that waits for it has failed
 
 
 @pytest.mark.parametrize("request_of", ["Range key: 'a'", "Put key: 'a' value: 'b'",
+                                        "Range key: 'a' serializable: true revision: 1000",
                                         "LeaseTimeToLive ID: 7", "MemberList linearizable: true"])
 def test_no_majority_is_told_before_the_client_gives_up(start_cluster, request_of):
     cluster = start_cluster(size=3)

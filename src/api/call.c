@@ -127,9 +127,9 @@ void api__refuse(struct api_call *call, int error)
     }
 }
 
-void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
-                                                    const struct oak_kv_result *result))
+void api__read(struct api_call *call, api__ready_fn *ready)
 {
+    call->confirmed = true;
     if (oak_replica_read_now(call->api->options.replica, NULL)) {
         ready(&call->request, 0, NULL);
         return;
@@ -140,6 +140,15 @@ void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *
     if (error != 0) {
         api__fail(call, error);
     }
+}
+
+bool api__read_later(struct api_call *call, int error, api__ready_fn *ready)
+{
+    bool later = error == OAK_EFUTUREREV && !call->confirmed;
+    if (later) {
+        api__read(call, ready);
+    }
+    return later;
 }
 
 static void call_closed(void *user, struct oak_stub_call *stub, const struct oak_rpc_status *status)

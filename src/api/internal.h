@@ -27,6 +27,7 @@ struct api_call {
     struct api_hashing *hashing; /* of its password, under way */
     struct oak_bytes bytes;      /* of the request, while its token is waited for */
     bool waited;                 /* ... once */
+    bool confirmed;              /* a read: it was asked for by api__read */
     struct api_change *change;   /* of the group, that it waits for; NULL: none */
     struct oak_replica_hash hash;
     struct oak_list refused_link; /* of the quota's */
@@ -131,8 +132,13 @@ void api__header(const struct oak_api *api, Etcdserverpb__ResponseHeader *header
 Etcdserverpb__ResponseHeader *api__header_new(struct api_call *call);
 /* Call `ready`, at once by a lease or once there is a read index; the call fails by itself if
  * neither can be had. What is answered tells of the revision, in its header: of all keys. */
-void api__read(struct api_call *call, void (*ready)(struct oak_replica_request *request, int error,
-                                                    const struct oak_kv_result *result));
+typedef void api__ready_fn(struct oak_replica_request *request, int error,
+                           const struct oak_kv_result *result);
+void api__read(struct api_call *call, api__ready_fn *ready);
+/* For a serializable read that failed by `error`: a revision that its client was told by another
+ * member may not have come here yet. Then the read is asked for once more, by api__read, and true
+ * comes back: what it says then is final. */
+bool api__read_later(struct api_call *call, int error, api__ready_fn *ready);
 /* Check a command, and propose it: `bytes` are those of `message`. Answers or fails the call. */
 void api__propose(struct api_call *call, enum oak_kv_kind kind, const ProtobufCMessage *message,
                   struct oak_bytes bytes);

@@ -50,6 +50,9 @@ static void txn_ready(struct oak_replica_request *request, int error,
                                 (const Etcdserverpb__TxnRequest *)call->message, api__arena(call),
                                 &response);
     }
+    if (api__read_later(call, error, txn_ready)) {
+        return;
+    }
     if (error != 0) {
         api__fail(call, error);
     } else {

@@ -164,6 +164,9 @@ static void range_ready(struct oak_replica_request *replica_request, int error,
         size_t held = in_pieces ? OAK_RANGE_HELD_BYTES_MAX : OAK_RESPONSE_BYTES_MAX;
         error = range_held(call, request, held, &response);
     }
+    if (api__read_later(call, error, range_ready)) {
+        return;
+    }
     if (error == OAK_ELIMIT && in_pieces) {
         error = pieces_begin(call, request);
     }

@@ -161,7 +161,7 @@ static void stream_ready(struct oak_replica_request *replica_request, int error,
         bool held = request->range_end.len == 0 || request->count_only;
         error = held ? answer_held(call, request) : streaming_begin(call, request);
     }
-    if (error != 0) {
+    if (!api__read_later(call, error, stream_ready) && error != 0) {
         api__fail(call, error);
     }
 }
