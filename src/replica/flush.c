@@ -112,9 +112,15 @@ static uint64_t held_from(const struct oak_replica *r, const struct oak_raft_sta
         const struct held_view view = {
             .first = status->first,
             .snapshot = replica__snapshot_index(r, peers[i].id),
+            .offered = replica__snapshot_offered(r, peers[i].id),
             .away_ms = r->options.log_away_ms,
         };
         held = OAK_MIN(held, held_for(&peers[i], &view));
+    }
+    /* A snapshot outlives its sender's lead, and that may come back before it has arrived. */
+    uint64_t sent = status->role == OAK_RAFT_LEADER ? 0 : replica__snapshot_oldest(r);
+    if (sent != 0 && sent + 1 >= status->first) {
+        held = OAK_MIN(held, sent);
     }
     return held;
 }

@@ -78,6 +78,34 @@ static void a_short_silence_is_waited_out(void **state)
     assert_int_equal(held_for(&p, &view), 30);
 }
 
+/* The leader lost the lead while it sent a snapshot, and got it back: it looked at its log's end,
+ * and cut off what comes behind the snapshot. */
+static void a_snapshot_of_an_earlier_lead_is_remembered(void **state)
+{
+    (void)state;
+    const struct oak_raft_peer_status p = {.state = OAK_RAFT_PEER_PROBE, .match = 0, .next = 90};
+    assert_int_equal(held(p, 60, 77), 77);
+    assert_int_equal(held(p, 78, 77), 77);
+    assert_int_equal(held(p, 79, 77), 89);
+    assert_int_equal(held(p, 60, 95), 89);
+}
+
+/* A leader that was elected in the middle of another's snapshot offered its own, and cut its log up
+ * to that while the receiver was away: all of the older one was followed by all of a second. */
+static void an_offer_without_an_answer_gives_nothing_up(void **state)
+{
+    (void)state;
+    struct oak_raft_peer_status p = {.state = OAK_RAFT_PEER_SNAPSHOT, .silent_ms = 9999};
+    struct held_view view = {.first = 60, .snapshot = 77, .offered = true, .away_ms = 10000};
+    assert_int_equal(held_for(&p, &view), 59);
+    p.silent_ms = 10000;
+    assert_int_equal(held_for(&p, &view), 77);
+    p.active = true;
+    assert_int_equal(held_for(&p, &view), 59);
+    view.offered = false;
+    assert_int_equal(held_for(&p, &view), 77);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +115,8 @@ int main(void)
         cmocka_unit_test(what_is_on_its_way_is_not_there_yet),
         cmocka_unit_test(a_snapshot_under_way_brings_all_up_to_its_index),
         cmocka_unit_test(a_short_silence_is_waited_out),
+        cmocka_unit_test(a_snapshot_of_an_earlier_lead_is_remembered),
+        cmocka_unit_test(an_offer_without_an_answer_gives_nothing_up),
     };
     return cmocka_run_group_tests_name("replica/held", tests, NULL, NULL);
 }

@@ -537,6 +537,10 @@ bool replica__snapshots_drop(struct oak_replica *r);
 /* The log behind this index is needed by the snapshot that is being sent to this member; 0: none
  * is. */
 uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer);
+/* It is offered for less than log_away_ms, and this member has not answered yet. */
+bool replica__snapshot_offered(const struct oak_replica *r, uint64_t peer);
+/* The least index of the snapshots that are being sent to anybody; 0: none is. */
+uint64_t replica__snapshot_oldest(const struct oak_replica *r);
 void replica__snapshot_fini(struct oak_replica *r);
 
 /* receive.c */

@@ -278,14 +278,20 @@ static struct sending *sending_place(struct oak_replica *r)
     return idle;
 }
 
+static size_t sending_at(const struct oak_replica *r, uint64_t peer)
+{
+    size_t i = 0;
+    while (i < OAK_COUNT_OF(r->sendings) &&
+           (r->sendings[i].state == SENDING_FREE || r->sendings[i].peer != peer)) {
+        i++;
+    }
+    return i;
+}
+
 static struct sending *sending_to(struct oak_replica *r, uint64_t peer)
 {
-    for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
-        if (r->sendings[i].state != SENDING_FREE && r->sendings[i].peer == peer) {
-            return &r->sendings[i];
-        }
-    }
-    return NULL;
+    size_t i = sending_at(r, peer);
+    return i < OAK_COUNT_OF(r->sendings) ? &r->sendings[i] : NULL;
 }
 
 static bool memory_get(struct sending *s, struct oak_replica *r)
@@ -498,15 +504,38 @@ bool replica__snapshots_drop(struct oak_replica *r)
     return gone;
 }
 
+static const struct sending *sending_of(const struct oak_replica *r, uint64_t peer)
+{
+    size_t i = sending_at(r, peer);
+    return i < OAK_COUNT_OF(r->sendings) ? &r->sendings[i] : NULL;
+}
+
 uint64_t replica__snapshot_index(const struct oak_replica *r, uint64_t peer)
 {
+    const struct sending *s = sending_of(r, peer);
+    if (s == NULL) {
+        return 0;
+    }
+    return s->held != 0 ? s->held : s->meta.index;
+}
+
+bool replica__snapshot_offered(const struct oak_replica *r, uint64_t peer)
+{
+    const struct sending *s = sending_of(r, peer);
+    return s != NULL && s->state == SENDING_OFFERED && s->held == 0 &&
+           replica__now(r) - s->heard_ns < r->options.log_away_ms * NS_A_MS;
+}
+
+uint64_t replica__snapshot_oldest(const struct oak_replica *r)
+{
+    uint64_t oldest = 0;
     for (size_t i = 0; i < OAK_COUNT_OF(r->sendings); i++) {
         const struct sending *s = &r->sendings[i];
-        if (s->state != SENDING_FREE && s->peer == peer) {
-            return s->held != 0 ? s->held : s->meta.index;
+        if (s->state == SENDING_STREAMING && (oldest == 0 || s->meta.index < oldest)) {
+            oldest = s->meta.index;
         }
     }
-    return 0;
+    return oldest;
 }
 
 void replica__snapshot_fini(struct oak_replica *r)
