@@ -21,9 +21,9 @@ F ?=
 SEED ?=
 SECONDS ?=
 
-.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan valgrind cover fmt fmt-check tidy \
-        interop-go jsonrpc-go h2spec etcd-now clients-go clients-node clients-python clients-java \
-        random soak mirror \
+.PHONY: help all run test sim zoo chaos chaos-zoo fuzz asan tsan repeat valgrind cover fmt \
+        fmt-check tidy interop-go jsonrpc-go h2spec etcd-now \
+        clients-go clients-node clients-python clients-java random soak mirror \
         bench bench-raft bench-rpc bench-leases bench-watch \
         bench-client-leases deps deps-test fresh clean install
 
@@ -69,6 +69,10 @@ tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in te
 	@tools/deps.sh run test dev
 	@tools/peers.sh
 	@T='$(T)' tools/sanitize.sh tsan
+
+repeat: deps-test ## one test very often: T=tests/test_x.py::test_y COPIES=6 ROUNDS=10 TREE=tsan
+	@$(if $(TREE),tools/tree.sh $(TREE),tools/build.sh $(BUILD) oak_tests)
+	@tools/repeat.sh $(TREE) '$(T)' $(or $(COPIES),4) $(or $(ROUNDS),10)
 
 valgrind: deps-test ## the C client's tests and examples under valgrind
 	@tools/deps.sh run test dev

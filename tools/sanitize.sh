@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # sanitize.sh asan|tsan: build with the sanitizer and run all tests on that build.
 #
-# Reports of programs that the tests start are gathered in files too, so that a report in a process
-# whose exit nobody looks at still fails the run. The thread sanitizer runs the memory engine
-# (OAKUM_STORE=memory): RocksDB is not instrumented, and its threads would be reported for it. Of
-# the unit tests it leaves out those that have one thread (ONE_THREAD, cmake/rooms.cmake), and
-# kv/twin, which holds the state machine against RocksDB. Both leave out the tests of our tools, in
-# which nothing of the program runs, and those of the installed library, which is made in release
+# A report in a process whose exit nobody looks at fails the run too (sanitizers.sh). Of the unit
+# tests the thread sanitizer leaves out those that have one thread (ONE_THREAD, cmake/rooms.cmake),
+# and kv/twin, which holds the state machine against RocksDB. Both leave out the tests of our tools,
+# in which nothing of the program runs, and those of the installed library, which is made in release
 # builds alone, and of the C client those beside etcd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +19,6 @@ DRIVEN+=" and not etcd_differential and not etcd_auth and not ctl_output and not
 case $1 in
 asan) ;;
 tsan)
-    export OAKUM_STORE=memory
     DRIVEN+=" and not needs_rocks"
     # Requests by the hundreds, beside etcd's or for their errors, and the commands that have one
     # thread: all but those that last.
@@ -40,11 +37,8 @@ tools/tree.sh "$1"
 reports=$PWD/$dir/reports
 rm -rf "$reports"
 mkdir -p "$reports"
-common="log_path=$reports/report:abort_on_error=0"
-export ASAN_OPTIONS="$common:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
-export UBSAN_OPTIONS="$common:print_stacktrace=1"
-export TSAN_OPTIONS="$common:halt_on_error=1:second_deadlock_stack=1"
-TSAN_OPTIONS+=":suppressions=$PWD/tools/tsan.supp"
+# shellcheck source=tools/sanitizers.sh
+. tools/sanitizers.sh "$1"
 export DRIVEN
 export WORKERS=${WORKERS:-${JOBS:-2}} # the others run beside us
 # As in the unit tests: fewer of very many cases, where each costs ten times as much.

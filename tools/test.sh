@@ -6,9 +6,7 @@
 # out, and DRIVEN is an expression of pytest's -k for use without T.
 # Ends with "N passed, N failed" over everything. A skipped test is named, and with STRICT=1 it
 # counts as failed.
-# WORKERS says how many files of pytest run at one time. A test of them that takes more than LIMIT
-# seconds (300) hangs: it has failed, and the others go on. By a signal: to end the worker instead
-# makes pytest-xdist begin the same test again and again.
+# WORKERS says how many files of pytest run at one time, LIMIT how long a test may take (pytest.sh).
 # The tests find the program in OAKUM_BIN and etcd in OAKUM_ETCD.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,25 +26,9 @@ unit_rc=0
 
 driven_rc=0
 if compgen -G 'tests/test_*.py' >/dev/null || compgen -G 'tests/*/test_*.py' >/dev/null; then
-    python=
-    for each in /usr/bin/python3 python3; do
-        if "$each" -c 'import pytest' 2>/dev/null; then
-            python=$each
-            break
-        fi
-    done
-    if [ -z "$python" ]; then
-        echo "test: pytest is not installed: make deps-test" >&2
-        exit 1
-    fi
-    driven=("$python" -B -m pytest -q -rs -p no:cacheprovider --junitxml="$dir/pytest.xml" tests)
-    if "$python" -c 'import pytest_timeout' 2>/dev/null; then
-        driven+=(--timeout "${LIMIT:-300}" --timeout-method signal)
-    fi
     # They wait more than they compute: one file more at a time than there are jobs.
-    if "$python" -c 'import xdist' 2>/dev/null; then
-        driven+=(-n "${WORKERS:-$((${JOBS:-2} + 1))}" --dist loadfile)
-    fi
+    export WORKERS=${WORKERS:-$((${JOBS:-2} + 1))}
+    driven=(tools/pytest.sh --junitxml="$dir/pytest.xml" tests)
     words=$(tr -c 'A-Za-z0-9_/.:\n-' ' ' <<<"$filter" | xargs)
     words=${words// / and }
     words=${words:-${DRIVEN:-}}
