@@ -257,6 +257,8 @@ def test_a_learner_serves_little_and_is_promoted(either, tmp_path):
     for method in ("Lock", "Unlock", "Campaign", "Proclaim", "Leader", "Resign", "Observe"):
         answer = client.download(method) if method == "Observe" else client.call(method)
         assert answer.message == "etcdserver: rpc not supported for learner", method
+    answer = client.call("Range", "key: 'k' serializable: true revision: 1000")
+    assert answer.message == "etcdserver: mvcc: required revision is a future revision"
     client.close()
     status = cluster.status([new])[new]
     assert status["isLearner"] is True
