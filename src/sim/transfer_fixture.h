@@ -48,6 +48,7 @@ struct scene {
     size_t frame_count;
     bool record;
     bool hellos_lost;            /* frames in which members tell what they remember of each other */
+    bool offers_lost;            /* frames of snapshots from `other` */
     uint64_t boots[SCENE_NODES]; /* of the last frame that each has sent */
 };
 
@@ -68,6 +69,9 @@ static void scene_deliver(struct world *w, int to, int from, int group, struct o
         return;
     }
     bool snap = frame.data[3] == OAK_PEER_CHUNK || frame.data[3] == OAK_PEER_CHUNK_ACK;
+    if (sc->offers_lost && snap && from == sc->other) {
+        return;
+    }
     if (sc->record && snap && sc->frame_count < SCENE_FRAMES) {
         sc->frame_to[sc->frame_count] = to;
         assert_int_equal(oak_buf_append(&sc->frames[sc->frame_count], frame.data, frame.size), 0);
@@ -202,6 +206,13 @@ static void scene_puts(struct scene *sc, int node, unsigned count)
                          0);
         SCENE_UNTIL(sc, 20000, sc->put_done);
     }
+}
+
+static inline void scene_hand_over(struct scene *sc, int to)
+{
+    struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
+    assert_int_equal(oak_replica_transfer(leader, sc->s->nodes[to].id), 0);
+    SCENE_UNTIL(sc, 5000, scene_leader(sc) == to);
 }
 
 static void scene_cut(struct scene *sc, int node, bool cut)

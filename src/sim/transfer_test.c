@@ -112,6 +112,51 @@ static void a_newer_snapshot_waits_for_the_one_that_is_under_way(void **state)
     scene_end(sc);
 }
 
+/* The sender of a snapshot loses the lead and gets it back while the receiver is away: the log that
+ * will be needed behind it was cut off while it did not lead, or when it led again and went by
+ * where it meant to look. */
+static void a_sender_that_leads_again_has_kept_the_log(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(16, SLOW);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 30000, receives(sc, 1000));
+    scene_cut(sc, sc->victim, true);
+    scene_hand_over(sc, sc->other);
+    scene_puts(sc, sc->other, 40);
+    scene_hand_over(sc, sc->leader);
+    scene_puts(sc, sc->leader, 40);
+    scene_cut(sc, sc->victim, false);
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    assert_int_equal(scene_status(sc, sc->victim).snapshots_received, 1);
+    assert_int_equal(scene_status(sc, sc->leader).snapshot_sends, 1);
+    scene_end(sc);
+}
+
+/* The new leader offers its own, and the receiver, which gets the old one's, can't say so yet. */
+static void a_leader_whose_offer_is_not_answered_keeps_the_log(void **state)
+{
+    (void)state;
+    struct scene *sc = scene_new(17, SLOW);
+    sc->s->plan.limits.away_ms = 10000;
+    sim__node_crash(&sc->s->nodes[sc->leader]);
+    sim__node_crash(&sc->s->nodes[sc->other]);
+    SCENE_UNTIL(sc, 30000, scene_leader(sc) == sc->leader || scene_leader(sc) == sc->other);
+    sc->other = scene_leader(sc) == sc->leader ? sc->other : sc->leader;
+    sc->leader = scene_leader(sc);
+    scene_join(sc);
+    SCENE_UNTIL(sc, 30000, receives(sc, 1000));
+    sc->offers_lost = true;
+    scene_hand_over(sc, sc->other);
+    SCENE_UNTIL(sc, 5000, scene_status(sc, sc->other).snapshot_sends == 1);
+    scene_puts(sc, sc->other, 40);
+    sc->offers_lost = false;
+    SCENE_UNTIL(sc, 60000, scene_equal(sc));
+    assert_int_equal(scene_status(sc, sc->victim).snapshots_received, 1);
+    assert_int_equal(scene_status(sc, sc->other).snapshots_sent, 0);
+    scene_end(sc);
+}
+
 static void a_dead_transfer_makes_room_for_a_newer_one(void **state)
 {
     (void)state;
@@ -336,6 +381,8 @@ int main(void)
         cmocka_unit_test(a_receiver_that_restarts_goes_on_where_it_was),
         cmocka_unit_test(a_connection_that_breaks_costs_no_more_than_the_window),
         cmocka_unit_test(a_newer_snapshot_waits_for_the_one_that_is_under_way),
+        cmocka_unit_test(a_sender_that_leads_again_has_kept_the_log),
+        cmocka_unit_test(a_leader_whose_offer_is_not_answered_keeps_the_log),
         cmocka_unit_test(a_dead_transfer_makes_room_for_a_newer_one),
         cmocka_unit_test(a_sender_that_hears_nothing_makes_room_for_another),
         cmocka_unit_test(a_long_installation_is_not_cancelled_and_reads_go_on),
