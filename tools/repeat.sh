@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 dir=build
-case $1 in
+case ${1:-} in
 asan | tsan)
     dir=build-$1
     reports=$PWD/$dir/repeat
