@@ -130,10 +130,10 @@ struct oak_arena *api__arena(struct api_call *call);
 void api__header(const struct oak_api *api, Etcdserverpb__ResponseHeader *header);
 /* A new header in the call's arena, with the current revision; NULL without memory. */
 Etcdserverpb__ResponseHeader *api__header_new(struct api_call *call);
-/* Call `ready`, at once by a lease or once there is a read index; the call fails by itself if
- * neither can be had. What is answered tells of the revision, in its header: of all keys. */
 typedef void api__ready_fn(struct oak_replica_request *request, int error,
                            const struct oak_kv_result *result);
+/* Call `ready`, at once by a lease or once there is a read index; the call fails by itself if
+ * neither can be had. What is answered tells of the revision, in its header: of all keys. */
 void api__read(struct api_call *call, api__ready_fn *ready);
 /* For a serializable read that failed by `error`: a revision that its client was told by another
  * member may not have come here yet. Then the read is asked for once more, by api__read, and true
