@@ -71,7 +71,7 @@ tsan: ## the tests under the thread sanitizer, on the memory engine; T= as in te
 	@T='$(T)' tools/sanitize.sh tsan
 
 repeat: deps-test ## one test very often: T=tests/test_x.py::test_y COPIES=6 ROUNDS=10 TREE=tsan
-	@$(if $(TREE),tools/tree.sh $(TREE),tools/build.sh $(BUILD) oak_tests)
+	@$(if $(TREE),tools/deps.sh run dev && tools/tree.sh $(TREE),tools/build.sh $(BUILD) oak_tests)
 	@tools/repeat.sh $(TREE) '$(T)' $(or $(COPIES),4) $(or $(ROUNDS),10)
 
 valgrind: deps-test ## the C client's tests and examples under valgrind

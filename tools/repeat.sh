@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-dir=build
+dir=${BUILD:-build}
 case ${1:-} in
 asan | tsan)
     dir=build-$1
