@@ -177,6 +177,8 @@ def test_m04_a_member_whose_data_is_gone_elects_nobody_with_one_that_remembers_i
     leader = cluster.leader()
     harness.until(lambda: not any(os.path.exists(os.path.join(node.data_dir, "newborn"))
                                   for node in cluster.nodes), "everybody has been born")
+    # It can tell what it has heard of, and the two followers need not have met for a birth.
+    harness.until(lambda: absent.metrics()["oakum_members_remembered"] == 2, "both are remembered")
     absent.kill()
     killed_under_load(cluster, acks, [victim, leader])
     shutil.rmtree(victim.data_dir)

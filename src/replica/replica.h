@@ -315,6 +315,7 @@ struct oak_replica_status {
     uint64_t entries_held;    /* committed ones that can't be applied yet */
     enum oak_peer_past past;  /* does it know what it has promised? SOUND: also after a crash */
     bool mute;                /* it doesn't, and promises nothing for now */
+    uint64_t remembered;      /* other members whose runs this one remembers, on its disk */
     bool receiving;           /* a snapshot is coming into its file */
     bool installing;          /* one was taken and is not in the store yet */
 };
