@@ -23,9 +23,13 @@ void sim__check_bounds(struct member *m, const struct oak_replica_status *status
     const struct plan_limits *limits = &plan->limits;
     const uint64_t entry = sim__entry_bytes_max(plan);
     bound(m, "requests that wait", status->pending, OAK_PENDING_REQUESTS_MAX);
-    /* One entry is taken in any case; a new leader finds those of the one before. */
-    bound(m, "bytes that are not committed", raft->uncommitted_bytes,
-          2 * OAK_MAX(limits->uncommitted_bytes, entry));
+    /* One entry is taken in any case, and one that changes the group. What a new leader finds of
+     * the one before is part of the log, and may have been committed long ago: it knows that
+     * once it has committed something itself. */
+    if (oak_kv_state(oak_replica_kv(m->replica))->applied_term == raft->term) {
+        bound(m, "bytes that are not committed", raft->uncommitted_bytes,
+              OAK_MAX(limits->uncommitted_bytes, entry) + OAK_RAFT_CONFIG_BYTES_MAX);
+    }
     /* What is kept for others, what is not committed, and what has come since the last look. */
     bound(m, "bytes of the log in memory", raft->log_bytes,
           limits->held_bytes + limits->uncommitted_bytes + limits->inflight_bytes + 16 * entry);

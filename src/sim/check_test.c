@@ -241,7 +241,11 @@ static void each_limit_is_looked_at(void **state)
     sim__check_bounds(m, &s);
     spoken(sc, "limits: requests that wait of node ");
     s = as_is;
-    s.raft.uncommitted_bytes = 2 * OAK_UNCOMMITTED_BYTES_MAX + 1;
+    s.raft.uncommitted_bytes = OAK_UNCOMMITTED_BYTES_MAX + 2 * OAK_RAFT_CONFIG_BYTES_MAX;
+    s.raft.term++;
+    sim__check_bounds(m, &s); /* found in the log by a leader that has not committed yet */
+    silent(sc);
+    s.raft.term--;
     sim__check_bounds(m, &s);
     spoken(sc, "limits: bytes that are not committed of node ");
     s = as_is;

@@ -28,6 +28,7 @@ static const uint64_t seeds[] = {
     7100638, /* the same, with five nodes */
     7200235, /* the same, behind a second transfer to a node that had crashed within the first */
     1795743636967758, /* a core that was none by what one of it knew of the group */
+    1795816296803545, /* a leader found more behind its commit than it would have taken itself */
     1,
     3,
     4,
