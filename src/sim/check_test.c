@@ -332,6 +332,11 @@ static void what_a_node_holds_is_looked_at(void **state)
     silent(sc);
     sim__memory_check(n, 6 * OAK_MIB, OAK_MIB);
     spoken(sc, "memory: node 1 held 5242880 bytes, at most ");
+    /* Down in the moment of its start: with the log that it has read. */
+    n->members[0].most = (struct memory_most){0};
+    sim__node_crash(n);
+    assert_true(n->members[0].most.log > 0 && n->members[0].most.store > 0);
+    silent(sc);
     scene_end(sc);
 }
 

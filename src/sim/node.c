@@ -131,6 +131,16 @@ static void on_replica_closed(void *user)
     journal_close(n);
 }
 
+/* It may go down before anything was looked at: with all that its start has read. */
+static void memory_last_look(struct member *m)
+{
+    struct oak_replica_status status;
+    if (m->replica != NULL) {
+        oak_replica_status(m->replica, &status);
+        sim__memory_look(m, &status);
+    }
+}
+
 /* All that runs is closed; what is on its disk now is what the next start finds. */
 static void machine_off(struct node *n)
 {
@@ -138,6 +148,7 @@ static void machine_off(struct node *n)
     const bool was_up = n->up;
     for (int g = 0; g < s->plan.groups; g++) {
         sim__watches_close(&n->members[g]);
+        memory_last_look(&n->members[g]);
     }
     const size_t heap = sim__heap_bytes();
     n->up = false;

@@ -29,6 +29,7 @@ static const uint64_t seeds[] = {
     7200235, /* the same, behind a second transfer to a node that had crashed within the first */
     1795743636967758, /* a core that was none by what one of it knew of the group */
     1795816296803545, /* a leader found more behind its commit than it would have taken itself */
+    1795817057109807, /* a node went down in the moment of its start, with what that had read */
     1,
     3,
     4,
