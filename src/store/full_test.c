@@ -9,11 +9,35 @@
 #define DISK "size=24m,mode=700"
 #define KEYS 400
 
-/* False where this user may not mount anything. */
+/* False where this user may not mount anything. RocksDB keeps its threads, which see what is
+ * mounted in the namespace that they were made in: so there is one for all tests. */
 static bool mount_small(const char *dir)
 {
-    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("oakum", dir, "tmpfs", 0, DISK) == 0;
+    static bool apart;
+    apart = apart ||
+            (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    return apart && mount("oakum", dir, "tmpfs", 0, DISK) == 0;
+}
+
+static void store_make(struct test_store *t, const struct test_engine *engine)
+{
+    *t = (struct test_store){.engine = engine, .memory = OAK_MIB};
+    test_disk_init(&t->disk);
+    snprintf(t->dir, sizeof(t->dir), "/tmp/oak-full-XXXXXX");
+    assert_non_null(mkdtemp(t->dir));
+    if (!mount_small(t->dir)) {
+        rmdir(t->dir);
+        print_message("not run: a small file system can't be mounted here, which takes root\n");
+        skip();
+    }
+    test_store_open(t);
+}
+
+static void store_remove(struct test_store *t)
+{
+    oak_store_close(t->s);
+    assert_int_equal(umount2(t->dir, MNT_DETACH), 0);
+    rmdir(t->dir);
 }
 
 static void filler_path(const struct test_store *t, char *out)
@@ -33,6 +57,18 @@ static void fill_disk(const struct test_store *t)
     }
     assert_int_equal(errno, ENOSPC);
     close(fd);
+}
+
+/* Takes all but `bytes`. */
+static void leave_space(const struct test_store *t, size_t bytes)
+{
+    char path[80];
+    struct stat st;
+    fill_disk(t);
+    filler_path(t, path);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true((size_t)st.st_size > bytes);
+    assert_int_equal(truncate(path, st.st_size - (off_t)bytes), 0);
 }
 
 static void free_disk(const struct test_store *t)
@@ -124,16 +160,8 @@ static void a_full_disk_is_waited_for_and_loses_nothing(void **state)
 {
     (void)state;
     for (size_t engine = 0; engine < TEST_ENGINES; engine++) {
-        struct test_store t = {.engine = &test_engines[engine], .memory = OAK_MIB};
-        test_disk_init(&t.disk);
-        snprintf(t.dir, sizeof(t.dir), "/tmp/oak-full-XXXXXX");
-        assert_non_null(mkdtemp(t.dir));
-        if (!mount_small(t.dir)) {
-            rmdir(t.dir);
-            print_message("not run: a small file system can't be mounted here, which takes root\n");
-            skip();
-        }
-        test_store_open(&t);
+        struct test_store t;
+        store_make(&t, &test_engines[engine]);
         int64_t rev = 1;
         while (rev < 500) {
             put_one(&t, ++rev);
@@ -175,9 +203,52 @@ static void a_full_disk_is_waited_for_and_loses_nothing(void **state)
         assert_in_range(oak_store_state(t.s)->applied, durable, rev);
         rev = (int64_t)oak_store_state(t.s)->applied;
         check_all(&t, rev);
-        oak_store_close(t.s);
-        assert_int_equal(umount2(t.dir, MNT_DETACH), 0);
-        rmdir(t.dir);
+        store_remove(&t);
+    }
+}
+
+static size_t files_in(const char *path)
+{
+    size_t count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* There is room for half of what is restored. */
+static void a_restore_without_space_is_given_up_and_leaves_nothing(void **state)
+{
+    (void)state;
+    for (size_t engine = 0; engine < TEST_ENGINES; engine++) {
+        struct test_store from, t;
+        test_store_init(&from, &test_engines[0]);
+        int64_t rev = 1;
+        while (rev < 2000) {
+            put_one(&from, ++rev);
+        }
+        struct oak_buf stream = test_snapshot(&from, OAK_MIB);
+        test_store_fini(&from);
+        assert_true(stream.size > 6 * OAK_MIB);
+        store_make(&t, &test_engines[engine]);
+        test_put(&t, 2, "what was", "there", 2, 1);
+        test_commit(&t, 2, 2, -1);
+        test_store_flush(&t);
+        size_t files = files_in(t.dir);
+        leave_space(&t, stream.size / 2);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(test_restore(&t, oak_buf_bytes(&stream), OAK_MIB), OAK_ENOSPC);
+            assert_int_equal(files_in(t.dir), files + 1); /* the filler */
+            assert_string_equal(test_get(&t, "what was", 0), "there");
+        }
+        free_disk(&t);
+        assert_int_equal(test_restore(&t, oak_buf_bytes(&stream), OAK_MIB), 0);
+        check_all(&t, rev);
+        store_remove(&t);
+        oak_buf_fini(&stream);
     }
 }
 
@@ -185,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_is_waited_for_and_loses_nothing),
+        cmocka_unit_test(a_restore_without_space_is_given_up_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

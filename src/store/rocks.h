@@ -9,7 +9,8 @@
  *   rocks_scan.c     the same with the open batch
  *   rocks_changes.c  changes by revision, reclaim
  *   rocks_thin.c     what reclaim leaves behind is made less
- *   rocks_move.c     flush, snapshot, restore
+ *   rocks_move.c     flush, snapshot
+ *   rocks_restore.c  a stream taken in
  *   rocks_scrub.c    reading all files again
  */
 #ifndef OAK_STORE_ROCKS_H
@@ -49,6 +50,9 @@ void rocks__rev_put(uint8_t *out, struct oak_store_rev rev);
 struct oak_store_rev rocks__rev_get(const uint8_t *in);
 OAK_MUST_USE int rocks__version_key_decode(const struct rocks_group *g, struct oak_bytes bytes,
                                            struct oak_buf *key, struct oak_store_rev *rev);
+/* As a record's key ends with it: in the order of revisions. */
+void rocks__changes_rev(struct oak_store_rev rev, uint8_t out[ROCKS_REV_BYTES]);
+struct oak_store_rev rocks__changes_rev_get(const uint8_t in[ROCKS_REV_BYTES]);
 OAK_MUST_USE int rocks__changes_key(const struct rocks_group *g, struct oak_store_rev rev,
                                     struct oak_buf *buf);
 OAK_MUST_USE int rocks__value(const struct store_item *item, struct oak_buf *buf);
@@ -56,7 +60,10 @@ OAK_MUST_USE int rocks__value(const struct store_item *item, struct oak_buf *buf
 OAK_MUST_USE int rocks__value_decode(struct oak_bytes bytes, struct oak_store_rev rev,
                                      struct store_item *out);
 
-/* One entry of a changes record. */
+/* A record of changes is closed when it has this many bytes: a catching-up watcher reads whole
+ * ones. */
+#define ROCKS_CHANGES_BYTES (16 * OAK_KIB)
+/* One entry of it. */
 struct rocks_change {
     struct oak_store_rev rev;
     bool deleted;
@@ -109,6 +116,11 @@ bool rocks__cache_get(struct rocks_cache *c, struct oak_bytes key, struct store_
 OAK_STATIC_ASSERT(ROCKS_MEMTABLES_MAX >= 3,
                   "a flush beside one that has just begun makes no writer wait");
 
+/* A file of RocksDB's. */
+#define ROCKS_FILE_BYTES (16 * OAK_MIB)
+/* What a restore makes beside the databases begins with this. */
+#define ROCKS_RESTORING "restoring-"
+
 /* Entries of what was removed, over which RocksDB walks in one step before a seek is cheaper. */
 #define ROCKS_SKIP_MAX 32
 
@@ -140,6 +152,7 @@ struct rocks {
     rocksdb_options_t *options;
     rocksdb_block_based_table_options_t *table;
     rocksdb_cache_t *blocks;
+    size_t sort_bytes;                 /* of changes, while a restore sorts them */
     rocksdb_readoptions_t *read_point; /* within one prefix, by the Bloom filters */
     rocksdb_readoptions_t *read_order; /* total order */
     rocksdb_readoptions_t *read_files; /* past the memtables: what a crash leaves */
@@ -252,6 +265,9 @@ void rocks__squeeze_free(struct oak_store_squeeze *base);
 /* rocks_move.c */
 /* A number that RocksDB tells under a name. */
 uint64_t rocks__property(const struct rocks_db *db, const char *name);
+/* The applied index in the files of a database; 0: they have none. */
+OAK_MUST_USE int rocks__applied_in_files(const struct rocks *r, struct rocks_db *db,
+                                         uint64_t *applied);
 /* Might a flush make its caller wait? */
 bool rocks__flush_would_wait(const struct rocks_db *db);
 int rocks__flush_begin(struct oak_store *s, struct oak_store_flush **out);
@@ -262,6 +278,7 @@ int rocks__snapshot_read(struct oak_store_snapshot *snap, uint8_t *out, size_t c
                          size_t *got);
 void rocks__snapshot_rewind(struct oak_store_snapshot *snap);
 void rocks__snapshot_close(struct oak_store_snapshot *snap);
+/* rocks_restore.c */
 int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out);
 int rocks__restore_write(struct oak_store_restore *r, struct oak_bytes bytes);
 int rocks__restore_prepare(struct oak_store_restore *r);

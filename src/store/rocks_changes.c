@@ -20,9 +20,6 @@
  */
 #include "store/rocks.h"
 
-/* A record is closed when it has this many bytes: a catching-up watcher reads whole ones. */
-#define CHANGES_BYTES (16 * OAK_KIB)
-
 static int put_record(struct rocks *r, struct oak_store_rev first)
 {
     int error = rocks__changes_key(&r->group, first, &r->key);
@@ -48,7 +45,7 @@ int rocks__changes_write(struct rocks *r, struct oak_store_rev upto)
             main_before = 0;
         }
         int error = rocks__change(&item, main_before, &r->value);
-        if (error == 0 && r->value.size >= CHANGES_BYTES) {
+        if (error == 0 && r->value.size >= ROCKS_CHANGES_BYTES) {
             error = put_record(r, first);
         }
         if (error != 0) {

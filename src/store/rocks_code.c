@@ -168,11 +168,22 @@ int rocks__version_key_decode(const struct rocks_group *g, struct oak_bytes byte
     return error;
 }
 
+void rocks__changes_rev(struct oak_store_rev rev, uint8_t out[ROCKS_REV_BYTES])
+{
+    oak_put_be64(out, (uint64_t)rev.main);
+    oak_put_be64(out + 8, (uint64_t)rev.sub);
+}
+
+struct oak_store_rev rocks__changes_rev_get(const uint8_t in[ROCKS_REV_BYTES])
+{
+    return (struct oak_store_rev){.main = (int64_t)oak_get_be64(in),
+                                  .sub = (int64_t)oak_get_be64(in + 8)};
+}
+
 int rocks__changes_key(const struct rocks_group *g, struct oak_store_rev rev, struct oak_buf *buf)
 {
     uint8_t place[ROCKS_REV_BYTES];
-    oak_put_be64(place, (uint64_t)rev.main);
-    oak_put_be64(place + 8, (uint64_t)rev.sub);
+    rocks__changes_rev(rev, place);
     return rocks__kind_key(g, ROCKS_CHANGES, oak_bytes(place, sizeof(place)), buf);
 }
 

@@ -7,6 +7,8 @@
  * renamed: the switch from one database to another, as a restore makes it, is that rename.
  *              dir/<number>/: RocksDB's own files. Any number but the current one is left over.
  *
+ *              dir/restoring-...: of a restore (rocks_restore.c), or left over.
+ *
  * Memory       memory_bytes: 3/6 write buffers (three, of which one is usually in use), 1/6 block
  * cache with index and filter blocks in it, 1/3 the cache of newest versions.
  *
@@ -105,7 +107,7 @@ static void set_options(struct rocks *r, size_t memory)
                                          prefix_in_range, prefix_name));
     rocksdb_options_set_compaction_style(o, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
-    rocksdb_options_set_target_file_size_base(o, 16 * OAK_MIB);
+    rocksdb_options_set_target_file_size_base(o, ROCKS_FILE_BYTES);
     rocksdb_options_set_max_bytes_for_level_base(o, 64 * OAK_MIB);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     /* Late rather than never: the owner must not wait for a compaction. */
@@ -133,6 +135,7 @@ int rocks__options(struct rocks *r, const struct oak_store_options *options)
     r->read_files = rocksdb_readoptions_create();
     r->write = rocksdb_writeoptions_create();
     r->batch = rocksdb_writebatch_create();
+    r->sort_bytes = memory / 8;
     set_table(r, memory);
     set_options(r, memory);
     rocksdb_readoptions_set_prefix_same_as_start(r->read_point, 1);
@@ -242,10 +245,27 @@ struct listing {
     uint64_t found;
 };
 
+/* Of a restore that was interrupted. */
+static void sweep_file(const struct rocks *r, const char *name)
+{
+    const struct oak_disk *disk = r->base.disk;
+    char *path = store__path(r->dir, name);
+    int error = path == NULL ? OAK_ENOMEM : disk->remove(disk->user, path);
+    if (error != 0) {
+        oak_log(r->base.log, OAK_LOG_WARN, "store: can't remove %s%s, which is not needed: %s",
+                r->dir, name, oak_error_text(error));
+    }
+    free(path);
+}
+
 static void list_each(void *arg, const char *name)
 {
     struct listing *l = arg;
     uint64_t number = 0;
+    if (l->sweep && strncmp(name, ROCKS_RESTORING, sizeof(ROCKS_RESTORING) - 1) == 0) {
+        sweep_file(l->r, name);
+        return;
+    }
     size_t digits = 0;
     while (name[digits] >= '0' && name[digits] <= '9' && digits < 18) {
         number = number * 10 + (uint64_t)(name[digits] - '0');
