@@ -43,6 +43,9 @@ OAK_MUST_USE int oak_bolt_open(const struct oak_disk *disk, const char *path,
                                struct oak_bolt_reader **out, struct oak_errbuf *e);
 /* Go to the first pair of a bucket. OAK_ENOENT, OAK_ECORRUPT, OAK_EIO, OAK_ENOMEM. */
 OAK_MUST_USE int oak_bolt_seek(struct oak_bolt_reader *r, struct oak_bytes bucket);
+/* Behind `key`, in the bucket that was just sought: next gives the first pair whose key is greater.
+ * OAK_ECORRUPT, OAK_EIO, OAK_ENOMEM. */
+OAK_MUST_USE int oak_bolt_skip(struct oak_bolt_reader *r, struct oak_bytes key);
 /* The next pair, borrowed until the next call; OAK_ENOENT at the end of the bucket. A page is
  * checked before it is believed: its number, kind, bounds, the rise of keys. OAK_ECORRUPT. */
 OAK_MUST_USE int oak_bolt_next(struct oak_bolt_reader *r, struct oak_bytes *key,

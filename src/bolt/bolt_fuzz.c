@@ -23,13 +23,15 @@ static void front_true(uint8_t *file, size_t size)
     }
 }
 
-static void walk(struct oak_bolt_reader *r, const char *bucket, size_t file_bytes)
+static void walk(struct oak_bolt_reader *r, const char *bucket, const char *behind,
+                 size_t file_bytes)
 {
     struct oak_bytes key;
     struct oak_bytes value;
     size_t pairs = 0;
     unsigned sum = 0;
     int error = oak_bolt_seek(r, oak_bytes_str(bucket));
+    error = error == 0 && behind != NULL ? oak_bolt_skip(r, oak_bytes_str(behind)) : error;
     while (error == 0 && (error = oak_bolt_next(r, &key, &value)) == 0) {
         must(key.size > 0 && key.size + value.size <= file_bytes);
         must(++pairs <= file_bytes);
@@ -60,8 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct oak_errbuf e = {{0}};
     int error = oak_bolt_open(&d.port, TEST_FILE, &r, &e);
     if (error == 0) {
-        walk(r, "key", file.size);
-        walk(r, "a", file.size);
+        walk(r, "key", NULL, file.size);
+        walk(r, "key", "k", file.size);
+        walk(r, "a", NULL, file.size);
         oak_bolt_close(r);
     } else {
         must(e.text[0] != '\0' && (error == OAK_ECORRUPT || error == OAK_EFORMAT));

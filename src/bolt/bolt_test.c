@@ -58,6 +58,46 @@ static void test_pairs_of_every_count_come_back(void **state)
     }
 }
 
+static void expect_behind(struct oak_bolt_reader *r, struct oak_bytes key, size_t i, size_t count)
+{
+    struct oak_bytes found;
+    struct oak_bytes value;
+    char want[32];
+    assert_int_equal(oak_bolt_seek(r, oak_bytes_str("key")), 0);
+    assert_int_equal(oak_bolt_skip(r, key), 0);
+    for (size_t k = i; k < OAK_MIN(i + 40, count); k++) { /* over the end of a page, too */
+        assert_int_equal(oak_bolt_next(r, &found, &value), 0);
+        assert_true(oak_bytes_eq(found, test_key(k, want)));
+    }
+    assert_int_equal(oak_bolt_next(r, &found, &value), i + 40 < count ? 0 : OAK_ENOENT);
+}
+
+static void test_a_walk_begins_behind_any_key(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 34, 500, 20000};
+    for (size_t i = 0; i < OAK_COUNT_OF(counts); i++) {
+        struct test_disk d;
+        struct oak_bolt_reader *r = NULL;
+        size_t count = counts[i];
+        uint64_t bytes = 0;
+        test_disk_init(&d, 1);
+        assert_int_equal(test_file_write(&d.port, count, 50, &bytes), 0);
+        assert_int_equal(oak_bolt_open(&d.port, TEST_FILE, &r, NULL), 0);
+        expect_behind(r, oak_bytes_str("a"), 0, count);
+        expect_behind(r, oak_bytes_str("z"), count, count);
+        for (size_t k = 0; k < count; k += 1 + count / 700) {
+            char key[33];
+            struct oak_bytes at = test_key(k, key);
+            expect_behind(r, at, k + 1, count);
+            key[at.size] = '!'; /* a key that is not there, just behind it */
+            expect_behind(r, oak_bytes((const uint8_t *)key, at.size + 1), k + 1, count);
+        }
+        oak_bolt_close(r);
+        test_disk_fini(&d);
+    }
+}
+
 /* Branches of keys longer than a page. */
 static void test_keys_longer_than_a_page_come_back(void **state)
 {
@@ -152,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pairs_of_every_count_come_back),
+        cmocka_unit_test(test_a_walk_begins_behind_any_key),
         cmocka_unit_test(test_keys_longer_than_a_page_come_back),
         cmocka_unit_test(test_a_writer_refuses_what_is_out_of_order),
         cmocka_unit_test(test_a_disk_that_fails_leaves_no_file),

@@ -223,6 +223,35 @@ int oak_bolt_seek(struct oak_bolt_reader *r, struct oak_bytes bucket)
     return error;
 }
 
+static struct oak_bytes element_key(const struct frame *f, size_t i)
+{
+    const uint8_t *p = f->page.data + BOLT_PAGE_HEAD + i * BOLT_ELEMENT_BYTES;
+    bool leaf = f->head.kind == BOLT_KIND_LEAF;
+    return leaf ? oak_bytes(p + oak_get_u32(p + 4), oak_get_u32(p + 8))
+                : oak_bytes(p + oak_get_u32(p), oak_get_u32(p + 4));
+}
+
+int oak_bolt_skip(struct oak_bolt_reader *r, struct oak_bytes key)
+{
+    int error = 0;
+    OAK_ASSERT_LE(r->depth, 1);
+    while (error == 0 && r->depth > 0) {
+        struct frame *f = &r->frames[r->depth - 1];
+        while (f->next < f->head.count && oak_bytes_cmp(element_key(f, f->next), key) <= 0) {
+            f->next++;
+        }
+        if (f->head.kind == BOLT_KIND_LEAF) {
+            break;
+        }
+        /* A child begins with the key that its parent has for it: this is in the one before. */
+        f->next = OAK_MAX(f->next, (size_t)1);
+        const uint8_t *p = f->page.data + BOLT_PAGE_HEAD + (f->next - 1) * BOLT_ELEMENT_BYTES;
+        error = push(r, oak_get_u64(p + 8));
+    }
+    oak_buf_clear(&r->last);
+    return error != 0 ? error : oak_buf_append(&r->last, key.data, key.size);
+}
+
 int oak_bolt_next(struct oak_bolt_reader *r, struct oak_bytes *key, struct oak_bytes *value)
 {
     struct element e;
