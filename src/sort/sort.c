@@ -12,10 +12,11 @@
  * Can fail     the disk; memory; a run that is not read as it was written.
  * Invariants   a run's pairs rise. An input that is read to its end is removed at once. Memory: the
  *              block, or the buffers of those that are merged: each has 64 KiB and a pair, and
- *              there are fewer where pairs are large.
+ *              there are fewer where pairs are large. Of one that keeps, what was saved last can be
+ *              loaded at every moment.
  * Thread       one at a time.
  */
-#include "sort/sort.h"
+#include "sort/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,8 @@
 #define READ_BYTES  (64 * OAK_KIB)
 #define WRITE_BYTES (256 * OAK_KIB)
 
-struct run {
-    uint64_t number;
-    uint64_t size;
-};
-
 struct sort__input {
-    const struct oak_disk *disk;
-    const char *base;
+    struct oak_sorter *sorter;
     struct run run;
     struct oak_file *file; /* NULL: read to its end, and removed */
     uint64_t read;         /* of the file */
@@ -92,7 +87,7 @@ static int run_path(const char *base, uint64_t number, struct oak_buf *out)
     return error != 0 ? error : oak_buf_append(out, "", 1);
 }
 
-static void run_remove(const struct oak_disk *disk, const char *base, uint64_t number)
+void sort__run_remove(const struct oak_disk *disk, const char *base, uint64_t number)
 {
     struct oak_buf path = {0};
     if (run_path(base, number, &path) == 0) {
@@ -101,8 +96,8 @@ static void run_remove(const struct oak_disk *disk, const char *base, uint64_t n
     oak_buf_fini(&path);
 }
 
-static int run_open(const struct oak_disk *disk, const char *base, uint64_t number,
-                    enum oak_file_mode mode, struct oak_file **out)
+int sort__run_open(const struct oak_disk *disk, const char *base, uint64_t number,
+                   enum oak_file_mode mode, struct oak_file **out)
 {
     struct oak_buf path = {0};
     int error = run_path(base, number, &path);
@@ -111,7 +106,7 @@ static int run_open(const struct oak_disk *disk, const char *base, uint64_t numb
     return error;
 }
 
-static size_t run_count(const struct oak_sorter *s)
+size_t sort__run_count(const struct oak_sorter *s)
 {
     return s->runs.size / sizeof(struct run);
 }
@@ -131,7 +126,13 @@ static int output_open(struct oak_sorter *s)
     o->number = s->numbers++;
     o->at = 0;
     oak_buf_clear(&o->buf);
-    return run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
+    int error = sort__run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
+    if (error == OAK_EEXIST) {
+        /* Of an earlier run of the program, from behind what it had saved. */
+        sort__run_remove(s->disk, s->base, o->number);
+        error = sort__run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
+    }
+    return error;
 }
 
 static int output_flush(struct oak_sorter *s)
@@ -164,7 +165,7 @@ static void output_drop(struct oak_sorter *s)
     if (o->file != NULL) {
         s->disk->close(s->disk->user, o->file);
         o->file = NULL;
-        run_remove(s->disk, s->base, o->number);
+        sort__run_remove(s->disk, s->base, o->number);
     }
     oak_buf_fini(&o->buf);
 }
@@ -174,6 +175,7 @@ static int output_close(struct oak_sorter *s)
 {
     struct sort__output *o = &s->output;
     int error = output_flush(s);
+    error = error == 0 && s->keeps ? s->disk->sync(s->disk->user, o->file) : error;
     const struct run run = {.number = o->number, .size = o->at};
     error = error != 0 ? error : oak_buf_append(&s->runs, &run, sizeof(run));
     if (error != 0) {
@@ -214,7 +216,7 @@ static uint8_t **rows_sort(struct oak_sorter *s)
     return rows;
 }
 
-static int spill(struct oak_sorter *s)
+int sort__spill(struct oak_sorter *s)
 {
     if (s->count == 0) {
         return 0;
@@ -237,14 +239,19 @@ static int spill_one(struct oak_sorter *s, const struct oak_sorter_pair *pair)
     return error != 0 ? error : output_close(s);
 }
 
+bool oak_sorter_is_full(const struct oak_sorter *s, const struct oak_sorter_pair *pair)
+{
+    return pair_bytes(pair) + sizeof(void *) > s->room - s->used - s->count * sizeof(void *);
+}
+
 int oak_sorter_add(struct oak_sorter *s, const struct oak_sorter_pair *pair)
 {
     OAK_ASSERT(s->block != NULL);
     OAK_ASSERT_GT(pair->key.size, 0);
     size_t size = pair_bytes(pair);
     s->largest = OAK_MAX(s->largest, size);
-    if (size + sizeof(void *) > s->room - s->used - s->count * sizeof(void *)) {
-        int error = spill(s);
+    if (oak_sorter_is_full(s, pair)) {
+        int error = sort__spill(s);
         if (error != 0) {
             return error;
         }
@@ -262,11 +269,11 @@ int oak_sorter_add(struct oak_sorter *s, const struct oak_sorter_pair *pair)
 int oak_sorter_seal(struct oak_sorter *s)
 {
     s->next = 0;
-    if (run_count(s) == 0) {
+    if (sort__run_count(s) == 0) {
         (void)rows_sort(s);
         return 0;
     }
-    int error = spill(s);
+    int error = sort__spill(s);
     free(s->block);
     s->block = NULL;
     return error;
@@ -276,10 +283,13 @@ int oak_sorter_seal(struct oak_sorter *s)
 
 static void input_close(struct sort__input *in)
 {
+    struct oak_sorter *s = in->sorter;
     if (in->file != NULL) {
-        in->disk->close(in->disk->user, in->file);
+        s->disk->close(s->disk->user, in->file);
         in->file = NULL;
-        run_remove(in->disk, in->base, in->run.number);
+        if (!s->keeps) {
+            sort__run_remove(s->disk, s->base, in->run.number);
+        }
     }
     oak_buf_fini(&in->buf);
 }
@@ -296,8 +306,8 @@ static int input_have(struct sort__input *in, size_t size)
     int error = oak_buf_reserve(&in->buf, want);
     while (error == 0 && in->buf.size < size) {
         size_t got = 0;
-        error = in->disk->read(in->disk->user, in->file, in->read, in->buf.data + in->buf.size,
-                               want, &got);
+        error = in->sorter->disk->read(in->sorter->disk->user, in->file, in->read,
+                                       in->buf.data + in->buf.size, want, &got);
         error = error == 0 && got == 0 ? OAK_ECORRUPT : error;
         in->read += got;
         in->buf.size += got;
@@ -385,15 +395,18 @@ static int merge_open(struct oak_sorter *s, size_t count)
 {
     struct sort__merge *m = &s->merge;
     OAK_ASSERT(m->inputs == NULL);
-    OAK_ASSERT_LE(count, run_count(s));
+    OAK_ASSERT_LE(count, sort__run_count(s));
     m->inputs = calloc(count, sizeof(*m->inputs));
     m->heap = calloc(count, sizeof(struct sort__input *));
     int error = m->inputs == NULL || m->heap == NULL ? OAK_ENOMEM : 0;
     while (error == 0 && m->count < count) {
         struct sort__input *in = &m->inputs[m->count];
-        *in = (struct sort__input){.disk = s->disk, .base = s->base};
+        *in = (struct sort__input){.sorter = s};
         memcpy(&in->run, s->runs.data, sizeof(in->run));
-        error = run_open(s->disk, s->base, in->run.number, OAK_FILE_READ, &in->file);
+        error = s->keeps ? oak_buf_append(&s->spent, &in->run, sizeof(in->run)) : 0;
+        error = error != 0
+                    ? error
+                    : sort__run_open(s->disk, s->base, in->run.number, OAK_FILE_READ, &in->file);
         if (error != 0) {
             break;
         }
@@ -435,10 +448,10 @@ int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *more)
     int error = 0;
     size_t done = 0;
     const size_t fan = fan_of(s);
-    while (error == 0 && done < bytes && (s->narrowing || run_count(s) > fan)) {
+    while (error == 0 && done < bytes && (s->narrowing || sort__run_count(s) > fan)) {
         if (!s->narrowing) {
             /* No more than it takes, the last time. */
-            error = merge_open(s, OAK_MIN(fan, run_count(s) - fan + 1));
+            error = merge_open(s, OAK_MIN(fan, sort__run_count(s) - fan + 1));
             error = error != 0 ? error : output_open(s);
             s->narrowing = true;
             continue;
@@ -452,9 +465,10 @@ int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *more)
             merge_close(&s->merge);
             s->narrowing = false;
             error = output_close(s);
+            done = s->keeps ? bytes : done; /* it may want to be saved */
         }
     }
-    *more = s->narrowing || run_count(s) > fan;
+    *more = s->narrowing || sort__run_count(s) > fan;
     return error;
 }
 
@@ -469,21 +483,26 @@ int oak_sorter_next(struct oak_sorter *s, struct oak_sorter_pair *out)
         return 0;
     }
     OAK_ASSERT(!s->narrowing);
-    int error = s->merge.inputs == NULL ? merge_open(s, run_count(s)) : 0;
+    int error = s->merge.inputs == NULL ? merge_open(s, sort__run_count(s)) : 0;
     return error != 0 ? error : merge_next(&s->merge, out);
+}
+
+void sort__runs_remove(const struct oak_sorter *s, struct oak_buf *runs)
+{
+    for (size_t at = 0; at < runs->size; at += sizeof(struct run)) {
+        struct run run;
+        memcpy(&run, runs->data + at, sizeof(run));
+        sort__run_remove(s->disk, s->base, run.number);
+    }
+    oak_buf_fini(runs);
 }
 
 void oak_sorter_fini(struct oak_sorter *s)
 {
     merge_close(&s->merge);
     output_drop(s);
-    while (run_count(s) > 0) {
-        struct run run;
-        memcpy(&run, s->runs.data, sizeof(run));
-        run_remove(s->disk, s->base, run.number);
-        oak_buf_consume(&s->runs, sizeof(run));
-    }
-    oak_buf_fini(&s->runs);
+    sort__runs_remove(s, &s->runs);
+    sort__runs_remove(s, &s->spent);
     free(s->block);
     s->block = NULL;
 }

@@ -11,6 +11,13 @@
  * The order is that of buckets, then of keys as bytes. What does not fit into memory goes to files
  * that are read once and removed.
  *
+ * Long work that may be interrupted keeps them, and describes them now and then:
+ *
+ *     oak_sorter_keep(&s)                                 // before the first pair
+ *     oak_sorter_save(&s, &text), and write that down     // a place to go on from
+ *     oak_sorter_saved(&s)                                // once that is durable
+ *     oak_sorter_load(&s, &text)                          // in another run, instead of adding
+ *
  * Threads: one at a time; calls block on the disk.
  */
 #ifndef OAK_SORT_H
@@ -59,6 +66,8 @@ struct oak_sorter {
     struct sort__merge merge;
     struct sort__output output;
     bool narrowing; /* `merge` goes to `output` */
+    bool keeps;
+    struct oak_buf spent; /* numbers of runs that were read, and stay until the next is saved */
 };
 
 /* `room` bytes of memory for what is gathered; `fan` runs are read at a time. OAK_ENOMEM. */
@@ -66,6 +75,8 @@ OAK_MUST_USE int oak_sorter_init(struct oak_sorter *s, const struct oak_disk *di
                                  const char *base, size_t room, size_t fan);
 /* Pairs in any order, none twice. OAK_ENOMEM, and what the disk fails by. */
 OAK_MUST_USE int oak_sorter_add(struct oak_sorter *s, const struct oak_sorter_pair *pair);
+/* Would that write a run? Then this is the moment to save: before it. */
+bool oak_sorter_is_full(const struct oak_sorter *s, const struct oak_sorter_pair *pair);
 /* That was all. */
 OAK_MUST_USE int oak_sorter_seal(struct oak_sorter *s);
 /* Runs are merged until the rest can be read at once: about so many bytes of it. */
@@ -75,5 +86,24 @@ OAK_MUST_USE int oak_sorter_narrow(struct oak_sorter *s, size_t bytes, bool *mor
 OAK_MUST_USE int oak_sorter_next(struct oak_sorter *s, struct oak_sorter_pair *out);
 /* Its files are removed. */
 void oak_sorter_fini(struct oak_sorter *s);
+
+/* -- work that is gone on with ----------------------------------------------------------------- */
+
+/* Runs are synced, and none is removed that the description last saved names. */
+void oak_sorter_keep(struct oak_sorter *s);
+/* Can it be saved? Not while runs are being merged: after each, oak_sorter_narrow() returns. */
+bool oak_sorter_is_settled(const struct oak_sorter *s);
+/* Are there runs, which are worth it? */
+bool oak_sorter_has_runs(const struct oak_sorter *s);
+/* All that was added so far goes to runs; appends to `out` what names them, which is to be made
+ * durable, as the names in their directory are. Before the first oak_sorter_next(). OAK_ENOMEM, and
+ * what the disk fails by. */
+OAK_MUST_USE int oak_sorter_save(struct oak_sorter *s, struct oak_buf *out);
+/* That is durable: what it does not name is removed. */
+void oak_sorter_saved(struct oak_sorter *s);
+/* Into one to which nothing was added, and that keeps: what was added to the one that was saved.
+ * OAK_ECORRUPT: not what save made, or a run is not there as it was; the sorter is as before.
+ * OAK_ENOMEM, OAK_EIO. */
+OAK_MUST_USE int oak_sorter_load(struct oak_sorter *s, struct oak_reader *in);
 
 #endif

@@ -224,6 +224,162 @@ static void a_run_that_was_cut_short_is_found(void **state)
     test_disk_fini(&d);
 }
 
+/* -- work that is gone on with ----------------------------------------------------------------- */
+
+/* Where it stands, durably, under a name of its own. */
+static int place_write(const struct oak_disk *disk, const struct oak_buf *text)
+{
+    struct oak_file *file = NULL;
+    int error = disk->remove(disk->user, "place.part");
+    error = error == OAK_ENOENT ? 0 : error;
+    error = error != 0 ? error : disk->open(disk->user, "place.part", OAK_FILE_CREATE, &file);
+    if (error == 0) {
+        error = disk->write(disk->user, file, 0, text->data, text->size);
+        error = error != 0 ? error : disk->sync(disk->user, file);
+        disk->close(disk->user, file);
+    }
+    error = error != 0 ? error : disk->rename(disk->user, "place.part", "place");
+    return error != 0 ? error : disk->sync_dir(disk->user, ".");
+}
+
+/* How many pairs are in the runs, and which those are. */
+static int save(struct oak_sorter *s, size_t added)
+{
+    struct oak_buf text = {0};
+    uint8_t head[8];
+    oak_put_u64(head, added);
+    int error = oak_buf_append(&text, head, sizeof(head));
+    error = error != 0 ? error : oak_sorter_save(s, &text);
+    error = error != 0 ? error : place_write(s->disk, &text);
+    oak_buf_fini(&text);
+    if (error == 0) {
+        oak_sorter_saved(s);
+    }
+    return error;
+}
+
+static size_t runs_there(const struct test_disk *d)
+{
+    size_t count = 0;
+    for (size_t i = 0; test_disk_name(d, i) != NULL; i++) {
+        count += strstr(test_disk_name(d, i), ".run") != NULL;
+    }
+    return count;
+}
+
+static size_t load(struct test_disk *d, struct oak_sorter *s)
+{
+    for (size_t i = 0; test_disk_name(d, i) != NULL; i++) {
+        if (strcmp(test_disk_name(d, i), "place") == 0) {
+            size_t size = 0;
+            const uint8_t *bytes = test_disk_peek(d, "place", &size);
+            struct oak_reader in = oak_reader(oak_bytes(bytes, size));
+            size_t added = (size_t)oak_read_u64(&in);
+            assert_int_equal(oak_sorter_load(s, &in), 0);
+            assert_int_equal(oak_reader_left(&in), 0);
+            return added;
+        }
+    }
+    return 0;
+}
+
+static int go_on(struct test_disk *d, bool first, size_t *added)
+{
+    struct oak_sorter s;
+    size_t count = 0;
+    bool more = true;
+    int error = oak_sorter_init(&s, &d->port, "7", 900, 3);
+    assert_int_equal(error, 0);
+    oak_sorter_keep(&s);
+    *added = load(d, &s);
+    for (size_t i = *added; error == 0 && i < PAIRS; i++) {
+        struct pair_text text;
+        const struct oak_sorter_pair pair = pair_of(i * 211 % PAIRS, &text);
+        error = oak_sorter_is_full(&s, &pair) ? save(&s, i) : 0;
+        error = error != 0 ? error : oak_sorter_add(&s, &pair);
+    }
+    error = error != 0 ? error : oak_sorter_seal(&s);
+    while (error == 0 && more) {
+        error = oak_sorter_narrow(&s, 1000, &more);
+        error = error == 0 && oak_sorter_is_settled(&s) ? save(&s, PAIRS) : error;
+    }
+    assert_true(!first || d->dead || runs_there(d) <= 3); /* the rest has been merged */
+    error = error != 0 ? error : take_all(&s, &count);
+    assert_true(error != 0 || count == PAIRS);
+    oak_sorter_fini(&s);
+    return error;
+}
+
+/* The power goes at each call to the disk in turn, so that it is gone on from each place; what is
+ * there in the end is all of it, once. */
+static void it_is_gone_on_with_wherever_it_ended(void **state)
+{
+    (void)state;
+    size_t from[PAIRS + 1] = {0};
+    for (uint64_t at = 0;; at++) {
+        struct test_disk d;
+        size_t added;
+        test_disk_init(&d, at);
+        d.cut_at = at;
+        int error = go_on(&d, true, &added);
+        if (error != 0) {
+            assert_int_equal(error, OAK_EIO);
+            test_disk_cut(&d, TEST_DISK_KEEP_RANDOM);
+            assert_int_equal(go_on(&d, false, &added), 0);
+            from[added]++;
+            assert_string_equal(test_disk_name(&d, 0), "place");
+            const char *rest = test_disk_name(&d, 1);
+            assert_true(rest == NULL || strcmp(rest, "place.part") == 0);
+        }
+        assert_int_equal(d.open_files, 0);
+        test_disk_fini(&d);
+        if (error == 0) { /* all was taken before the power went */
+            break;
+        }
+    }
+    size_t places = 0;
+    for (size_t i = 0; i <= PAIRS; i++) {
+        places += from[i] > 0;
+    }
+    assert_true(from[0] > 0 && from[PAIRS] > 0 && places > 10);
+}
+
+/* A run that is gone, or shorter, or a description of something else. */
+static void what_was_not_saved_is_not_loaded(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 5; kind++) {
+        struct test_disk d;
+        struct oak_sorter s;
+        struct oak_buf text = {0};
+        test_disk_init(&d, 1);
+        assert_int_equal(oak_sorter_init(&s, &d.port, "7", 2000, 3), 0);
+        oak_sorter_keep(&s);
+        assert_int_equal(add_all(&s), 0);
+        assert_true(oak_sorter_has_runs(&s));
+        assert_int_equal(oak_sorter_save(&s, &text), 0);
+        struct oak_sorter other;
+        assert_int_equal(oak_sorter_init(&other, &d.port, "7", 2000, 3), 0);
+        oak_sorter_keep(&other);
+        text.size -= kind == 1 ? 1 : 0;
+        text.data[0] = kind == 2 ? 1 : text.data[0]; /* a number that was not given */
+        if (kind == 3) {
+            assert_int_equal(d.port.remove(d.port.user, "7-1.run"), 0);
+        }
+        if (kind == 4) {
+            test_disk_shorten(&d, "7-1.run", 10);
+        }
+        struct oak_reader in = oak_reader(oak_buf_bytes(&text));
+        assert_int_equal(oak_sorter_load(&other, &in), kind == 0 ? 0 : OAK_ECORRUPT);
+        assert_int_equal(oak_sorter_has_runs(&other), kind == 0);
+        oak_sorter_fini(&other);
+        oak_sorter_fini(&s);
+        oak_buf_fini(&text);
+        assert_int_equal(d.open_files, 0);
+        test_disk_fini(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +389,8 @@ int main(void)
         cmocka_unit_test(a_disk_that_fails_is_told_and_nothing_is_left_open),
         cmocka_unit_test(damage_in_a_run_is_found),
         cmocka_unit_test(a_run_that_was_cut_short_is_found),
+        cmocka_unit_test(it_is_gone_on_with_wherever_it_ended),
+        cmocka_unit_test(what_was_not_saved_is_not_loaded),
     };
     return cmocka_run_group_tests_name("sort", tests, NULL, NULL);
 }
