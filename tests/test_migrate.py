@@ -8,8 +8,11 @@ import os
 import random
 import re
 import shutil
+import signal
 import sqlite3
+import subprocess
 import threading
+import time
 
 import grpc
 import pytest
@@ -200,10 +203,56 @@ def test_import_that_was_killed_begins_anew(start_cluster, node, tmp_path):
     other.wait()
     assert "interrupted" in other.log_text()
     done = harness.run("import", path, *flags, tmp_path / "log")
-    assert done.returncode == 0 and "begins again" in done.stderr
+    assert done.returncode == 0 and "begins anew" in done.stderr
     other.start()
     other.wait_healthy()
     assert other.cluster.etcdctl("get", "k") == "k\nv"
+
+
+def killed_once_it_has(process, path):
+    """Let it work a little at a time until that file is there, and kill it then."""
+    while not os.path.exists(path):
+        assert process.poll() is None, "it has ended before"
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.002)
+        os.kill(process.pid, signal.SIGSTOP)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_import_that_was_killed_goes_on(start_cluster, node, tmp_path):
+    """Killed twice, it has read on from there in the end, and says what one says that was not."""
+    path = tmp_path / "saved.db"
+    with client_of(node) as client:
+        for number in range(120):
+            ok(client, "Put", key=b"k%d" % (number * 7 % 120), value=os.urandom(1000000))
+        hash_of = ok(client, "HashKV").hash
+    node.cluster.etcdctl("snapshot", "save", str(path))
+    other = start_cluster(size=1, start=False).nodes[0]
+    command = ["import", path, "--data-dir", other.data_dir, *cluster_of(other), "-w", "json"]
+    place = os.path.join(other.data_dir, "restore", "place")
+    for expected in ("", "goes on from there"):
+        with harness.child([harness.oakum_path(), *command], stderr=subprocess.PIPE) as process:
+            if expected:
+                assert expected in process.stderr.readline().decode()
+                os.remove(place)  # ... and writes it anew with the next run
+            killed_once_it_has(process, place)
+    other.start()
+    other.wait()
+    assert "goes on with it" in other.log_text()
+    done = harness.run(*command)
+    assert done.returncode == 0 and "goes on from there" in done.stderr
+    assert json.loads(done.stdout)["resumed"] and not os.path.exists(os.path.dirname(place))
+    other.start()
+    other.wait_healthy()
+    with client_of(other) as client:
+        assert ok(client, "HashKV").hash == hash_of
+    # Whoever wants that begins anew, and an import that was not interrupted says nothing of it.
+    third = start_cluster(size=1, start=False).nodes[0]
+    with harness.child([harness.oakum_path(), *command[:3], third.data_dir]) as process:
+        killed_once_it_has(process, os.path.join(third.data_dir, "restore", "place"))
+    told = oakum("import", path, "--data-dir", third.data_dir, "--no-resume", "-w", "json")
+    assert not json.loads(told)["resumed"]
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -28,13 +28,13 @@ static void json_print(const struct oak_server_restored *made)
     const struct oak_restore_result *s = &made->state;
     snprintf(member, sizeof(member), "%" PRIx64, made->member);
     snprintf(cluster, sizeof(cluster), "%" PRIx64, made->cluster);
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
-                            "data_dir", made->data_dir, "name", made->name, "member_id", member,
-                            "cluster_id", cluster, "members", (json_int_t)made->members, "revision",
-                            (json_int_t)s->revision, "compact_revision", (json_int_t)s->compacted,
-                            "versions", (json_int_t)s->versions, "leases", (json_int_t)s->leases,
-                            "users", (json_int_t)s->users, "roles", (json_int_t)s->roles, "alarms",
-                            (json_int_t)s->alarms, "auth_enabled", s->auth_enabled);
+    json_t *all = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "data_dir",
+        made->data_dir, "name", made->name, "member_id", member, "cluster_id", cluster, "members",
+        (json_int_t)made->members, "revision", (json_int_t)s->revision, "compact_revision",
+        (json_int_t)s->compacted, "versions", (json_int_t)s->versions, "leases",
+        (json_int_t)s->leases, "users", (json_int_t)s->users, "roles", (json_int_t)s->roles,
+        "alarms", (json_int_t)s->alarms, "auth_enabled", s->auth_enabled, "resumed", s->resumed);
     json_dumpf(all, stdout, JSON_INDENT(2));
     fputc('\n', stdout);
     json_decref(all);
@@ -93,10 +93,18 @@ static int database_of(const struct oak_args_command *command, const char *path,
                                          path);
 }
 
-static void begins_again(void *user, const char *dir)
+static void resumed(void *user, uint64_t done, uint64_t total)
 {
     (void)user;
-    fprintf(stderr, "oakum: a restore into %s was interrupted: it begins again\n", dir);
+    if (done == 0) {
+        fprintf(stderr, "oakum: a run before this one was interrupted, and has left nothing that "
+                        "can be gone on with: it begins anew\n");
+        return;
+    }
+    fprintf(stderr,
+            "oakum: a run before this one was interrupted when %" PRIu64
+            " %% of the file were read: it goes on from there\n",
+            total > 0 ? done * 100 / total : 0);
 }
 
 static int restore(const struct oak_args_command *command, struct oak_server_restore *o,
@@ -114,7 +122,7 @@ static int restore(const struct oak_args_command *command, struct oak_server_res
     cli__progress_init(&progress);
     o->file = path;
     o->skip_hash_check = o->skip_hash_check || directory;
-    o->begins_again = begins_again;
+    o->resumed = resumed;
     o->progress = (struct oak_restore_progress){.tell = cli__progress_tell, .user = &progress};
     int error = oak_server_restore(o, &made, &e);
     cli__progress_end(&progress);
@@ -134,10 +142,11 @@ static int restore(const struct oak_args_command *command, struct oak_server_res
     "Run it for each member, with the same FILE, --initial-cluster and --initial-cluster-token,\n" \
     "then start them all. The new cluster has the old one's keys at the old revisions, its\n"      \
     "history since the last compaction, leases, users and roles. The directory is whole after\n"   \
-    "it, or as it was before; one that is not empty is refused. Exit code 1: the file is not\n"    \
-    "what it should be, and the message says what is wrong and where.\n"                           \
+    "it, or as it was before; one that is not empty is refused. When it was interrupted, run it\n" \
+    "again: it goes on with what was read and sorted. Exit code 1: the file is not what it\n"      \
+    "should be, and the message says what is wrong and where.\n"                                   \
     "json: {data_dir, name, member_id, cluster_id, members, revision, compact_revision,\n"         \
-    "versions, leases, users, roles, alarms, auth_enabled}.\n\n"
+    "versions, leases, users, roles, alarms, auth_enabled, resumed}.\n\n"
 
 static int run(const char *name, const char *summary, const char *operands, const char *more,
                int argc, char *const *argv)
@@ -163,6 +172,8 @@ static int run(const char *name, const char *summary, const char *operands, cons
          "raise the revision by so much, so that what clients know is old"},
         {"mark-compacted", '\0', OAK_ARGS_BOOL, &o.mark_compacted, 0, 0, NULL,
          "... and history ends there, so that they notice; with --bump-revision"},
+        {"no-resume", '\0', OAK_ARGS_BOOL, &o.begin_anew, 0, 0, NULL,
+         "begin anew, whatever an interrupted run has left"},
         {"output", 'o', OAK_ARGS_TEXT, &output, 0, 0, "FORM", "simple or json (default simple)"},
         {"write-out", 'w', OAK_ARGS_TEXT, &output, 0, 0, "FORM", "the same"},
     };

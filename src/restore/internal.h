@@ -32,11 +32,45 @@ OAK_MUST_USE int restore__source_open(struct restore__source *s, const struct oa
 void restore__source_close(struct restore__source *s);
 /* Go to a bucket; one that is not there has no pair, unless it is `needed`. */
 OAK_MUST_USE int restore__source_bucket(struct restore__source *s, const char *bucket, bool needed);
+/* Behind a key of the bucket just gone to. */
+OAK_MUST_USE int restore__source_skip(struct restore__source *s, struct oak_bytes key);
 /* The next pair, borrowed until the next call; OAK_ENOENT: that was the last. */
 OAK_MUST_USE int restore__source_next(struct restore__source *s, struct oak_bytes *value);
 /* The pair at hand is not what it should be: its bucket, key, page and place. OAK_ECORRUPT. */
 int restore__source_wrong(const struct restore__source *s, const char *what);
 void restore__tell(struct restore__source *s, uint64_t bytes);
+
+/* -- place.c: how far reading has come, on the disk -------------------------------------------- */
+
+#define RESTORE_WHOSE_BYTES 32
+
+struct restore__place {
+    const struct oak_disk *disk;
+    const char *scratch;
+    uint8_t whose[RESTORE_WHOSE_BYTES];
+    bool all;        /* versions have been read */
+    uint8_t key[32]; /* of the last pair that was, in the bucket "key" */
+    uint8_t key_size;
+    int64_t last; /* its revision */
+    uint64_t done;
+    struct oak_buf path;
+    struct oak_buf part;
+    struct oak_buf text;
+};
+
+/* Of the file at `path`. */
+OAK_MUST_USE int restore__place_init(struct restore__place *p, const struct oak_disk *disk,
+                                     const char *scratch, const char *path);
+/* The file goes. */
+void restore__place_fini(struct restore__place *p);
+/* What was written down of this file, with the runs of a sorter that has nothing yet. OAK_ENOENT:
+ * nothing that can be gone on from, and what is in `scratch` is removed. */
+OAK_MUST_USE int restore__place_load(struct restore__place *p, struct oak_sorter *sorter);
+/* This pair has been added to the sorter. */
+void restore__place_note(struct restore__place *p, struct oak_bytes key, int64_t last,
+                         uint64_t done);
+/* All that was noted is durable with it. */
+OAK_MUST_USE int restore__place_save(struct restore__place *p, struct oak_sorter *sorter);
 
 /* -- records.c: what etcd's pairs say ---------------------------------------------------------- */
 

@@ -3,7 +3,8 @@
  *
  * Happy path   1 "meta": how far history was compacted
  *              2 "key": each version goes to one sorter; each record of the other buckets to
- *                another
+ *                another. With each run of versions that is written, how far that was (place.c): a
+ *                run behind one that was interrupted begins there
  *              3 versions come out by key, the newest first, and fill the store; a key whose newest
  *                names a lease is noted in the second sorter
  *              4 its records become pairs of meta, and with them goes the index in the log: a store
@@ -34,6 +35,7 @@ struct restore {
     struct oak_restore_result *result;
     struct oak_errbuf *e;
     struct restore__source source;
+    struct restore__place place;
     struct oak_sorter versions;
     struct oak_sorter metas; /* bucket 0: records; 1: keys of leases, whose lease must be there */
     struct oak_buf name;
@@ -77,10 +79,46 @@ static int compacted_read(struct restore *r)
     return error == OAK_ENOENT ? 0 : error;
 }
 
+static int place_save(struct restore *r)
+{
+    return failed(r, restore__place_save(&r->place, &r->versions),
+                  "writing down how far it has come");
+}
+
+static int version_take(struct restore *r, const struct restore__version *v)
+{
+    int error = restore__row_put(v, &r->key, &r->data);
+    const struct oak_sorter_pair pair = {.key = oak_buf_bytes(&r->key),
+                                         .value = oak_buf_bytes(&r->data)};
+    if (error == 0 && oak_sorter_is_full(&r->versions, &pair)) {
+        error = place_save(r);
+        if (error != 0) {
+            return error;
+        }
+    }
+    error = error != 0 ? error : oak_sorter_add(&r->versions, &pair);
+    return failed(r, error, "sorting versions");
+}
+
+/* From the place that an earlier run has come to. */
+static int versions_seek(struct restore *r)
+{
+    int error = restore__source_bucket(&r->source, "key", true);
+    r->last = r->place.last;
+    r->source.done = r->source.told = r->place.done;
+    if (error == 0 && r->place.key_size > 0) {
+        error = restore__source_skip(&r->source, oak_bytes(r->place.key, r->place.key_size));
+    }
+    return error;
+}
+
 static int versions_read(struct restore *r)
 {
     struct oak_bytes value;
-    int error = restore__source_bucket(&r->source, "key", true);
+    int error = versions_seek(r);
+    if (r->place.all) {
+        return error;
+    }
     while (error == 0 && (error = restore__source_next(&r->source, &value)) == 0) {
         struct restore__version v;
         const char *what = NULL;
@@ -88,17 +126,16 @@ static int versions_read(struct restore *r)
         if (error != 0) {
             return restore__source_wrong(&r->source, what);
         }
+        error = v.empty ? 0 : version_take(r, &v);
         r->last = v.rev.main;
-        if (v.empty) {
-            continue;
-        }
-        error = restore__row_put(&v, &r->key, &r->data);
-        const struct oak_sorter_pair pair = {.key = oak_buf_bytes(&r->key),
-                                             .value = oak_buf_bytes(&r->data)};
-        error = error != 0 ? error : oak_sorter_add(&r->versions, &pair);
-        error = failed(r, error, "sorting versions");
+        restore__place_note(&r->place, r->source.key, r->last, r->source.done);
     }
-    return error == OAK_ENOENT ? 0 : error;
+    error = error == OAK_ENOENT ? 0 : error;
+    if (error != 0 || !oak_sorter_has_runs(&r->versions)) {
+        return error;
+    }
+    r->place.all = true;
+    return place_save(r);
 }
 
 static int record_add(struct restore *r, const struct oak_kv_record *record)
@@ -312,6 +349,9 @@ static int sorted(struct restore *r, struct oak_sorter *s, const char *doing)
         if (more) {
             restore__tell(&r->source, RESTORE_STEP_BYTES);
         }
+        if (error == 0 && oak_sorter_has_merged(s)) {
+            error = restore__place_save(&r->place, s);
+        }
     }
     r->source.done = r->source.told = 0;
     return failed(r, error, doing);
@@ -436,14 +476,7 @@ static int store_flush(struct restore *r)
 
 /* -- the door ---------------------------------------------------------------------------------- */
 
-static int no_sync(void *user, struct oak_file *file)
-{
-    (void)user;
-    (void)file;
-    return 0;
-}
-
-static int sorters_init(struct restore *r, const struct oak_disk *scratch)
+static int sorters_init(struct restore *r)
 {
     const struct oak_restore_options *o = r->o;
     size_t room = o->sort_bytes != 0 ? o->sort_bytes : OAK_BACKUP_SORT_BYTES_MAX;
@@ -453,11 +486,32 @@ static int sorters_init(struct restore *r, const struct oak_disk *scratch)
         int size = snprintf(r->base[i], sizeof(r->base[i]), "%s/%d", o->scratch, i);
         error = size < 0 || (size_t)size >= sizeof(r->base[i]) ? OAK_EINVAL : error;
     }
-    error = error != 0 ? error : oak_sorter_init(&r->versions, scratch, r->base[0], room, fan);
+    error = error != 0 ? error : oak_sorter_init(&r->versions, o->disk, r->base[0], room, fan);
     error = error != 0 ? error
-                       : oak_sorter_init(&r->metas, scratch, r->base[1],
+                       : oak_sorter_init(&r->metas, o->disk, r->base[1],
                                          OAK_MIN(room, (size_t)METAS_SORT_BYTES), fan);
+    if (error == 0) {
+        oak_sorter_keep(&r->versions);
+    }
     return failed(r, error, "making room to sort in");
+}
+
+static int place_find(struct restore *r)
+{
+    const struct oak_restore_options *o = r->o;
+    int error = restore__place_init(&r->place, o->disk, o->scratch, o->path);
+    if (error != 0 || !o->resume) {
+        return failed(r, error, "reading it");
+    }
+    error = restore__place_load(&r->place, &r->versions);
+    if (error != 0 && error != OAK_ENOENT) {
+        return failed(r, error, "reading what an interrupted run has left");
+    }
+    r->result->resumed = error == 0;
+    if (o->resumed != NULL) {
+        o->resumed(o->progress.user, r->place.done, oak_bolt_bytes(r->source.db));
+    }
+    return 0;
 }
 
 int oak_restore_fill(const struct oak_restore_options *options, struct oak_restore_result *out,
@@ -468,15 +522,13 @@ int oak_restore_fill(const struct oak_restore_options *options, struct oak_resto
     if (r == NULL) {
         return oak_fail(e, OAK_ENOMEM, "%s: no memory to read it", options->path);
     }
-    /* What is lost with a scratch file is nobody's. */
-    struct oak_disk scratch = *options->disk;
-    scratch.sync = no_sync;
     *out = (struct oak_restore_result){0};
     *r = (struct restore){.o = options, .result = out, .e = e};
     oak_arena_init(&r->arena, ARENA_BYTES, ARENA_CEILING);
     int error =
         restore__source_open(&r->source, options->disk, options->path, &options->progress, e);
-    error = error != 0 ? error : sorters_init(r, &scratch);
+    error = error != 0 ? error : sorters_init(r);
+    error = error != 0 ? error : place_find(r);
     error =
         error != 0 ? error : failed(r, oak_authz_new(oak_alloc_libc(), &r->authz), "reading users");
     error = error != 0 ? error : file_read(r);
@@ -484,6 +536,7 @@ int oak_restore_fill(const struct oak_restore_options *options, struct oak_resto
     error = error != 0 ? error : store_fill(r);
     error = error != 0 ? error : metas_put(r);
     error = error != 0 ? error : store_flush(r);
+    restore__place_fini(&r->place);
     oak_sorter_fini(&r->versions);
     oak_sorter_fini(&r->metas);
     restore__source_close(&r->source);

@@ -70,7 +70,11 @@ struct oak_restore_options {
     bool mark_compacted;       /* and history ends there */
     size_t sort_bytes;         /* 0: OAK_BACKUP_SORT_BYTES_MAX */
     size_t runs_merged;        /* 0: OAK_BACKUP_RUNS_MAX; 2 at least */
+    bool resume;               /* go on with what an interrupted run has left in `scratch` */
     void (*pause)(void *user); /* the store's disk is behind: wait a moment */
+    /* With `resume`, before the work: of about `total` bytes so many had been read; 0: it begins
+     * anew, for there is nothing of this file. NULL: nobody wants to know. */
+    void (*resumed)(void *user, uint64_t done, uint64_t total);
     struct oak_restore_progress progress;
 };
 
@@ -83,11 +87,13 @@ struct oak_restore_result {
     uint64_t roles;
     uint64_t alarms;
     bool auth_enabled;
+    bool resumed; /* an interrupted run's work was gone on with */
 };
 
 /* Fill the store, and make it durable. After an error there is something in it that is of no use:
- * remove it. Scratch files are gone either way, as far as they can be removed.
- * OAK_ECORRUPT, OAK_EFORMAT, OAK_ELIMIT, OAK_EINVAL
+ * remove it. Scratch files are gone either way, as far as they can be removed. A process that is
+ * killed leaves them, and another one goes on with them: what was read and sorted is not read
+ * again; the store has to be an empty one again. OAK_ECORRUPT, OAK_EFORMAT, OAK_ELIMIT, OAK_EINVAL
  * (a revision too large), and what disk, store and memory fail by. */
 OAK_MUST_USE int oak_restore_fill(const struct oak_restore_options *options,
                                   struct oak_restore_result *out, struct oak_errbuf *e);

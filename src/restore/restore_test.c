@@ -50,6 +50,9 @@ struct filled {
     struct oak_store *store;
     struct oak_restore_result result;
     struct oak_errbuf e;
+    bool resume;
+    int told; /* how far an earlier run had come */
+    uint64_t done;
 };
 
 static void filled_begin(struct filled *f, const struct test_pair *pairs)
@@ -57,7 +60,16 @@ static void filled_begin(struct filled *f, const struct test_pair *pairs)
     *f = (struct filled){.store = NULL};
     test_disk_init(&f->disk, 1);
     (void)test_file_write(&f->disk.port, pairs, TEST_PAIRS);
+    test_disk_cut(&f->disk, TEST_DISK_KEEP_ALL); /* it is durable */
     f->store = test_store(&f->disk.port, "store");
+}
+
+static void on_resumed(void *user, uint64_t done, uint64_t total)
+{
+    struct filled *f = user;
+    assert_in_range(done, 0, total);
+    f->told++;
+    f->done = done;
 }
 
 /* Memory for two pairs, so that all is on disk. */
@@ -74,6 +86,9 @@ static int fill(struct filled *f, uint64_t bump, bool mark)
         .mark_compacted = mark,
         .sort_bytes = 160,
         .runs_merged = 2,
+        .resume = f->resume,
+        .resumed = on_resumed,
+        .progress.user = f,
     };
     return oak_restore_fill(&options, &f->result, &f->e);
 }
@@ -123,31 +138,37 @@ static void expect_text(struct oak_buf *text, const char *expected)
     oak_buf_fini(text);
 }
 
+static void expect_all(const struct filled *f)
+{
+    struct oak_buf text = {0};
+    struct oak_store_kv kv;
+    assert_int_equal(f->result.revision, 8);
+    assert_int_equal(f->result.compacted, 3);
+    assert_int_equal(f->result.versions, 7);
+    assert_int_equal(oak_store_durable(f->store), 1);
+    const struct oak_store_state *s = oak_store_state(f->store);
+    assert_true(s->applied == 1 && s->applied_term == 1 && s->revision == 8 && s->compacted == 3);
+    assert_int_equal(oak_store_changes(f->store, 3, 8, see_version, &text), 0);
+    expect_text(&text, "a@3.0=2/0 b@3.1=3/0 b@4.0 gone/0 c@5.0=4/7 a@6.0=5/0 d@7.0=6/9 ");
+    assert_int_equal(oak_store_get(f->store, oak_bytes_str("a"), 5, &kv), 0);
+    assert_int_equal(kv.create_rev, 2);
+    assert_int_equal(kv.version, 2);
+    /* Alarm, roles, auth, users, leases, and the one key whose lease is there. */
+    assert_int_equal(oak_store_meta_each(f->store, see_meta, &text), 0);
+    expect_text(&text, "6:0,0,0,,0,0,0 5:0,0,0,reader,1,0,0 5:0,0,0,root,2,0,0 3:0,0,0,,0,12,4 "
+                       "4:0,0,0,ann,3,0,0 4:0,0,0,root,4,0,0 1:7,100,40,,0,0,0 1:8,100,0,,0,0,0 "
+                       "2:7,0,0,c,0,0,0 ");
+}
+
 static void all_of_it_is_in_the_store(void **state)
 {
     (void)state;
     struct filled f;
-    struct oak_buf text = {0};
-    struct oak_store_kv kv;
     filled_begin(&f, test_pairs);
     assert_int_equal(fill(&f, 0, false), 0);
     no_run_is_left(&f);
-    assert_int_equal(f.result.revision, 8);
-    assert_int_equal(f.result.compacted, 3);
-    assert_int_equal(f.result.versions, 7);
-    assert_int_equal(oak_store_durable(f.store), 1);
-    const struct oak_store_state *s = oak_store_state(f.store);
-    assert_true(s->applied == 1 && s->applied_term == 1 && s->revision == 8 && s->compacted == 3);
-    assert_int_equal(oak_store_changes(f.store, 3, 8, see_version, &text), 0);
-    expect_text(&text, "a@3.0=2/0 b@3.1=3/0 b@4.0 gone/0 c@5.0=4/7 a@6.0=5/0 d@7.0=6/9 ");
-    assert_int_equal(oak_store_get(f.store, oak_bytes_str("a"), 5, &kv), 0);
-    assert_int_equal(kv.create_rev, 2);
-    assert_int_equal(kv.version, 2);
-    /* Alarm, roles, auth, users, leases, and the one key whose lease is there. */
-    assert_int_equal(oak_store_meta_each(f.store, see_meta, &text), 0);
-    expect_text(&text, "6:0,0,0,,0,0,0 5:0,0,0,reader,1,0,0 5:0,0,0,root,2,0,0 3:0,0,0,,0,12,4 "
-                       "4:0,0,0,ann,3,0,0 4:0,0,0,root,4,0,0 1:7,100,40,,0,0,0 1:8,100,0,,0,0,0 "
-                       "2:7,0,0,c,0,0,0 ");
+    expect_all(&f);
+    assert_true(f.told == 0 && !f.result.resumed);
     filled_end(&f);
 }
 
@@ -192,6 +213,95 @@ static void two_are_the_same(void **state)
     assert_memory_equal(text[0].data, text[1].data, text[0].size);
     oak_buf_fini(&text[0]);
     oak_buf_fini(&text[1]);
+}
+
+/* -- runs that are interrupted ----------------------------------------------------------------- */
+
+/* It was, and begins again with a store that has nothing. */
+static void interrupted(struct filled *f, enum test_disk_cut how)
+{
+    oak_store_close(f->store);
+    test_disk_cut(&f->disk, how);
+    f->store = test_store(&f->disk.port, "again");
+    f->resume = true;
+}
+
+/* The power goes at each call to the disk in turn. */
+static void it_is_gone_on_with_wherever_it_ended(void **state)
+{
+    (void)state;
+    size_t anew = 0, resumed = 0, places = 0;
+    uint64_t before = 0;
+    for (uint64_t at = 0;; at++) {
+        struct filled f;
+        filled_begin(&f, test_pairs);
+        f.disk.cut_at = f.disk.calls + at;
+        bool failed = fill(&f, 0, false) != 0;
+        if (failed) {
+            interrupted(&f, TEST_DISK_KEEP_RANDOM);
+            assert_int_equal(fill(&f, 0, false), 0);
+            expect_all(&f);
+            assert_true(f.told == 1 && f.result.resumed == (f.done > 0));
+            anew += f.result.resumed ? 0 : 1;
+            resumed += f.result.resumed ? 1 : 0;
+            places += f.result.resumed && f.done != before ? 1 : 0;
+            before = f.done;
+        }
+        filled_end(&f);
+        if (!failed) {
+            break;
+        }
+    }
+    assert_true(anew > 5 && resumed > 20 && places > 2);
+}
+
+/* What an interrupted run has left, when it had read all: runs, and the place. */
+static void leave_place(struct filled *f)
+{
+    filled_begin(f, test_pairs);
+    for (uint64_t at = 40; f->result.versions == 0; at++) {
+        filled_end(f);
+        filled_begin(f, test_pairs);
+        f->disk.cut_at = f->disk.calls + at;
+        assert_int_equal(fill(f, 0, false), OAK_EIO);
+    }
+    interrupted(f, TEST_DISK_KEEP_ALL);
+}
+
+static void what_another_file_or_damage_left_is_not_gone_on_with(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct filled f;
+        size_t size = 0;
+        leave_place(&f);
+        const uint8_t *place = test_disk_peek(&f.disk, "scratch/place", &size);
+        uint8_t other = (uint8_t)~place[size / 2];
+        if (kind == 1) {
+            test_disk_poke(&f.disk, "scratch/place", size / 2, &other, 1);
+        } else if (kind == 2) {
+            test_disk_shorten(&f.disk, "scratch/place", size / 2);
+        } else if (kind == 3) { /* the SHA-256 behind the file, which nobody checks here */
+            (void)test_disk_peek(&f.disk, TEST_FILE, &size);
+            test_disk_poke(&f.disk, TEST_FILE, size - 1, &other, 1);
+        }
+        assert_int_equal(fill(&f, 0, false), 0);
+        expect_all(&f);
+        assert_int_equal(f.result.resumed, kind == 0);
+        filled_end(&f);
+    }
+}
+
+static void it_begins_anew_where_that_is_wanted(void **state)
+{
+    (void)state;
+    struct filled f;
+    leave_place(&f);
+    f.resume = false;
+    assert_int_equal(fill(&f, 0, false), 0);
+    expect_all(&f);
+    assert_true(f.told == 0 && !f.result.resumed);
+    filled_end(&f);
 }
 
 /* -- what is wrong, and where ------------------------------------------------------------------ */
@@ -310,6 +420,9 @@ int main(void)
         cmocka_unit_test(all_of_it_is_in_the_store),
         cmocka_unit_test(the_revision_is_raised_and_history_ends_there),
         cmocka_unit_test(two_are_the_same),
+        cmocka_unit_test(it_is_gone_on_with_wherever_it_ended),
+        cmocka_unit_test(what_another_file_or_damage_left_is_not_gone_on_with),
+        cmocka_unit_test(it_begins_anew_where_that_is_wanted),
         cmocka_unit_test(what_is_wrong_is_told_with_its_place),
         cmocka_unit_test(another_programs_database_is_told_from_etcds),
         cmocka_unit_test(each_call_to_the_disk_may_fail),

@@ -59,6 +59,11 @@ int restore__source_bucket(struct restore__source *s, const char *bucket, bool n
     return error == OAK_ENOENT ? 0 : failed(s, error);
 }
 
+int restore__source_skip(struct restore__source *s, struct oak_bytes key)
+{
+    return failed(s, oak_bolt_skip(s->db, key));
+}
+
 int restore__source_next(struct restore__source *s, struct oak_bytes *value)
 {
     int error = oak_bolt_next(s->db, &s->key, value);

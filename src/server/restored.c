@@ -8,8 +8,9 @@
  *              5 `newborn`, so that a second restore of the same member, into a group that the
  *                first one has been part of, ends instead of voting again; then the identity
  *              6 the mark goes: it is a member's
- * Can fail     the flags, the file, the disk. What was made goes again; what a crash has left is
- *              begun anew by the next run, and by nobody else.
+ * Can fail     the flags, the file, the disk. What was made goes again; with what a crash has left
+ *              goes on the next run, and nobody else: what was read and sorted is in `restore`, all
+ *              else is made anew.
  * Invariants   all members that are restored from one file, with the same flags for the cluster,
  *              have the same store and the same log.
  * Thread       one; blocks on the disk.
@@ -25,6 +26,7 @@
 
 #define PATH_BYTES_MAX 4096
 #define MARK           "restoring"
+#define SCRATCH        "restore"
 #define RAFT_GROUP     1
 /* Where the log of the new cluster begins. */
 #define FIRST_INDEX 1
@@ -38,6 +40,7 @@ struct restored {
     struct oak_config_cluster cluster;
     struct oak_errbuf *e;
     bool made;     /* the directory */
+    bool again;    /* an interrupted one has left something in it */
     bool marked;   /* what is in it is ours */
     bool log_ours; /* and so is what is in --wal-dir */
 };
@@ -72,7 +75,7 @@ int server__restored_check(const struct server *s, struct oak_errbuf *e)
     return oak_fail(
         e, OAK_EINVAL,
         "%.300s holds what a restore has left that was interrupted: run it again, which "
-        "begins it anew, or remove the directory",
+        "goes on with it, or remove the directory",
         s->config.data_dir);
 }
 
@@ -125,24 +128,46 @@ static int emptied(const struct oak_disk *disk, const char *dir, bool deeper)
     return error == OAK_ENOENT ? 0 : error;
 }
 
-/* All that a restore makes; the mark goes last. */
-static int swept(const struct restored *r, bool mark_too)
+/* A directory below, with what is in it. */
+static int folder_remove(const struct restored *r, const char *name)
 {
-    static const char *const folders[] = {"store", "wal", "restore"};
-    static const char *const files[] = {"store",   "wal",           "restore", "wal-dir",
-                                        "newborn", "identity.part", "identity"};
-    const struct server *s = r->server;
-    const struct oak_disk *disk = s->disk;
+    const struct oak_disk *disk = r->server->disk;
     char path[PATH_BYTES_MAX];
-    int error = r->log_ours ? emptied(disk, s->config.wal_dir, false) : 0;
+    int error = path_make(r, name, path);
+    error = error != 0 ? error : emptied(disk, path, true);
+    error = error != 0 ? error : disk->remove(disk->user, path);
+    return error == OAK_ENOENT ? 0 : error;
+}
+
+/* What a restore has made but the work that can be gone on with. */
+static int made_remove(const struct restored *r)
+{
+    static const char *const folders[] = {"store", "wal"};
+    static const char *const files[] = {"wal-dir", "newborn", "identity.part", "identity"};
+    const struct server *s = r->server;
+    char path[PATH_BYTES_MAX];
+    int error = r->log_ours ? emptied(s->disk, s->config.wal_dir, false) : 0;
     for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(folders); i++) {
-        error = path_make(r, folders[i], path);
-        error = error != 0 ? error : emptied(disk, path, true);
+        error = folder_remove(r, folders[i]);
     }
-    for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(files) + (mark_too ? 2 : 0); i++) {
-        const char *const last[] = {MARK, "LOCK"};
-        const char *name = i < OAK_COUNT_OF(files) ? files[i] : last[i - OAK_COUNT_OF(files)];
-        error = path_make(r, name, path);
+    for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(files); i++) {
+        error = path_make(r, files[i], path);
+        error = error != 0 ? error : s->disk->remove(s->disk->user, path);
+        error = error == OAK_ENOENT ? 0 : error;
+    }
+    return error;
+}
+
+/* All of it; the mark goes last. */
+static int swept(const struct restored *r)
+{
+    static const char *const last[] = {MARK, "LOCK"};
+    const struct oak_disk *disk = r->server->disk;
+    char path[PATH_BYTES_MAX];
+    int error = made_remove(r);
+    error = error != 0 ? error : folder_remove(r, SCRATCH);
+    for (size_t i = 0; error == 0 && i < OAK_COUNT_OF(last); i++) {
+        error = path_make(r, last[i], path);
         error = error != 0 ? error : disk->remove(disk->user, path);
         error = error == OAK_ENOENT ? 0 : error;
     }
@@ -227,17 +252,14 @@ static int directory_take(struct restored *r)
     struct names names;
     r->made = names_list(s->disk, s->config.data_dir, &names) == OAK_ENOENT;
     oak_buf_fini(&names.text);
-    bool again = there(s->disk, mark);
-    error = again ? 0 : empty_check(r, s->config.data_dir);
+    r->again = there(s->disk, mark);
+    error = r->again ? 0 : empty_check(r, s->config.data_dir);
     error = error != 0 ? error : wal_dir_take(r);
     error = error != 0 ? error : server__directory_make(s->disk, s->config.data_dir, r->e);
     error = error != 0 ? error : oak_os_lock_dir(s->config.data_dir, &s->lock, r->e);
-    if (error == 0 && again) {
-        if (r->options->begins_again != NULL) {
-            r->options->begins_again(r->options->progress.user, s->config.data_dir);
-        }
+    if (error == 0 && r->again) {
         r->marked = true;
-        return failed(r, swept(r, false), s->config.data_dir);
+        return failed(r, made_remove(r), s->config.data_dir);
     }
     error = error != 0 ? error : mark_put(r);
     if (error == 0 && s->config.wal_dir[0] != '\0') {
@@ -273,11 +295,18 @@ static void pause_a_moment(void *user)
     oak_os_loop_free(m.loop);
 }
 
+static int scratch_make(const struct restored *r, const char *scratch)
+{
+    const struct oak_disk *disk = r->server->disk;
+    int error = r->again && !r->options->begin_anew ? 0 : folder_remove(r, SCRATCH);
+    return failed(r, error != 0 ? error : disk->make_dir(disk->user, scratch), scratch);
+}
+
 static int store_make(struct restored *r, struct oak_restore_result *out)
 {
     struct server *s = r->server;
     char scratch[PATH_BYTES_MAX];
-    int error = path_make(r, "restore", scratch);
+    int error = path_make(r, SCRATCH, scratch);
     error = error != 0 ? error : server__store_open(s, r->e);
     if (error != 0) {
         return error;
@@ -291,14 +320,16 @@ static int store_make(struct restored *r, struct oak_restore_result *out)
         .term = FIRST_TERM,
         .bump_revision = r->options->bump_revision,
         .mark_compacted = r->options->mark_compacted,
+        .resume = r->again && !r->options->begin_anew,
+        .resumed = r->options->resumed,
         .pause = pause_a_moment,
         .progress = r->options->progress,
     };
-    error = failed(r, s->disk->make_dir(s->disk->user, scratch), scratch);
+    error = scratch_make(r, scratch);
     error = error != 0 ? error : oak_restore_fill(&options, out, r->e);
     oak_store_close(s->store);
     s->store = NULL;
-    return error != 0 ? error : failed(r, s->disk->remove(s->disk->user, scratch), scratch);
+    return error != 0 ? error : failed(r, folder_remove(r, SCRATCH), scratch);
 }
 
 static int log_make(struct restored *r)
@@ -430,7 +461,7 @@ static int run(struct restored *r, struct oak_server_restored *out)
     }
     error = error != 0 ? error : mark_take(r);
     if (error != 0 && r->marked) {
-        (void)swept(r, true); /* what stays has the mark still, and the next run tries again */
+        (void)swept(r); /* what stays has the mark still, and the next run tries again */
     }
     if (error != 0 && r->made && s->lock != NULL) {
         char lock[PATH_BYTES_MAX];

@@ -28,9 +28,11 @@ struct oak_server_restore {
     const char *initial_advertise_peer_urls;
     uint64_t bump_revision;
     bool mark_compacted;
+    bool begin_anew; /* whatever an interrupted run has left */
     struct oak_restore_progress progress;
-    void (*begins_again)(void *user,
-                         const char *dir); /* what a run that was killed has left goes */
+    /* There is something of an interrupted run, and so much of its work, of `total` bytes, can be
+     * gone on with; NULL: nobody wants to know. */
+    void (*resumed)(void *user, uint64_t done, uint64_t total);
 };
 struct oak_server_restored {
     char data_dir[1024];

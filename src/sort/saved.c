@@ -26,9 +26,9 @@ void oak_sorter_keep(struct oak_sorter *s)
     s->keeps = true;
 }
 
-bool oak_sorter_is_settled(const struct oak_sorter *s)
+bool oak_sorter_has_merged(const struct oak_sorter *s)
 {
-    return !s->narrowing;
+    return !s->narrowing && s->spent.size > 0;
 }
 
 bool oak_sorter_has_runs(const struct oak_sorter *s)
@@ -38,7 +38,7 @@ bool oak_sorter_has_runs(const struct oak_sorter *s)
 
 int oak_sorter_save(struct oak_sorter *s, struct oak_buf *out)
 {
-    OAK_ASSERT(s->keeps && oak_sorter_is_settled(s) && s->merge.inputs == NULL);
+    OAK_ASSERT(s->keeps && !s->narrowing && s->merge.inputs == NULL);
     int error = s->block != NULL ? sort__spill(s) : 0;
     size_t count = sort__run_count(s);
     error = error != 0 ? error : oak_buf_reserve(out, HEAD_BYTES + count * RUN_BYTES);

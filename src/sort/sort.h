@@ -91,13 +91,13 @@ void oak_sorter_fini(struct oak_sorter *s);
 
 /* Runs are synced, and none is removed that the description last saved names. */
 void oak_sorter_keep(struct oak_sorter *s);
-/* Can it be saved? Not while runs are being merged: after each, oak_sorter_narrow() returns. */
-bool oak_sorter_is_settled(const struct oak_sorter *s);
+/* Has a merge ended since it was saved last? oak_sorter_narrow() returns after each. */
+bool oak_sorter_has_merged(const struct oak_sorter *s);
 /* Are there runs, which are worth it? */
 bool oak_sorter_has_runs(const struct oak_sorter *s);
 /* All that was added so far goes to runs; appends to `out` what names them, which is to be made
- * durable, as the names in their directory are. Before the first oak_sorter_next(). OAK_ENOMEM, and
- * what the disk fails by. */
+ * durable, as the names in their directory are. Not in the middle of a merge, nor after the first
+ * oak_sorter_next(). OAK_ENOMEM, and what the disk fails by. */
 OAK_MUST_USE int oak_sorter_save(struct oak_sorter *s, struct oak_buf *out);
 /* That is durable: what it does not name is removed. */
 void oak_sorter_saved(struct oak_sorter *s);

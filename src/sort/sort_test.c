@@ -301,7 +301,7 @@ static int go_on(struct test_disk *d, bool first, size_t *added)
     error = error != 0 ? error : oak_sorter_seal(&s);
     while (error == 0 && more) {
         error = oak_sorter_narrow(&s, 1000, &more);
-        error = error == 0 && oak_sorter_is_settled(&s) ? save(&s, PAIRS) : error;
+        error = error == 0 && oak_sorter_has_merged(&s) ? save(&s, PAIRS) : error;
     }
     assert_true(!first || d->dead || runs_there(d) <= 3); /* the rest has been merged */
     error = error != 0 ? error : take_all(&s, &count);
