@@ -307,25 +307,31 @@ int rocks__restore_begin(struct oak_store *s, struct oak_store_restore **out)
     return 0;
 }
 
+static int sorter_open(struct rocks_restore *t)
+{
+    const struct rocks *r = engine(t);
+    char name[64];
+    snprintf(name, sizeof(name), ROCKS_RESTORING "%llu", (unsigned long long)t->number);
+    t->runs = store__path(r->dir, name);
+    return t->runs == NULL
+               ? OAK_ENOMEM
+               : oak_sorter_init(&t->changes, r->base.disk, t->runs, r->sort_bytes, RUNS_MAX);
+}
+
+/* With the first write, which is a worker's: opening a database takes its time. */
 static int restore_open(struct rocks_restore *t)
 {
     const struct rocks *r = engine(t);
     if (t->db != NULL) {
         return 0;
     }
-    rocks__sweep_one(r, t->number);
-    if (t->runs == NULL) {
-        char name[64];
-        snprintf(name, sizeof(name), ROCKS_RESTORING "%llu", (unsigned long long)t->number);
-        t->runs = store__path(r->dir, name);
-        int error = t->runs == NULL ? OAK_ENOMEM
-                                    : oak_sorter_init(&t->changes, r->base.disk, t->runs,
-                                                      r->sort_bytes, RUNS_MAX);
-        if (error != 0) {
-            return error;
-        }
+    OAK_ASSERT(t->runs == NULL);
+    int error = sorter_open(t);
+    if (error != 0) {
+        return error;
     }
-    int error = rocks__db_open(r, t->number, &t->db, NULL);
+    rocks__sweep_one(r, t->number);
+    error = rocks__db_open(r, t->number, &t->db, NULL);
     if (error == 0) {
         t->db->doomed = true;
     }
