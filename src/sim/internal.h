@@ -497,8 +497,6 @@ static inline int sim__place_of(uint64_t id)
 /* lapse.c */
 /* What this member has promised binds nobody any more. */
 void sim__promises_void(struct member *m);
-/* The group can do without the node, and no change is under way that could not. */
-bool sim__is_spared(struct sim *s, const struct node *n, int group);
 void sim__lapse_fini(struct sim *s);
 /* Has it forgotten something in any group, and not been made whole yet? */
 bool sim__lapse_is(const struct node *n);

@@ -121,28 +121,43 @@ static bool is_remembered(struct sim *s, int group)
     return remember >= (s->plan.has[OAK_SIM_CHANGE] ? count - 1 : count - majority + 1);
 }
 
-bool sim__is_spared(struct sim *s, const struct node *n, int group)
+/* Who leads, if nobody knows a later term, and something of this term is committed: then no other
+ * log can win that has a change of the group which its own has not. Else NULL. */
+static const struct member *leader_for_sure(struct sim *s, int group)
 {
-    const struct node *leader = NULL;
-    uint64_t id = n->id, term = 0;
-    struct oak_replica_status status;
+    const struct member *leader = NULL;
+    uint64_t term = 0;
     for (int i = 0; i < s->world.node_count; i++) {
-        if (s->nodes[i].up) {
-            oak_replica_status(s->nodes[i].members[group].replica, &status);
-            if (status.raft.role == OAK_RAFT_LEADER && status.raft.term > term) {
-                leader = &s->nodes[i];
-                term = status.raft.term;
-            }
+        const struct member *m = &s->nodes[i].members[group];
+        struct oak_replica_status status;
+        if (!s->nodes[i].up) {
+            continue;
+        }
+        oak_replica_status(m->replica, &status);
+        bool leads = status.raft.role == OAK_RAFT_LEADER &&
+                     oak_kv_state(oak_replica_kv(m->replica))->applied_term == status.raft.term;
+        if (status.raft.term > term) {
+            leader = leads ? m : NULL;
+            term = status.raft.term;
+        } else if (status.raft.term == term && leads) {
+            leader = m;
         }
     }
+    return leader;
+}
+
+/* The group as it is does without this node, and is not about to change. */
+static bool is_spared(struct sim *s, const struct node *n, int group)
+{
+    const struct member *leader = leader_for_sure(s, group);
+    struct oak_replica_status status;
     if (leader == NULL) {
         return false;
     }
-    struct oak_replica *r = leader->members[group].replica;
-    const struct oak_raft_config *c = oak_replica_config(r);
-    oak_replica_status(r, &status);
+    const struct oak_raft_config *c = oak_replica_config(leader->replica);
+    oak_replica_status(leader->replica, &status);
     return status.raft.config_index <= status.raft.commit && c->voter_outgoing_count == 0 &&
-           (c->voter_count >= 3 || !votes(c, id));
+           (c->voter_count >= 3 || !votes(c, n->id));
 }
 
 /* Everybody else is well. */
@@ -159,7 +174,7 @@ static bool may_be_put_back(struct sim *s)
 {
     bool may = is_calm(s);
     for (int g = 0; may && g < s->plan.groups; g++) {
-        may = is_remembered(s, g) && sim__is_spared(s, s->rollback.node, g);
+        may = is_remembered(s, g) && is_spared(s, s->rollback.node, g);
     }
     return may;
 }
@@ -207,17 +222,31 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 
 /* -- gone for good ----------------------------------------------------------------------------- */
 
-/* It leads, and nothing of its term is committed: learners may hold entries of that term, and of
- * the voters itself alone. Without it, a leader of before that does not know it is none may then
- * ask for those learners as voters, and needs their votes by what its log says, which theirs are
- * ahead of: docs/internals/repair.md, "Lost while the group changes". */
-static bool is_unheard(const struct node *n)
+/* All are up and know the group as it is, also after a crash. One that knew an older one would have
+ * to hear a majority of that before it speaks, and a voter of it may be the one that is lost. And
+ * what a leader alone has of its term, learners may have: without it, a leader of before that does
+ * not know it is none may ask for those learners as voters, and needs their votes by what its log
+ * says, which theirs are ahead of. docs/internals/repair.md, "Lost while the group changes". */
+static bool is_known_to_all(struct sim *s)
 {
-    struct oak_replica_status status;
-    struct oak_replica *r = n->members[0].replica;
-    oak_replica_status(r, &status);
-    return status.raft.role == OAK_RAFT_LEADER &&
-           oak_kv_state(oak_replica_kv(r))->applied_term != status.raft.term;
+    uint8_t group[OAK_RAFT_CONFIG_BYTES_MAX];
+    size_t size = 0;
+    bool known = true;
+    for (int i = 0; known && i < s->world.node_count; i++) {
+        uint8_t bytes[OAK_RAFT_CONFIG_BYTES_MAX];
+        struct oak_replica_status status;
+        if (!s->nodes[i].up) {
+            return false;
+        }
+        const struct oak_replica *r = s->nodes[i].members[0].replica;
+        size_t used = oak_raft_config_encode(oak_replica_config(r), bytes);
+        oak_replica_status(r, &status);
+        known = status.raft.config_index <= status.raft.kept_index &&
+                (i == 0 || (used == size && memcmp(bytes, group, size) == 0));
+        memcpy(group, bytes, used);
+        size = used;
+    }
+    return known;
 }
 
 /* The old id is dead, and never speaks again. Not once a disk was put back: who forgets is told so
@@ -226,7 +255,7 @@ void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
 {
     struct node *n = sim__node_any(s, p);
     bool lapsed = s->report->faults[OAK_SIM_ROLLBACK] != 0;
-    if (n == NULL || lapsed || !is_calm(s) || !sim__is_spared(s, n, 0) || is_unheard(n)) {
+    if (n == NULL || lapsed || !is_calm(s) || !is_spared(s, n, 0) || !is_known_to_all(s)) {
         return;
     }
     sim__fault_tell(s, f->kind, f->id, "n%d loses its disk, and comes back as member %llu",

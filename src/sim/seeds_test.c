@@ -30,6 +30,8 @@ static const uint64_t seeds[] = {
     1795743636967758, /* a core that was none by what one of it knew of the group */
     1795816296803545, /* a leader found more behind its commit than it would have taken itself */
     1795817057109807, /* a node went down in the moment of its start, with what that had read */
+    1795817295552557, /* a disk was lost while one that was down knew a group of two */
+    1795817312729335, /* a disk was put back while a change that others had was under way */
     1,
     3,
     4,
