@@ -95,7 +95,7 @@ static int database_of(const struct oak_args_command *command, const char *path,
 
 static void resumed(void *user, uint64_t done, uint64_t total)
 {
-    (void)user;
+    cli__progress_end(user); /* its line: it is drawn again with the next step */
     if (done == 0) {
         fprintf(stderr, "oakum: a run before this one was interrupted, and has left nothing that "
                         "can be gone on with: it begins anew\n");
