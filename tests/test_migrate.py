@@ -209,9 +209,13 @@ def test_import_that_was_killed_begins_anew(start_cluster, node, tmp_path):
     assert other.cluster.etcdctl("get", "k") == "k\nv"
 
 
-def killed_once_it_has(process, path):
-    """Let it work a little at a time until that file is there, and kill it then."""
-    while not os.path.exists(path):
+def written(path):
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+
+
+def killed_once_it_writes(process, path, before=0):
+    """Let it work a little at a time until it has written that file, and kill it then."""
+    while written(path) == before:
         assert process.poll() is None, "it has ended before"
         os.kill(process.pid, signal.SIGCONT)
         time.sleep(0.002)
@@ -231,12 +235,11 @@ def test_import_that_was_killed_goes_on(start_cluster, node, tmp_path):
     other = start_cluster(size=1, start=False).nodes[0]
     command = ["import", path, "--data-dir", other.data_dir, *cluster_of(other), "-w", "json"]
     place = os.path.join(other.data_dir, "restore", "place")
-    for expected in ("", "goes on from there"):
+    for again in (False, True):
+        before = written(place)
         with harness.child([harness.oakum_path(), *command], stderr=subprocess.PIPE) as process:
-            if expected:
-                assert expected in process.stderr.readline().decode()
-                os.remove(place)  # ... and writes it anew with the next run
-            killed_once_it_has(process, place)
+            killed_once_it_writes(process, place, before)
+            assert (b"goes on from there" in process.stderr.read()) == again
     other.start()
     other.wait()
     assert "goes on with it" in other.log_text()
@@ -250,7 +253,7 @@ def test_import_that_was_killed_goes_on(start_cluster, node, tmp_path):
     # Whoever wants that begins anew, and an import that was not interrupted says nothing of it.
     third = start_cluster(size=1, start=False).nodes[0]
     with harness.child([harness.oakum_path(), *command[:3], third.data_dir]) as process:
-        killed_once_it_has(process, os.path.join(third.data_dir, "restore", "place"))
+        killed_once_it_writes(process, os.path.join(third.data_dir, "restore", "place"))
     told = oakum("import", path, "--data-dir", third.data_dir, "--no-resume", "-w", "json")
     assert not json.loads(told)["resumed"]
 
