@@ -13,7 +13,8 @@ struct run {
 
 OAK_MUST_USE int sort__run_open(const struct oak_disk *disk, const char *base, uint64_t number,
                                 enum oak_file_mode mode, struct oak_file **out);
-void sort__run_remove(const struct oak_disk *disk, const char *base, uint64_t number);
+/* What can't be removed stays, and harms nobody; who cares asks. */
+int sort__run_remove(const struct oak_disk *disk, const char *base, uint64_t number);
 size_t sort__run_count(const struct oak_sorter *s);
 /* Those that are named there, and the names. */
 void sort__runs_remove(const struct oak_sorter *s, struct oak_buf *runs);

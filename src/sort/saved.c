@@ -109,7 +109,7 @@ int oak_sorter_load(struct oak_sorter *s, struct oak_reader *in)
     }
     for (uint64_t number = 0; number < numbers; number++) {
         if (!is_named(s, number)) {
-            sort__run_remove(s->disk, s->base, number);
+            (void)sort__run_remove(s->disk, s->base, number);
         }
     }
     s->numbers = numbers;

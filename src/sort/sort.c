@@ -87,13 +87,13 @@ static int run_path(const char *base, uint64_t number, struct oak_buf *out)
     return error != 0 ? error : oak_buf_append(out, "", 1);
 }
 
-void sort__run_remove(const struct oak_disk *disk, const char *base, uint64_t number)
+int sort__run_remove(const struct oak_disk *disk, const char *base, uint64_t number)
 {
     struct oak_buf path = {0};
-    if (run_path(base, number, &path) == 0) {
-        (void)disk->remove(disk->user, (const char *)path.data); /* the next start tries again */
-    }
+    int error = run_path(base, number, &path);
+    error = error != 0 ? error : disk->remove(disk->user, (const char *)path.data);
     oak_buf_fini(&path);
+    return error;
 }
 
 int sort__run_open(const struct oak_disk *disk, const char *base, uint64_t number,
@@ -129,8 +129,9 @@ static int output_open(struct oak_sorter *s)
     int error = sort__run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
     if (error == OAK_EEXIST) {
         /* Of an earlier run of the program, from behind what it had saved. */
-        sort__run_remove(s->disk, s->base, o->number);
-        error = sort__run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
+        error = sort__run_remove(s->disk, s->base, o->number);
+        error = error != 0 ? error
+                           : sort__run_open(s->disk, s->base, o->number, OAK_FILE_CREATE, &o->file);
     }
     return error;
 }
@@ -165,7 +166,7 @@ static void output_drop(struct oak_sorter *s)
     if (o->file != NULL) {
         s->disk->close(s->disk->user, o->file);
         o->file = NULL;
-        sort__run_remove(s->disk, s->base, o->number);
+        (void)sort__run_remove(s->disk, s->base, o->number);
     }
     oak_buf_fini(&o->buf);
 }
@@ -288,7 +289,7 @@ static void input_close(struct sort__input *in)
         s->disk->close(s->disk->user, in->file);
         in->file = NULL;
         if (!s->keeps) {
-            sort__run_remove(s->disk, s->base, in->run.number);
+            (void)sort__run_remove(s->disk, s->base, in->run.number);
         }
     }
     oak_buf_fini(&in->buf);
@@ -492,7 +493,7 @@ void sort__runs_remove(const struct oak_sorter *s, struct oak_buf *runs)
     for (size_t at = 0; at < runs->size; at += sizeof(struct run)) {
         struct run run;
         memcpy(&run, runs->data + at, sizeof(run));
-        sort__run_remove(s->disk, s->base, run.number);
+        (void)sort__run_remove(s->disk, s->base, run.number);
     }
     oak_buf_fini(runs);
 }
