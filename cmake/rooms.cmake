@@ -22,7 +22,7 @@ endfunction()
 # cmocka program. Tests are built by the targets oak_tests and oak_tests_wal, not by default;
 # without cmocka the first fails, so that tests never vanish in silence. ONE_THREAD is a promise,
 # and held: the test cannot start a thread (tests/one_thread.c). The thread sanitizer has nothing
-# to find there and does without it.
+# to find there and does without it. FAILING_ALLOC: for a test that includes base/test_failing.h.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
 if(CMOCKA_FOUND)
@@ -32,7 +32,7 @@ else()
                               COMMAND ${CMAKE_COMMAND} -E false)
 endif()
 function(oak_test room source)
-  cmake_parse_arguments(T "ONE_THREAD" "TIMEOUT" "USES;LIBS;ARGS" ${ARGN})
+  cmake_parse_arguments(T "ONE_THREAD;FAILING_ALLOC" "TIMEOUT" "USES;LIBS;ARGS" ${ARGN})
   if(T_ONE_THREAD AND OAK_SANITIZE STREQUAL "thread")
     return()
   endif()
@@ -60,6 +60,10 @@ function(oak_test room source)
   foreach(used ${T_USES})
     target_link_libraries(${target} PRIVATE oak_${used})
   endforeach()
+  if(T_FAILING_ALLOC) # base/test_failing.h
+    target_link_options(${target} PRIVATE
+      -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+  endif()
   if(T_ONE_THREAD AND NOT OAK_SANITIZE)
     target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/one_thread.c)
   endif()

@@ -12,44 +12,13 @@
 #include <openssl/evp.h>
 
 #include "backup/backup.h"
+#include "base/test_failing.h"
 #include "bolt/bolt.h"
 #include "kv/kv_fixture.h"
 #include "wal/test_disk.h"
 
 #define HASH "$2b$10$abcdefghijklmnopqrstuvABCDEFGHIJKLMNOPQRSTUVWXYZ01234"
 #define MADE "scratch/1.db"
-
-/* The linker sends the allocations of the rooms to these (--wrap); those of OpenSSL's and the C
- * library's own code stay as they are. */
-struct failing {
-    uint64_t count;
-    uint64_t at; /* UINT64_MAX: never */
-};
-static struct failing failing = {.at = UINT64_MAX};
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails(void)
-{
-    return failing.count++ == failing.at;
-}
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
 
 /* -- a state with some of everything ----------------------------------------------------------- */
 
@@ -448,10 +417,9 @@ static void each_allocation_may_fail(void **state)
     for (uint64_t at = 0; reached; at++) {
         struct test_disk d;
         test_disk_init(&d, 1);
-        failing.at = failing.count + at;
+        test_fail_from_here(at);
         int error = whole(&n, &d.port);
-        reached = failing.count > failing.at;
-        failing.at = UINT64_MAX;
+        reached = test_has_failed();
         assert_true(error == 0 || error == OAK_ENOMEM);
         told += error != 0 ? 1 : 0;
         assert_int_equal(d.open_files, 0);

@@ -7,41 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/test_failing.h"
 #include "restore/test_file.h"
-
-/* -- allocations that fail --------------------------------------------------------------------- */
-
-/* The linker sends the allocations of the rooms to these (--wrap); those of OpenSSL's and the C
- * library's own code stay as they are. */
-struct failing {
-    uint64_t count;
-    uint64_t at; /* UINT64_MAX: never */
-};
-static struct failing failing = {.at = UINT64_MAX};
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails(void)
-{
-    return failing.count++ == failing.at;
-}
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
 
 /* -- a store that is filled -------------------------------------------------------------------- */
 
@@ -390,18 +357,15 @@ static void each_call_to_the_disk_may_fail(void **state)
     }
 }
 
-static void each_allocation_may_fail(void **state)
+static void each_allocation_may_fail_after(void (*begin)(struct filled *f))
 {
-    (void)state;
-    struct filled f;
     size_t told = 0;
     for (uint64_t at = 0;; at++) {
-        filled_begin(&f, test_pairs);
-        failing.count = 0;
-        failing.at = at;
+        struct filled f;
+        begin(&f);
+        test_fail_from_here(at);
         int error = fill(&f, 0, false);
-        bool failed = failing.count > at;
-        failing.at = UINT64_MAX;
+        bool failed = test_has_failed();
         /* Without memory for its name a run stays, which harms nobody. */
         assert_true(error == 0 || (failed && error == OAK_ENOMEM));
         assert_true(error == 0 || strstr(f.e.text, TEST_FILE) != NULL);
@@ -412,6 +376,18 @@ static void each_allocation_may_fail(void **state)
             return;
         }
     }
+}
+
+static void begin_anew(struct filled *f)
+{
+    filled_begin(f, test_pairs);
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    (void)state;
+    each_allocation_may_fail_after(begin_anew);
+    each_allocation_may_fail_after(leave_place);
 }
 
 int main(void)

@@ -8,54 +8,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/test_failing.h"
 #include "wal/test_model.h"
-
-/* The linker sends every allocation of this program here (--wrap). */
-struct failing {
-    uint64_t count;
-    uint64_t at; /* UINT64_MAX: never */
-};
-static struct failing failing = {.at = UINT64_MAX};
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails(void)
-{
-    return failing.count++ == failing.at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-/* Fail the `at`-th allocation from here on; `reached` says whether there was one. */
-static void fail_from_here(uint64_t at)
-{
-    failing.at = failing.count + at;
-}
-
-static bool reached(void)
-{
-    bool was = failing.count > failing.at;
-    failing.at = UINT64_MAX;
-    return was;
-}
 
 static void every_allocation_of_open_may_fail(void **state)
 {
@@ -67,10 +21,10 @@ static void every_allocation_of_open_may_fail(void **state)
         assert_int_equal(run_open(r, NULL), 0);
         assert_int_equal(run_work(r, 20), 0);
         run_close(r);
-        fail_from_here(at);
+        test_fail_from_here(at);
         struct oak_errbuf e = {{0}};
         int error = run_open(r, &e);
-        bool hit = reached();
+        bool hit = test_has_failed();
         assert_int_equal(error, hit ? OAK_ENOMEM : 0);
         assert_true(!hit || (r->wal == NULL && e.text[0] != '\0'));
         run_close(r);
@@ -98,9 +52,9 @@ static void every_allocation_of_append_and_commit_may_fail(void **state)
             r->payload_max = 2500;
             assert_int_equal(run_open(r, NULL), 0);
             assert_int_equal(run_work(r, batch), 0);
-            fail_from_here(at);
+            test_fail_from_here(at);
             int error = run_batch(r);
-            hit = reached();
+            hit = test_has_failed();
             if (error != 0) {
                 assert_true(hit);
                 assert_int_equal(error, OAK_ENOMEM);
