@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS of the server: clients and members, with certificates that openssl has made."""
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -396,35 +397,47 @@ KUBEADM = {
 }
 
 
-@pytest.mark.needs_rocks  # which nothing warns of
-@pytest.mark.parametrize("age", KUBEADM)
-def test_the_manifest_of_kubeadm_starts_three_members(authority, start_cluster, tmp_path, oakum_bin,
-                                                      etcdctl_bin, age):
-    """etcd's command line as kubeadm writes it into its static pod, under the name etcd."""
+@pytest.fixture
+def control_planes(authority, start_cluster, tmp_path, oakum_bin, etcdctl_bin):
+    """Three machines as kubeadm has them, under the name etcd, none of them started; and a function
+    that says with which members one is to start."""
     peers = certs.Authority(tmp_path, "peers")
     client = authority.issue("kube-apiserver-etcd-client", names="", usage="clientAuth")
     link = tmp_path / "etcd"
     link.symlink_to(oakum_bin)
     cluster = start_cluster(size=3, program=str(link), schemes=("https", "https"), start=False,
                             http_tls=context(authority, client), ctl_flags=ctl(authority, client))
-    members = ",".join(f"{node.name}={node.peer_url}" for node in cluster.nodes)
-    metrics = harness.free_ports(3)
-    for node, port in zip(cluster.nodes, metrics):
-        server = authority.issue(node.name)
-        peer = peers.issue(node.name)
+    pairs = {node.name: (authority.issue(node.name), peers.issue(node.name))
+             for node in cluster.nodes}
+    cluster.metrics_ports = dict(zip(pairs, harness.free_ports(3)))
+
+    def manifest(node, members, *more):
+        server, peer = pairs[node.name]
+        told = ",".join(f"{each.name}={each.peer_url}" for each in members)
         words = [f"--advertise-client-urls={node.client_url}", f"--cert-file={server.crt}",
-                 "--client-cert-auth=true", f"--data-dir={node.data_dir}", *KUBEADM[age],
-                 f"--initial-advertise-peer-urls={node.peer_url}", f"--initial-cluster={members}",
+                 "--client-cert-auth=true", f"--data-dir={node.data_dir}",
+                 f"--initial-advertise-peer-urls={node.peer_url}", f"--initial-cluster={told}",
                  f"--key-file={server.key}", f"--listen-client-urls={node.client_url}",
-                 f"--listen-metrics-urls=http://127.0.0.1:{port}",
+                 f"--listen-metrics-urls=http://127.0.0.1:{cluster.metrics_ports[node.name]}",
                  f"--listen-peer-urls={node.peer_url}", f"--name={node.name}",
                  f"--peer-cert-file={peer.crt}", "--peer-client-cert-auth=true",
                  f"--peer-key-file={peer.key}", f"--peer-trusted-ca-file={peers.crt}",
-                 "--snapshot-count=10000", f"--trusted-ca-file={authority.crt}"]
-        node.command = lambda words=words: [str(link), *words]
+                 "--snapshot-count=10000", f"--trusted-ca-file={authority.crt}", *more]
+        node.command = lambda: [str(link), *words]
+    return cluster, manifest
+
+
+@pytest.mark.needs_rocks  # which nothing warns of
+@pytest.mark.parametrize("age", KUBEADM)
+def test_the_manifest_of_kubeadm_starts_three_members(control_planes, age):
+    """etcd's command line as kubeadm writes it into its static pod."""
+    cluster, manifest = control_planes
+    for node in cluster.nodes:
+        manifest(node, cluster.nodes, *KUBEADM[age])
     cluster.start()
     cluster.etcdctl("put", "/registry/health", "ok")
-    for node, port in zip(cluster.nodes, metrics):
+    for node in cluster.nodes:
+        port = cluster.metrics_ports[node.name]
         assert cluster.etcdctl("get", "/registry/health", endpoints=[node.endpoint]).endswith("ok")
         for probe in ("/livez", "/readyz", "/health?exclude=NOSPACE&serializable=true",
                       "/health?serializable=false", "/metrics"):
@@ -437,6 +450,39 @@ def test_the_manifest_of_kubeadm_starts_three_members(authority, start_cluster, 
                     endpoints=[node.endpoint for node in cluster.running])
     leader.start()
     leader.wait_healthy()
+
+
+def test_kubeadm_joins_one_control_plane_after_the_other(control_planes):
+    """Each is added as a learner, by the API server's certificate, starts with the members that
+    there are then, and is promoted once it has caught up; and all of it over TLS."""
+    cluster, manifest = control_planes
+    first, *others = cluster.nodes
+    manifest(first, [first])
+    first.start()
+    first.wait_healthy()
+    cluster.etcdctl("put", "/registry/made", "by one", endpoints=[first.endpoint])
+
+    def in_the_end(*command):
+        """kubeadm asks again: who has just come must have been there for a while."""
+        done = []
+        harness.until(lambda: done.append(cluster.etcdctl(
+            *command, endpoints=[first.endpoint], check=False)) or done[-1].returncode == 0,
+            " ".join(command))
+        return done[-1].stdout
+
+    for count, node in enumerate(others, start=2):
+        told = json.loads(in_the_end("member", "add", node.name, "--learner",
+                                     f"--peer-urls={node.peer_url}", "-w", "json"))
+        manifest(node, cluster.nodes[:count], "--initial-cluster-state=existing")
+        node.start()
+        in_the_end("member", "promote", f"{told['member']['ID']:x}")
+        assert cluster.etcdctl("get", "/registry/made", endpoints=[node.endpoint]).endswith("one")
+    first.kill()
+    cluster.wait_healthy(others)
+    cluster.etcdctl("put", "/registry/made", "by two", endpoints=[others[0].endpoint])
+    first.start()
+    first.wait_healthy()
+    assert cluster.etcdctl("get", "/registry/made", endpoints=[first.endpoint]).endswith("two")
 
 
 def test_under_the_name_etcd_it_tells_its_version(tmp_path, oakum_bin):
