@@ -183,12 +183,13 @@ static struct oak_peer_memory memory_read(struct oak_reader *r)
 }
 
 /* seq, heard, excused; u8 past, u8 of 1 told + 2 met + 4 voter, 6 zero bytes; the memories of me,
- * of you, and the tale, each number, run, term, vote, index. */
-#define HELLO_BYTES (4 * 8 + 3 * MEMORY_VALUES * 8)
+ * of you, and the tale, each number, run, term, vote, index; the group's index and, where that is
+ * not 0, its configuration. */
+#define HELLO_BYTES (5 * 8 + 3 * MEMORY_VALUES * 8)
 
 static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
 {
-    uint8_t b[HELLO_BYTES] = {0};
+    uint8_t b[HELLO_BYTES + OAK_RAFT_CONFIG_BYTES_MAX] = {0};
     oak_put_u64(b, h->seq);
     oak_put_u64(b + 8, h->heard);
     oak_put_u64(b + 16, h->excused);
@@ -197,8 +198,11 @@ static int hello_encode(const struct oak_peer_hello *h, struct oak_buf *out)
     uint8_t *p = memory_put(b + 32, &h->me);
     p = memory_put(p, &h->of_you);
     p = memory_put(p, &h->tale);
+    oak_put_u64(p, h->group_index);
+    p += 8;
     OAK_ASSERT(p == b + HELLO_BYTES);
-    return oak_buf_append(out, b, sizeof(b));
+    p += h->group_index != 0 ? oak_raft_config_encode(&h->group, p) : 0;
+    return oak_buf_append(out, b, (size_t)(p - b));
 }
 
 static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
@@ -215,7 +219,12 @@ static int hello_decode(struct oak_reader *r, struct oak_peer_hello *h)
     h->me = memory_read(r);
     h->of_you = memory_read(r);
     h->tale = memory_read(r);
-    if (r->failed || past >= OAK_PEER_PAST_END_ || h->me.number == 0 ||
+    h->group_index = oak_read_u64(r);
+    struct oak_bytes group = oak_read_bytes(r, oak_reader_left(r));
+    bool sound = h->group_index == 0
+                     ? group.size == 0
+                     : oak_raft_config_decode(group.data, group.size, &h->group) == OAK_RAFT_OK;
+    if (!sound || r->failed || past >= OAK_PEER_PAST_END_ || h->me.number == 0 ||
         h->me.number == UINT64_MAX || h->of_you.number == UINT64_MAX) {
         return OAK_EFORMAT;
     }

@@ -207,7 +207,9 @@ static const struct oak_peer_frame hello = {
                 .tale = {.number = 12, .run = 13, .term = 14, .vote = 15, .index = 16},
                 .told = true,
                 .past = OAK_PEER_WHOLE,
-                .excused = 17},
+                .excused = 17,
+                .group_index = 19,
+                .group = {.voters = {20, 21}, .voter_count = 2}},
 };
 
 static int hello_decoded(struct oak_peer_frame in, struct oak_peer_frame *out)
@@ -233,6 +235,12 @@ static void a_hello_comes_back_as_it_went(void **state)
     assert_memory_equal(&h->me, &hello.u.hello.me, sizeof(h->me));
     assert_memory_equal(&h->of_you, &hello.u.hello.of_you, sizeof(h->of_you));
     assert_memory_equal(&h->tale, &hello.u.hello.tale, sizeof(h->tale));
+    assert_int_equal(h->group_index, 19);
+    assert_memory_equal(&h->group, &hello.u.hello.group, sizeof(h->group));
+    struct oak_peer_frame in = hello;
+    in.u.hello.group_index = 0; /* none */
+    assert_int_equal(hello_decoded(in, &out), 0);
+    assert_true(h->group_index == 0 && h->group.voter_count == 0);
 }
 
 static void a_hello_of_no_run_or_of_a_past_unheard_of_is_refused(void **state)

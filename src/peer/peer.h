@@ -120,6 +120,9 @@ struct oak_peer_hello {
     /* Not 0: the receiver, in its run of this number, has no vote in the group, as the sender found
      * after it had heard that the receiver forgot. */
     uint64_t excused;
+    /* The group as of this index, which is committed; 0: the sender knows of none. */
+    uint64_t group_index;
+    struct oak_raft_config group;
 };
 
 /* One of those that a frame asks about. */

@@ -16,7 +16,8 @@
  *
  * Happy path   1 as above, in both directions, with each run of each member, once
  *              2 messages of the Raft core between two runs are heard from then on, and not before;
- *                and none at all before a majority, with this member, has told what it remembers
+ *                and none at all before a majority, with this member, has told what it remembers:
+ *                of the group that its log knows, or of the later one that it is told of
  *              3 every note_ms each tells all others how far it has got: they remember that, at
  *                once in memory, and with the next note's time on disk.
  * Forgotten    1 what P remembers is not in X's past. X says so in its log, and to all; it is mute:
@@ -71,6 +72,8 @@ static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t bo
         .u.hello = {.seq = ++r->memory.seq, .me = me(r), .past = r->memory.past.state},
     };
     struct oak_peer_hello *h = &frame.u.hello;
+    h->group = r->config_applied;
+    h->group_index = h->group.voter_count > 0 ? oak_kv_state(r->kv)->applied : 0;
     h->voter = to->demoted || replica__config_votes(oak_raft_config(r->raft), to->id);
     if (of != NULL) {
         h->of_you = of->at;
@@ -243,6 +246,17 @@ static void accept(struct oak_replica *r, const struct remote *from, const struc
 
 /* -- heard ------------------------------------------------------------------------------------- */
 
+/* It may have been away while the group changed. */
+static void group_note(struct oak_replica *r, const struct oak_peer_hello *h)
+{
+    struct memory *m = &r->memory;
+    if (h->group_index > m->group_index && h->group.voter_outgoing_count == 0 &&
+        replica__config_votes(&h->group, r->options.id)) {
+        m->group_index = h->group_index;
+        m->group = h->group;
+    }
+}
+
 /* Does this hello come from the run that we speak with, or a newer one? Then it is that from now
  * on. */
 static bool run_follow(struct oak_replica *r, struct remote *from, uint64_t boot,
@@ -309,6 +323,7 @@ void replica__hello_take(struct oak_replica *r, struct remote *from,
     if (for_us && h->excused == past_present(&r->memory.past)->number) {
         excused(r);
     }
+    group_note(r, h);
     accept(r, from, h);
     if (first || before != (it->told && it->known) || (!h->met && may_ask(r, from))) {
         replica__hello_send(r, from);
@@ -328,6 +343,18 @@ static bool majority_told(const struct oak_replica *r, const uint64_t *ids, uint
     return told >= count / 2 + 1;
 }
 
+/* By the group as it is, which is not in the log yet: a majority of it has told, and this one votes
+ * in it. Who is in the older one alone is not heard: of that nobody has to have told. */
+static bool group_told(const struct oak_replica *r, uint64_t from)
+{
+    const struct memory *m = &r->memory;
+    struct oak_raft_status status;
+    oak_raft_status(r->raft, &status);
+    return m->group_index > 0 && m->group_index >= status.config_index &&
+           replica__config_votes(&m->group, from) &&
+           majority_told(r, m->group.voters, m->group.voter_count);
+}
+
 bool replica__hello_admits(struct oak_replica *r, struct remote *from, uint64_t boot)
 {
     struct memory *m = &r->memory;
@@ -339,7 +366,7 @@ bool replica__hello_admits(struct oak_replica *r, struct remote *from, uint64_t 
     if (!met && may_ask(r, from)) {
         replica__hello_send(r, from);
     }
-    return met && (m->heard || m->excused) && !replica__hello_mute(r);
+    return met && (m->heard || m->excused || group_told(r, from->id)) && !replica__hello_mute(r);
 }
 
 void replica__hello_note(struct oak_replica *r, const struct remote *from,

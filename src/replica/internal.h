@@ -234,13 +234,17 @@ struct memory {
     struct past past;
     uint8_t slot[PAST_SLOT_BYTES]; /* the worker's while busy */
     bool empty;                    /* there was nothing of this member when it started */
-    bool heard;       /* members that make a majority with this one have told what they remember */
-    bool excused;     /* it forgot, and has no vote: it may follow a leader */
-    bool busy;        /* the slot is away */
-    bool due;         /* to be written at once, */
-    bool changed;     /* or when the time for notes comes */
-    uint64_t seq;     /* of our last hello */
-    uint64_t note_ns; /* not before */
+    bool heard; /* members that make a majority with this one have told what they remember */
+    /* The newest group that somebody knows to be committed, and this member votes in, and up to
+     * where; 0: nobody has told of one. */
+    uint64_t group_index;
+    struct oak_raft_config group;
+    bool excused;                 /* it forgot, and has no vote: it may follow a leader */
+    bool busy;                    /* the slot is away */
+    bool due;                     /* to be written at once, */
+    bool changed;                 /* or when the time for notes comes */
+    uint64_t seq;                 /* of our last hello */
+    uint64_t note_ns;             /* not before */
     struct oak_peer_memory noted; /* what we had when we told all last */
     int error;
     /* amends.c: does a member that forgot have a vote still? */

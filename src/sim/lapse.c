@@ -122,7 +122,10 @@ static bool is_remembered(struct sim *s, int group)
 }
 
 /* Who leads, if nobody knows a later term, and something of this term is committed: then no other
- * log can win that has a change of the group which its own has not. Else NULL. */
+ * log can win that has a change of the group which its own has not. And of what a leader alone has
+ * of its term, learners may have: without it, a leader of before that does not know it is none may
+ * ask for those learners as voters, and needs their votes by what its log says, which theirs are
+ * ahead of (docs/internals/repair.md, "Lost while the group changes"). Else NULL. */
 static const struct member *leader_for_sure(struct sim *s, int group)
 {
     const struct member *leader = NULL;
@@ -222,40 +225,13 @@ void sim__fault_rollback(struct sim *s, const struct fault *f, struct oak_prng *
 
 /* -- gone for good ----------------------------------------------------------------------------- */
 
-/* All are up and know the group as it is, also after a crash. One that knew an older one would have
- * to hear a majority of that before it speaks, and a voter of it may be the one that is lost. And
- * what a leader alone has of its term, learners may have: without it, a leader of before that does
- * not know it is none may ask for those learners as voters, and needs their votes by what its log
- * says, which theirs are ahead of. docs/internals/repair.md, "Lost while the group changes". */
-static bool is_known_to_all(struct sim *s)
-{
-    uint8_t group[OAK_RAFT_CONFIG_BYTES_MAX];
-    size_t size = 0;
-    bool known = true;
-    for (int i = 0; known && i < s->world.node_count; i++) {
-        uint8_t bytes[OAK_RAFT_CONFIG_BYTES_MAX];
-        struct oak_replica_status status;
-        if (!s->nodes[i].up) {
-            return false;
-        }
-        const struct oak_replica *r = s->nodes[i].members[0].replica;
-        size_t used = oak_raft_config_encode(oak_replica_config(r), bytes);
-        oak_replica_status(r, &status);
-        known = status.raft.config_index <= status.raft.kept_index &&
-                (i == 0 || (used == size && memcmp(bytes, group, size) == 0));
-        memcpy(group, bytes, used);
-        size = used;
-    }
-    return known;
-}
-
 /* The old id is dead, and never speaks again. Not once a disk was put back: who forgets is told so
  * by those who remember, and one of them would be gone. */
 void sim__fault_loss(struct sim *s, const struct fault *f, struct oak_prng *p)
 {
     struct node *n = sim__node_any(s, p);
     bool lapsed = s->report->faults[OAK_SIM_ROLLBACK] != 0;
-    if (n == NULL || lapsed || !is_calm(s) || !is_spared(s, n, 0) || !is_known_to_all(s)) {
+    if (n == NULL || lapsed || !is_calm(s) || !is_spared(s, n, 0)) {
         return;
     }
     sim__fault_tell(s, f->kind, f->id, "n%d loses its disk, and comes back as member %llu",

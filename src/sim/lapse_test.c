@@ -338,6 +338,38 @@ static void a_node_that_lost_its_disk_comes_back_as_another_member(void **state)
     scene_end(sc);
 }
 
+static uint32_t outgoing_of(struct scene *sc, int node)
+{
+    return oak_replica_config(sim__first(sc->s, node)->replica)->voter_outgoing_count;
+}
+
+/* Seed 1795817295552557. It knows the step into a group of three, and before that a group of two,
+ * of which the other one is lost for good: who is in the group as it is tells it so. */
+static void who_was_away_while_the_group_grew_needs_nobody_of_the_one_before(void **state)
+{
+    (void)state;
+    struct scene *sc = calm_scene(21);
+    struct scene_asked a;
+    scene_lessen(sc, sc->other, &a);
+    SCENE_UNTIL(sc, 20000, a.done);
+    scene_run(sc, 3000);
+    scene_lessen(sc, -1, &a);
+    SCENE_UNTIL(sc, 20000, outgoing_of(sc, sc->leader) == 2);
+    SCENE_UNTIL(sc, 20000, outgoing_of(sc, sc->leader) == 0);
+    scene_cut(sc, sc->victim, true);
+    SCENE_UNTIL(sc, 20000, a.done);
+    assert_int_equal(a.error, 0);
+    sim__node_crash(&sc->s->nodes[sc->victim]);
+    SCENE_UNTIL(sc, 20000, sc->s->nodes[sc->victim].up);
+    assert_int_equal(outgoing_of(sc, sc->victim), 2);
+    scene_cut(sc, sc->victim, false);
+    scene_cut(sc, sc->leader, true);
+    SCENE_UNTIL(sc, 20000, scene_leader(sc) >= 0 && scene_leader(sc) != sc->leader);
+    scene_puts(sc, scene_leader(sc), 3);
+    scene_cut(sc, sc->leader, false);
+    scene_end(sc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_vote_taken_too_late_is_given_back),
         cmocka_unit_test(a_learner_that_forgot_gets_no_vote_before_it_is_whole_and_then_if_asked),
         cmocka_unit_test(who_forgot_that_it_got_a_vote_gets_it_again),
+        cmocka_unit_test(who_was_away_while_the_group_grew_needs_nobody_of_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
