@@ -64,12 +64,19 @@ bool oak_replica_remembers(struct oak_replica *r, uint64_t id, struct oak_peer_m
     return known;
 }
 
+/* That it forgot it says at once; that it is whole, once a start would find it so: it gets its vote
+ * by that, and whoever needs a vote of it needs one who knows. */
+static enum oak_peer_past past_said(const struct past *p)
+{
+    return p->state == OAK_PEER_FORGOT ? OAK_PEER_FORGOT : p->state_saved;
+}
+
 static void hello_to(struct oak_replica *r, const struct remote *to, uint64_t boot)
 {
     const struct past_memory *of = past_find(&r->memory.past, to->id);
     struct oak_peer_frame frame = {
         .kind = OAK_PEER_HELLO,
-        .u.hello = {.seq = ++r->memory.seq, .me = me(r), .past = r->memory.past.state},
+        .u.hello = {.seq = ++r->memory.seq, .me = me(r), .past = past_said(&r->memory.past)},
     };
     struct oak_peer_hello *h = &frame.u.hello;
     h->group = r->config_applied;
@@ -403,8 +410,6 @@ static void whole_again(struct oak_replica *r)
     oak_log(r->options.log, OAK_LOG_INFO, "this member has caught up%s",
             p->voteless ? "" : ": it asks for the vote that it lost");
     p->state = p->voteless ? OAK_PEER_SOUND : OAK_PEER_WHOLE;
-    r->memory.note_ns = 0; /* at once */
-    r->memory.noted = (struct oak_peer_memory){0};
     p->runs[0] = *past_present(p);
     p->run_count = 1;
     replica__past_save(r);

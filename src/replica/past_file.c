@@ -48,7 +48,11 @@ static void slot_make(struct oak_replica *r)
 static void slot_saved(struct oak_replica *r)
 {
     struct past *p = &r->memory.past;
-    p->state_saved = p->state_saving;
+    if (p->state_saved != p->state_saving) {
+        p->state_saved = p->state_saving;
+        r->memory.note_ns = 0;                         /* it is said at once, */
+        r->memory.noted = (struct oak_peer_memory){0}; /* to all */
+    }
     for (size_t i = 0; i < OAK_COUNT_OF(p->memories); i++) {
         p->memories[i].saved = p->memories[i].saving;
     }

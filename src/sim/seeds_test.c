@@ -32,6 +32,7 @@ static const uint64_t seeds[] = {
     1795817057109807, /* a node went down in the moment of its start, with what that had read */
     1795817295552557, /* a disk was lost while one that was down knew a group of two */
     1795817312729335, /* a disk was put back while a change that others had was under way */
+    1795822315580536, /* one said that it was whole, and did not know after a crash */
     1,
     3,
     4,
