@@ -161,21 +161,28 @@ static inline void scene_answered(struct oak_replica_request *request, int error
     a->done = true;
 }
 
-/* The leader is asked for all as voters, but for `less` (-1: none), which is to be a learner. */
-static inline void scene_lessen(struct scene *sc, int less, struct scene_asked *a)
+/* The leader is asked for these nodes (a bit each) as voters, and for the others as learners. */
+static inline void scene_regroup(struct scene *sc, unsigned voters, struct scene_asked *a)
 {
     struct oak_replica *leader = sim__first(sc->s, scene_leader(sc))->replica;
     struct oak_raft_config target = *oak_replica_config(leader);
     *a = (struct scene_asked){.request.done = scene_answered};
     target.voter_count = target.learner_count = 0;
     for (int i = 0; i < SCENE_NODES; i++) {
-        if (i != less) {
+        if ((voters >> i & 1) != 0) {
             target.voters[target.voter_count++] = sc->s->nodes[i].id;
         } else {
             target.learners[target.learner_count++] = sc->s->nodes[i].id;
         }
     }
     assert_int_equal(oak_replica_reconfigure(leader, &target, &a->request), 0);
+}
+
+/* ... for all as voters, but for `less` (-1: none). */
+static inline void scene_lessen(struct scene *sc, int less, struct scene_asked *a)
+{
+    unsigned all = (1u << SCENE_NODES) - 1;
+    scene_regroup(sc, less < 0 ? all : all & ~(1u << less), a);
 }
 
 static void scene_put_done(struct oak_replica_request *request, int error,
