@@ -6,7 +6,6 @@
  * CRC-32C of the first 20 u32 (little endian). It is written whole under another name, synced and
  * renamed: the switch from one database to another, as a restore makes it, is that rename.
  *              dir/<number>/: RocksDB's own files. Any number but the current one is left over.
- *
  *              dir/restoring-...: of a restore (rocks_restore.c), or left over.
  *
  * Memory       memory_bytes: 3/6 write buffers (three, of which one is usually in use), 1/6 block
