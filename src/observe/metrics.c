@@ -149,7 +149,7 @@ static int disk_rows(struct oak_observe *o, struct oak_buf *out)
          "1: this member's disk is an older one: it promises nothing until it has no vote.",
          s.mute ? 1 : 0},
         {"oakum_members_remembered", G, "Other members whose runs this one remembers, on its disk.",
-         (double)s.remembered},
+         (double)oak_replica_remembered(o->options.replica)},
     };
     return observe__rows(out, list, OAK_COUNT_OF(list));
 }

@@ -64,6 +64,17 @@ bool oak_replica_remembers(struct oak_replica *r, uint64_t id, struct oak_peer_m
     return known;
 }
 
+size_t oak_replica_remembered(const struct oak_replica *r)
+{
+    const struct past *past = &r->memory.past;
+    size_t count = 0;
+    for (size_t i = 0; i < OAK_COUNT_OF(past->memories); i++) {
+        const struct past_memory *of = &past->memories[i];
+        count += of->saved.number != 0 && replica__config_names(oak_raft_config(r->raft), of->id);
+    }
+    return count;
+}
+
 /* That it forgot it says at once; that it is whole, once a start would find it so: it gets its vote
  * by that, and whoever needs a vote of it needs one who knows. */
 static enum oak_peer_past past_said(const struct past *p)

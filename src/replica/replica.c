@@ -256,17 +256,6 @@ struct oak_kv *oak_replica_kv(struct oak_replica *r)
     return r->kv;
 }
 
-static uint64_t remembered(const struct oak_replica *r)
-{
-    const struct past *past = &r->memory.past;
-    uint64_t count = 0;
-    for (size_t i = 0; i < OAK_COUNT_OF(past->memories); i++) {
-        const struct past_memory *of = &past->memories[i];
-        count += of->saved.number != 0 && replica__config_names(oak_raft_config(r->raft), of->id);
-    }
-    return count;
-}
-
 void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *out)
 {
     const struct oak_journal_stats *syncs = oak_journal_stats(r->journal);
@@ -297,7 +286,6 @@ void oak_replica_status(const struct oak_replica *r, struct oak_replica_status *
     const struct past *past = &r->memory.past;
     out->past = past->state == OAK_PEER_SOUND ? past->state_saved : past->state;
     out->mute = replica__hello_mute(r);
-    out->remembered = remembered(r);
     out->receiving = r->receiving.state != RECEIVING_NONE;
 }
 

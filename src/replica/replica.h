@@ -315,7 +315,6 @@ struct oak_replica_status {
     uint64_t entries_held;    /* committed ones that can't be applied yet */
     enum oak_peer_past past;  /* does it know what it has promised? SOUND: also after a crash */
     bool mute;                /* it doesn't, and promises nothing for now */
-    uint64_t remembered;      /* other members whose runs this one remembers, on its disk */
     bool receiving;           /* a snapshot is coming into its file */
     bool installing;          /* one was taken and is not in the store yet */
 };
@@ -331,6 +330,8 @@ size_t oak_replica_peers(const struct oak_replica *r, struct oak_raft_peer_statu
 struct oak_peer_memory oak_replica_past(struct oak_replica *r);
 /* What this member remembers of another one, on its disk; false: nothing. */
 bool oak_replica_remembers(struct oak_replica *r, uint64_t id, struct oak_peer_memory *out);
+/* Of how many others in the group it does. */
+size_t oak_replica_remembered(const struct oak_replica *r);
 
 /* OAK_JOURNAL_BUCKETS of them; see struct oak_journal_stats. */
 const uint64_t *oak_replica_sync_histogram(const struct oak_replica *r);
